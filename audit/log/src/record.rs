@@ -1,0 +1,205 @@
+//! One record of the grant log.
+
+use portcullis_kernel::{Generation, KernelError, MethodSet, Mode};
+use serde::{Deserialize, Serialize};
+
+/// Most bytes that an encoded record takes.
+pub const RECORD_MAX: usize = 126;
+
+/// Tells boots apart: 128 random bits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug, Serialize, Deserialize)]
+pub struct BootId(pub [u8; 16]);
+
+/// A record of the grant log. Components, interfaces and lines are numbers of the policy that the
+/// latest `boot` or `update` record names by its hash.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// Position among the records of its boot, from 0, without gaps. (The position in the whole log is
+    /// the record's leaf index: the manager starts before the ledger has read what earlier boots left.)
+    pub sequence: u64,
+    /// The boot that wrote it.
+    pub boot: BootId,
+    /// Nanoseconds since 1970-01-01 UTC where the platform knows the time, else since boot.
+    pub time: u64,
+    /// What was done.
+    pub operation: Operation,
+    /// To which grant; `None` for `boot`, `update`, `seal`, and faults.
+    pub grant: Option<GrantFields>,
+    /// Why.
+    pub cause: Cause,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// What a record says was done.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum Operation {
+    /// The manager started with a policy.
+    Boot,
+    /// A grant was issued.
+    Mint,
+    /// A grant was delegated: issued to another subject from the one that holds it.
+    Copy,
+    /// A grant was narrowed.
+    Attenuate,
+    /// A grant was taken back.
+    Revoke,
+    /// A grant's lease ended.
+    Expire,
+    /// A request was denied.
+    Deny,
+    /// A component faulted.
+    Fault,
+    /// Another policy came into force.
+    Update,
+    /// The boot grants are complete.
+    Seal,
+}
+
+/// The grant that a record is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct GrantFields {
+    /// Its index in the manager's table, as in its badge.
+    pub index: u16,
+    /// The generation of the index, as in its badge.
+    pub generation: Generation,
+    /// Component that holds it.
+    pub subject: u16,
+    /// Slot of the subject's grants CNode.
+    pub slot: u16,
+    /// Component that serves it.
+    pub object: u16,
+    /// Interface.
+    pub interface: u16,
+    /// Methods.
+    pub methods: MethodSet,
+    /// Mode.
+    pub mode: Mode,
+    /// Index of the grant that it was derived from.
+    pub parent: Option<u16>,
+    /// How long it lasts, in milliseconds.
+    pub lease_ms: Option<u32>,
+}
+
+/// Why something was done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Cause {
+    /// A line of the policy says so.
+    Policy {
+        /// Line of the policy source, from 1.
+        line: u32,
+    },
+    /// A component asked for it.
+    Request {
+        /// The component.
+        component: u16,
+        /// The policy line that allows or forbids it; `None`: no line does either.
+        line: Option<u32>,
+    },
+    /// A policy came into force.
+    Load {
+        /// The policy's version.
+        version: u32,
+        /// SHA-256 of its body.
+        sha256: [u8; 32],
+    },
+    /// All boot grants were issued.
+    Complete {
+        /// How many are in force.
+        grants: u32,
+    },
+    /// A component faulted.
+    Fault {
+        /// The component.
+        component: u16,
+        /// What it did, as the platform's number for it.
+        reason: u64,
+    },
+}
+
+/// How an operation ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Outcome {
+    /// It was done.
+    Done,
+    /// A rule forbids it.
+    Forbidden,
+    /// No rule allows it.
+    NotPermitted,
+    /// Allowed, but the object is down or a table is full.
+    Unavailable,
+    /// The kernel refused, with this error code.
+    Error(u8),
+}
+
+impl From<KernelError> for Outcome {
+    fn from(error: KernelError) -> Self {
+        Self::Error(error.code())
+    }
+}
+
+impl Record {
+    /// Encodes into `buffer`; the result is the record's bytes, which the log's leaf hash covers.
+    pub fn encode<'b>(&self, buffer: &'b mut [u8; RECORD_MAX]) -> &'b [u8] {
+        postcard::to_slice(self, buffer).expect("RECORD_MAX holds the largest record; tested")
+    }
+
+    /// Decodes one record; `None` where the bytes are not exactly one, in its only encoding.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (record, rest) = postcard::take_from_bytes::<Self>(bytes).ok()?;
+        let canonical = rest.is_empty() && record.encode(&mut [0; RECORD_MAX]) == bytes;
+        canonical.then_some(record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn largest() -> Record {
+        Record {
+            sequence: u64::MAX,
+            boot: BootId([0xff; 16]),
+            time: u64::MAX,
+            operation: Operation::Seal,
+            grant: Some(GrantFields {
+                index: u16::MAX,
+                generation: Generation::MAX,
+                subject: u16::MAX,
+                slot: u16::MAX,
+                object: u16::MAX,
+                interface: u16::MAX,
+                methods: MethodSet(u32::MAX),
+                mode: Mode::Stream,
+                parent: Some(u16::MAX),
+                lease_ms: Some(u32::MAX),
+            }),
+            cause: Cause::Load {
+                version: u32::MAX,
+                sha256: [0xff; 32],
+            },
+            outcome: Outcome::Error(255),
+        }
+    }
+
+    #[test]
+    fn the_largest_record_fits() {
+        let mut buffer = [0; RECORD_MAX];
+        let record = largest();
+        assert_eq!(Record::decode(record.encode(&mut buffer)), Some(record));
+    }
+
+    #[test]
+    fn a_second_encoding_of_the_same_record_is_refused() {
+        let mut buffer = [0; RECORD_MAX];
+        let record = Record {
+            sequence: 1,
+            ..largest()
+        };
+        let bytes = record.encode(&mut buffer);
+        assert_eq!(bytes[0], 1);
+        let mut padded = std::vec![0x81, 0x00];
+        padded.extend_from_slice(&bytes[1..]);
+        assert_eq!(Record::decode(&padded), None);
+    }
+}

@@ -1,0 +1,1 @@
+//! Reads, verifies and replays grant logs on a host.

@@ -1,0 +1,68 @@
+//! Measures what the documents promise, as ratios taken side by side in one run.
+//!
+//! Every measurement is a [`Line`]; `--json` prints them as an array. A bar that is missed is
+//! reported as missed and is no error: machines are noisy, and a test never depends on time.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use serde::Serialize;
+
+/// One measured number beside its bar.
+#[derive(Debug, Serialize)]
+struct Line {
+    /// What was measured.
+    name: &'static str,
+    /// The number.
+    value: f64,
+    /// Its unit.
+    unit: &'static str,
+    /// The bar, in words: `<= 2`, `>= 0.7`.
+    bar: &'static str,
+    /// Whether the bar holds.
+    holds: bool,
+}
+
+#[derive(Parser)]
+#[command(about = "Measures what the documents promise")]
+struct Arguments {
+    /// Print a JSON array.
+    #[arg(long)]
+    json: bool,
+    /// Only the measurements whose name contains this.
+    filter: Option<String>,
+}
+
+/// A measurement: its name, for the filter, and what takes it.
+type Measurement = (&'static str, fn() -> Vec<Line>);
+
+const MEASUREMENTS: &[Measurement] = &[];
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let wanted = arguments.filter.as_deref().unwrap_or("");
+    let lines: Vec<Line> = MEASUREMENTS
+        .iter()
+        .filter(|(name, _)| name.contains(wanted))
+        .flat_map(|(_, measure)| measure())
+        .collect();
+    if arguments.json {
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&lines).expect("lines are plain data")
+        );
+    } else {
+        for Line {
+            name,
+            value,
+            unit,
+            bar,
+            holds,
+        } in &lines
+        {
+            let verdict = if *holds { "holds" } else { "MISSED" };
+            println!("{name:<58} {value:>12.3} {unit:<8} {bar:<8} {verdict}");
+        }
+    }
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,1 @@
+//! An executable specification of the seL4 objects that Portcullis uses.

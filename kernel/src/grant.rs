@@ -1,0 +1,46 @@
+//! Grants as their subjects hold them: one type a mode, since a call through a capability without
+//! GrantReply would block its caller for ever.
+
+use crate::{CPtr, Message, Method, Refusal, Syscalls, label};
+
+/// A grant of mode `call`: a message and its reply.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CallGrant(pub CPtr);
+
+/// A grant of mode `send`: a message, one way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SendGrant(pub CPtr);
+
+/// A grant of mode `notify`, or the notification of a `stream`: one bit, one way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NotifyGrant(pub CPtr);
+
+impl CallGrant {
+    /// Calls `method` with the words of `message`, which then holds the reply.
+    pub fn call<'m>(
+        self,
+        kernel: &mut impl Syscalls,
+        method: Method,
+        message: &'m mut Message,
+    ) -> Result<&'m [u64], Refusal> {
+        message.set_label(label::REQUEST + u64::from(method.number()));
+        kernel.call(self.0, message);
+        message.outcome()
+    }
+}
+
+impl SendGrant {
+    /// Sends a request for `method`. Waits until the object takes it; a revoked grant is silent,
+    /// as seL4's Send is.
+    pub fn send(self, kernel: &mut impl Syscalls, method: Method, message: &mut Message) {
+        message.set_label(label::REQUEST + u64::from(method.number()));
+        kernel.send(self.0, message);
+    }
+}
+
+impl NotifyGrant {
+    /// Sets the grant's bit in the object's notification. Never waits.
+    pub fn signal(self, kernel: &mut impl Syscalls) {
+        kernel.signal(self.0);
+    }
+}

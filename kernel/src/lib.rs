@@ -1,0 +1,33 @@
+//! What a component sees of seL4: capabilities, badges, messages, system calls.
+//!
+//! Every part of Portcullis that runs on the appliance is written against this crate and nothing
+//! below it, so the same code runs on the model kernel (hosted) and on seL4 (`images/`). It holds
+//! names, layouts and traits; it makes no system call itself, and owns no state.
+//!
+//! Terms are those of the seL4 reference manual 16.0.0 and the Microkit manual 2.3.0.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+mod badge;
+mod component;
+mod cptr;
+mod error;
+mod grant;
+mod message;
+mod region;
+mod rights;
+mod syscall;
+
+pub use badge::{Badge, Generation, GrantBadge, Method, MethodSet, Source};
+pub use component::{Caller, Component, serve};
+pub use cptr::{CPtr, cspace};
+pub use error::KernelError;
+pub use grant::{CallGrant, NotifyGrant, SendGrant};
+pub use message::{MAX_WORDS, Message, Refusal, label};
+pub use region::{OutOfRange, Region, RegionMut};
+pub use rights::{Mode, Rights};
+pub use syscall::{CNodeSlot, CNodes, Invocation, Syscall, Syscalls};

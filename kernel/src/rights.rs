@@ -1,0 +1,105 @@
+//! Rights on a capability, and the modes of a grant that they make up.
+
+use serde::{Deserialize, Serialize};
+
+/// seL4's rights on an endpoint, notification or frame capability.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub struct Rights {
+    /// Receive, or wait.
+    pub read: bool,
+    /// Send, or signal.
+    pub write: bool,
+    /// Transfer capabilities along with a message.
+    pub grant: bool,
+    /// Call, and be replied to.
+    pub grant_reply: bool,
+}
+
+impl Rights {
+    /// No right at all.
+    pub const NONE: Rights = Rights {
+        read: false,
+        write: false,
+        grant: false,
+        grant_reply: false,
+    };
+    /// Every right: what the creator of an object holds.
+    pub const ALL: Rights = Rights {
+        read: true,
+        write: true,
+        grant: true,
+        grant_reply: true,
+    };
+    /// Receive only: a component's own input.
+    pub const READ: Rights = Rights {
+        read: true,
+        ..Rights::NONE
+    };
+    /// Send only.
+    pub const WRITE: Rights = Rights {
+        write: true,
+        ..Rights::NONE
+    };
+    /// Call, with a reply, and nothing else.
+    pub const CALL: Rights = Rights {
+        write: true,
+        grant_reply: true,
+        ..Rights::NONE
+    };
+
+    /// What both have: what minting with `other` from a capability with `self` gives.
+    #[must_use]
+    pub const fn and(self, other: Rights) -> Rights {
+        Rights {
+            read: self.read && other.read,
+            write: self.write && other.write,
+            grant: self.grant && other.grant,
+            grant_reply: self.grant_reply && other.grant_reply,
+        }
+    }
+
+    /// Whether every right of `self` is in `other`.
+    pub fn is_subset(self, other: Rights) -> bool {
+        self.and(other) == self
+    }
+}
+
+/// How a grant lets its subject reach its object.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum Mode {
+    /// A message and its reply.
+    Call,
+    /// A message, one way.
+    Send,
+    /// One bit of a notification, one way.
+    Notify,
+    /// A memory region that the subject writes and the object reads, and a notification; one way,
+    /// and static: it stands in `system.xml`.
+    Stream,
+}
+
+impl Mode {
+    /// The rights of the capability that the subject holds. Never Read and never Grant: with Read
+    /// a subject could receive another's messages, with Grant it could pass capabilities on.
+    pub const fn rights(self) -> Rights {
+        match self {
+            Mode::Call => Rights::CALL,
+            Mode::Send | Mode::Notify | Mode::Stream => Rights::WRITE,
+        }
+    }
+
+    /// Whether something flows from the object back to the subject.
+    pub const fn flows_back(self) -> bool {
+        matches!(self, Mode::Call)
+    }
+
+    /// The word that the policy language uses.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Mode::Call => "call",
+            Mode::Send => "send",
+            Mode::Notify => "notify",
+            Mode::Stream => "stream",
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! What a component asks of the manager.
+//!
+//! Two ways in. On its static channel every component may ask [`FIND`]: where the grant lies that
+//! the policy gives it. Everything else is the interface `inspect` (`grants`, `component`,
+//! `record`, `why`), which is granted like any other and changes nothing.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+use portcullis_kernel::{
+    CPtr, CallGrant, GrantBadge, MAX_WORDS, Message, Method, MethodSet, Mode, NotifyGrant, Refusal,
+    SendGrant, Syscalls, cspace,
+};
+use serde::{Deserialize, Serialize};
+
+/// Bytes that a request or reply borrows from while it is decoded.
+pub type Buffer = [u8; (MAX_WORDS - 1) * 8];
+
+/// Request on the static channel: find a grant. See [`find`].
+pub const FIND: Method = method(0);
+
+/// `inspect`: the next grant in force at or after an index.
+pub const GRANTS: Method = method(0);
+/// `inspect`: a component by number.
+pub const COMPONENT: Method = method(1);
+/// `inspect`: a record of this boot by sequence number.
+pub const RECORD: Method = method(2);
+/// `inspect`: whether the policy allows something, and which line says so.
+pub const WHY: Method = method(3);
+/// `inspect`: the state of the manager as a whole.
+pub const STATUS: Method = method(4);
+
+/// Refusal: the policy gives the caller no such grant.
+pub const NOT_PERMITTED: u64 = 1;
+/// Refusal: a rule of the policy forbids it.
+pub const FORBIDDEN: u64 = 2;
+/// Refusal: allowed, but not in force: not yet issued, revoked, or its object is down.
+pub const UNAVAILABLE: u64 = 3;
+/// Refusal: there is nothing at or after that number.
+pub const NO_MORE: u64 = 4;
+
+const fn method(number: u8) -> Method {
+    match Method::new(number) {
+        Some(method) => method,
+        None => panic!("method numbers are below 32"),
+    }
+}
+
+/// Which grant a component looks for: the object, the interface and the mode name at most one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Find<'a> {
+    /// Name of the component that serves it.
+    pub object: &'a str,
+    /// Name of the interface.
+    pub interface: &'a str,
+    /// The mode.
+    pub mode: Mode,
+}
+
+/// Where a grant lies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Found {
+    /// Slot of the caller's grants CNode.
+    pub slot: u16,
+    /// The methods it includes.
+    pub methods: MethodSet,
+}
+
+/// A grant in force, as `inspect` shows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct GrantView<'a> {
+    /// Its index; ask for `index + 1` next.
+    pub index: u16,
+    /// The generation of the index.
+    pub generation: u16,
+    /// Who holds it.
+    pub subject: &'a str,
+    /// Slot of the subject's grants CNode.
+    pub slot: u16,
+    /// Who serves it.
+    pub object: &'a str,
+    /// The interface.
+    pub interface: &'a str,
+    /// The names of the methods, separated by a comma and a space.
+    pub methods: &'a str,
+    /// The mode.
+    pub mode: Mode,
+    /// Milliseconds left of its lease.
+    pub lease_ms: Option<u32>,
+    /// Policy line that allows it.
+    pub line: u32,
+}
+
+/// A component, as `inspect` shows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ComponentView<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its security domain.
+    pub domain: &'a str,
+    /// Grants that it holds.
+    pub holds: u16,
+    /// Grants in force of which it is the object.
+    pub serves: u16,
+}
+
+/// What `why` asks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Why<'a> {
+    /// The component that would call.
+    pub subject: &'a str,
+    /// The component that would be called.
+    pub object: &'a str,
+    /// The method's name.
+    pub method: &'a str,
+}
+
+/// What `why` answers: the words of the log, each with its policy line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Verdict {
+    /// A grant of this line allows it, and is in force.
+    Allowed {
+        /// Line of the policy source.
+        line: u32,
+    },
+    /// A grant of this line allows it, but is not in force.
+    Unavailable {
+        /// Line of the policy source.
+        line: u32,
+    },
+    /// The `never` rule of this line forbids it.
+    Forbidden {
+        /// Line of the policy source.
+        line: u32,
+    },
+    /// No line allows it.
+    NotPermitted,
+}
+
+/// The state of the manager.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Status<'a> {
+    /// The policy's name.
+    pub policy: &'a str,
+    /// Its version.
+    pub version: u32,
+    /// Grants in force.
+    pub grants: u32,
+    /// Components.
+    pub components: u16,
+    /// Records written since boot.
+    pub records: u64,
+    /// Of these, acknowledged as durable by the ledger.
+    pub durable: u64,
+}
+
+/// Asks the manager, on the caller's static channel with this id, where a grant lies.
+pub fn find(kernel: &mut impl Syscalls, channel: u8, wanted: &Find<'_>) -> Result<Found, Refusal> {
+    ask(
+        kernel,
+        CallGrant(cspace::channel_endpoint(channel)),
+        FIND,
+        wanted,
+        &mut [0; _],
+    )
+}
+
+/// Finds a `call` grant.
+pub fn find_call(
+    kernel: &mut impl Syscalls,
+    channel: u8,
+    object: &str,
+    interface: &str,
+) -> Result<CallGrant, Refusal> {
+    find(
+        kernel,
+        channel,
+        &Find {
+            object,
+            interface,
+            mode: Mode::Call,
+        },
+    )
+    .map(|found| CallGrant(found.cptr()))
+}
+
+/// Finds a `send` grant.
+pub fn find_send(
+    kernel: &mut impl Syscalls,
+    channel: u8,
+    object: &str,
+    interface: &str,
+) -> Result<SendGrant, Refusal> {
+    find(
+        kernel,
+        channel,
+        &Find {
+            object,
+            interface,
+            mode: Mode::Send,
+        },
+    )
+    .map(|found| SendGrant(found.cptr()))
+}
+
+/// Finds a `notify` grant, or the notification of a `stream`.
+pub fn find_notify(
+    kernel: &mut impl Syscalls,
+    channel: u8,
+    object: &str,
+    interface: &str,
+    mode: Mode,
+) -> Result<NotifyGrant, Refusal> {
+    find(
+        kernel,
+        channel,
+        &Find {
+            object,
+            interface,
+            mode,
+        },
+    )
+    .map(|found| NotifyGrant(found.cptr()))
+}
+
+/// Calls a method with an encoded request and decodes its reply.
+pub fn ask<'b, Q: Serialize, A: Deserialize<'b>>(
+    kernel: &mut impl Syscalls,
+    grant: CallGrant,
+    method: Method,
+    request: &Q,
+    buffer: &'b mut Buffer,
+) -> Result<A, Refusal> {
+    let mut message = Message::default();
+    message.encode(0, request).map_err(|_| Refusal::Garbled)?;
+    grant.call(kernel, method, &mut message)?;
+    message.decode(buffer).ok_or(Refusal::Garbled)
+}
+
+impl Found {
+    /// The capability pointer of the grant, in the CSpace of the component that found it.
+    pub const fn cptr(self) -> CPtr {
+        cspace::grant(self.slot as u32)
+    }
+}
+
+/// Where things lie in the manager's authority CNode: one function of the number of components, so
+/// that the image builder, the hosted kernel and the manager agree.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Authority {
+    components: u32,
+}
+
+impl Authority {
+    /// The layout for a policy with this many components.
+    pub const fn new(components: u16) -> Self {
+        Self {
+            components: components as u32,
+        }
+    }
+
+    /// The capability to the authority CNode itself. Slot 0 stays empty.
+    pub const ITSELF: u32 = 1;
+
+    /// The grants CNode of component `number`.
+    pub const fn grants_cnode(self, number: u16) -> u32 {
+        Self::ITSELF + 1 + number as u32
+    }
+
+    /// The unbadged endpoint of component `number`.
+    pub const fn endpoint(self, number: u16) -> u32 {
+        self.grants_cnode(number) + self.components
+    }
+
+    /// The unbadged notification of component `number`.
+    pub const fn notification(self, number: u16) -> u32 {
+        self.endpoint(number) + self.components
+    }
+
+    /// The root of the grant at `index`: where its badged capability is minted.
+    pub const fn root(self, index: u16) -> u32 {
+        Self::ITSELF + 1 + 3 * self.components + index as u32
+    }
+
+    /// Bits that the authority CNode needs for this many grants.
+    pub const fn radix(self, grants: u32) -> u8 {
+        let slots = Self::ITSELF + 1 + 3 * self.components + grants;
+        let bits = (u32::BITS - (slots - 1).leading_zeros()) as u8;
+        if bits < 6 { 6 } else { bits }
+    }
+}
+
+/// Bits that a component's grants CNode needs for this many grants (slot 0 stays empty).
+pub const fn grants_radix(grants: u32) -> u8 {
+    let bits = (u32::BITS - grants.leading_zeros()) as u8;
+    if bits < 6 { 6 } else { bits }
+}
+
+/// The badge that a grant's capability carries: its methods and index for an endpoint, one bit for
+/// a notification.
+pub const fn badge_bits(grant: GrantBadge, notification: Option<u8>) -> u64 {
+    match notification {
+        Some(bit) => 1 << bit,
+        None => grant.badge().0,
+    }
+}

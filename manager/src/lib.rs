@@ -1,0 +1,1 @@
+//! The capability manager: policy in, grants out, everything logged.

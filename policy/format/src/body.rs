@@ -1,0 +1,187 @@
+//! The body: counts, then every item in the order of the types in this module.
+
+use core::marker::PhantomData;
+
+use portcullis_kernel::{Method, MethodSet, Mode};
+use serde::{Deserialize, Serialize};
+
+use crate::PolicyError;
+
+/// How many items of each kind the body holds.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub struct Counts {
+    /// Domains.
+    pub domains: u16,
+    /// Interfaces.
+    pub interfaces: u16,
+    /// Methods of all interfaces.
+    pub methods: u16,
+    /// Components.
+    pub components: u16,
+    /// Flows.
+    pub flows: u16,
+    /// `never` rules.
+    pub nevers: u16,
+    /// Grants.
+    pub grants: u32,
+}
+
+/// A security domain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Domain<'a> {
+    /// Its name.
+    pub name: &'a str,
+}
+
+/// An interface.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Interface<'a> {
+    /// Its name.
+    pub name: &'a str,
+}
+
+/// A method of an interface.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct InterfaceMethod<'a> {
+    /// Number of the interface.
+    pub interface: u16,
+    /// The method's number in it.
+    pub method: Method,
+    /// Its name.
+    pub name: &'a str,
+}
+
+/// A component.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Component<'a> {
+    /// Its name, which is its protection domain's.
+    pub name: &'a str,
+    /// Number of its domain.
+    pub domain: u16,
+    /// The manager's id of the channel on which the component asks it; `None`: it cannot ask.
+    pub channel: Option<u8>,
+    /// What the manager does when it faults.
+    pub on_fault: OnFault,
+}
+
+/// What the manager does when a component faults.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFault {
+    /// Revokes its grants and leaves it stopped.
+    #[default]
+    Stop,
+    /// Revokes its grants, restarts it and mints them anew under a new generation.
+    Restart,
+}
+
+/// A direction in which modes may cross a domain boundary.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Flow {
+    /// Number of the domain it starts in.
+    pub from: u16,
+    /// Number of the domain it ends in.
+    pub to: u16,
+    /// The modes allowed, one bit each in the order of [`Mode`].
+    pub modes: u8,
+    /// Line of the policy source, from 1.
+    pub line: u32,
+}
+
+/// A rule over the whole ceiling: nothing flows from one domain to the other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Never {
+    /// Number of the domain it starts in.
+    pub from: u16,
+    /// Number of the domain that it must not reach.
+    pub to: u16,
+    /// Line of the policy source, from 1.
+    pub line: u32,
+}
+
+/// A grant that the policy allows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Grant {
+    /// Number of the component that holds it.
+    pub subject: u16,
+    /// Slot of the subject's grants CNode. Slot 0 stays empty.
+    pub slot: u16,
+    /// Number of the component that serves it.
+    pub object: u16,
+    /// Number of the interface.
+    pub interface: u16,
+    /// The methods it includes.
+    pub methods: MethodSet,
+    /// Its mode.
+    pub mode: Mode,
+    /// The bit it sets in the object's notification: `notify` and `stream` only.
+    pub notification: Option<u8>,
+    /// When it is issued.
+    pub when: When,
+    /// How long it lasts once issued, in milliseconds; `None`: until revoked.
+    pub lease_ms: Option<u32>,
+    /// Line of the policy source, from 1.
+    pub line: u32,
+}
+
+/// When a grant is issued.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum When {
+    /// By the manager, at boot.
+    Boot,
+    /// When its subject asks for it.
+    Request,
+    /// When the component with this number delegates its own grant of the same methods, or more.
+    Delegated(u16),
+}
+
+/// Walks items of one kind, decoding each. Ends early where an item does not decode; a verified
+/// policy has none such.
+#[derive(Clone, Debug)]
+pub struct Items<'a, T> {
+    bytes: &'a [u8],
+    left: u32,
+    item: PhantomData<T>,
+}
+
+impl<'a, T: Deserialize<'a>> Items<'a, T> {
+    pub(crate) fn new(bytes: &'a [u8], left: u32) -> Self {
+        Self {
+            bytes,
+            left,
+            item: PhantomData,
+        }
+    }
+
+    /// Items not yet walked.
+    pub(crate) fn left(&self) -> u32 {
+        self.left
+    }
+
+    /// The bytes after the last item.
+    pub(crate) fn rest(mut self) -> &'a [u8] {
+        self.by_ref().for_each(drop);
+        self.bytes
+    }
+}
+
+impl<'a, T: Deserialize<'a>> Iterator for Items<'a, T> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        if self.left == 0 {
+            return None;
+        }
+        let (item, rest) = postcard::take_from_bytes(self.bytes).ok()?;
+        self.bytes = rest;
+        self.left -= 1;
+        Some(item)
+    }
+}
+
+/// Reads the policy's name and the counts; what is left are the items.
+pub(crate) fn read_head(body: &[u8]) -> Result<(&str, Counts, &[u8]), PolicyError> {
+    let ((name, counts), items) =
+        postcard::take_from_bytes::<(&str, Counts)>(body).map_err(|_| PolicyError::Body("head"))?;
+    Ok((name, counts, items))
+}

@@ -1,0 +1,300 @@
+//! The compiled, signed policy: layout, signature, reader.
+//!
+//! A compiled policy is a fixed [`Header`] followed by a postcard body: counts, then every item in
+//! order. The manager reads it where it lies; nothing is allocated and nothing panics on any input.
+//! [`Policy::verify`] checks all of it once, so that holding a [`Policy`] proves: the hash and the
+//! signature hold, every item decodes, every reference resolves, every limit is kept, and no byte
+//! is left over. The compiler in `portcullis-policy` writes the same types in the same order.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+mod body;
+mod header;
+
+pub use body::{
+    Component, Counts, Domain, Flow, Grant, Interface, InterfaceMethod, Items, Never, OnFault, When,
+};
+pub use header::{FORMAT, HEADER_SIZE, Header, MAGIC, key_id};
+
+use core::fmt;
+
+use ed25519_dalek::VerifyingKey;
+use portcullis_kernel::Mode;
+
+/// Most grants that one component can hold: its grants CNode has at most 12 bits.
+pub const MAX_GRANTS_PER_COMPONENT: u32 = 4_096;
+/// Most grants that a policy can allow in all: a grant's index has 16 bits in the badge.
+pub const MAX_GRANTS: u32 = 65_536;
+/// Most components: Microkit gives the manager 62 channels, one a component.
+pub const MAX_COMPONENTS: u16 = 62;
+/// Longest name of a domain, component, interface or method, in bytes.
+pub const MAX_NAME: usize = 48;
+
+/// A verified policy, read in place.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy<'a> {
+    header: &'a Header,
+    name: &'a str,
+    counts: Counts,
+    /// The items, from the first domain on.
+    items: &'a [u8],
+}
+
+/// Why a compiled policy was refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PolicyError {
+    /// The file is shorter than its header says, or than a header is.
+    Truncated {
+        /// Bytes that there should be.
+        expected: usize,
+        /// Bytes that there are.
+        found: usize,
+    },
+    /// The file does not start with [`MAGIC`].
+    NotAPolicy,
+    /// The file is of another format version.
+    Format(u16),
+    /// Bytes follow the body.
+    Trailing(usize),
+    /// The body's SHA-256 is not the header's.
+    Hash,
+    /// No trusted key has this id.
+    UnknownKey([u8; 8]),
+    /// The signature does not verify under the key that the header names.
+    Signature,
+    /// The version is not above the one in force.
+    Version {
+        /// The version in force.
+        in_force: u32,
+        /// The version offered.
+        offered: u32,
+    },
+    /// The body does not decode, or an item of it is not what the format allows.
+    Body(&'static str),
+}
+
+impl<'a> Policy<'a> {
+    /// Checks `bytes` against the trusted `keys` and the version that is in force (0: none).
+    pub fn verify(
+        bytes: &'a [u8],
+        keys: &[VerifyingKey],
+        in_force: u32,
+    ) -> Result<Self, PolicyError> {
+        let (header, body) = Header::read(bytes)?;
+        header.verify(body, keys)?;
+        if header.version() <= in_force {
+            return Err(PolicyError::Version {
+                in_force,
+                offered: header.version(),
+            });
+        }
+        Self::read(header, body)
+    }
+
+    /// Reads a policy without looking at its signature: for tools that show what it says.
+    pub fn inspect(bytes: &'a [u8]) -> Result<Self, PolicyError> {
+        let (header, body) = Header::read(bytes)?;
+        header.check_hash(body)?;
+        Self::read(header, body)
+    }
+
+    fn read(header: &'a Header, body: &'a [u8]) -> Result<Self, PolicyError> {
+        let (name, counts, items) = body::read_head(body)?;
+        let policy = Self {
+            header,
+            name,
+            counts,
+            items,
+        };
+        policy.check_items()?;
+        Ok(policy)
+    }
+
+    /// The header.
+    pub const fn header(&self) -> &'a Header {
+        self.header
+    }
+
+    /// The policy's name.
+    pub const fn name(&self) -> &'a str {
+        self.name
+    }
+
+    /// The policy's version.
+    pub fn version(&self) -> u32 {
+        self.header.version()
+    }
+
+    /// SHA-256 of the body: what a boot record names the policy by.
+    pub const fn sha256(&self) -> &'a [u8; 32] {
+        &self.header.body_sha256
+    }
+
+    /// How many of each there are.
+    pub const fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The domains, in the order of their numbers.
+    pub fn domains(&self) -> Items<'a, Domain<'a>> {
+        Items::new(self.items, self.counts.domains.into())
+    }
+
+    /// The interfaces, in the order of their numbers.
+    pub fn interfaces(&self) -> Items<'a, Interface<'a>> {
+        Items::new(self.domains().rest(), self.counts.interfaces.into())
+    }
+
+    /// The methods, those of interface 0 first.
+    pub fn methods(&self) -> Items<'a, InterfaceMethod<'a>> {
+        Items::new(self.interfaces().rest(), self.counts.methods.into())
+    }
+
+    /// The components, in the order of their numbers.
+    pub fn components(&self) -> Items<'a, Component<'a>> {
+        Items::new(self.methods().rest(), self.counts.components.into())
+    }
+
+    /// The flows between domains.
+    pub fn flows(&self) -> Items<'a, Flow> {
+        Items::new(self.components().rest(), self.counts.flows.into())
+    }
+
+    /// The `never` rules.
+    pub fn nevers(&self) -> Items<'a, Never> {
+        Items::new(self.flows().rest(), self.counts.nevers.into())
+    }
+
+    /// Every grant that the policy allows, by subject, then by slot.
+    pub fn grants(&self) -> Items<'a, Grant> {
+        Items::new(self.nevers().rest(), self.counts.grants)
+    }
+
+    /// The component with this name, and its number.
+    pub fn component(&self, name: &str) -> Option<(u16, Component<'a>)> {
+        (0..)
+            .zip(self.components())
+            .find(|(_, component)| component.name == name)
+    }
+
+    /// The interface with this name, and its number.
+    pub fn interface(&self, name: &str) -> Option<(u16, Interface<'a>)> {
+        (0..)
+            .zip(self.interfaces())
+            .find(|(_, interface)| interface.name == name)
+    }
+
+    fn check_items(&self) -> Result<(), PolicyError> {
+        let Counts {
+            domains,
+            interfaces,
+            components,
+            ..
+        } = self.counts;
+        if components > MAX_COMPONENTS {
+            return Err(PolicyError::Body(
+                "more components than the manager has channels",
+            ));
+        }
+        if self.counts.grants > MAX_GRANTS {
+            return Err(PolicyError::Body("more grants than a badge can index"));
+        }
+        check(self.domains(), |domain| name_is_sound(domain.name))?;
+        check(self.interfaces(), |interface| name_is_sound(interface.name))?;
+        check(self.methods(), |method| {
+            method.interface < interfaces && name_is_sound(method.name)
+        })?;
+        check(self.components(), |component| {
+            name_is_sound(component.name)
+                && component.domain < domains
+                && component
+                    .channel
+                    .is_none_or(|id| id < portcullis_kernel::cspace::MAX_CHANNELS)
+        })?;
+        check(self.flows(), |flow| {
+            flow.from < domains && flow.to < domains
+        })?;
+        check(self.nevers(), |never| {
+            never.from < domains && never.to < domains
+        })?;
+        let mut previous = None;
+        let rest = check(self.grants(), |grant| {
+            let place = (grant.subject, grant.slot);
+            let rising = previous.is_none_or(|before| before < place);
+            previous = Some(place);
+            rising
+                && grant.subject < components
+                && grant.object < components
+                && grant.interface < interfaces
+                && !grant.methods.is_empty()
+                && u32::from(grant.slot) < MAX_GRANTS_PER_COMPONENT
+                && matches!(grant.mode, Mode::Notify | Mode::Stream) == grant.notification.is_some()
+                && grant
+                    .notification
+                    .is_none_or(|bit| bit < portcullis_kernel::cspace::MAX_CHANNELS)
+        })?;
+        if rest.is_empty() {
+            Ok(())
+        } else {
+            Err(PolicyError::Trailing(rest.len()))
+        }
+    }
+}
+
+fn name_is_sound(name: &str) -> bool {
+    !name.is_empty() && name.len() <= MAX_NAME && !name.contains(|c: char| c.is_control())
+}
+
+/// Walks all of `items`; they decode and `sound` holds for each, or the policy is refused.
+fn check<'a, T: serde::Deserialize<'a>>(
+    mut items: Items<'a, T>,
+    mut sound: impl FnMut(T) -> bool,
+) -> Result<&'a [u8], PolicyError> {
+    for item in items.by_ref() {
+        if !sound(item) {
+            return Err(PolicyError::Body(core::any::type_name::<T>()));
+        }
+    }
+    if items.left() > 0 {
+        return Err(PolicyError::Body(core::any::type_name::<T>()));
+    }
+    Ok(items.rest())
+}
+
+impl fmt::Display for PolicyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Truncated { expected, found } => {
+                write!(
+                    f,
+                    "the policy is truncated: {expected} bytes expected, {found} found"
+                )
+            }
+            Self::NotAPolicy => f.write_str("this is not a compiled policy"),
+            Self::Format(version) => write!(
+                f,
+                "the policy has format version {version}; this build reads version {FORMAT}: \
+                 compile it again"
+            ),
+            Self::Trailing(bytes) => write!(f, "{bytes} bytes follow the policy's body"),
+            Self::Hash => f.write_str("the policy's body does not have the hash in its header"),
+            Self::UnknownKey(id) => {
+                f.write_str("the policy is signed with an unknown key, id ")?;
+                id.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+            Self::Signature => f.write_str("the policy's signature does not verify"),
+            Self::Version { in_force, offered } => write!(
+                f,
+                "the policy's version is {offered}, which is not above {in_force}, the version in \
+                 force: raise `version` and sign it again"
+            ),
+            Self::Body(item) => write!(f, "the policy's body is not sound: {item}"),
+        }
+    }
+}
+
+impl core::error::Error for PolicyError {}

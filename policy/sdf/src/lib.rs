@@ -1,0 +1,1 @@
+//! Reads Microkit system descriptions, with the position of everything in them.

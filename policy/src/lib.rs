@@ -1,0 +1,1 @@
+//! The policy language: parser, checks, ceiling, compiler.
