@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// seL4's rights on an endpoint, notification or frame capability.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug, Serialize, Deserialize)]
 pub struct Rights {
     /// Receive, or wait.
     pub read: bool,

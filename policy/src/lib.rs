@@ -1,1 +1,9 @@
 //! The policy language: parser, checks, ceiling, compiler.
+
+#![forbid(unsafe_code)]
+
+pub mod model;
+pub mod source;
+
+pub use model::Policy;
+pub use source::Source;

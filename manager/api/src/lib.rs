@@ -259,6 +259,11 @@ impl Authority {
         }
     }
 
+    /// Depth of every CNode invocation by the manager: the capabilities in the authority CNode to
+    /// itself and to the grants CNodes carry a zero guard that fills what their radix leaves of 64
+    /// bits, so that `index` is the slot's number.
+    pub const DEPTH: u8 = 64;
+
     /// The capability to the authority CNode itself. Slot 0 stays empty.
     pub const ITSELF: u32 = 1;
 

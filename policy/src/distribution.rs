@@ -1,0 +1,353 @@
+//! The capability distribution of the final image: who holds what, to the last slot.
+//!
+//! A [`Distribution`] is computed from the policy and the system description. The image builder
+//! makes the image from it, the hosted kernel its objects, and `check --image` holds what an image
+//! really contains against it. Everything in it is plain data, sorted, and the same on every run.
+//!
+//! It names objects, never addresses of kernel memory. A protection domain's private memory (its
+//! program, stack and IPC buffer) is not listed: each page of it is mapped in one VSpace.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use portcullis_kernel::Rights;
+use serde::{Deserialize, Serialize};
+
+/// Who holds what in an image.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub struct Distribution {
+    /// The protection domains in the order of the system description, children after their parent.
+    pub protection_domains: Vec<ProtectionDomain>,
+    /// The virtual CPUs, by virtual machine and id.
+    pub vcpus: Vec<VirtualCpu>,
+    /// The CSpace of Microkit's monitor: one CNode, addressed with 64 bits.
+    pub monitor: CNode,
+    /// The interrupts, by number.
+    pub irqs: Vec<Irq>,
+    /// The memory regions and where they are mapped, by name.
+    pub regions: Vec<Region>,
+}
+
+/// A protection domain: its thread and its CSpace.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ProtectionDomain {
+    /// Its name, unique in the system.
+    pub name: String,
+    /// Its component's number in the policy; `None`: the policy does not know it, and gives it no
+    /// grants CNode.
+    pub component: Option<u16>,
+    /// Its parent, which handles its faults; `None`: the monitor does.
+    pub parent: Option<String>,
+    /// Path of its program, as the system description says it.
+    pub program: String,
+    /// Priority, and maximum controlled priority, 0 to 254.
+    pub priority: u8,
+    /// Budget in microseconds.
+    pub budget_us: u64,
+    /// Period in microseconds.
+    pub period_us: u64,
+    /// Whether it gives up its scheduling context after `init`, and then runs on its callers'.
+    pub passive: bool,
+    /// Core that it runs on.
+    pub cpu: u8,
+    /// Whether it may use the FPU.
+    pub fpu: bool,
+    /// What is bound to its TCB.
+    pub tcb: TcbBindings,
+    /// Its CNodes: the root first, then those in the root's slots, by slot.
+    pub cspace: Vec<CNode>,
+}
+
+/// The capabilities that a TCB holds itself. Its thread cannot invoke them.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TcbBindings {
+    /// The root CNode.
+    pub cspace: Capability,
+    /// The notification that interrupts a `Recv` on an endpoint; `None` in a virtual CPU.
+    pub notification: Option<Capability>,
+    /// Where its faults go.
+    pub fault_endpoint: Capability,
+}
+
+/// A thread that runs a guest.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct VirtualCpu {
+    /// Its virtual machine.
+    pub vm: String,
+    /// Its id in it, 0 to 61.
+    pub id: u8,
+    /// The protection domain that the virtual machine belongs to: it handles its faults.
+    pub owner: String,
+    /// Priority; on x86-64 the owner's, since the two share a thread.
+    pub priority: u8,
+    /// Where its faults go; `None` on x86-64, where the owner's thread enters the guest itself.
+    pub fault_endpoint: Option<Capability>,
+}
+
+/// A CNode and the capabilities in it.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub struct CNode {
+    /// Which of its holder's CNodes it is.
+    pub kind: CNodeKind,
+    /// Bits that it resolves: it has two to the power of this many slots.
+    pub radix: u8,
+    /// The occupied slots.
+    pub slots: BTreeMap<u32, Capability>,
+}
+
+/// Which CNode of a CSpace.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum CNodeKind {
+    /// The root, which resolves the highest six bits.
+    #[default]
+    Root,
+    /// The one that Microkit fills: root slot 0.
+    Microkit,
+    /// The one that the manager fills with a component's grants: root slot 1.
+    Grants,
+    /// The manager's own, with the sources of all grants: root slot 1.
+    Authority,
+    /// The monitor's only CNode.
+    Monitor,
+}
+
+/// A capability: an object, and what may be done to it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct Capability {
+    /// The object.
+    pub object: Object,
+    /// The rights. Kinds of object on which the kernel knows none have [`Rights::ALL`].
+    pub rights: Rights,
+    /// The badge; 0: none.
+    pub badge: u64,
+    /// Length of the guard, in bits, for a CNode; 0 otherwise. The guard itself is always zero.
+    pub guard_bits: u8,
+}
+
+/// A kernel object, named after whom it belongs to.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Object {
+    /// The endpoint of a protection domain.
+    Endpoint(String),
+    /// The notification of a protection domain.
+    Notification(String),
+    /// The reply object of a protection domain.
+    Reply(String),
+    /// A CNode of a protection domain.
+    CNode {
+        /// The protection domain.
+        pd: String,
+        /// Which of its CNodes.
+        kind: CNodeKind,
+    },
+    /// The TCB of a protection domain.
+    Tcb(String),
+    /// The scheduling context of a protection domain.
+    SchedContext(String),
+    /// The VSpace of a protection domain.
+    VSpace(String),
+    /// The monitor's endpoint.
+    MonitorEndpoint,
+    /// The monitor's reply object.
+    MonitorReply,
+    /// The handler of the interrupt with this number (on x86-64, vector).
+    IrqHandler(u64),
+    /// x86 I/O ports.
+    IoPorts {
+        /// The first port.
+        base: u64,
+        /// How many.
+        size: u64,
+    },
+    /// A virtual CPU.
+    Vcpu {
+        /// Its virtual machine.
+        vm: String,
+        /// Its id.
+        id: u8,
+    },
+    /// The TCB of a virtual CPU.
+    VcpuTcb {
+        /// Its virtual machine.
+        vm: String,
+        /// Its id.
+        id: u8,
+    },
+    /// Leave to make secure monitor calls (Arm).
+    ArmSmc,
+}
+
+/// An interrupt, and what it signals.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Irq {
+    /// Its number (on x86-64, its vector).
+    pub number: u64,
+    /// The notification capability that its handler signals.
+    pub notification: Capability,
+}
+
+/// A memory region.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Region {
+    /// Its name.
+    pub name: String,
+    /// Its size in bytes; `None`: that of the file it is filled from, in whole pages.
+    pub size: Option<u64>,
+    /// Its fixed physical address: it is a device, or memory that one knows.
+    pub phys_addr: Option<u64>,
+    /// Path of the file that it is filled from, as the system description says it.
+    pub prefill: Option<String>,
+    /// Where it is mapped, by address space, then by address.
+    pub mappings: Vec<Mapping>,
+}
+
+/// A mapping of a whole memory region.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Mapping {
+    /// Where it is visible.
+    pub space: AddressSpace,
+    /// Its address there.
+    pub vaddr: u64,
+    /// Whether it can be read.
+    pub read: bool,
+    /// Whether it can be written.
+    pub write: bool,
+    /// Whether it can be executed.
+    pub execute: bool,
+    /// Whether it is cached.
+    pub cached: bool,
+}
+
+/// Who sees a mapping.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AddressSpace {
+    /// A protection domain.
+    Pd(String),
+    /// A virtual machine's guest.
+    Vm(String),
+    /// A device behind the IOMMU.
+    Device(String),
+}
+
+impl Distribution {
+    /// The protection domain with this name.
+    pub fn protection_domain(&self, name: &str) -> Option<&ProtectionDomain> {
+        self.protection_domains.iter().find(|pd| pd.name == name)
+    }
+
+    /// The memory region with this name.
+    pub fn region(&self, name: &str) -> Option<&Region> {
+        self.regions.iter().find(|region| region.name == name)
+    }
+}
+
+impl ProtectionDomain {
+    /// Its CNode of this kind.
+    pub fn cnode(&self, kind: CNodeKind) -> Option<&CNode> {
+        self.cspace.iter().find(|cnode| cnode.kind == kind)
+    }
+}
+
+impl Capability {
+    /// A capability with rights and without a badge.
+    pub fn new(object: Object, rights: Rights) -> Self {
+        Self {
+            object,
+            rights,
+            badge: 0,
+            guard_bits: 0,
+        }
+    }
+
+    /// The same with a badge.
+    #[must_use]
+    pub fn with_badge(self, badge: u64) -> Self {
+        Self { badge, ..self }
+    }
+}
+
+impl fmt::Display for CNodeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Root => "root CNode",
+            Self::Microkit => "Microkit CNode",
+            Self::Grants => "grants CNode",
+            Self::Authority => "authority CNode",
+            Self::Monitor => "monitor's CNode",
+        })
+    }
+}
+
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Endpoint(pd) => write!(f, "endpoint of '{pd}'"),
+            Self::Notification(pd) => write!(f, "notification of '{pd}'"),
+            Self::Reply(pd) => write!(f, "reply object of '{pd}'"),
+            Self::CNode { pd, kind } => write!(f, "{kind} of '{pd}'"),
+            Self::Tcb(pd) => write!(f, "TCB of '{pd}'"),
+            Self::SchedContext(pd) => write!(f, "scheduling context of '{pd}'"),
+            Self::VSpace(pd) => write!(f, "VSpace of '{pd}'"),
+            Self::MonitorEndpoint => f.write_str("endpoint of the monitor"),
+            Self::MonitorReply => f.write_str("reply object of the monitor"),
+            Self::IrqHandler(number) => write!(f, "handler of IRQ {number}"),
+            Self::IoPorts { base, size } => write!(f, "{size} I/O ports from {base:#x}"),
+            Self::Vcpu { vm, id } => write!(f, "vCPU {id} of '{vm}'"),
+            Self::VcpuTcb { vm, id } => write!(f, "TCB of vCPU {id} of '{vm}'"),
+            Self::ArmSmc => f.write_str("secure monitor calls"),
+        }
+    }
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.object)?;
+        if self.rights != Rights::ALL {
+            write!(f, ", {}", RightsList(self.rights))?;
+        }
+        if self.badge != 0 {
+            write!(f, ", badge {:#x}", self.badge)?;
+        }
+        if self.guard_bits != 0 {
+            write!(f, ", guard of {} bits", self.guard_bits)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for AddressSpace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pd(name) => write!(f, "'{name}'"),
+            Self::Vm(name) => write!(f, "virtual machine '{name}'"),
+            Self::Device(name) => write!(f, "device '{name}'"),
+        }
+    }
+}
+
+/// Shows rights by the names that the seL4 manual gives them.
+struct RightsList(Rights);
+
+impl fmt::Display for RightsList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = [
+            (self.0.read, "Read"),
+            (self.0.write, "Write"),
+            (self.0.grant, "Grant"),
+            (self.0.grant_reply, "GrantReply"),
+        ];
+        let mut held = names.iter().filter(|(held, _)| *held).map(|(_, name)| name);
+        match held.next() {
+            None => f.write_str("no right"),
+            Some(first) => {
+                f.write_str(first)?;
+                held.try_for_each(|name| write!(f, "+{name}"))
+            }
+        }
+    }
+}
