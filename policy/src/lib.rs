@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod distribution;
 pub mod model;
 pub mod source;
 
