@@ -1,2 +1,75 @@
-//! The `portcullis` command.
-fn main() {}
+//! The `portcullis` command: reads arguments, runs one verb, sets the exit code.
+//!
+//! Each verb is a module of its own: a clap `Args` struct that implements [`Run`]. To add one, add a
+//! line to the list in [`verbs!`]'s only use. What a verb finds goes to standard output (tables, or
+//! JSON with `--json`); what is wrong goes to standard error. No verb changes a file that its
+//! arguments do not name.
+
+mod completions;
+mod failure;
+mod keygen;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::{Failure, Verdict};
+use crate::output::Output;
+
+/// A verb with its arguments.
+trait Run {
+    /// Does it. What it finds goes to `output`.
+    fn run(self, output: Output) -> Result<Verdict, Failure>;
+}
+
+/// Declares the verbs: the variant's name is the verb, its argument the struct that runs it.
+macro_rules! verbs {
+    ($($verb:ident($arguments:ty),)*) => {
+        #[derive(Subcommand)]
+        enum Verb {
+            $($verb($arguments),)*
+        }
+
+        impl Run for Verb {
+            fn run(self, output: Output) -> Result<Verdict, Failure> {
+                match self {
+                    $(Self::$verb(arguments) => arguments.run(output),)*
+                }
+            }
+        }
+    };
+}
+
+verbs! {
+    Keygen(keygen::Keygen),
+    Completions(completions::Completions),
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  what was asked holds, or was done
+  1  it does not hold: a check found something, a question was answered with no
+  2  bad input: arguments, a policy or another file that cannot be understood
+  3  could not run: a file that cannot be read or written, no entropy";
+
+/// Checks, compiles and explains the policy of a Portcullis system, and audits what it did.
+#[derive(Parser)]
+#[command(name = "portcullis", version, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+    /// Print JSON instead of tables; its field names are stable
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    failure::set_up_messages();
+    let output = Output::new(cli.json);
+    match cli.verb.run(output) {
+        Ok(verdict) => verdict.into(),
+        Err(failure) => failure.report(),
+    }
+}

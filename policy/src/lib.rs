@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod distribution;
+pub mod keys;
 pub mod model;
 pub mod source;
 

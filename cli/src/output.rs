@@ -1,0 +1,78 @@
+//! Standard output: aligned tables for people, JSON for programs.
+
+use std::io::{ErrorKind, Write};
+
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// Where a verb's findings go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    json: bool,
+}
+
+impl Output {
+    pub(crate) const fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Prints `value` as JSON, or else what `human` makes of it.
+    pub(crate) fn print<T: Serialize>(
+        self,
+        value: &T,
+        human: impl FnOnce(&T) -> String,
+    ) -> Result<(), Failure> {
+        let text = if self.json {
+            serde_json::to_string_pretty(value).expect("what verbs print has string keys")
+        } else {
+            human(value)
+        };
+        write_line(text.trim_end())
+    }
+
+    /// Whether JSON was asked for.
+    pub(crate) const fn is_json(self) -> bool {
+        self.json
+    }
+}
+
+/// Prints a text and a newline; nothing where the text is empty.
+pub(crate) fn write_line(text: &str) -> Result<(), Failure> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{text}").map_err(|error| match error.kind() {
+        ErrorKind::BrokenPipe => Failure::NobodyReads,
+        _ => Failure::file("write", "standard output".as_ref(), error),
+    })
+}
+
+/// A table without borders. A header that starts with `>` marks a column of numbers.
+pub(crate) fn table<R>(headers: &[&str], rows: R) -> String
+where
+    R: IntoIterator<Item = Vec<String>>,
+{
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(headers.iter().map(|name| name.trim_start_matches('>')));
+    for (column, name) in headers.iter().enumerate() {
+        let column = table
+            .column_mut(column)
+            .expect("the header made this column");
+        column.set_padding((0, 2));
+        if name.starts_with('>') {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.add_rows(rows.into_iter().map(|row| row.into_iter().map(Cell::new)));
+    let lines: Vec<String> = table
+        .lines()
+        .map(|line| line.trim_end().to_owned())
+        .collect();
+    lines.join("\n")
+}

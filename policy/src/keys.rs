@@ -1,0 +1,138 @@
+//! Signing keys: made, written and read.
+//!
+//! The private key's file is text: a header line, then the seed of RFC 8032 in hexadecimal. The
+//! public key's file is its 32 bytes, as the manager's region of trusted keys holds them.
+
+use std::fmt;
+
+use ed25519_dalek::{SigningKey, VerifyingKey};
+use portcullis_policy_format::key_id;
+
+/// First line of a private key's file.
+pub const PRIVATE_HEADER: &str = "portcullis private key, ed25519 seed, hexadecimal";
+/// Bytes of a seed and of a public key (RFC 8032).
+const KEY_BYTES: usize = 32;
+
+/// What a policy's header calls its signer's key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeyId(pub [u8; 8]);
+
+/// Why a key cannot be read or made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes: {0}")]
+    NoEntropy(getrandom::Error),
+    /// The first line of a private key's file is another.
+    #[error("this is not a private key: its first line must be `{PRIVATE_HEADER}`")]
+    Header,
+    /// The second line is not 64 hexadecimal digits, or there is a third.
+    #[error("the private key is damaged: after its first line must stand 64 hexadecimal digits")]
+    Seed,
+    /// A file of public keys is not a multiple of 32 bytes.
+    #[error("{0} bytes are no public keys: each has 32 bytes")]
+    PublicLength(usize),
+    /// 32 bytes are no point of the curve.
+    #[error("public key {0} of the file is no Ed25519 key")]
+    NotAKey(usize),
+}
+
+/// A new key, from the system's random bytes.
+pub fn generate() -> Result<SigningKey, KeyError> {
+    let mut seed = [0; KEY_BYTES];
+    getrandom::fill(&mut seed).map_err(KeyError::NoEntropy)?;
+    Ok(SigningKey::from_bytes(&seed))
+}
+
+/// The text of a private key's file.
+pub fn write_private(key: &SigningKey) -> String {
+    format!("{PRIVATE_HEADER}\n{}\n", hexadecimal(key.as_bytes()))
+}
+
+/// Reads the text of a private key's file.
+pub fn read_private(text: &str) -> Result<SigningKey, KeyError> {
+    let mut lines = text.lines();
+    if lines.next() != Some(PRIVATE_HEADER) {
+        return Err(KeyError::Header);
+    }
+    let seed = lines.next().and_then(bytes).ok_or(KeyError::Seed)?;
+    match lines.next() {
+        None => Ok(SigningKey::from_bytes(&seed)),
+        Some(_) => Err(KeyError::Seed),
+    }
+}
+
+/// Reads one or more public keys, 32 bytes each.
+pub fn read_public(file: &[u8]) -> Result<Vec<VerifyingKey>, KeyError> {
+    let (keys, []) = file.as_chunks::<KEY_BYTES>() else {
+        return Err(KeyError::PublicLength(file.len()));
+    };
+    (1..)
+        .zip(keys)
+        .map(|(number, key)| VerifyingKey::from_bytes(key).map_err(|_| KeyError::NotAKey(number)))
+        .collect()
+}
+
+/// Bytes in lower-case hexadecimal.
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn bytes(digits: &str) -> Option<[u8; KEY_BYTES]> {
+    let (pairs, []) = digits.as_bytes().as_chunks::<2>() else {
+        return None;
+    };
+    let byte = |[high, low]: &[u8; 2]| Some(digit(*high)? << 4 | digit(*low)?);
+    let bytes: Option<Vec<u8>> = pairs.iter().map(byte).collect();
+    bytes?.try_into().ok()
+}
+
+/// A hexadecimal digit's value; unlike `from_str_radix`, no sign.
+fn digit(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).map(|value| value as u8)
+}
+
+impl KeyId {
+    /// The id of a key.
+    pub fn of(key: &VerifyingKey) -> Self {
+        Self(key_id(key))
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hexadecimal(&self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_private_key_survives_its_file() {
+        let key = SigningKey::from_bytes(&[0xa5; 32]);
+        assert_eq!(read_private(&write_private(&key)).unwrap(), key);
+    }
+
+    #[test]
+    fn a_damaged_private_key_is_refused() {
+        let text = write_private(&SigningKey::from_bytes(&[7; 32]));
+        for cut in 0..text.len() - 1 {
+            assert!(read_private(&text[..cut]).is_err(), "{cut} bytes");
+        }
+        for wrong in ["+", "g", " "] {
+            let text = text.replacen("07", &format!("{wrong}7"), 1);
+            assert_eq!(read_private(&text), Err(KeyError::Seed));
+        }
+        assert_eq!(read_private(&format!("{text}00")), Err(KeyError::Seed));
+    }
+
+    #[test]
+    fn public_keys_are_concatenated() {
+        let keys = [[1; 32], [2; 32]].map(|seed| SigningKey::from_bytes(&seed).verifying_key());
+        let file = keys.map(|key| *key.as_bytes()).concat();
+        assert_eq!(read_public(&file).unwrap(), keys);
+        assert_eq!(read_public(&file[1..]), Err(KeyError::PublicLength(63)));
+    }
+}
