@@ -12,5 +12,7 @@ extern crate std;
 pub mod api;
 mod path;
 pub mod stream;
+#[cfg(test)]
+mod testing;
 
 pub use path::{DocumentPath, PATH_MAX, PathError};
