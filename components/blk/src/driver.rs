@@ -1,0 +1,345 @@
+//! The rules of the disk, without system calls.
+
+use core::fmt;
+
+use crate::{
+    BLOCK, Block, Disk, DiskError, Header, HeaderError, Mark, Marks,
+    api::{self, Area, Info},
+    disk::check,
+    layout::Span,
+    marks::Found,
+};
+
+/// A disk under the driver's rules.
+#[derive(Debug)]
+pub struct Driver<D> {
+    disk: D,
+    open: Option<Open>,
+    /// A write or a flush of the marks failed, or a flush: nothing is written any more.
+    stopped: bool,
+}
+
+#[derive(Debug)]
+struct Open {
+    header: Header,
+    marks: Marks,
+    /// Blocks were appended since the marks were last written.
+    appended: bool,
+}
+
+/// What opening the disk found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Opened {
+    /// The disk's header.
+    pub header: Header,
+    /// Where the append regions go on: grant log, ledger.
+    pub marks: [Mark; 2],
+    /// The first header could not be used; its copy was.
+    pub header_from_copy: bool,
+    /// Mark blocks that could be used, of two. With none, the append regions count as full.
+    pub mark_blocks: u8,
+}
+
+/// Why the disk cannot be served at all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OpenError {
+    /// There is no header that can be used.
+    Header(HeaderError),
+    /// A block that had to be looked at could not be read.
+    Disk(DiskError),
+}
+
+/// Why a request was refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refused {
+    /// The disk is not open.
+    NoDisk,
+    /// The blocks do not all lie in the region.
+    OutOfRange {
+        /// The region.
+        area: Area,
+        /// First block asked for.
+        first: u64,
+        /// How many.
+        count: u64,
+        /// Blocks of the region.
+        length: u64,
+    },
+    /// An append that does not begin at the mark.
+    NotAtMark {
+        /// The region.
+        area: Area,
+        /// First block asked for.
+        first: u64,
+        /// The mark.
+        mark: Mark,
+    },
+    /// An append that does not fit.
+    Full {
+        /// The region.
+        area: Area,
+        /// How many blocks were to be appended.
+        count: u64,
+        /// How many are left.
+        left: u64,
+    },
+    /// An append of a block that is all zero: it could not be told from one never written.
+    VoidBlock {
+        /// The region.
+        area: Area,
+    },
+    /// The blocks do not lie in the shared buffer, or there are none.
+    Buffer {
+        /// Where in the buffer, in blocks.
+        at: u64,
+        /// How many.
+        count: u64,
+        /// Blocks of the buffer.
+        size: u64,
+    },
+    /// The device failed.
+    Device(DiskError),
+    /// A flush failed earlier.
+    Stopped,
+}
+
+impl<D: Disk> Driver<D> {
+    /// A driver that has not looked at its disk yet.
+    pub const fn new(disk: D) -> Self {
+        Self {
+            disk,
+            open: None,
+            stopped: false,
+        }
+    }
+
+    /// Reads header and marks. `scratch` holds the blocks it looks at.
+    pub fn open(&mut self, scratch: &mut Block) -> Result<Opened, OpenError> {
+        let (header, header_from_copy) =
+            Header::load(&mut self.disk, scratch).map_err(OpenError::Header)?;
+        let (marks, mark_blocks) = match Marks::load(&mut self.disk, &header, scratch) {
+            Found::Both(marks) => (self.settle(&header, marks, scratch)?, 2),
+            Found::One(marks) => (self.settle(&header, marks, scratch)?, 1),
+            Found::None => (Marks::full(&header), 0),
+        };
+        self.open = Some(Open {
+            header,
+            marks,
+            appended: false,
+        });
+        Ok(Opened {
+            header,
+            marks: [Area::Grants, Area::Worm].map(|area| marks.of(area).unwrap_or_default()),
+            header_from_copy,
+            mark_blocks,
+        })
+    }
+
+    /// What the disk is like.
+    pub fn info(&self) -> Result<Info, Refused> {
+        let Open { header, marks, .. } = self.open.as_ref().ok_or(Refused::NoDisk)?;
+        let mark = |area| marks.of(area).unwrap_or_default();
+        Ok(Info {
+            id: *header.id(),
+            lengths: Area::ALL.map(|area| header.length(area)),
+            grants_mark: mark(Area::Grants),
+            worm_mark: mark(Area::Worm),
+        })
+    }
+
+    /// Whether `count` blocks of a region from `first` on may be read.
+    pub fn may_read(&self, area: Area, first: u64, count: u64) -> Result<(), Refused> {
+        let header = &self.open.as_ref().ok_or(Refused::NoDisk)?.header;
+        let length = header.length(area);
+        match first.checked_add(count) {
+            Some(end) if end <= length => Ok(()),
+            _ => Err(Refused::OutOfRange {
+                area,
+                first,
+                count,
+                length,
+            }),
+        }
+    }
+
+    /// Whether `count` blocks from `first` on may be written: anywhere in the vault's region, at the
+    /// mark in an append region.
+    pub fn may_write(&self, area: Area, first: u64, count: u64) -> Result<(), Refused> {
+        let Open { header, marks, .. } = self.open.as_ref().ok_or(Refused::NoDisk)?;
+        if self.stopped {
+            return Err(Refused::Stopped);
+        }
+        let Some(mark) = marks.of(area) else {
+            return self.may_read(area, first, count);
+        };
+        if first != mark {
+            return Err(Refused::NotAtMark { area, first, mark });
+        }
+        let left = header.length(area) - mark;
+        if count > left {
+            return Err(Refused::Full { area, count, left });
+        }
+        Ok(())
+    }
+
+    /// Reads blocks of a region.
+    pub fn read(&mut self, area: Area, first: u64, data: &mut [u8]) -> Result<(), Refused> {
+        let count = whole(data)?;
+        self.may_read(area, first, count)?;
+        let start = self.start(area)?;
+        self.disk.read(start + first, data).map_err(Refused::Device)
+    }
+
+    /// Writes blocks of the vault's region, or appends blocks to one of the others.
+    pub fn write(&mut self, area: Area, first: u64, data: &[u8]) -> Result<(), Refused> {
+        let count = whole(data)?;
+        self.may_write(area, first, count)?;
+        if area != Area::Vault && data.chunks(BLOCK).any(is_void) {
+            return Err(Refused::VoidBlock { area });
+        }
+        let start = self.start(area)?;
+        self.disk
+            .write(start + first, data)
+            .map_err(Refused::Device)?;
+        if let Some(open) = &mut self.open
+            && open.marks.of(area).is_some()
+        {
+            open.marks.set(area, first + count);
+            open.appended = true;
+        }
+        Ok(())
+    }
+
+    /// Makes everything written before durable, marks included.
+    pub fn flush(&mut self) -> Result<(), Refused> {
+        let open = self.open.as_mut().ok_or(Refused::NoDisk)?;
+        if self.stopped {
+            return Err(Refused::Stopped);
+        }
+        let marks = if open.appended {
+            open.marks.store(&mut self.disk)
+        } else {
+            Ok(())
+        };
+        match marks.and_then(|()| self.disk.flush()) {
+            Ok(()) => {
+                open.appended = false;
+                Ok(())
+            }
+            Err(error) => {
+                self.stopped = true;
+                Err(Refused::Device(error))
+            }
+        }
+    }
+
+    fn start(&self, area: Area) -> Result<u64, Refused> {
+        let open = self.open.as_ref().ok_or(Refused::NoDisk)?;
+        Ok(open.header.start(area))
+    }
+
+    /// Puts each mark right behind the last block that holds anything: see [`crate::marks`].
+    fn settle(
+        &mut self,
+        header: &Header,
+        mut marks: Marks,
+        scratch: &mut Block,
+    ) -> Result<Marks, OpenError> {
+        for area in [Area::Grants, Area::Worm] {
+            let Span { start, length } = header.span(area);
+            let mut mark = marks.of(area).unwrap_or_default();
+            let mut is_void = |block| {
+                self.disk
+                    .read(start + block, scratch)
+                    .map_err(OpenError::Disk)?;
+                Ok(is_void(scratch))
+            };
+            while mark > 0 && is_void(mark - 1)? {
+                mark -= 1;
+            }
+            while mark < length && !is_void(mark)? {
+                mark += 1;
+            }
+            marks.set(area, mark);
+        }
+        Ok(marks)
+    }
+}
+
+fn is_void(block: &[u8]) -> bool {
+    block.iter().all(|byte| *byte == 0)
+}
+
+fn whole(data: &[u8]) -> Result<u64, Refused> {
+    check(0, data.len(), u64::MAX).map_err(Refused::Device)
+}
+
+impl Refused {
+    /// The code that goes back to the client.
+    pub const fn code(self) -> u64 {
+        match self {
+            Self::NoDisk => api::NO_DISK,
+            Self::OutOfRange { .. } => api::OUT_OF_RANGE,
+            Self::NotAtMark { .. } => api::NOT_AT_MARK,
+            Self::Full { .. } => api::FULL,
+            Self::VoidBlock { .. } => api::VOID_BLOCK,
+            Self::Buffer { .. } => api::BUFFER,
+            Self::Stopped => api::STOPPED,
+            Self::Device(DiskError::Read { .. }) => api::READ_FAILED,
+            Self::Device(DiskError::Flush) => api::FLUSH_FAILED,
+            Self::Device(_) => api::WRITE_FAILED,
+        }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoDisk => f.write_str("the disk is not open"),
+            Self::OutOfRange {
+                area,
+                first,
+                count,
+                length,
+            } => write!(
+                f,
+                "{count} blocks from {first} on do not lie in region {} of {length} blocks",
+                area.name()
+            ),
+            Self::NotAtMark { area, first, mark } => write!(
+                f,
+                "region {} is append-only: the next block is {mark}, not {first}",
+                area.name()
+            ),
+            Self::Full { area, count, left } => write!(
+                f,
+                "region {} is full: {count} blocks to append, {left} left; make a larger disk",
+                area.name()
+            ),
+            Self::VoidBlock { area } => write!(
+                f,
+                "a block of zeros cannot be appended to region {}: it reads as never written",
+                area.name()
+            ),
+            Self::Buffer { at, count, size } => write!(
+                f,
+                "{count} blocks at {at} do not lie in the shared buffer of {size} blocks"
+            ),
+            Self::Device(error) => write!(f, "the device failed: {error}"),
+            Self::Stopped => DiskError::Stopped.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for Refused {}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header(error) => error.fmt(f),
+            Self::Disk(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for OpenError {}

@@ -1,0 +1,203 @@
+//! How far the append regions are written: what makes them append-only.
+//!
+//! An append region's *mark* is the number of its next block. Blocks below it are never written
+//! again. The driver writes the marks of all append regions to one of two blocks, in turn, before
+//! each flush that follows an append, so that the flush makes blocks and mark durable together:
+//! **the durable mark is never below an acknowledged block**.
+//!
+//! What a cut leaves: marks without all of their blocks, or blocks without their mark. When the
+//! disk is opened, each mark is therefore put right behind the last block that holds anything: back
+//! over blocks of zeros, which are never acknowledged because they are never taken, and on over
+//! blocks that are not. That also covers the case that the newer of the two mark blocks is damaged
+//! and the other is one flush behind. It needs an append region to be zero before its first use.
+
+use sha2::{Digest, Sha256};
+use zerocopy::{
+    FromBytes, Immutable, IntoBytes, KnownLayout,
+    byteorder::little_endian::{U32, U64},
+};
+
+use crate::{BLOCK, Block, Disk, DiskError, Header, api::Area};
+
+/// Blocks that hold marks; they follow the header.
+pub(crate) const MARK_BLOCKS: u64 = 2;
+
+const MAGIC: [u8; 8] = *b"PCULMARK";
+const VERSION: u32 = 1;
+/// Bytes that the hash covers: one sector less the hash, so that a mark is never torn.
+const HASHED: usize = 512 - 32;
+
+/// A block number in an append region: where the next block goes.
+pub type Mark = u64;
+
+/// The marks of both append regions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Marks {
+    sequence: u64,
+    grants: Mark,
+    worm: Mark,
+}
+
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct RawMarks {
+    magic: [u8; 8],
+    version: U32,
+    unused: U32,
+    sequence: U64,
+    grants: U64,
+    worm: U64,
+    reserved: [u8; HASHED - 8 - 4 - 4 - 3 * 8],
+    sha256: [u8; 32],
+}
+
+/// What was found of the marks when the disk was opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Found {
+    /// Both blocks: the newer one counts.
+    Both(Marks),
+    /// One block: it may be one flush behind.
+    One(Marks),
+    /// None: how far the append regions are written is not known.
+    None,
+}
+
+impl Marks {
+    /// The marks of a new disk.
+    pub(crate) const EMPTY: Marks = Marks {
+        sequence: 0,
+        grants: 0,
+        worm: 0,
+    };
+
+    /// The mark of an append region; `None` for the vault's, which has none.
+    pub const fn of(&self, area: Area) -> Option<Mark> {
+        match area {
+            Area::Vault => None,
+            Area::Grants => Some(self.grants),
+            Area::Worm => Some(self.worm),
+        }
+    }
+
+    pub(crate) const fn set(&mut self, area: Area, mark: Mark) {
+        match area {
+            Area::Vault => {}
+            Area::Grants => self.grants = mark,
+            Area::Worm => self.worm = mark,
+        }
+    }
+
+    /// Both mark blocks of a new disk.
+    pub(crate) fn initial(self) -> [Block; 2] {
+        let second = Self {
+            sequence: self.sequence + 1,
+            ..self
+        };
+        [self.encode(), second.encode()]
+    }
+
+    /// Writes the marks to the block whose turn it is. The caller flushes.
+    pub(crate) fn store(&mut self, disk: &mut impl Disk) -> Result<(), DiskError> {
+        self.sequence += 1;
+        disk.write(self.block(), &self.encode())
+    }
+
+    const fn block(&self) -> u64 {
+        1 + self.sequence % MARK_BLOCKS
+    }
+
+    fn encode(&self) -> Block {
+        let mut raw = RawMarks {
+            magic: MAGIC,
+            version: VERSION.into(),
+            unused: 0.into(),
+            sequence: self.sequence.into(),
+            grants: self.grants.into(),
+            worm: self.worm.into(),
+            reserved: [0; _],
+            sha256: [0; 32],
+        };
+        raw.sha256 = Sha256::digest(&raw.as_bytes()[..HASHED]).into();
+        let mut block = [0; BLOCK];
+        block[..512].copy_from_slice(raw.as_bytes());
+        block
+    }
+
+    /// `None` where the block holds no marks, or not at its place, or beyond the regions' ends.
+    fn decode(block: &Block, at: u64, header: &Header) -> Option<Self> {
+        let (raw, _) = RawMarks::read_from_prefix(block).expect("a block is larger than marks");
+        let hash: [u8; 32] = Sha256::digest(&raw.as_bytes()[..HASHED]).into();
+        let marks = Self {
+            sequence: raw.sequence.get(),
+            grants: raw.grants.get(),
+            worm: raw.worm.get(),
+        };
+        let valid = raw.magic == MAGIC
+            && raw.version.get() == VERSION
+            && raw.sha256 == hash
+            && marks.block() == at
+            && marks.sequence < u64::MAX
+            && marks.grants <= header.length(Area::Grants)
+            && marks.worm <= header.length(Area::Worm);
+        valid.then_some(marks)
+    }
+
+    pub(crate) fn load(disk: &mut impl Disk, header: &Header, block: &mut Block) -> Found {
+        let mut at = |number| {
+            disk.read(number, block).ok()?;
+            Self::decode(block, number, header)
+        };
+        match (at(1), at(2)) {
+            (Some(a), Some(b)) if a.sequence.abs_diff(b.sequence) == 1 => {
+                Found::Both(if a.sequence > b.sequence { a } else { b })
+            }
+            // Two that are not neighbours: one write in between went elsewhere.
+            (Some(a), Some(b)) => Found::One(if a.sequence > b.sequence { a } else { b }),
+            (Some(marks), None) | (None, Some(marks)) => Found::One(marks),
+            (None, None) => Found::None,
+        }
+    }
+
+    /// Marks that let nothing be appended: how far the regions are written is not known.
+    pub(crate) const fn full(header: &Header) -> Self {
+        Self {
+            sequence: 0,
+            grants: header.length(Area::Grants),
+            worm: header.length(Area::Worm),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_survive_and_damage_is_found() {
+        let header = Header::new(1_000, [1; 16]).unwrap();
+        let marks = Marks {
+            sequence: 8,
+            grants: 5,
+            worm: 124,
+        };
+        let block = marks.encode();
+        assert_eq!(Marks::decode(&block, 1, &header), Some(marks));
+        assert_eq!(Marks::decode(&block, 2, &header), None, "not its place");
+        for byte in 0..512 {
+            let mut bad = block;
+            bad[byte] ^= 1;
+            assert_eq!(Marks::decode(&bad, 1, &header), None, "byte {byte}");
+        }
+    }
+
+    #[test]
+    fn a_mark_past_the_region_is_refused() {
+        let header = Header::new(1_000, [1; 16]).unwrap();
+        let marks = Marks {
+            sequence: 8,
+            grants: header.length(Area::Grants) + 1,
+            worm: 0,
+        };
+        assert_eq!(Marks::decode(&marks.encode(), 1, &header), None);
+    }
+}
