@@ -8,7 +8,11 @@
 //!
 //! Fail closed: a slot is reused only after its record was acknowledged, so when the ledger stops,
 //! the ring fills and [`Writer::push`] refuses. The writer does not trust the acknowledgement: one
-//! that goes back, or past the head, counts as none.
+//! that goes back, or past the head, counts as none. Nor does the reader trust the ring: a head
+//! that goes back or runs away, and a length that makes no sense, are faults, and after a fault
+//! nothing more is read, since what follows could no longer be told to be complete.
+
+use core::fmt;
 
 use portcullis_kernel::{OutOfRange, Region, RegionMut};
 
@@ -40,7 +44,7 @@ pub struct Writer<R, A> {
 impl<R: RegionMut, A: Region> Writer<R, A> {
     /// A ring that is empty and starts at record 0.
     pub fn new(ring: R, acknowledgement: A) -> Result<Self, OutOfRange> {
-        let slots = (ring.size().saturating_sub(SLOTS_OFFSET) / SLOT) as u64;
+        let slots = slots(ring.size());
         if slots == 0 {
             let (offset, size) = (SLOTS_OFFSET, ring.size());
             return Err(OutOfRange {
@@ -79,18 +83,45 @@ impl<R: RegionMut, A: Region> Writer<R, A> {
         if self.free() == 0 {
             return Err(Full);
         }
-        let mut slot = [0; SLOT];
         let mut buffer = [0; RECORD_MAX];
         let bytes = record.encode(&mut buffer);
-        slot[..2].copy_from_slice(&(bytes.len() as u16).to_le_bytes());
-        slot[2..][..bytes.len()].copy_from_slice(bytes);
+        let prefix = (bytes.len() as u16).to_le_bytes();
         let offset = offset(self.head, self.slots);
         self.ring
-            .write(offset, &slot[..2 + bytes.len()])
+            .write(offset, &prefix)
+            .and_then(|()| self.ring.write(offset + prefix.len(), bytes))
             .map_err(|_| Full)?;
         self.head += 1;
         self.ring.store(HEAD, self.head).map_err(|_| Full)
     }
+}
+
+/// Why the ring can no longer be read: the manager did what it must not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RingFault {
+    /// The head went back below records that were already read.
+    Rewound {
+        /// The head found.
+        head: u64,
+        /// Records read.
+        read: u64,
+    },
+    /// Records were written over before they were read and acknowledged.
+    Overrun {
+        /// The head found.
+        head: u64,
+        /// The oldest record that is still whole if nothing was overrun.
+        acknowledged: u64,
+    },
+    /// A record's length is zero or above [`RECORD_MAX`].
+    Length {
+        /// Sequence number of the record.
+        sequence: u64,
+        /// The length found, in bytes.
+        length: u16,
+    },
+    /// The region is smaller than a ring.
+    Region(OutOfRange),
 }
 
 /// The ledger's end.
@@ -100,42 +131,139 @@ pub struct Reader<R, A> {
     acknowledgement: A,
     slots: u64,
     next: u64,
+    acknowledged: u64,
+    fault: Option<RingFault>,
 }
 
 impl<R: Region, A: RegionMut> Reader<R, A> {
     /// The reading end of a ring that starts at record 0.
     pub fn new(ring: R, acknowledgement: A) -> Self {
-        let slots = (ring.size().saturating_sub(SLOTS_OFFSET) / SLOT) as u64;
+        let slots = slots(ring.size());
         Self {
             ring,
             acknowledgement,
             slots,
             next: 0,
+            acknowledged: 0,
+            fault: None,
         }
     }
 
-    /// Copies the next record's bytes into `buffer`; `None` where there is none. A slot whose
-    /// length makes no sense gives no bytes: the manager is trusted to mint, not to be right.
-    pub fn pop<'b>(&mut self, buffer: &'b mut [u8; RECORD_MAX]) -> Option<&'b [u8]> {
-        let head = self.ring.load(HEAD).ok()?;
-        if self.next >= head || self.slots == 0 {
-            return None;
+    /// Sequence number of the record that is read next.
+    pub const fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Copies the next record's bytes into `buffer`; `None` where there is none yet. The bytes are
+    /// what the manager wrote: whether they are a record is for who reads the log to find out.
+    pub fn pop<'b>(
+        &mut self,
+        buffer: &'b mut [u8; RECORD_MAX],
+    ) -> Result<Option<&'b [u8]>, RingFault> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
         }
-        let offset = offset(self.next, self.slots);
-        let mut length = [0; 2];
-        self.ring.read(offset, &mut length).ok()?;
-        let bytes = buffer.get_mut(..usize::from(u16::from_le_bytes(length)))?;
-        self.ring.read(offset + 2, bytes).ok()?;
-        self.next += 1;
-        Some(bytes)
+        let popped = self.read(buffer);
+        match popped {
+            Ok(None) => Ok(None),
+            Ok(Some(length)) => {
+                self.next += 1;
+                Ok(buffer.get(..length))
+            }
+            Err(fault) => {
+                self.fault = Some(fault);
+                Err(fault)
+            }
+        }
+    }
+
+    /// Goes back to the oldest record that is not acknowledged: after a commit that failed. Its
+    /// slot was not reused, since only an acknowledgement frees it.
+    pub const fn rewind(&mut self) {
+        self.next = self.acknowledged;
     }
 
     /// Tells the manager that every record popped so far is durable.
     pub fn acknowledge(&mut self) -> Result<(), OutOfRange> {
-        self.acknowledgement.store(ACKNOWLEDGED, self.next)
+        self.acknowledgement.store(ACKNOWLEDGED, self.next)?;
+        self.acknowledged = self.next;
+        Ok(())
     }
+
+    /// The length of the next record, which is then in `buffer`.
+    fn read(&self, buffer: &mut [u8; RECORD_MAX]) -> Result<Option<usize>, RingFault> {
+        let head = self.ring.load(HEAD).map_err(RingFault::Region)?;
+        let sequence = self.next;
+        if head < sequence {
+            return Err(RingFault::Rewound {
+                head,
+                read: sequence,
+            });
+        }
+        if head - self.acknowledged > self.slots {
+            return Err(RingFault::Overrun {
+                head,
+                acknowledged: self.acknowledged,
+            });
+        }
+        if head == sequence {
+            return Ok(None);
+        }
+        let offset = offset(sequence, self.slots);
+        let mut prefix = [0; 2];
+        self.ring
+            .read(offset, &mut prefix)
+            .map_err(RingFault::Region)?;
+        let length = u16::from_le_bytes(prefix);
+        match buffer.get_mut(..usize::from(length)) {
+            Some(bytes) if !bytes.is_empty() => {
+                self.ring
+                    .read(offset + prefix.len(), bytes)
+                    .map_err(RingFault::Region)?;
+                Ok(Some(bytes.len()))
+            }
+            _ => Err(RingFault::Length { sequence, length }),
+        }
+    }
+}
+
+fn slots(size: usize) -> u64 {
+    (size.saturating_sub(SLOTS_OFFSET) / SLOT) as u64
 }
 
 fn offset(sequence: u64, slots: u64) -> usize {
     SLOTS_OFFSET + (sequence % slots) as usize * SLOT
 }
+
+impl fmt::Display for RingFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rewound { head, read } => {
+                write!(
+                    f,
+                    "the ring's head went back to {head}, and {read} records were read"
+                )
+            }
+            Self::Overrun { head, acknowledged } => write!(
+                f,
+                "the ring was overrun: its head is {head}, and only {acknowledged} records were \
+                 acknowledged"
+            ),
+            Self::Length { sequence, length } => write!(
+                f,
+                "record {sequence} in the ring has {length} bytes; a record has 1 to {RECORD_MAX}"
+            ),
+            Self::Region(fault) => fault.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for RingFault {}
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the ring is full: the ledger has not acknowledged the oldest record")
+    }
+}
+
+impl core::error::Error for Full {}

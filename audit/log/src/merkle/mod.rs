@@ -1,9 +1,11 @@
 //! The Merkle tree of RFC 6962: hashes, the growing tree, proofs.
 //!
 //! [`Frontier`] is the tree as its writer and its readers keep it: 64 hashes, whatever the size.
-//! [`proof`] verifies and makes inclusion and consistency proofs. Nothing here stores a tree.
+//! [`proof`] verifies inclusion and consistency proofs, [`generate`] makes them. Nothing here stores
+//! a tree.
 
 pub mod frontier;
+pub mod generate;
 pub mod proof;
 
 pub use frontier::Frontier;
