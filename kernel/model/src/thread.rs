@@ -1,0 +1,187 @@
+//! Threads: their states, and suspending, resuming and ending them.
+//!
+//! Follows `suspend` and `restart` of `src/kernel/thread.c` and `cancelIPC` of
+//! `src/object/endpoint.c`.
+
+use portcullis_kernel::{CPtr, Invocation, Message};
+
+use crate::derivation::SlotIndex;
+use crate::kernel::{Completion, Done, Kernel};
+use crate::queue::Links;
+use crate::{Capability, CapabilityFault, ObjectId, ThreadId};
+
+/// What a thread is doing, as a driver sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ThreadState {
+    /// It runs, or is ready to: it is in no system call.
+    Running,
+    /// It has to make its last system call again when it next runs: see [`Kernel::restart`].
+    Restart,
+    /// It stands still until it is resumed: it was suspended, faulted, called without the right to
+    /// be replied to, or lost its reply.
+    Inactive,
+    /// It waits for a message.
+    BlockedOnReceive,
+    /// It waits for a receiver.
+    BlockedOnSend,
+    /// It waits for a reply.
+    BlockedOnReply,
+    /// It waits for a signal.
+    BlockedOnNotification,
+    /// It was deleted.
+    Destroyed,
+}
+
+/// [`ThreadState`] with what the kernel keeps in it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum State {
+    Running,
+    Restart,
+    Inactive,
+    Receive {
+        endpoint: ObjectId,
+        reply: Option<ObjectId>,
+    },
+    Send {
+        endpoint: ObjectId,
+        badge: u64,
+        /// Whether its capability has Grant or GrantReply.
+        can_be_answered: bool,
+        call: bool,
+    },
+    Reply {
+        reply: ObjectId,
+    },
+    Wait {
+        notification: ObjectId,
+    },
+    Destroyed,
+}
+
+/// The system call that a thread is in. Its message is in [`Thread::message`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Pending {
+    None,
+    Call(CPtr),
+    Send(CPtr),
+    NbSend(CPtr),
+    Recv { from: CPtr, reply: CPtr },
+    NbRecv { from: CPtr, reply: CPtr },
+    ReplyRecv { from: CPtr, reply: CPtr },
+    Wait(CPtr),
+    NbWait(CPtr),
+    Invoke(Invocation),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Thread {
+    pub(crate) priority: u8,
+    pub(crate) state: State,
+    pub(crate) pending: Pending,
+    pub(crate) links: Links,
+    /// Its slot for the root of its CSpace.
+    pub(crate) cspace: SlotIndex,
+    /// The slot that its first capability was made in.
+    pub(crate) original: SlotIndex,
+    pub(crate) bound: Option<ObjectId>,
+    /// What it sends: kept for as long as the call may have to be made again.
+    pub(crate) message: Message,
+}
+
+impl Kernel {
+    /// What the thread is doing.
+    pub fn state(&self, thread: ThreadId) -> ThreadState {
+        match self.thread(thread).state {
+            State::Running => ThreadState::Running,
+            State::Restart => ThreadState::Restart,
+            State::Inactive => ThreadState::Inactive,
+            State::Receive { .. } => ThreadState::BlockedOnReceive,
+            State::Send { .. } => ThreadState::BlockedOnSend,
+            State::Reply { .. } => ThreadState::BlockedOnReply,
+            State::Wait { .. } => ThreadState::BlockedOnNotification,
+            State::Destroyed => ThreadState::Destroyed,
+        }
+    }
+
+    /// The thread's priority.
+    pub fn priority(&self, thread: ThreadId) -> u8 {
+        self.thread(thread).priority
+    }
+
+    /// Stops the thread wherever it is. What it waited for no longer concerns it; resumed, it
+    /// makes that system call again.
+    pub fn suspend(&mut self, thread: ThreadId) {
+        self.cancel_ipc(thread);
+        if self.thread(thread).state != State::Destroyed {
+            self.set_state(thread, State::Inactive);
+        }
+    }
+
+    /// Lets a stopped or blocked thread go on. Where it was in a system call it makes it again,
+    /// and is reported as [`Completion::Restarted`]. A running thread is left alone.
+    pub fn resume(&mut self, thread: ThreadId, done: Done<'_>) {
+        match self.thread(thread).state {
+            State::Running | State::Restart | State::Destroyed => {}
+            _ => {
+                self.cancel_ipc(thread);
+                self.take_back(thread, done);
+            }
+        }
+    }
+
+    /// Ends the thread: deletes every capability to it, as the driver does with a component that
+    /// died on its own.
+    pub fn destroy(&mut self, thread: ThreadId, done: Done<'_>) {
+        while let Some(slot) = self.slots.find(Capability::Thread { thread }) {
+            self.delete_slot(slot, true, done);
+        }
+    }
+
+    /// Makes the thread repeat its system call when it next runs; a thread in none just goes on.
+    pub(crate) fn take_back(&mut self, thread: ThreadId, done: Done<'_>) {
+        if self.thread(thread).pending == Pending::None {
+            self.set_state(thread, State::Running);
+        } else {
+            self.set_state(thread, State::Restart);
+            done(thread, Completion::Restarted);
+        }
+    }
+
+    /// Ends the thread's system call.
+    pub(crate) fn complete(&mut self, thread: ThreadId, completion: Completion, done: Done<'_>) {
+        let entry = self.thread_mut(thread);
+        entry.state = State::Running;
+        entry.pending = Pending::None;
+        done(thread, completion);
+    }
+
+    /// Stops the thread with a fault (`handleFault`, without a fault handler). Resumed, it makes
+    /// the same system call again.
+    pub(crate) fn fault(&mut self, thread: ThreadId, fault: CapabilityFault, done: Done<'_>) {
+        self.set_state(thread, State::Inactive);
+        done(thread, Completion::Fault(fault));
+    }
+
+    /// Takes the thread out of whatever it waits for and makes it inactive (`cancelIPC`).
+    pub(crate) fn cancel_ipc(&mut self, thread: ThreadId) {
+        match self.thread(thread).state {
+            State::Send { endpoint, .. } => {
+                self.dequeue(endpoint, thread);
+                self.set_state(thread, State::Inactive);
+            }
+            State::Receive { endpoint, reply } => {
+                self.dequeue(endpoint, thread);
+                match reply {
+                    Some(reply) => self.unlink_reply(reply, thread),
+                    None => self.set_state(thread, State::Inactive),
+                }
+            }
+            State::Wait { notification } => {
+                self.dequeue(notification, thread);
+                self.set_state(thread, State::Inactive);
+            }
+            State::Reply { reply } => self.unlink_reply(reply, thread),
+            State::Running | State::Restart | State::Inactive | State::Destroyed => {}
+        }
+    }
+}
