@@ -20,8 +20,8 @@
 //! knew to be durable (zeros: there is none), and numbers its records from there. Blocks of a
 //! commit that was interrupted (never written, torn, or sound but without their footer) stay
 //! where they are and are skipped: nothing ever chains to them. The next commit starts after the
-//! last block that holds anything. So no more than `COMMIT_BLOCKS - 1` void blocks follow one
-//! another before the end of the log, and a reader stops after [`COMMIT_BLOCKS`] of them.
+//! last block that holds anything. A writer sees to it that fewer than [`VOID_BLOCKS`] void blocks
+//! follow one another before the end of the log, and a reader stops after as many.
 //!
 //! Where a write or a flush *failed*, a commit may be sound on the disk and yet never acknowledged.
 //! The writer then commits the same records again, first and in the same order, chained to where
@@ -51,6 +51,9 @@ pub const FLAG_COMMIT: u8 = 1;
 pub const ENTRY_MAX: usize = 1024;
 /// Most blocks of a commit: the ledger's disk buffer (256 KiB in `system.xml`) holds as many.
 pub const COMMIT_BLOCKS: usize = 64;
+/// Void blocks in a row after which a log ends: 4 MiB, read in milliseconds, and room for 15 commits
+/// in a row that failed and left nothing.
+pub const VOID_BLOCKS: u64 = 1024;
 /// Bytes for records in a block, their lengths included. Every block keeps room for a footer, so
 /// that any of them can end a commit.
 pub const PAYLOAD: usize = BLOCK_SIZE - size_of::<Header>() - size_of::<Footer>() - DIGEST;

@@ -12,7 +12,7 @@ use zerocopy::{FromZeros, IntoBytes};
 
 use crate::block::{
     BLOCK_SIZE, COMMIT_BLOCKS, ENTRY_MAX, FLAG_COMMIT, FORMAT, Footer, Layout, LogId, LogKind,
-    MAGIC, PAYLOAD, RECORD_OVERHEAD,
+    MAGIC, PAYLOAD, RECORD_OVERHEAD, VOID_BLOCKS,
 };
 use crate::merkle::Hash;
 
@@ -58,10 +58,19 @@ pub enum PushError {
     CommitFull,
 }
 
+/// Commits failed until this many blocks in a row might be void.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TooManyFailures {
+    /// Blocks that were tried.
+    pub blocks: u64,
+}
+
 /// Packs records into blocks.
 #[derive(Debug)]
 pub struct Builder {
     durable: Tip,
+    /// End of the blocks that surely hold something.
+    end: u64,
     next: Tip,
     part: u16,
     block: Layout,
@@ -75,6 +84,7 @@ impl Builder {
     pub fn new(tip: Tip) -> Self {
         Self {
             durable: tip,
+            end: tip.block,
             next: tip,
             part: 0,
             block: Layout::new_zeroed(),
@@ -159,16 +169,23 @@ impl Builder {
     /// The commit is durable: the next chains to it.
     pub fn durable(&mut self) {
         self.durable = self.next;
+        self.end = self.durable.block;
     }
 
     /// The commit failed. The next chains to where this one did, and starts after it: the same
     /// records must be pushed again, first and in the same order, since this one may be on the
-    /// disk all the same.
-    pub fn abandon(&mut self) {
+    /// disk all the same. Where too many failed in a row, the next could lie behind more void blocks
+    /// than a reader looks past: the builder is not changed, and the log must be recovered first.
+    pub fn abandon(&mut self) -> Result<(), TooManyFailures> {
+        let blocks = self.next.block - self.end;
+        if blocks + COMMIT_BLOCKS as u64 > VOID_BLOCKS {
+            return Err(TooManyFailures { blocks });
+        }
         self.durable.block = self.next.block;
         self.next = self.durable;
         self.part = 0;
         self.clear();
+        Ok(())
     }
 
     fn finish(&mut self, flags: u8, footer: Footer) -> &Layout {
@@ -220,3 +237,14 @@ impl fmt::Display for PushError {
 }
 
 impl core::error::Error for PushError {}
+impl core::error::Error for TooManyFailures {}
+
+impl fmt::Display for TooManyFailures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "commits failed over {} blocks in a row: the log must be recovered before more is written",
+            self.blocks
+        )
+    }
+}

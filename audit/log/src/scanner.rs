@@ -12,7 +12,7 @@
 
 use core::fmt;
 
-use crate::block::{BLOCK_SIZE, Block, BlockFault, COMMIT_BLOCKS, Footer, LogId, LogKind};
+use crate::block::{BLOCK_SIZE, Block, BlockFault, Footer, LogId, LogKind, VOID_BLOCKS};
 use crate::builder::Tip;
 use crate::merkle::{Frontier, Hash};
 
@@ -148,7 +148,7 @@ impl Scanner {
 
     /// Whether the log ends here: no block of it can follow.
     pub const fn done(&self) -> bool {
-        self.damage.is_some() || self.block - self.used >= COMMIT_BLOCKS as u64
+        self.damage.is_some() || self.block - self.used >= VOID_BLOCKS
     }
 
     /// Reads the next block.

@@ -3,6 +3,7 @@
 use ed25519_dalek::SigningKey;
 use portcullis_log::block::{
     BLOCK_SIZE, Block, BlockFault, COMMIT_BLOCKS, ENTRY_MAX, Footer, LogId, LogKind, PAYLOAD,
+    VOID_BLOCKS,
 };
 use portcullis_log::builder::{Builder, PushError, Tip};
 use portcullis_log::merkle::Frontier;
@@ -115,12 +116,12 @@ fn what_is_written_is_read() {
 }
 
 #[test]
-fn the_scan_ends_after_as_many_void_blocks_as_a_commit_can_leave() {
+fn the_scan_ends_after_as_many_void_blocks_as_a_writer_can_leave() {
     let mut disk = written(&sample());
-    disk.extend([VOID; COMMIT_BLOCKS + 9]);
+    disk.extend(std::iter::repeat_n(VOID, VOID_BLOCKS as usize + 9));
     let (read, scanner) = scan(&disk);
     assert!(scanner.done());
-    assert_eq!(read.steps.len(), 5 + COMMIT_BLOCKS);
+    assert_eq!(read.steps.len(), 5 + VOID_BLOCKS as usize);
     assert_eq!(scanner.finish().unwrap().0.block, 5);
 }
 
@@ -235,7 +236,7 @@ fn a_commit_that_failed_and_is_there_all_the_same_is_superseded() {
     builder.durable();
     for retry in [2, 3] {
         let (failed, _) = commit(&mut builder, &tree, &records[1..retry]);
-        builder.abandon();
+        builder.abandon().unwrap();
         disk.extend(failed);
     }
     let (blocks, after) = commit(&mut builder, &tree, &records[1..4]);
@@ -248,6 +249,31 @@ fn a_commit_that_failed_and_is_there_all_the_same_is_superseded() {
     assert_eq!(supersedes, [false, false, true, true, false]);
     assert_eq!(read.records, records[..5]);
     assert_eq!(scanner.finish().unwrap().0.records, 5);
+}
+
+#[test]
+fn commits_that_fail_without_end_stop_the_writer_before_a_reader_would_miss_one() {
+    let mut builder = Builder::new(Tip::empty(KIND, LOG));
+    let (mut disk, tree) = commit(&mut builder, &Frontier::new(), &[vec![1]]);
+    builder.durable();
+    let records = vec![vec![2; ENTRY_MAX]; 3 * COMMIT_BLOCKS];
+    let mut failed = 0;
+    loop {
+        let (blocks, _) = commit(&mut builder, &tree, &records);
+        assert_eq!(blocks.len(), COMMIT_BLOCKS);
+        if builder.abandon().is_err() {
+            break;
+        }
+        failed += 1;
+        disk.extend(vec![VOID; blocks.len()]);
+        let (next, _) = commit(&mut Builder::new(*builder.tip()), &tree, &records);
+        let all: Disk = disk.iter().chain(&next).copied().collect();
+        assert_eq!(
+            scan(&all).1.finish().unwrap().0.records,
+            1 + records.len() as u64
+        );
+    }
+    assert_eq!(failed, 15);
 }
 
 /// What the disk did with a block of a commit that was cut short.
@@ -336,7 +362,7 @@ impl Store {
                 let records = self.records(lengths);
                 let (blocks, _) = commit(&mut self.builder, &self.tree, &records);
                 self.put(&blocks, fates);
-                self.builder.abandon();
+                self.builder.abandon().unwrap();
                 self.owed = records;
             }
             Event::Cut(lengths, fates) => {
