@@ -1,0 +1,112 @@
+//! From XML to the model: every attribute and child of every element, and what can be said of each
+//! by itself. What holds between elements is in `check`.
+
+mod channel;
+mod device;
+mod memory;
+mod protection_domain;
+mod schedule;
+mod virtual_machine;
+
+use roxmltree::Document;
+
+use crate::element::{Context, Element, Text, start_tag};
+use crate::names::Names;
+use crate::{Error, Errors, Fault, MAX_PROTECTION_DOMAINS, PciAddress, System, Target};
+
+/// Reads the text. The system lacks what could not be read; for each such thing there is an error.
+pub(crate) fn read(text: &str, target: &Target) -> Result<(System, Vec<Error>), Errors> {
+    let document = Document::parse(text).map_err(|error| not_xml(text, &error))?;
+    let root = document.root_element();
+    let context = Context::new(target);
+    if !root.has_tag_name("system") {
+        let root_name = root.tag_name().name().to_owned();
+        context.note(start_tag(root), Fault::NotASystem { root: root_name });
+        return Ok((System::default(), context.into_errors()));
+    }
+    let names = Names::collect(root);
+    if names.pd_count > MAX_PROTECTION_DOMAINS {
+        // Also bounds how deep protection domains can be nested.
+        let fault = Fault::TooManyProtectionDomains {
+            found: names.pd_count,
+            limit: MAX_PROTECTION_DOMAINS,
+        };
+        context.note(start_tag(root), fault);
+        return Ok((System::default(), context.into_errors()));
+    }
+    let system = system(Element::new(root, "system", &[], &context), &names);
+    Ok((system, context.into_errors()))
+}
+
+/// What the root element can hold.
+const CHILDREN: &[&str] = &[
+    "protection_domain",
+    "memory_region",
+    "channel",
+    "io_address_space",
+    "domains",
+    "virtual_machine",
+];
+
+fn system(element: Element<'_, '_>, names: &Names<'_>) -> System {
+    let context = element.context;
+    let children: Vec<_> = element.children(CHILDREN).collect();
+    let domains = schedule::domains(&children, context);
+    let mut domains_of_pds = protection_domain::Reader::new(names, domains.names());
+    let mut system = System::default();
+    for (name, node) in children {
+        match name {
+            "protection_domain" => domains_of_pds.read(node, None, context),
+            "memory_region" => system.memory_regions.extend(memory::region(node, context)),
+            "channel" => system
+                .channels
+                .extend(channel::channel(node, names, context)),
+            "io_address_space" => {
+                let space = memory::io_address_space(node, names, context);
+                system.io_address_spaces.extend(space);
+            }
+            "virtual_machine" => context.note(start_tag(node), Fault::VirtualMachineAtTop),
+            // Read above, since protection domains refer to it.
+            _ => {}
+        }
+    }
+    system.protection_domains = domains_of_pds.finish();
+    system.domains = domains.finish();
+    system
+}
+
+fn not_xml(text: &str, error: &roxmltree::Error) -> Errors {
+    let position = error.pos();
+    let line_start = line_start(text, position.row as usize);
+    let offset = line_start
+        + text[line_start..]
+            .chars()
+            .take((position.col as usize).saturating_sub(1))
+            .map(char::len_utf8)
+            .sum::<usize>();
+    Errors::one(Error {
+        span: offset..offset,
+        related: None,
+        fault: Fault::Xml {
+            message: error.to_string(),
+        },
+    })
+}
+
+/// Offset of the first byte of a line, counted from 1.
+fn line_start(text: &str, line: usize) -> usize {
+    let after_newline = |(at, _)| at + 1;
+    let mut starts = text.match_indices('\n').map(after_newline);
+    match line {
+        0 | 1 => 0,
+        _ => starts.nth(line - 2).unwrap_or(text.len()),
+    }
+}
+
+/// A PCI device's address.
+fn pci_address(text: Text<'_>) -> Result<PciAddress, Fault> {
+    text.value.parse().map_err(|()| Fault::BadPciAddress {
+        attribute: text.attribute,
+        text: text.value.to_owned(),
+    })
+}
