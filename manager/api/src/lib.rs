@@ -7,11 +7,23 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+extern crate std;
+
+mod authority;
+
+pub use authority::{Authority, grants_radix, guard_bits};
+
 use portcullis_kernel::{
     CPtr, CallGrant, GrantBadge, MAX_WORDS, Message, Method, MethodSet, Mode, NotifyGrant, Refusal,
     SendGrant, Syscalls, cspace,
 };
 use serde::{Deserialize, Serialize};
+
+/// Name, in every policy, of the component that is the capability manager.
+pub const MANAGER: &str = "manager";
+/// Name, in every policy, of the interface that the manager serves to holders of a grant.
+pub const INSPECT: &str = "inspect";
 
 /// Bytes that a request or reply borrows from while it is decoded.
 pub type Buffer = [u8; (MAX_WORDS - 1) * 8];
@@ -19,16 +31,21 @@ pub type Buffer = [u8; (MAX_WORDS - 1) * 8];
 /// Request on the static channel: find a grant. See [`find`].
 pub const FIND: Method = method(0);
 
-/// `inspect`: the next grant in force at or after an index.
+/// `inspect`: the next grant in force at or after an index. `u16` to [`GrantView`].
 pub const GRANTS: Method = method(0);
-/// `inspect`: a component by number.
+/// `inspect`: a component by number. `u16` to [`ComponentView`].
 pub const COMPONENT: Method = method(1);
-/// `inspect`: a record of this boot by sequence number.
+/// `inspect`: a record of this boot by sequence number, for as long as it is in the ring. `u64` to
+/// `portcullis_log::Record`.
 pub const RECORD: Method = method(2);
-/// `inspect`: whether the policy allows something, and which line says so.
+/// `inspect`: whether the policy allows something, and which line says so. [`Why`] to [`Verdict`].
 pub const WHY: Method = method(3);
-/// `inspect`: the state of the manager as a whole.
+/// `inspect`: the state of the manager as a whole. Nothing to [`Status`].
 pub const STATUS: Method = method(4);
+
+/// Most bytes of [`GrantView::methods`]: what a message leaves when every other name is as long as
+/// a policy allows (3 names of 48 bytes) and every number takes most bytes.
+pub const METHODS_MAX: usize = 768;
 
 /// Refusal: the policy gives the caller no such grant.
 pub const NOT_PERMITTED: u64 = 1;
@@ -81,7 +98,8 @@ pub struct GrantView<'a> {
     pub object: &'a str,
     /// The interface.
     pub interface: &'a str,
-    /// The names of the methods, separated by a comma and a space.
+    /// The names of the methods, separated by a comma and a space. Where they would take more than
+    /// [`METHODS_MAX`] bytes, the last of them are left out and `...` stands in their place.
     pub methods: &'a str,
     /// The mode.
     pub mode: Mode,
@@ -244,68 +262,49 @@ impl Found {
     }
 }
 
-/// Where things lie in the manager's authority CNode: one function of the number of components, so
-/// that the image builder, the hosted kernel and the manager agree.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Authority {
-    components: u32,
-}
-
-impl Authority {
-    /// The layout for a policy with this many components.
-    pub const fn new(components: u16) -> Self {
-        Self {
-            components: components as u32,
-        }
-    }
-
-    /// Depth of every CNode invocation by the manager: the capabilities in the authority CNode to
-    /// itself and to the grants CNodes carry a zero guard that fills what their radix leaves of 64
-    /// bits, so that `index` is the slot's number.
-    pub const DEPTH: u8 = 64;
-
-    /// The capability to the authority CNode itself. Slot 0 stays empty.
-    pub const ITSELF: u32 = 1;
-
-    /// The grants CNode of component `number`.
-    pub const fn grants_cnode(self, number: u16) -> u32 {
-        Self::ITSELF + 1 + number as u32
-    }
-
-    /// The unbadged endpoint of component `number`.
-    pub const fn endpoint(self, number: u16) -> u32 {
-        self.grants_cnode(number) + self.components
-    }
-
-    /// The unbadged notification of component `number`.
-    pub const fn notification(self, number: u16) -> u32 {
-        self.endpoint(number) + self.components
-    }
-
-    /// The root of the grant at `index`: where its badged capability is minted.
-    pub const fn root(self, index: u16) -> u32 {
-        Self::ITSELF + 1 + 3 * self.components + index as u32
-    }
-
-    /// Bits that the authority CNode needs for this many grants.
-    pub const fn radix(self, grants: u32) -> u8 {
-        let slots = Self::ITSELF + 1 + 3 * self.components + grants;
-        let bits = (u32::BITS - (slots - 1).leading_zeros()) as u8;
-        if bits < 6 { 6 } else { bits }
-    }
-}
-
-/// Bits that a component's grants CNode needs for this many grants (slot 0 stays empty).
-pub const fn grants_radix(grants: u32) -> u8 {
-    let bits = (u32::BITS - grants.leading_zeros()) as u8;
-    if bits < 6 { 6 } else { bits }
-}
-
 /// The badge that a grant's capability carries: its methods and index for an endpoint, one bit for
 /// a notification.
 pub const fn badge_bits(grant: GrantBadge, notification: Option<u8>) -> u64 {
     match notification {
         Some(bit) => 1 << bit,
         None => grant.badge().0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::string::String;
+
+    use portcullis_kernel::Generation;
+
+    use super::*;
+
+    #[test]
+    fn the_largest_view_of_a_grant_fits_into_a_message() {
+        let name = String::from_utf8([b'n'; 48].into()).unwrap();
+        let methods = String::from_utf8([b'm'; METHODS_MAX].into()).unwrap();
+        let view = GrantView {
+            index: u16::MAX,
+            generation: Generation::MAX.number(),
+            subject: &name,
+            slot: u16::MAX,
+            object: &name,
+            interface: &name,
+            methods: &methods,
+            mode: Mode::Stream,
+            lease_ms: Some(u32::MAX),
+            line: u32::MAX,
+        };
+        let mut message = Message::default();
+        message.encode(0, &view).unwrap();
+        assert_eq!(message.decode(&mut [0; _]), Some(view));
+    }
+
+    #[test]
+    fn a_notification_carries_its_bit_and_an_endpoint_the_grant() {
+        let methods = MethodSet::EMPTY.with(method(3));
+        let grant = GrantBadge::new(7, Generation::default(), methods).unwrap();
+        assert_eq!(badge_bits(grant, Some(9)), 1 << 9);
+        assert_eq!(badge_bits(grant, None), grant.badge().0);
     }
 }
