@@ -44,12 +44,18 @@ pub fn serve<K: Syscalls, C: Component<K>>(kernel: &mut K, component: &mut C) ->
     }
 }
 
-enum Answer {
+/// What a received message or notification is owed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// The message that the component left, as a reply.
     Reply,
+    /// Nothing.
     None,
 }
 
-fn dispatch<K: Syscalls, C: Component<K>>(
+/// Has `component` take what was received with `badge`: one turn of [`serve`]'s loop, for
+/// platforms that run components by turns.
+pub fn dispatch<K: Syscalls, C: Component<K> + ?Sized>(
     kernel: &mut K,
     component: &mut C,
     badge: Badge,

@@ -23,7 +23,7 @@ mod rights;
 mod syscall;
 
 pub use badge::{Badge, Generation, GrantBadge, Method, MethodSet, Source};
-pub use component::{Caller, Component, serve};
+pub use component::{Answer, Caller, Component, dispatch, serve};
 pub use cptr::{CPtr, cspace};
 pub use error::KernelError;
 pub use grant::{CallGrant, NotifyGrant, SendGrant};
