@@ -123,6 +123,7 @@ impl GrantBadge {
 #[derive(
     Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize,
 )]
+#[serde(try_from = "u16")]
 pub struct Generation(u16);
 
 impl Generation {
@@ -149,8 +150,18 @@ impl Generation {
     }
 }
 
+/// A number that does not fit into its bits of a badge.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TooLarge {
+    /// The number.
+    pub number: u16,
+    /// The largest that fits.
+    pub largest: u16,
+}
+
 /// A method of an interface, 0 to 31.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(try_from = "u8")]
 pub struct Method(u8);
 
 impl Method {
@@ -209,6 +220,38 @@ impl MethodSet {
     }
 }
 
+impl TryFrom<u16> for Generation {
+    type Error = TooLarge;
+
+    fn try_from(number: u16) -> Result<Self, TooLarge> {
+        let largest = Self::MAX.0;
+        Self::new(number).ok_or(TooLarge { number, largest })
+    }
+}
+
+impl TryFrom<u8> for Method {
+    type Error = TooLarge;
+
+    fn try_from(number: u8) -> Result<Self, TooLarge> {
+        Self::new(number).ok_or(TooLarge {
+            number: number.into(),
+            largest: (Self::COUNT - 1).into(),
+        })
+    }
+}
+
+impl fmt::Display for TooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { number, largest } = self;
+        write!(
+            f,
+            "{number} is above {largest}, the largest that a badge holds"
+        )
+    }
+}
+
+impl core::error::Error for TooLarge {}
+
 impl fmt::Debug for MethodSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "MethodSet({:#010x})", self.0)
@@ -255,6 +298,18 @@ mod tests {
     fn notifications_and_faults_are_told_apart() {
         assert_eq!(Badge(0b101).source(), Source::Notification(0b101));
         assert_eq!(Badge(1 << 62 | 5).source(), Source::Fault(5));
+    }
+
+    #[test]
+    fn numbers_that_no_badge_holds_do_not_decode() {
+        assert_eq!(postcard::from_bytes(&[31]), Ok(Method(31)));
+        assert!(postcard::from_bytes::<Method>(&[32]).is_err());
+        assert_eq!(
+            postcard::from_bytes(&[0xff, 0x7f]),
+            Ok(Generation::MAX),
+            "16,383 as a varint"
+        );
+        assert!(postcard::from_bytes::<Generation>(&[0x80, 0x80, 0x01]).is_err());
     }
 
     #[test]

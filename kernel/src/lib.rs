@@ -22,7 +22,7 @@ mod region;
 mod rights;
 mod syscall;
 
-pub use badge::{Badge, Generation, GrantBadge, Method, MethodSet, Source};
+pub use badge::{Badge, Generation, GrantBadge, Method, MethodSet, Source, TooLarge};
 pub use component::{Answer, Caller, Component, dispatch, serve};
 pub use cptr::{CPtr, cspace};
 pub use error::KernelError;
