@@ -199,7 +199,7 @@ mod tests {
     fn a_text_that_could_be_read_two_ways_is_refused() {
         let root = "CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=";
         for (text, expected) in [
-            (std::format!(""), CheckpointError::Origin),
+            (std::string::String::new(), CheckpointError::Origin),
             (std::format!("\n1\n{root}\n"), CheckpointError::Origin),
             (std::format!("log\n01\n{root}\n"), CheckpointError::Size),
             (std::format!("log\n+1\n{root}\n"), CheckpointError::Size),
@@ -213,7 +213,7 @@ mod tests {
                 std::format!("log\n1\n{}\n", &root[..43]),
                 CheckpointError::Root,
             ),
-            (std::format!("log\n1\nAA==\n"), CheckpointError::Root),
+            ("log\n1\nAA==\n".into(), CheckpointError::Root),
             (
                 std::format!("log\n1\n{root}\n\n"),
                 CheckpointError::Extension,

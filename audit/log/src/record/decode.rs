@@ -1,0 +1,152 @@
+//! Reads a record from its bytes, and from no others.
+//!
+//! Postcard reads more than it writes: a number may be padded. A log in which one record could have
+//! two encodings would let a byte be changed without a change of meaning, so each number is read
+//! in its shortest form only.
+
+use portcullis_kernel::{Generation, MethodSet, Mode};
+
+use super::{BootId, Cause, GrantFields, Operation, Outcome, Record};
+
+const OPERATIONS: [Operation; 10] = [
+    Operation::Boot,
+    Operation::Mint,
+    Operation::Copy,
+    Operation::Attenuate,
+    Operation::Revoke,
+    Operation::Expire,
+    Operation::Deny,
+    Operation::Fault,
+    Operation::Update,
+    Operation::Seal,
+];
+
+const MODES: [Mode; 4] = [Mode::Call, Mode::Send, Mode::Notify, Mode::Stream];
+
+/// Bytes being read.
+struct In<'b>(&'b [u8]);
+
+impl Record {
+    /// Decodes one record; `None` where the bytes are not exactly one, in its only encoding.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut bytes = In(bytes);
+        let record = Self {
+            sequence: bytes.varint()?,
+            boot: BootId(bytes.array()?),
+            time: bytes.varint()?,
+            operation: *OPERATIONS.get(usize::from(bytes.byte()?))?,
+            grant: if bytes.some()? {
+                Some(bytes.grant()?)
+            } else {
+                None
+            },
+            cause: bytes.cause()?,
+            outcome: bytes.outcome()?,
+        };
+        bytes.0.is_empty().then_some(record)
+    }
+}
+
+impl In<'_> {
+    #[inline]
+    fn byte(&mut self) -> Option<u8> {
+        let (byte, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*byte)
+    }
+
+    #[inline]
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (array, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*array)
+    }
+
+    #[inline]
+    fn varint(&mut self) -> Option<u64> {
+        let mut number = 0;
+        for shift in (0..u64::BITS).step_by(7) {
+            let byte = self.byte()?;
+            let bits = u64::from(byte & 0x7f);
+            number |= bits << shift;
+            if byte & 0x80 == 0 {
+                let fits = bits << shift >> shift == bits;
+                let shortest = byte != 0 || shift == 0;
+                return (fits && shortest).then_some(number);
+            }
+        }
+        None
+    }
+
+    #[inline]
+    fn small<T: TryFrom<u64>>(&mut self) -> Option<T> {
+        T::try_from(self.varint()?).ok()
+    }
+
+    #[inline]
+    fn some(&mut self) -> Option<bool> {
+        match self.byte()? {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        }
+    }
+
+    fn option<T: TryFrom<u64>>(&mut self) -> Option<Option<T>> {
+        if self.some()? {
+            self.small().map(Some)
+        } else {
+            Some(None)
+        }
+    }
+
+    fn grant(&mut self) -> Option<GrantFields> {
+        Some(GrantFields {
+            index: self.small()?,
+            generation: Generation::new(self.small()?)?,
+            subject: self.small()?,
+            slot: self.small()?,
+            object: self.small()?,
+            interface: self.small()?,
+            methods: MethodSet(self.small()?),
+            mode: *MODES.get(usize::from(self.byte()?))?,
+            parent: self.option()?,
+            lease_ms: self.option()?,
+        })
+    }
+
+    fn cause(&mut self) -> Option<Cause> {
+        Some(match self.byte()? {
+            0 => Cause::Policy {
+                line: self.small()?,
+            },
+            1 => Cause::Request {
+                component: self.small()?,
+                line: self.option()?,
+            },
+            2 => Cause::Load {
+                version: self.small()?,
+                sha256: self.array()?,
+            },
+            3 => Cause::Complete {
+                grants: self.small()?,
+            },
+            4 => Cause::Fault {
+                component: self.small()?,
+                reason: self.varint()?,
+            },
+            _ => return None,
+        })
+    }
+
+    fn outcome(&mut self) -> Option<Outcome> {
+        Some(match self.byte()? {
+            0 => Outcome::Done,
+            1 => Outcome::Forbidden,
+            2 => Outcome::NotPermitted,
+            3 => Outcome::Unavailable,
+            4 => Outcome::Error(self.byte()?),
+            _ => return None,
+        })
+    }
+}

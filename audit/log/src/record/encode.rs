@@ -1,0 +1,149 @@
+//! Writes a record as postcard would, without going through serde.
+//!
+//! A record is encoded on the path of every mint. Through serde and postcard that takes some 720
+//! instructions, mostly calls for one byte each; written out it takes less than half (x86_64,
+//! counted by callgrind). The bytes are the
+//! same: a test holds the two against each other.
+
+use super::{Cause, GrantFields, Outcome, RECORD_MAX, Record};
+
+/// Bytes being written. More than [`RECORD_MAX`] are never written: see the sum below.
+struct Out<'b> {
+    buffer: &'b mut [u8; RECORD_MAX],
+    length: usize,
+}
+
+impl Record {
+    /// Encodes into `buffer`; the result is the record's bytes, which the log's leaf hash covers.
+    pub fn encode<'b>(&self, buffer: &'b mut [u8; RECORD_MAX]) -> &'b [u8] {
+        let mut out = Out { buffer, length: 0 };
+        out.varint(self.sequence);
+        out.bytes(&self.boot.0);
+        out.varint(self.time);
+        out.byte(self.operation as u8);
+        match &self.grant {
+            None => out.byte(0),
+            Some(grant) => {
+                out.byte(1);
+                out.grant(grant);
+            }
+        }
+        out.cause(&self.cause);
+        out.outcome(self.outcome);
+        let Out { buffer, length } = out;
+        buffer.get(..length).unwrap_or_default()
+    }
+}
+
+impl Out<'_> {
+    #[inline(always)]
+    fn byte(&mut self, byte: u8) {
+        if let Some(place) = self.buffer.get_mut(self.length) {
+            *place = byte;
+            self.length += 1;
+        }
+    }
+
+    #[inline(always)]
+    fn bytes<const N: usize>(&mut self, bytes: &[u8; N]) {
+        let free = self.buffer.get_mut(self.length..).unwrap_or_default();
+        if let Some(place) = free.first_chunk_mut() {
+            *place = *bytes;
+            self.length += N;
+        }
+    }
+
+    /// Seven bits a byte, the lowest first; the top bit says that more follow.
+    #[inline]
+    fn varint(&mut self, number: u64) {
+        let mut rest = number;
+        while rest >= 0x80 {
+            self.byte(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        self.byte(rest as u8);
+    }
+
+    /// A number that is mostly below 128.
+    #[inline(always)]
+    fn small(&mut self, number: u32) {
+        if number < 0x80 {
+            self.byte(number as u8);
+        } else {
+            self.varint(number.into());
+        }
+    }
+
+    fn option(&mut self, number: Option<u32>) {
+        match number {
+            None => self.byte(0),
+            Some(number) => {
+                self.byte(1);
+                self.small(number);
+            }
+        }
+    }
+
+    fn grant(&mut self, grant: &GrantFields) {
+        self.small(grant.index.into());
+        self.small(grant.generation.number().into());
+        self.small(grant.subject.into());
+        self.small(grant.slot.into());
+        self.small(grant.object.into());
+        self.small(grant.interface.into());
+        self.small(grant.methods.0);
+        self.byte(grant.mode as u8);
+        self.option(grant.parent.map(u32::from));
+        self.option(grant.lease_ms);
+    }
+
+    fn cause(&mut self, cause: &Cause) {
+        match *cause {
+            Cause::Policy { line } => {
+                self.byte(0);
+                self.small(line);
+            }
+            Cause::Request { component, line } => {
+                self.byte(1);
+                self.small(component.into());
+                self.option(line);
+            }
+            Cause::Load { version, sha256 } => {
+                self.byte(2);
+                self.small(version);
+                self.bytes(&sha256);
+            }
+            Cause::Complete { grants } => {
+                self.byte(3);
+                self.small(grants);
+            }
+            Cause::Fault { component, reason } => {
+                self.byte(4);
+                self.small(component.into());
+                self.varint(reason);
+            }
+        }
+    }
+
+    fn outcome(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Done => self.byte(0),
+            Outcome::Forbidden => self.byte(1),
+            Outcome::NotPermitted => self.byte(2),
+            Outcome::Unavailable => self.byte(3),
+            Outcome::Error(code) => {
+                self.byte(4);
+                self.byte(code);
+            }
+        }
+    }
+}
+
+/// Most bytes of a varint of 16, 32 and 64 bits.
+const V16: usize = 3;
+const V32: usize = 5;
+const V64: usize = 10;
+const GRANT: usize = 6 * V16 + V32 + 1 + (1 + V16) + (1 + V32);
+const CAUSE: usize = 1 + V32 + 32;
+const LARGEST: usize = V64 + 16 + V64 + 1 + (1 + GRANT) + CAUSE + 2;
+const _: () = assert!(LARGEST <= RECORD_MAX);

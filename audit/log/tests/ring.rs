@@ -1,0 +1,357 @@
+//! The ring between a manager and a ledger that do not trust each other.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use portcullis_kernel::{Generation, MethodSet, Mode, OutOfRange, Region, RegionMut};
+use portcullis_log::ring::{ACKNOWLEDGED, HEAD, Reader, RingFault, SLOT, SLOTS_OFFSET, Writer};
+use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, RECORD_MAX, Record};
+use proptest::prelude::*;
+
+/// A region that both sides map.
+#[derive(Clone)]
+struct Shared(Rc<RefCell<Vec<u8>>>);
+
+impl Shared {
+    fn new(size: usize) -> Self {
+        Self(Rc::new(RefCell::new(vec![0; size])))
+    }
+
+    fn check(&self, offset: usize, length: usize) -> Result<(), OutOfRange> {
+        let size = self.size();
+        if offset.checked_add(length).is_some_and(|end| end <= size) {
+            Ok(())
+        } else {
+            Err(OutOfRange {
+                offset,
+                length,
+                size,
+            })
+        }
+    }
+}
+
+impl Region for Shared {
+    fn size(&self) -> usize {
+        self.0.borrow().len()
+    }
+
+    fn read(&self, offset: usize, buffer: &mut [u8]) -> Result<(), OutOfRange> {
+        self.check(offset, buffer.len())?;
+        buffer.copy_from_slice(&self.0.borrow()[offset..offset + buffer.len()]);
+        Ok(())
+    }
+
+    fn load(&self, offset: usize) -> Result<u64, OutOfRange> {
+        let mut word = [0; 8];
+        self.read(offset, &mut word)?;
+        Ok(u64::from_le_bytes(word))
+    }
+}
+
+impl RegionMut for Shared {
+    fn write(&mut self, offset: usize, bytes: &[u8]) -> Result<(), OutOfRange> {
+        self.check(offset, bytes.len())?;
+        self.0.borrow_mut()[offset..offset + bytes.len()].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn store(&mut self, offset: usize, word: u64) -> Result<(), OutOfRange> {
+        self.write(offset, &word.to_le_bytes())
+    }
+}
+
+struct Both {
+    ring: Shared,
+    acknowledgement: Shared,
+    writer: Writer<Shared, Shared>,
+    reader: Reader<Shared, Shared>,
+}
+
+fn ring(slots: usize) -> Both {
+    let (ring, acknowledgement) = (Shared::new(SLOTS_OFFSET + slots * SLOT), Shared::new(4096));
+    Both {
+        writer: Writer::new(ring.clone(), acknowledgement.clone()).unwrap(),
+        reader: Reader::new(ring.clone(), acknowledgement.clone()),
+        ring,
+        acknowledgement,
+    }
+}
+
+fn record(sequence: u64) -> Record {
+    Record {
+        sequence,
+        boot: BootId([1; 16]),
+        time: sequence,
+        operation: Operation::Mint,
+        grant: None,
+        cause: Cause::Policy { line: 7 },
+        outcome: Outcome::Done,
+    }
+}
+
+fn pop(reader: &mut Reader<Shared, Shared>) -> Result<Option<Record>, RingFault> {
+    let mut buffer = [0; RECORD_MAX];
+    Ok(reader
+        .pop(&mut buffer)?
+        .map(|bytes| Record::decode(bytes).expect("a record")))
+}
+
+#[test]
+fn a_full_ring_refuses_until_the_oldest_record_is_durable() {
+    let mut both = ring(2);
+    both.writer.push(&record(0)).unwrap();
+    both.writer.push(&record(1)).unwrap();
+    assert!(both.writer.push(&record(2)).is_err());
+    assert_eq!(pop(&mut both.reader), Ok(Some(record(0))));
+    assert!(
+        both.writer.push(&record(2)).is_err(),
+        "read is not yet durable"
+    );
+    both.reader.acknowledge().unwrap();
+    both.writer.push(&record(2)).unwrap();
+    assert_eq!(both.writer.head(), 3);
+    assert_eq!(pop(&mut both.reader), Ok(Some(record(1))));
+    assert_eq!(pop(&mut both.reader), Ok(Some(record(2))));
+    assert_eq!(pop(&mut both.reader), Ok(None));
+}
+
+#[test]
+fn a_commit_that_failed_is_read_again() {
+    let mut both = ring(4);
+    for sequence in 0..3 {
+        both.writer.push(&record(sequence)).unwrap();
+    }
+    pop(&mut both.reader).unwrap();
+    both.reader.acknowledge().unwrap();
+    pop(&mut both.reader).unwrap();
+    both.reader.rewind();
+    assert_eq!(both.reader.next(), 1);
+    assert_eq!(pop(&mut both.reader), Ok(Some(record(1))));
+}
+
+#[test]
+fn an_acknowledgement_that_lies_counts_as_none() {
+    let mut both = ring(2);
+    both.writer.push(&record(0)).unwrap();
+    both.writer.push(&record(1)).unwrap();
+    for lie in [3, u64::MAX] {
+        both.acknowledgement.store(ACKNOWLEDGED, lie).unwrap();
+        assert_eq!(both.writer.free(), 0);
+    }
+    both.acknowledgement.store(ACKNOWLEDGED, 2).unwrap();
+    assert_eq!(both.writer.free(), 2);
+    both.acknowledgement.store(ACKNOWLEDGED, 1).unwrap();
+    assert_eq!(both.writer.free(), 2, "what was durable stays durable");
+}
+
+#[test]
+fn a_reader_that_was_overrun_reads_nothing_more() {
+    let mut both = ring(4);
+    both.writer.push(&record(0)).unwrap();
+    both.ring.store(HEAD, 5).unwrap();
+    let fault = RingFault::Overrun {
+        head: 5,
+        acknowledged: 0,
+    };
+    assert_eq!(pop(&mut both.reader), Err(fault));
+    both.ring.store(HEAD, 1).unwrap();
+    assert_eq!(pop(&mut both.reader), Err(fault), "a fault is final");
+}
+
+#[test]
+fn a_head_that_goes_back_is_a_fault() {
+    let mut both = ring(4);
+    both.writer.push(&record(0)).unwrap();
+    pop(&mut both.reader).unwrap();
+    both.ring.store(HEAD, 0).unwrap();
+    assert_eq!(
+        pop(&mut both.reader),
+        Err(RingFault::Rewound { head: 0, read: 1 })
+    );
+}
+
+#[test]
+fn a_length_that_lies_is_a_fault() {
+    for length in [0, RECORD_MAX as u16 + 1, u16::MAX] {
+        let mut both = ring(4);
+        both.writer.push(&record(0)).unwrap();
+        both.ring
+            .write(SLOTS_OFFSET, &length.to_le_bytes())
+            .unwrap();
+        assert_eq!(
+            pop(&mut both.reader),
+            Err(RingFault::Length {
+                sequence: 0,
+                length
+            })
+        );
+    }
+}
+
+#[test]
+fn a_region_without_room_for_a_slot_is_refused() {
+    for size in [0, 8, SLOTS_OFFSET, SLOTS_OFFSET + SLOT - 1] {
+        assert!(Writer::new(Shared::new(size), Shared::new(8)).is_err());
+        let mut reader = Reader::new(Shared::new(size), Shared::new(8));
+        assert!(matches!(
+            pop(&mut reader),
+            Ok(None) | Err(RingFault::Region(_))
+        ));
+    }
+}
+
+/// Records as random as their type allows.
+fn any_record() -> impl Strategy<Value = Record> {
+    let operation = prop::sample::select(vec![
+        Operation::Boot,
+        Operation::Mint,
+        Operation::Copy,
+        Operation::Attenuate,
+        Operation::Revoke,
+        Operation::Expire,
+        Operation::Deny,
+        Operation::Fault,
+        Operation::Update,
+        Operation::Seal,
+    ]);
+    let mode = prop::sample::select(vec![Mode::Call, Mode::Send, Mode::Notify, Mode::Stream]);
+    let place = any::<[u16; 5]>();
+    let grant = (
+        place,
+        0_u16..1 << 14,
+        any::<u32>(),
+        mode,
+        any::<Option<u16>>(),
+        any::<Option<u32>>(),
+    )
+        .prop_map(
+            |(
+                [index, subject, slot, object, interface],
+                generation,
+                methods,
+                mode,
+                parent,
+                lease_ms,
+            )| {
+                GrantFields {
+                    index,
+                    generation: Generation::new(generation).unwrap(),
+                    subject,
+                    slot,
+                    object,
+                    interface,
+                    methods: MethodSet(methods),
+                    mode,
+                    parent,
+                    lease_ms,
+                }
+            },
+        );
+    let cause = prop_oneof![
+        any::<u32>().prop_map(|line| Cause::Policy { line }),
+        any::<(u16, Option<u32>)>()
+            .prop_map(|(component, line)| Cause::Request { component, line }),
+        any::<(u32, [u8; 32])>().prop_map(|(version, sha256)| Cause::Load { version, sha256 }),
+        any::<u32>().prop_map(|grants| Cause::Complete { grants }),
+        any::<(u16, u64)>().prop_map(|(component, reason)| Cause::Fault { component, reason }),
+    ];
+    let outcome = prop_oneof![
+        Just(Outcome::Done),
+        Just(Outcome::Forbidden),
+        Just(Outcome::NotPermitted),
+        Just(Outcome::Unavailable),
+        any::<u8>().prop_map(Outcome::Error),
+    ];
+    (
+        any::<u64>(),
+        any::<[u8; 16]>(),
+        any::<u64>(),
+        operation,
+        prop::option::of(grant),
+        cause,
+        outcome,
+    )
+        .prop_map(
+            |(sequence, boot, time, operation, grant, cause, outcome)| Record {
+                sequence,
+                boot: BootId(boot),
+                time,
+                operation,
+                grant,
+                cause,
+                outcome,
+            },
+        )
+}
+
+proptest! {
+    #[test]
+    fn a_record_has_exactly_one_encoding(record in any_record()) {
+        let mut buffer = [0; RECORD_MAX];
+        let bytes = record.encode(&mut buffer);
+        prop_assert_eq!(Record::decode(bytes), Some(record));
+        prop_assert_eq!(postcard::from_bytes(bytes), Ok(record));
+        let mut other = [0; RECORD_MAX];
+        prop_assert_eq!(&*postcard::to_slice(&record, &mut other).unwrap(), bytes);
+        for end in 0..bytes.len() {
+            prop_assert_eq!(Record::decode(&bytes[..end]), None);
+        }
+        let longer = [bytes, &[0]].concat();
+        prop_assert_eq!(Record::decode(&longer), None);
+    }
+
+    #[test]
+    fn bytes_that_decode_are_the_encoding(bytes in prop::collection::vec(any::<u8>(), 0..RECORD_MAX + 2)) {
+        if let Some(record) = Record::decode(&bytes) {
+            let mut buffer = [0; RECORD_MAX];
+            prop_assert_eq!(record.encode(&mut buffer), &bytes[..]);
+        }
+    }
+
+    /// Whatever order the two sides run in, every record arrives once, in order, and none is
+    /// overwritten before it is durable.
+    #[test]
+    fn records_arrive_once_and_in_order(slots in 1..5_usize, turns in prop::collection::vec(0..4_u8, 1..80)) {
+        let mut both = ring(slots);
+        let (mut pushed, mut popped, mut durable) = (0, 0, 0);
+        for turn in turns {
+            match turn {
+                0 => {
+                    let free = pushed - durable < slots as u64;
+                    prop_assert_eq!(both.writer.push(&record(pushed)).is_ok(), free);
+                    pushed += u64::from(free);
+                }
+                1 => {
+                    let expected = (popped < pushed).then(|| record(popped));
+                    prop_assert_eq!(pop(&mut both.reader), Ok(expected));
+                    popped += u64::from(expected.is_some());
+                }
+                2 => {
+                    both.reader.acknowledge().unwrap();
+                    durable = popped;
+                }
+                _ => {
+                    both.reader.rewind();
+                    popped = durable;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_ring_of_any_bytes_is_read_or_refused(
+        head in any::<u64>(), bytes in prop::collection::vec(any::<u8>(), 4 * SLOT),
+    ) {
+        let mut both = ring(4);
+        both.ring.store(HEAD, head).unwrap();
+        both.ring.write(SLOTS_OFFSET, &bytes).unwrap();
+        let mut buffer = [0; RECORD_MAX];
+        for _ in 0..6 {
+            if !matches!(both.reader.pop(&mut buffer), Ok(Some(_))) {
+                break;
+            }
+            both.reader.acknowledge().unwrap();
+        }
+    }
+}
