@@ -52,6 +52,10 @@ struct Header {
 }
 
 /// A frame.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one lives at a time, and there is no allocator to box the path with"
+)]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Frame<'b> {
     /// An object begins.

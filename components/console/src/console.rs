@@ -1,0 +1,328 @@
+//! The component: what it does with messages and with input.
+
+use core::fmt;
+
+use portcullis_kernel::{Caller, Component, GrantBadge, Message, Method, Refusal, Syscalls, label};
+
+use crate::api::{self, Progress, TEXT_MAX};
+use crate::command::Command;
+use crate::editor::{Edit, Editor, interrupts};
+use crate::inspect::Inspect;
+use crate::output::Output;
+use crate::senders::{NAME_MAX, Senders};
+use crate::text::{Denied, Plain};
+use crate::{Serial, show};
+
+/// Most lines that one message is shown as; a message of nothing but line feeds would be 900.
+const LINES_MAX: usize = 16;
+/// Most bytes of input that are taken at one interrupt: the device interrupts again, and meanwhile
+/// other components are served.
+const INPUT_MAX: usize = 256;
+/// Bytes of input that are kept while a command is at work; what is typed beyond is lost.
+const TYPED_MAX: usize = 128;
+/// What stands before what is being typed.
+const PROMPT: &str = "> ";
+
+/// The console.
+#[derive(Debug)]
+pub struct Console<S> {
+    channel: u8,
+    irq: u8,
+    inspect: Option<Inspect>,
+    senders: Senders,
+    repeats: Repeats,
+    editor: Editor,
+    pub(crate) screen: Screen<S>,
+}
+
+/// What commands write to: lines out, and the key that stops them in.
+#[derive(Debug)]
+pub(crate) struct Screen<S> {
+    output: Output<S>,
+    typed: heapless::Deque<u8, TYPED_MAX>,
+}
+
+/// The last text, so that a component that says the same for ever does not bury what others say.
+#[derive(Debug)]
+struct Repeats {
+    sender: Option<GrantBadge>,
+    text: heapless::String<TEXT_MAX>,
+    name: heapless::String<NAME_MAX>,
+    /// How often it came again.
+    count: u64,
+}
+
+impl<S: Serial> Console<S> {
+    /// The console on `serial`. It asks the manager on its static channel `channel`, and input is
+    /// announced by bit `irq` of its notification: the ids in `system.xml`.
+    pub const fn new(channel: u8, irq: u8, serial: S) -> Self {
+        Self {
+            channel,
+            irq,
+            inspect: None,
+            senders: Senders::new(),
+            repeats: Repeats::new(),
+            editor: Editor::new(),
+            screen: Screen {
+                output: Output::new(serial),
+                typed: heapless::Deque::new(),
+            },
+        }
+    }
+
+    /// Shows the text of a message, a line at a time, each with its sender's name.
+    fn write(&mut self, kernel: &mut impl Syscalls, from: GrantBadge, text: &str) {
+        let Self {
+            senders,
+            repeats,
+            screen,
+            ..
+        } = self;
+        if repeats.again(from, text) {
+            if repeats.is_power_of_ten() {
+                repeats.show(screen);
+            }
+            return;
+        }
+        repeats.end(screen);
+        let name = senders.sender(kernel, self.inspect, from).name();
+        repeats.start(from, text, name);
+        let mut lines = text.lines();
+        for line in lines.by_ref().take(LINES_MAX) {
+            screen.line(format_args!("{name}: {}", Plain(line)));
+        }
+        match lines.count() {
+            0 => {}
+            more => screen.line(format_args!("{name}: ({more} more lines left out)")),
+        }
+        self.show_input();
+    }
+
+    fn progress(&mut self, kernel: &mut impl Syscalls, from: GrantBadge, progress: Progress<'_>) {
+        let sender = self.senders.sender(kernel, self.inspect, from);
+        let done = progress.done.min(progress.total);
+        // In 128 bits the product cannot overflow; nothing to do is all done.
+        let percent = (u128::from(done) * 100)
+            .checked_div(progress.total.into())
+            .unwrap_or(100) as u64;
+        let what = Plain(progress.what);
+        if !self.screen.output.is_terminal() {
+            let quarter = Some(percent / 25);
+            if quarter != sender.quarter {
+                sender.quarter = quarter;
+                let name = sender.name();
+                self.screen.line(format_args!("{name}: {what} {percent} %"));
+            }
+        } else if self.editor.line().is_empty() {
+            let (name, bar) = (sender.name(), Bar(percent));
+            self.screen
+                .output
+                .bottom(format_args!("{name}: {bar} {percent:>3} % {what}"));
+        }
+    }
+
+    /// Takes input until there is none, or enough.
+    fn input(&mut self, kernel: &mut impl Syscalls) {
+        for _ in 0..INPUT_MAX {
+            let Some(byte) = self.screen.key() else { break };
+            match self.editor.take(byte) {
+                Edit::None => {}
+                Edit::Changed => self.show_input(),
+                Edit::Cancelled => {
+                    self.screen.output.bottom(format_args!("{PROMPT}^C"));
+                    self.screen.output.keep_bottom();
+                }
+                Edit::Complete => self.enter(kernel),
+            }
+        }
+    }
+
+    /// Redraws what is being typed, at the bottom of a terminal.
+    fn show_input(&mut self) {
+        match self.editor.line() {
+            "" => self.screen.output.clear_bottom(),
+            line => self.screen.output.bottom(format_args!("{PROMPT}{line}")),
+        }
+    }
+
+    /// Obeys the line that was typed.
+    fn enter(&mut self, kernel: &mut impl Syscalls) {
+        let Self {
+            editor,
+            repeats,
+            screen,
+            ..
+        } = self;
+        repeats.end(screen);
+        screen.line(format_args!("{PROMPT}{}", editor.line()));
+        match Command::parse(editor.line()) {
+            Ok(None) => {}
+            Ok(Some(command)) => {
+                if let Err(refusal) = obey(kernel, self.inspect, command, screen) {
+                    screen.line(format_args!("{}", Denied(refusal)));
+                }
+            }
+            Err(error) => screen.line(format_args!("{error}")),
+        }
+        self.editor.clear();
+    }
+}
+
+/// Shows what `command` asks for.
+fn obey<S: Serial>(
+    kernel: &mut impl Syscalls,
+    inspect: Option<Inspect>,
+    command: Command<'_>,
+    screen: &mut Screen<S>,
+) -> Result<(), Refusal> {
+    if command == Command::Help {
+        show::help(screen);
+        return Ok(());
+    }
+    let Some(inspect) = inspect else {
+        screen.line(format_args!("the console has no grant to ask the manager"));
+        return Ok(());
+    };
+    match command {
+        Command::Help => Ok(()),
+        Command::Components => show::components(kernel, inspect, screen),
+        Command::Grants(of) => show::grants(kernel, inspect, screen, of),
+        Command::Log(count) => show::log(kernel, inspect, screen, count),
+        Command::Why(why) => show::why(kernel, inspect, screen, &why),
+        Command::Status => show::status(kernel, inspect, screen),
+    }
+}
+
+impl<K: Syscalls, S: Serial> Component<K> for Console<S> {
+    fn init(&mut self, kernel: &mut K) {
+        let shown = Inspect::find(kernel, self.channel).and_then(|inspect| {
+            self.inspect = Some(inspect);
+            show::banner(kernel, inspect, &mut self.screen)
+        });
+        if let Err(refusal) = shown {
+            self.screen.line(format_args!(
+                "console: cannot ask the manager: {}; names and grants are not shown",
+                Denied(refusal)
+            ));
+        }
+    }
+
+    fn call(&mut self, kernel: &mut K, caller: Caller, method: Method, message: &mut Message) {
+        let Caller::Grant(from) = caller else {
+            message.refuse(label::BAD_METHOD);
+            return;
+        };
+        let mut buffer = [0; _];
+        match method {
+            api::WRITE => {
+                let text = api::read_write(message, &mut buffer);
+                self.write(kernel, from, text.unwrap_or("(a text that cannot be read)"));
+            }
+            api::PROGRESS => match api::read_progress(message, &mut buffer) {
+                Some(progress) => self.progress(kernel, from, progress),
+                None => self.write(kernel, from, "(a progress that cannot be read)"),
+            },
+            _ => {
+                message.refuse(label::BAD_METHOD);
+                return;
+            }
+        }
+        message.reply(&[]);
+    }
+
+    fn notified(&mut self, kernel: &mut K, bits: u64) {
+        if bits & 1 << self.irq != 0 {
+            self.input(kernel);
+            self.screen.output.serial().acknowledge();
+        }
+    }
+}
+
+impl<S: Serial> Screen<S> {
+    /// Writes a line.
+    pub(crate) fn line(&mut self, text: fmt::Arguments<'_>) {
+        self.output.line(text);
+    }
+
+    /// Whether ^C was typed since the command began. Other keys are kept for later.
+    pub(crate) fn interrupted(&mut self) -> bool {
+        let mut bytes = [0; 16];
+        let read = self.output.serial().read(&mut bytes).min(bytes.len());
+        for byte in &bytes[..read] {
+            if interrupts(*byte) {
+                self.typed.clear();
+                return true;
+            }
+            // Typed too far ahead: the key is lost, as on any serial line.
+            let _ = self.typed.push_back(*byte);
+        }
+        false
+    }
+
+    /// The next byte of input.
+    fn key(&mut self) -> Option<u8> {
+        self.typed.pop_front().or_else(|| {
+            let mut byte = [0];
+            (self.output.serial().read(&mut byte) == 1).then_some(byte[0])
+        })
+    }
+}
+
+impl Repeats {
+    const fn new() -> Self {
+        Self {
+            sender: None,
+            text: heapless::String::new(),
+            name: heapless::String::new(),
+            count: 0,
+        }
+    }
+
+    /// Whether the text came before, just now, from the same sender; counts it if so.
+    fn again(&mut self, sender: GrantBadge, text: &str) -> bool {
+        let again = self.sender == Some(sender) && self.text == text;
+        self.count += u64::from(again);
+        again
+    }
+
+    fn is_power_of_ten(&self) -> bool {
+        self.count >= 10 && 10u64.pow(self.count.ilog10()) == self.count
+    }
+
+    fn show<S: Serial>(&self, screen: &mut Screen<S>) {
+        let (name, count) = (&self.name, self.count);
+        let times = if count == 1 { "time" } else { "times" };
+        screen.line(format_args!("{name}: (the same {count} more {times})"));
+    }
+
+    /// Says how often the last text came again, where that was not said.
+    fn end<S: Serial>(&mut self, screen: &mut Screen<S>) {
+        if self.count > 0 && !self.is_power_of_ten() {
+            self.show(screen);
+        }
+        self.sender = None;
+        self.count = 0;
+    }
+
+    fn start(&mut self, sender: GrantBadge, text: &str, name: &str) {
+        self.text.clear();
+        self.name.clear();
+        // A text longer than the interface allows is not compared: it never comes again.
+        let whole = self.text.push_str(text).is_ok() && self.name.push_str(name).is_ok();
+        self.sender = whole.then_some(sender);
+    }
+}
+
+/// A bar of twenty characters.
+#[derive(Clone, Copy, Debug)]
+struct Bar(u64);
+
+impl fmt::Display for Bar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let done = (self.0 / 5) as usize;
+        write!(f, "[{:#<done$}{:.<rest$}]", "", "", rest = 20 - done)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+//! Figures as components write them, and text that comes from a component.
+
+use core::fmt::{self, Write};
+
+use portcullis_kernel::Refusal;
+use portcullis_manager_api::{FORBIDDEN, NO_MORE, NOT_PERMITTED, UNAVAILABLE};
+
+/// A number with its digits in groups of three: `1,234,567`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Grouped(pub u64);
+
+/// A digest by its first four bytes: `1a2b3c4d`. Enough to tell the objects of one appliance apart by
+/// eye; whoever needs proof has the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ShortDigest<'a>(pub &'a [u8; 32]);
+
+/// A number of things: `1 document`, `2 documents`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Counted(pub u64, pub &'static str);
+
+/// Text of another's making, with every character escaped that could move the cursor, change the
+/// terminal, or make text look like other text.
+#[derive(Clone, Copy, Debug)]
+pub struct Plain<'a>(pub &'a str);
+
+/// What the manager said in place of an answer, in the words of the grant log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Denied(pub Refusal);
+
+/// Digits and separators of the largest number.
+const GROUPED_MAX: usize = 26;
+
+impl fmt::Display for Grouped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = [0; GROUPED_MAX];
+        let mut at = GROUPED_MAX;
+        let mut left = self.0;
+        let mut digits = 0;
+        loop {
+            if digits > 0 && digits % 3 == 0 {
+                at -= 1;
+                text[at] = b',';
+            }
+            at -= 1;
+            text[at] = b'0' + (left % 10) as u8;
+            left /= 10;
+            digits += 1;
+            if left == 0 {
+                break;
+            }
+        }
+        f.pad_integral(
+            true,
+            "",
+            core::str::from_utf8(&text[at..]).unwrap_or_default(),
+        )
+    }
+}
+
+impl fmt::Display for ShortDigest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0[..4]
+            .iter()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.0 == 1 { "" } else { "s" };
+        write!(f, "{} {}{plural}", Grouped(self.0), self.1)
+    }
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Refusal::Object(NOT_PERMITTED) => {
+                f.write_str("not permitted: no policy line allows it")
+            }
+            Refusal::Object(FORBIDDEN) => f.write_str("forbidden: a rule of the policy says so"),
+            Refusal::Object(UNAVAILABLE) => f.write_str("unavailable: allowed, but not in force"),
+            Refusal::Object(NO_MORE) => f.write_str("there is nothing of that number"),
+            refusal => write!(f, "error: {refusal}"),
+        }
+    }
+}
+
+impl fmt::Display for Plain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.chars() {
+            match character {
+                '\t' => f.write_str("    ")?,
+                c if c.is_ascii_control() => write!(f, "\\x{:02x}", c as u32)?,
+                c if misleads(c) => write!(f, "\\u{{{:x}}}", c as u32)?,
+                c => f.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Controls outside ASCII, and the invisible characters that reorder or hide text: separators,
+/// zero-width characters, bidirectional controls, tags (Unicode Technical Report 36, "Bidirectional
+/// Text Spoofing").
+fn misleads(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::format;
+    use std::string::ToString;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn digits_stand_in_groups_of_three() {
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1,000"),
+            (67_108_864, "67,108,864"),
+            (u64::MAX, "18,446,744,073,709,551,615"),
+        ] {
+            assert_eq!(Grouped(number).to_string(), text);
+        }
+        assert_eq!(format!("[{:>7}]", Grouped(1_234)), "[  1,234]");
+    }
+
+    #[test]
+    fn digests_are_short_and_counts_have_plurals() {
+        let digest = core::array::from_fn(|i| (i as u8).wrapping_mul(0x1b));
+        assert_eq!(ShortDigest(&digest).to_string(), "001b3651");
+        assert_eq!(Counted(1, "object").to_string(), "1 object");
+        assert_eq!(Counted(1_000, "object").to_string(), "1,000 objects");
+    }
+
+    #[test]
+    fn denials_use_the_words_of_the_log() {
+        for (code, text) in [
+            (NOT_PERMITTED, "not permitted: no policy line allows it"),
+            (FORBIDDEN, "forbidden: a rule of the policy says so"),
+            (UNAVAILABLE, "unavailable: allowed, but not in force"),
+            (NO_MORE, "there is nothing of that number"),
+            (77, "error: refused by the object: code 77"),
+        ] {
+            assert_eq!(Denied(Refusal::Object(code)).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn escape_sequences_are_shown_and_not_obeyed() {
+        for (text, shown) in [
+            ("plain – ü", "plain – ü"),
+            ("\u{1b}[2J\u{1b}]0;title\u{7}", "\\x1b[2J\\x1b]0;title\\x07"),
+            ("over\rwritten", "over\\x0dwritten"),
+            ("c1 \u{9b}2J", "c1 \\u{9b}2J"),
+            ("gpj.\u{202e}exe", "gpj.\\u{202e}exe"),
+            ("a\tb\u{7f}\u{200b}", "a    b\\x7f\\u{200b}"),
+        ] {
+            assert_eq!(Plain(text).to_string(), shown);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_control_character_gets_through(text in any::<std::string::String>()) {
+            prop_assert!(!Plain(&text).to_string().chars().any(misleads));
+        }
+
+        #[test]
+        fn grouped_digits_are_the_number(number: u64) {
+            prop_assert_eq!(Grouped(number).to_string().replace(',', ""), number.to_string());
+        }
+    }
+}
