@@ -1,0 +1,173 @@
+//! Turns a system description and a distribution into a bootable image.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use microkit_tool::capdl::allocation::{
+    CapDLAllocEmulationErrorLevel, simulate_capdl_object_alloc_algorithm,
+};
+use microkit_tool::capdl::initialiser::CapDLInitialiser;
+use microkit_tool::capdl::packaging::pack_spec_into_initial_task;
+use microkit_tool::capdl::{CapDLSpecContainer, build_capdl_spec};
+use microkit_tool::elf::ElfFile;
+use microkit_tool::loader::Loader;
+use microkit_tool::sdf::{SysMemoryRegionPaddr, SystemDescription, parse};
+use microkit_tool::sel4::{
+    Arch, Config, emulate_kernel_boot, emulate_kernel_boot_partial,
+};
+use microkit_tool::symbols::patch_symbols;
+use microkit_tool::util::get_full_path;
+use microkit_tool::{DisjointMemoryRegion, MemoryRegion};
+use miette::{IntoDiagnostic, Result, WrapErr, miette};
+use portcullis_policy::distribution::Distribution;
+
+use crate::impose::impose;
+use crate::sdk::Board;
+
+/// Rounds of choosing physical addresses. Choosing changes the specification, which is compressed
+/// into the image, which moves what is free; upstream found that two rounds settle it.
+const ROUNDS: usize = 3;
+
+/// Everything that an image is made from.
+#[derive(Debug)]
+pub struct Image<'a> {
+    /// The SDK's files for the board.
+    pub board: &'a Board,
+    /// The system description.
+    pub system: &'a Path,
+    /// Where programs and prefill files are looked for.
+    pub search: Vec<PathBuf>,
+    /// What the image is to hand out.
+    pub distribution: &'a Distribution,
+}
+
+impl Image<'_> {
+    /// Builds the image and writes it to `output`; the result is the specification in it.
+    pub fn write(&self, output: &Path) -> Result<CapDLSpecContainer> {
+        let config = self.board.kernel_config()?;
+        let text = fs::read_to_string(self.system)
+            .into_diagnostic()
+            .wrap_err_with(|| format!("cannot read {}", self.system.display()))?;
+        let mut system = parse(self.system, &text, &config, &self.search)
+            .map_err(|error| miette!("{error}"))?;
+        let mut programs = self.programs(&system)?;
+        for _ in 0..ROUNDS {
+            if let Some(spec) = self.round(&config, &mut system, &mut programs, output)? {
+                return Ok(spec);
+            }
+        }
+        Err(miette!(
+            help = "give the regions that `setvar region_paddr` names a `phys_addr` of their own",
+            "no physical addresses could be settled on in {ROUNDS} rounds"
+        ))
+    }
+
+    /// One attempt: `None` where physical addresses were chosen, so that another round is needed.
+    fn round(
+        &self,
+        config: &Config,
+        system: &mut SystemDescription,
+        programs: &mut [ElfFile],
+        output: &Path,
+    ) -> Result<Option<CapDLSpecContainer>> {
+        let kernel = elf(&self.board.elf("sel4.elf"))?;
+        let mut initialiser = CapDLInitialiser::new(elf(&self.board.elf("initialiser.elf"))?);
+        patch_symbols(config, programs, system).map_err(|error| miette!("{error}"))?;
+        let mut spec =
+            build_capdl_spec(config, programs, system).map_err(|error| miette!("{error}"))?;
+        impose(&mut spec, self.distribution, config)?;
+        pack_spec_into_initial_task(
+            config,
+            self.board.configuration(),
+            &spec,
+            programs,
+            &mut initialiser,
+        );
+
+        let (mut available, boot) = emulate_kernel_boot_partial(config, &kernel);
+        let bound = initialiser.image_bound();
+        let size = bound.end - bound.start;
+        let base = available
+            .allocate_from(size, boot.end)
+            .ok_or_else(|| miette!("the board has no {size} contiguous bytes for the image"))?;
+        initialiser.set_phys_base(base);
+        let info = emulate_kernel_boot(
+            config,
+            &kernel,
+            MemoryRegion::new(base, base + size),
+            MemoryRegion::new(initialiser.elf.lowest_vaddr(), bound.end),
+        );
+        let fits = simulate_capdl_object_alloc_algorithm(
+            &mut spec,
+            &info,
+            config,
+            CapDLAllocEmulationErrorLevel::PrintStderr,
+        );
+        if !fits {
+            return Err(miette!("the board's memory does not hold the system's objects"));
+        }
+
+        let mut free = DisjointMemoryRegion::default();
+        for untyped in info.untyped_objects.iter().filter(|untyped| !untyped.is_device) {
+            free.insert_region(untyped.base(), untyped.end());
+        }
+        if choose_addresses(system, &mut free)? {
+            spec.expected_allocations = HashMap::new();
+            return Ok(None);
+        }
+        initialiser.add_expected_untypeds(&info.untyped_objects);
+
+        let loader_path = self.board.elf("loader.elf");
+        let loader = Loader::new(config, &loader_path, &kernel, &initialiser.elf, base, &bound);
+        match config.arch {
+            Arch::Riscv64 => loader.write_uimage(output),
+            _ => loader.write_image(output),
+        }
+        Ok(Some(spec))
+    }
+
+    /// The programs in the order of their protection domains, and the monitor last.
+    fn programs(&self, system: &SystemDescription) -> Result<Vec<ElfFile>> {
+        let own = system.protection_domains.iter().map(|pd| {
+            let path = get_full_path(&pd.program_image, &self.search).ok_or_else(|| {
+                miette!(
+                    help = "name the folder it is in with --search-path",
+                    "there is no program '{}' for '{}'",
+                    pd.program_image.display(),
+                    pd.name
+                )
+            })?;
+            elf(&path)
+        });
+        own.chain([elf(&self.board.elf("monitor.elf"))]).collect()
+    }
+}
+
+/// Chooses a physical address for every region that needs one and has none.
+fn choose_addresses(
+    system: &mut SystemDescription,
+    free: &mut DisjointMemoryRegion,
+) -> Result<bool> {
+    for region in &system.memory_regions {
+        let Some(base) = region.paddr() else { continue };
+        let end = base + region.size;
+        if free.regions.iter().any(|there| there.base <= base && end <= there.end) {
+            free.remove_region(base, end);
+        }
+    }
+    let mut chosen = false;
+    for region in &mut system.memory_regions {
+        if let SysMemoryRegionPaddr::ToolAllocated(address @ None) = &mut region.phys_addr {
+            *address = Some(free.allocate(region.size, region.page_size).ok_or_else(|| {
+                miette!("the board has no {} contiguous bytes for '{}'", region.size, region.name)
+            })?);
+            chosen = true;
+        }
+    }
+    Ok(chosen)
+}
+
+fn elf(path: &Path) -> Result<ElfFile> {
+    ElfFile::from_path(path).map_err(|error| miette!("{}: {error}", path.display()))
+}
