@@ -1,0 +1,278 @@
+//! The interface `objects`: put objects into the vault, get released ones out.
+//!
+//! Content goes in through the region `ingest_vault` and out through `vault_publish`, from their
+//! start; digests are four little-endian words. A put is `create`, `write` until all bytes are
+//! there, `commit`; then the digest goes to the ledger, and `record` tells the vault that it is there.
+
+use portcullis_kernel::{CallGrant, Message, Method, Refusal, Syscalls};
+use portcullis_manager_api::{Buffer, ask, find_call};
+use serde::{Deserialize, Serialize};
+
+use crate::{Committed, ObjectDigest, Stat};
+
+/// Name of the component that serves the interface, in the reference policy.
+pub const OBJECT: &str = "vault";
+/// Name of the interface.
+pub const INTERFACE: &str = "objects";
+
+/// Begins an object: a [`Create`].
+pub const CREATE: Method = method(0);
+/// Takes the next bytes, from the start of `ingest_vault`: how many. Reply: how many so far.
+pub const WRITE: Method = method(1);
+/// Ends the object. Reply: its digest, whether it was there, whether it is recorded.
+pub const COMMIT: Method = method(2);
+/// Marks an object as recorded: its digest, its index in the ledger.
+pub const RECORD: Method = method(3);
+/// What is known of an object: its digest. Reply: size, released, recorded, index in the ledger.
+pub const STAT: Method = method(4);
+/// Reads a released object into `vault_publish`: digest, offset, length. Reply: how many bytes.
+pub const READ: Method = method(5);
+/// The next released object: a cursor. Reply: a [`ReleasedView`].
+pub const RELEASED: Method = method(6);
+
+/// Refusal: the vault is not open; the console says why.
+pub const CLOSED: u64 = 1;
+/// Refusal: the object is larger than [`crate::OBJECT_MAX`].
+pub const TOO_LARGE: u64 = 2;
+/// Refusal: the name is empty, longer than [`crate::NAME_MAX`], or has a NUL.
+pub const BAD_NAME: u64 = 3;
+/// Refusal: no run of free blocks is long enough.
+pub const NO_SPACE: u64 = 4;
+/// Refusal: the index is full.
+pub const INDEX_FULL: u64 = 5;
+/// Refusal: the caller is not putting an object.
+pub const NO_UPLOAD: u64 = 6;
+/// Refusal: more bytes than were announced; the put is over.
+pub const TOO_LONG: u64 = 7;
+/// Refusal: fewer bytes than were announced, so far.
+pub const TOO_SHORT: u64 = 8;
+/// Refusal: there is no such object.
+pub const NOT_FOUND: u64 = 9;
+/// Refusal: the object was not released, or is not recorded yet.
+pub const NOT_RELEASED: u64 = 10;
+/// Refusal: the bytes do not lie in the object.
+pub const OUT_OF_RANGE: u64 = 11;
+/// Refusal: the bytes do not lie in the shared buffer.
+pub const BUFFER: u64 = 12;
+/// Refusal: a chunk or an index entry is damaged; the console says which.
+pub const DAMAGED: u64 = 13;
+/// Refusal: there is no further released object.
+pub const NO_MORE: u64 = 14;
+/// Refusal: writing failed earlier; nothing is taken until the vault is started anew.
+pub const STOPPED: u64 = 15;
+/// Refusal: the disk failed; the console says how.
+pub const DISK_FAILED: u64 = 16;
+
+const fn method(number: u8) -> Method {
+    match Method::new(number) {
+        Some(method) => method,
+        None => panic!("method numbers are below 32"),
+    }
+}
+
+/// An object to begin.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Create<'a> {
+    /// Bytes that it has.
+    pub size: u64,
+    /// Whether it may leave the vault once it is recorded.
+    pub released: bool,
+    /// Its name.
+    pub name: &'a str,
+}
+
+/// A released object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ReleasedView<'a> {
+    /// Cursor to ask with next.
+    pub next: u64,
+    /// The object.
+    pub digest: ObjectDigest,
+    /// Bytes that it has.
+    pub size: u64,
+    /// The name that it was released under.
+    pub name: &'a str,
+}
+
+/// A digest as words of a message.
+pub fn digest_words(digest: &ObjectDigest) -> [u64; 4] {
+    let (words, _) = digest.as_chunks::<8>();
+    core::array::from_fn(|index| u64::from_le_bytes(words[index]))
+}
+
+/// A digest from words of a message.
+pub fn digest_from_words(words: &[u64; 4]) -> ObjectDigest {
+    let mut digest = [0; 32];
+    for (bytes, word) in digest.chunks_exact_mut(8).zip(words) {
+        bytes.copy_from_slice(&word.to_le_bytes());
+    }
+    digest
+}
+
+/// A client's end of the interface.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Client(pub CallGrant);
+
+impl Client {
+    /// Asks the manager, on the caller's static channel with this id, for the caller's grant.
+    pub fn find(kernel: &mut impl Syscalls, channel: u8) -> Result<Self, Refusal> {
+        find_call(kernel, channel, OBJECT, INTERFACE).map(Self)
+    }
+
+    /// Begins an object.
+    pub fn create(self, kernel: &mut impl Syscalls, object: &Create<'_>) -> Result<(), Refusal> {
+        let mut message = Message::default();
+        message.encode(0, object).map_err(|_| Refusal::Garbled)?;
+        self.0.call(kernel, CREATE, &mut message).map(drop)
+    }
+
+    /// Hands over the next `length` bytes, which lie at the start of `ingest_vault`; how many there
+    /// are so far.
+    pub fn write(self, kernel: &mut impl Syscalls, length: u64) -> Result<u64, Refusal> {
+        match self.call(kernel, WRITE, &[length])?.words() {
+            [written] => Ok(*written),
+            _ => Err(Refusal::Garbled),
+        }
+    }
+
+    /// Ends the object; when this returns, it is durable.
+    pub fn commit(self, kernel: &mut impl Syscalls) -> Result<Committed, Refusal> {
+        let reply = self.call(kernel, COMMIT, &[])?;
+        committed_from_words(reply.words()).ok_or(Refusal::Garbled)
+    }
+
+    /// Marks an object as recorded at `index` of the ledger.
+    pub fn record(
+        self,
+        kernel: &mut impl Syscalls,
+        digest: &ObjectDigest,
+        index: u64,
+    ) -> Result<(), Refusal> {
+        let [a, b, c, d] = digest_words(digest);
+        self.call(kernel, RECORD, &[a, b, c, d, index]).map(drop)
+    }
+
+    /// What the vault knows of an object.
+    pub fn stat(self, kernel: &mut impl Syscalls, digest: &ObjectDigest) -> Result<Stat, Refusal> {
+        let reply = self.call(kernel, STAT, &digest_words(digest))?;
+        stat_from_words(reply.words()).ok_or(Refusal::Garbled)
+    }
+
+    /// Reads up to `length` bytes of a released object from `offset` on, to the start of
+    /// `vault_publish`; how many.
+    pub fn read(
+        self,
+        kernel: &mut impl Syscalls,
+        digest: &ObjectDigest,
+        offset: u64,
+        length: u64,
+    ) -> Result<u64, Refusal> {
+        let [a, b, c, d] = digest_words(digest);
+        let request = [a, b, c, d, offset, length];
+        match self.call(kernel, READ, &request)?.words() {
+            [count] if *count <= length => Ok(*count),
+            _ => Err(Refusal::Garbled),
+        }
+    }
+
+    /// The next released object at or after `cursor`.
+    pub fn released<'b>(
+        self,
+        kernel: &mut impl Syscalls,
+        cursor: u64,
+        buffer: &'b mut Buffer,
+    ) -> Result<ReleasedView<'b>, Refusal> {
+        ask(kernel, self.0, RELEASED, &cursor, buffer)
+    }
+
+    fn call(
+        self,
+        kernel: &mut impl Syscalls,
+        method: Method,
+        words: &[u64],
+    ) -> Result<Message, Refusal> {
+        let mut message = Message::request(method, words);
+        self.0.call(kernel, method, &mut message)?;
+        Ok(message)
+    }
+}
+
+pub(crate) fn committed_words(committed: &Committed) -> [u64; 6] {
+    let [a, b, c, d] = digest_words(&committed.digest);
+    [
+        a,
+        b,
+        c,
+        d,
+        committed.already.into(),
+        committed.recorded.into(),
+    ]
+}
+
+fn committed_from_words(words: &[u64]) -> Option<Committed> {
+    let &[a, b, c, d, already, recorded] = words else {
+        return None;
+    };
+    Some(Committed {
+        digest: digest_from_words(&[a, b, c, d]),
+        already: flag(already)?,
+        recorded: flag(recorded)?,
+    })
+}
+
+pub(crate) fn stat_words(stat: &Stat) -> [u64; 4] {
+    [
+        stat.size,
+        stat.released.into(),
+        stat.recorded.is_some().into(),
+        stat.recorded.unwrap_or_default(),
+    ]
+}
+
+fn stat_from_words(words: &[u64]) -> Option<Stat> {
+    let &[size, released, recorded, index] = words else {
+        return None;
+    };
+    Some(Stat {
+        size,
+        released: flag(released)?,
+        recorded: flag(recorded)?.then_some(index),
+    })
+}
+
+const fn flag(word: u64) -> Option<bool> {
+    match word {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replies_survive_the_wire() {
+        let digest = core::array::from_fn(|index| index as u8);
+        for (already, recorded) in [(false, false), (true, false), (true, true)] {
+            let committed = Committed {
+                digest,
+                already,
+                recorded,
+            };
+            let words = committed_words(&committed);
+            assert_eq!(committed_from_words(&words), Some(committed));
+        }
+        for recorded in [None, Some(0), Some(7)] {
+            let stat = Stat {
+                size: 5,
+                released: true,
+                recorded,
+            };
+            assert_eq!(stat_from_words(&stat_words(&stat)), Some(stat));
+        }
+        assert_eq!(stat_from_words(&[5, 2, 0, 0]), None);
+        assert_eq!(committed_from_words(&[0; 5]), None);
+    }
+}
