@@ -7,8 +7,22 @@
 //! It names objects, never addresses of kernel memory. A protection domain's private memory (its
 //! program, stack and IPC buffer) is not listed: each page of it is mapped in one VSpace.
 
+mod build;
+mod ceiling;
+mod cnode;
+mod difference;
+mod layout;
+mod memory;
+mod microkit;
+mod privileged;
+mod show;
+mod verify;
+
+pub use build::{Configuration, Mismatch};
+pub use difference::{Difference, Fault, Place};
+pub use verify::verify;
+
 use std::collections::BTreeMap;
-use std::fmt;
 
 use portcullis_kernel::Rights;
 use serde::{Deserialize, Serialize};
@@ -58,13 +72,13 @@ pub struct ProtectionDomain {
     pub cspace: Vec<CNode>,
 }
 
-/// The capabilities that a TCB holds itself. Its thread cannot invoke them.
+/// The capabilities that a protection domain's TCB holds itself. Its thread cannot invoke them.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct TcbBindings {
     /// The root CNode.
     pub cspace: Capability,
-    /// The notification that interrupts a `Recv` on an endpoint; `None` in a virtual CPU.
-    pub notification: Option<Capability>,
+    /// The notification that interrupts a `Recv` on an endpoint.
+    pub notification: Capability,
     /// Where its faults go.
     pub fault_endpoint: Capability,
 }
@@ -253,6 +267,17 @@ impl ProtectionDomain {
     }
 }
 
+impl CNode {
+    /// An empty CNode.
+    pub fn new(kind: CNodeKind, radix: u8) -> Self {
+        Self {
+            kind,
+            radix,
+            slots: BTreeMap::new(),
+        }
+    }
+}
+
 impl Capability {
     /// A capability with rights and without a badge.
     pub fn new(object: Object, rights: Rights) -> Self {
@@ -264,90 +289,14 @@ impl Capability {
         }
     }
 
+    /// A capability to an object on which the kernel knows no rights, or with all of them.
+    pub fn whole(object: Object) -> Self {
+        Self::new(object, Rights::ALL)
+    }
+
     /// The same with a badge.
     #[must_use]
     pub fn with_badge(self, badge: u64) -> Self {
         Self { badge, ..self }
-    }
-}
-
-impl fmt::Display for CNodeKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Root => "root CNode",
-            Self::Microkit => "Microkit CNode",
-            Self::Grants => "grants CNode",
-            Self::Authority => "authority CNode",
-            Self::Monitor => "monitor's CNode",
-        })
-    }
-}
-
-impl fmt::Display for Object {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Endpoint(pd) => write!(f, "endpoint of '{pd}'"),
-            Self::Notification(pd) => write!(f, "notification of '{pd}'"),
-            Self::Reply(pd) => write!(f, "reply object of '{pd}'"),
-            Self::CNode { pd, kind } => write!(f, "{kind} of '{pd}'"),
-            Self::Tcb(pd) => write!(f, "TCB of '{pd}'"),
-            Self::SchedContext(pd) => write!(f, "scheduling context of '{pd}'"),
-            Self::VSpace(pd) => write!(f, "VSpace of '{pd}'"),
-            Self::MonitorEndpoint => f.write_str("endpoint of the monitor"),
-            Self::MonitorReply => f.write_str("reply object of the monitor"),
-            Self::IrqHandler(number) => write!(f, "handler of IRQ {number}"),
-            Self::IoPorts { base, size } => write!(f, "{size} I/O ports from {base:#x}"),
-            Self::Vcpu { vm, id } => write!(f, "vCPU {id} of '{vm}'"),
-            Self::VcpuTcb { vm, id } => write!(f, "TCB of vCPU {id} of '{vm}'"),
-            Self::ArmSmc => f.write_str("secure monitor calls"),
-        }
-    }
-}
-
-impl fmt::Display for Capability {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.object)?;
-        if self.rights != Rights::ALL {
-            write!(f, ", {}", RightsList(self.rights))?;
-        }
-        if self.badge != 0 {
-            write!(f, ", badge {:#x}", self.badge)?;
-        }
-        if self.guard_bits != 0 {
-            write!(f, ", guard of {} bits", self.guard_bits)?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for AddressSpace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Pd(name) => write!(f, "'{name}'"),
-            Self::Vm(name) => write!(f, "virtual machine '{name}'"),
-            Self::Device(name) => write!(f, "device '{name}'"),
-        }
-    }
-}
-
-/// Shows rights by the names that the seL4 manual gives them.
-struct RightsList(Rights);
-
-impl fmt::Display for RightsList {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = [
-            (self.0.read, "Read"),
-            (self.0.write, "Write"),
-            (self.0.grant, "Grant"),
-            (self.0.grant_reply, "GrantReply"),
-        ];
-        let mut held = names.iter().filter(|(held, _)| *held).map(|(_, name)| name);
-        match held.next() {
-            None => f.write_str("no right"),
-            Some(first) => {
-                f.write_str(first)?;
-                held.try_for_each(|name| write!(f, "+{name}"))
-            }
-        }
     }
 }

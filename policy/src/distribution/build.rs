@@ -1,0 +1,223 @@
+//! From a compiled policy and a system description to who holds what.
+//!
+//! What the stock tool would hand out, narrowed: a client capability is Write and GrantReply, a
+//! notification Write, a protection domain's own input Read, and its VSpace and its copy of the fault
+//! endpoint are left out. Added are the grants CNodes, and the manager's authority CNode.
+
+use portcullis_kernel::{Rights, cspace};
+use portcullis_manager_api::grants_radix;
+use portcullis_policy_format::Policy;
+use portcullis_sdf::{Architecture, ExtraCapKind, PdId, System};
+
+use super::ceiling::Ceiling;
+use super::cnode::{put, to_cnode};
+use super::{CNode, CNodeKind, Capability, Distribution, Irq, Object};
+use super::{ProtectionDomain, TcbBindings, VirtualCpu, layout, memory};
+
+/// What an image depends on beside policy and system description.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Configuration {
+    /// The architecture.
+    pub architecture: Architecture,
+    /// Whether the kernel is the `benchmark` one: each protection domain then holds its own TCB.
+    pub benchmark: bool,
+}
+
+/// Why a policy does not fit a system description.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Mismatch {
+    /// The policy knows a component that the system lacks.
+    #[error(
+        "the system has no protection domain '{0}', which the policy has as a component; add it, or \
+         remove the component"
+    )]
+    NoProtectionDomain(String),
+    /// The policy was compiled for a system with other channels.
+    #[error(
+        "the policy was compiled for another system: it has '{component}' reach the manager on its \
+         channel {compiled:?}, where the system has {described:?}; compile it again"
+    )]
+    OtherChannel {
+        /// The component.
+        component: String,
+        /// The manager's id of the channel in the policy.
+        compiled: Option<u8>,
+        /// The manager's id of the channel in the system.
+        described: Option<u8>,
+    },
+    /// Two capabilities would lie in one slot.
+    #[error(
+        "slot {slot} of the {kind} of '{pd}' would hold {first}, and {second}; give the <cspace> \
+         capability another slot"
+    )]
+    SlotTaken {
+        /// The protection domain.
+        pd: String,
+        /// Which of its CNodes.
+        kind: CNodeKind,
+        /// The slot.
+        slot: u32,
+        /// What lies there.
+        first: Object,
+        /// What would lie there too.
+        second: Object,
+    },
+}
+
+impl Distribution {
+    /// Who holds what in the image of this system under this policy.
+    pub fn new(
+        policy: &Policy<'_>,
+        system: &System,
+        configuration: &Configuration,
+    ) -> Result<Self, Mismatch> {
+        let builder = Builder {
+            system,
+            configuration,
+            ceiling: Ceiling::read(policy, system)?,
+        };
+        let protection_domains = system.pd_ids().map(|id| builder.protection_domain(id));
+        Ok(Self {
+            protection_domains: protection_domains.collect::<Result<_, _>>()?,
+            vcpus: builder.vcpus(),
+            monitor: builder.monitor(),
+            irqs: builder.irqs(),
+            regions: memory::regions(system),
+        })
+    }
+}
+
+/// What a distribution is computed from.
+pub(super) struct Builder<'a> {
+    pub(super) system: &'a System,
+    pub(super) configuration: &'a Configuration,
+    pub(super) ceiling: Ceiling,
+}
+
+impl Builder<'_> {
+    pub(super) fn name(&self, id: PdId) -> String {
+        self.system.pd(id).name.value.clone()
+    }
+
+    /// Whether messages can reach it: Microkit's reasons, or a grant of which it is the object.
+    pub(super) fn has_endpoint(&self, id: PdId) -> bool {
+        let number = self.ceiling.number(id);
+        self.system.has_endpoint(id)
+            || number.is_some_and(|number| self.ceiling.objects.contains(&number))
+    }
+
+    fn protection_domain(&self, id: PdId) -> Result<ProtectionDomain, Mismatch> {
+        let pd = self.system.pd(id);
+        let name = self.name(id);
+        let component = self.ceiling.number(id);
+        let mut cspace = vec![CNode::new(CNodeKind::Root, cspace::ROOT_RADIX)];
+        for (slot, cnode) in self.leaves(id, component)? {
+            let capability = to_cnode(&name, &cnode);
+            put(&mut cspace[0], &name, slot, capability)?;
+            cspace.push(cnode);
+        }
+        for cap in &pd.caps {
+            let of = self.name(cap.pd.value);
+            let object = match cap.kind {
+                ExtraCapKind::Tcb => Object::Tcb(of),
+                ExtraCapKind::SchedContext => Object::SchedContext(of),
+                ExtraCapKind::VSpace => Object::VSpace(of),
+            };
+            let slot = cap.slot.value.into();
+            put(&mut cspace[0], &name, slot, Capability::whole(object))?;
+        }
+        let parent = pd.parent.as_ref();
+        Ok(ProtectionDomain {
+            component,
+            parent: parent.map(|parent| self.name(parent.pd)),
+            program: pd.program.path.value.clone(),
+            priority: pd.priority.value,
+            budget_us: pd.budget.value,
+            period_us: pd.period.value,
+            passive: pd.passive.value,
+            cpu: pd.cpu.value,
+            fpu: pd.fpu.value,
+            tcb: TcbBindings {
+                cspace: to_cnode(&name, &cspace[0]),
+                notification: Capability::new(Object::Notification(name.clone()), Rights::READ),
+                fault_endpoint: self.fault_endpoint(id),
+            },
+            cspace,
+            name,
+        })
+    }
+
+    /// The CNodes in the slots of the root.
+    fn leaves(&self, id: PdId, component: Option<u16>) -> Result<Vec<(u32, CNode)>, Mismatch> {
+        let mut leaves = vec![(cspace::MICROKIT_ROOT_SLOT as u32, self.microkit_cnode(id)?)];
+        // Without a manager nobody could fill a grants CNode.
+        if let (Some(number), Some(manager)) = (component, self.ceiling.manager) {
+            let own = if number == manager {
+                self.authority_cnode(id)
+            } else {
+                let held = self.ceiling.held[usize::from(number)];
+                CNode::new(CNodeKind::Grants, grants_radix(held))
+            };
+            leaves.push((cspace::PORTCULLIS_ROOT_SLOT as u32, own));
+        }
+        Ok(leaves)
+    }
+
+    fn fault_endpoint(&self, id: PdId) -> Capability {
+        match &self.system.pd(id).parent {
+            Some(parent) => self.fault_of(parent.pd, parent.id.value),
+            None => Capability::new(Object::MonitorEndpoint, Rights::CALL)
+                .with_badge(layout::monitor_badge(id)),
+        }
+    }
+
+    /// Where the faults of a child or vCPU of `owner` go. Without GrantReply, or Grant, the kernel
+    /// takes no capability as a fault endpoint.
+    fn fault_of(&self, owner: PdId, id: u8) -> Capability {
+        let endpoint = Object::Endpoint(self.name(owner));
+        Capability::new(endpoint, Rights::CALL).with_badge(layout::FAULT_BADGE | u64::from(id))
+    }
+
+    pub(super) fn on_x86(&self) -> bool {
+        self.configuration.architecture == Architecture::X86_64
+    }
+
+    fn vcpus(&self) -> Vec<VirtualCpu> {
+        let mut vcpus = Vec::new();
+        for id in self.system.pd_ids() {
+            let owner = self.system.pd(id);
+            let Some(vm) = &owner.virtual_machine else {
+                continue;
+            };
+            let priority = match self.on_x86() {
+                true => owner.priority.value,
+                false => vm.priority.value,
+            };
+            vcpus.extend(vm.vcpus.iter().map(|vcpu| VirtualCpu {
+                vm: vm.name.value.clone(),
+                id: vcpu.id.value,
+                owner: self.name(id),
+                priority,
+                fault_endpoint: (!self.on_x86()).then(|| self.fault_of(id, vcpu.id.value)),
+            }));
+        }
+        vcpus.sort_by(|a, b| (&a.vm, a.id).cmp(&(&b.vm, b.id)));
+        vcpus
+    }
+
+    fn irqs(&self) -> Vec<Irq> {
+        let mut irqs: Vec<Irq> = Vec::new();
+        for id in self.system.pd_ids() {
+            irqs.extend(self.system.pd(id).irqs.iter().map(|irq| {
+                let notification = Object::Notification(self.name(id));
+                let capability = Capability::new(notification, Rights::WRITE);
+                Irq {
+                    number: irq.number().value,
+                    notification: capability.with_badge(1 << irq.id.value),
+                }
+            }));
+        }
+        irqs.sort_by_key(|irq| irq.number);
+        irqs
+    }
+}
