@@ -82,7 +82,7 @@ pub struct Flow {
     pub from: u16,
     /// Number of the domain it ends in.
     pub to: u16,
-    /// The modes allowed, one bit each in the order of [`Mode`].
+    /// The modes allowed, one bit each in the order of [`Mode`]; at least one.
     pub modes: u8,
     /// Line of the policy source, from 1.
     pub line: u32,
@@ -104,7 +104,7 @@ pub struct Never {
 pub struct Grant {
     /// Number of the component that holds it.
     pub subject: u16,
-    /// Slot of the subject's grants CNode. Slot 0 stays empty.
+    /// Slot of the subject's grants CNode, from 1: slot 0 stays empty.
     pub slot: u16,
     /// Number of the component that serves it.
     pub object: u16,
@@ -118,7 +118,7 @@ pub struct Grant {
     pub notification: Option<u8>,
     /// When it is issued.
     pub when: When,
-    /// How long it lasts once issued, in milliseconds; `None`: until revoked.
+    /// How long it lasts once issued, in milliseconds, at least 1; `None`: until revoked.
     pub lease_ms: Option<u32>,
     /// Line of the policy source, from 1.
     pub line: u32,
@@ -154,13 +154,12 @@ impl<'a, T: Deserialize<'a>> Items<'a, T> {
     }
 
     /// Items not yet walked.
-    pub(crate) fn left(&self) -> u32 {
+    pub(crate) const fn left(&self) -> u32 {
         self.left
     }
 
-    /// The bytes after the last item.
-    pub(crate) fn rest(mut self) -> &'a [u8] {
-        self.by_ref().for_each(drop);
+    /// The bytes that are not yet walked.
+    pub(crate) const fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 }
@@ -179,9 +178,21 @@ impl<'a, T: Deserialize<'a>> Iterator for Items<'a, T> {
     }
 }
 
+/// Where the items of each kind start. Each section reaches to the end of the body.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sections<'a> {
+    pub(crate) domains: &'a [u8],
+    pub(crate) interfaces: &'a [u8],
+    pub(crate) methods: &'a [u8],
+    pub(crate) components: &'a [u8],
+    pub(crate) flows: &'a [u8],
+    pub(crate) nevers: &'a [u8],
+    pub(crate) grants: &'a [u8],
+}
+
 /// Reads the policy's name and the counts; what is left are the items.
 pub(crate) fn read_head(body: &[u8]) -> Result<(&str, Counts, &[u8]), PolicyError> {
-    let ((name, counts), items) =
-        postcard::take_from_bytes::<(&str, Counts)>(body).map_err(|_| PolicyError::Body("head"))?;
+    let ((name, counts), items) = postcard::take_from_bytes::<(&str, Counts)>(body)
+        .map_err(|_| PolicyError::Body("name or count"))?;
     Ok((name, counts, items))
 }

@@ -36,7 +36,8 @@ pub struct Header {
     pub signature: [u8; 64],
 }
 
-/// What a header calls a key: the first eight bytes of the SHA-256 of its 32 public bytes.
+/// What a header calls a key, to find it among the trusted ones; two keys may have one id, so the
+/// signature decides: the first eight bytes of the SHA-256 of its 32 public bytes.
 pub fn key_id(key: &VerifyingKey) -> [u8; 8] {
     let digest = Sha256::digest(key.as_bytes());
     core::array::from_fn(|i| digest[i])
@@ -83,6 +84,9 @@ impl Header {
         if header.format.get() != FORMAT {
             return Err(PolicyError::Format(header.format.get()));
         }
+        if header.reserved != U16::ZERO {
+            return Err(PolicyError::Body("reserved field"));
+        }
         let length = header.body_length.get() as usize;
         if body.len() < length {
             let expected = HEADER_SIZE.saturating_add(length);
@@ -106,11 +110,14 @@ impl Header {
 
     pub(crate) fn verify(&self, body: &[u8], keys: &[VerifyingKey]) -> Result<(), PolicyError> {
         self.check_hash(body)?;
-        let key = keys
-            .iter()
-            .find(|key| key_id(key) == self.key_id)
-            .ok_or(PolicyError::UnknownKey(self.key_id))?;
-        key.verify_strict(self.signed_bytes(), &Signature::from_bytes(&self.signature))
-            .map_err(|_| PolicyError::Signature)
+        let signature = Signature::from_bytes(&self.signature);
+        let mut refusal = PolicyError::UnknownKey(self.key_id);
+        for key in keys.iter().filter(|key| key_id(key) == self.key_id) {
+            match key.verify_strict(self.signed_bytes(), &signature) {
+                Ok(()) => return Ok(()),
+                Err(_) => refusal = PolicyError::Signature,
+            }
+        }
+        Err(refusal)
     }
 }

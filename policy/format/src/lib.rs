@@ -3,29 +3,35 @@
 //! A compiled policy is a fixed [`Header`] followed by a postcard body: counts, then every item in
 //! order. The manager reads it where it lies; nothing is allocated and nothing panics on any input.
 //! [`Policy::verify`] checks all of it once, so that holding a [`Policy`] proves: the hash and the
-//! signature hold, every item decodes, every reference resolves, every limit is kept, and no byte
-//! is left over. The compiler in `portcullis-policy` writes the same types in the same order.
+//! signature hold, every item decodes, every reference resolves, every limit is kept, no two
+//! components share a name or a channel, no two grants a slot, and no byte is left over. Whether the
+//! rules agree with each other and with `system.xml` is the compiler's to check: that is what its
+//! signature says. The compiler, in `portcullis-policy`, writes the same types in the same order.
 
 #![no_std]
 #![forbid(unsafe_code)]
 
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 extern crate std;
 
 mod body;
+mod check;
 mod header;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use body::{
     Component, Counts, Domain, Flow, Grant, Interface, InterfaceMethod, Items, Never, OnFault, When,
 };
+pub use ed25519_dalek::VerifyingKey;
 pub use header::{FORMAT, HEADER_SIZE, Header, MAGIC, key_id};
 
 use core::fmt;
 
-use ed25519_dalek::VerifyingKey;
-use portcullis_kernel::Mode;
+use body::Sections;
 
-/// Most grants that one component can hold: its grants CNode has at most 12 bits.
+/// Slots of the largest grants CNode, which has 12 bits. Slot 0 stays empty, so a component can hold
+/// one grant less.
 pub const MAX_GRANTS_PER_COMPONENT: u32 = 4_096;
 /// Most grants that a policy can allow in all: a grant's index has 16 bits in the badge.
 pub const MAX_GRANTS: u32 = 65_536;
@@ -40,8 +46,7 @@ pub struct Policy<'a> {
     header: &'a Header,
     name: &'a str,
     counts: Counts,
-    /// The items, from the first domain on.
-    items: &'a [u8],
+    sections: Sections<'a>,
 }
 
 /// Why a compiled policy was refused.
@@ -73,8 +78,17 @@ pub enum PolicyError {
         /// The version offered.
         offered: u32,
     },
-    /// The body does not decode, or an item of it is not what the format allows.
+    /// An item of this kind does not decode, or is not what the format allows.
     Body(&'static str),
+    /// The body has more of these than the format allows.
+    TooMany {
+        /// What there are too many of.
+        what: &'static str,
+        /// How many there are.
+        found: u32,
+        /// How many there can be.
+        limit: u32,
+    },
 }
 
 impl<'a> Policy<'a> {
@@ -104,14 +118,13 @@ impl<'a> Policy<'a> {
 
     fn read(header: &'a Header, body: &'a [u8]) -> Result<Self, PolicyError> {
         let (name, counts, items) = body::read_head(body)?;
-        let policy = Self {
+        let sections = check::check(name, &counts, items)?;
+        Ok(Self {
             header,
             name,
             counts,
-            items,
-        };
-        policy.check_items()?;
-        Ok(policy)
+            sections,
+        })
     }
 
     /// The header.
@@ -141,37 +154,37 @@ impl<'a> Policy<'a> {
 
     /// The domains, in the order of their numbers.
     pub fn domains(&self) -> Items<'a, Domain<'a>> {
-        Items::new(self.items, self.counts.domains.into())
+        Items::new(self.sections.domains, self.counts.domains.into())
     }
 
     /// The interfaces, in the order of their numbers.
     pub fn interfaces(&self) -> Items<'a, Interface<'a>> {
-        Items::new(self.domains().rest(), self.counts.interfaces.into())
+        Items::new(self.sections.interfaces, self.counts.interfaces.into())
     }
 
     /// The methods, those of interface 0 first.
     pub fn methods(&self) -> Items<'a, InterfaceMethod<'a>> {
-        Items::new(self.interfaces().rest(), self.counts.methods.into())
+        Items::new(self.sections.methods, self.counts.methods.into())
     }
 
     /// The components, in the order of their numbers.
     pub fn components(&self) -> Items<'a, Component<'a>> {
-        Items::new(self.methods().rest(), self.counts.components.into())
+        Items::new(self.sections.components, self.counts.components.into())
     }
 
     /// The flows between domains.
     pub fn flows(&self) -> Items<'a, Flow> {
-        Items::new(self.components().rest(), self.counts.flows.into())
+        Items::new(self.sections.flows, self.counts.flows.into())
     }
 
     /// The `never` rules.
     pub fn nevers(&self) -> Items<'a, Never> {
-        Items::new(self.flows().rest(), self.counts.nevers.into())
+        Items::new(self.sections.nevers, self.counts.nevers.into())
     }
 
     /// Every grant that the policy allows, by subject, then by slot.
     pub fn grants(&self) -> Items<'a, Grant> {
-        Items::new(self.nevers().rest(), self.counts.grants)
+        Items::new(self.sections.grants, self.counts.grants)
     }
 
     /// The component with this name, and its number.
@@ -187,82 +200,6 @@ impl<'a> Policy<'a> {
             .zip(self.interfaces())
             .find(|(_, interface)| interface.name == name)
     }
-
-    fn check_items(&self) -> Result<(), PolicyError> {
-        let Counts {
-            domains,
-            interfaces,
-            components,
-            ..
-        } = self.counts;
-        if components > MAX_COMPONENTS {
-            return Err(PolicyError::Body(
-                "more components than the manager has channels",
-            ));
-        }
-        if self.counts.grants > MAX_GRANTS {
-            return Err(PolicyError::Body("more grants than a badge can index"));
-        }
-        check(self.domains(), |domain| name_is_sound(domain.name))?;
-        check(self.interfaces(), |interface| name_is_sound(interface.name))?;
-        check(self.methods(), |method| {
-            method.interface < interfaces && name_is_sound(method.name)
-        })?;
-        check(self.components(), |component| {
-            name_is_sound(component.name)
-                && component.domain < domains
-                && component
-                    .channel
-                    .is_none_or(|id| id < portcullis_kernel::cspace::MAX_CHANNELS)
-        })?;
-        check(self.flows(), |flow| {
-            flow.from < domains && flow.to < domains
-        })?;
-        check(self.nevers(), |never| {
-            never.from < domains && never.to < domains
-        })?;
-        let mut previous = None;
-        let rest = check(self.grants(), |grant| {
-            let place = (grant.subject, grant.slot);
-            let rising = previous.is_none_or(|before| before < place);
-            previous = Some(place);
-            rising
-                && grant.subject < components
-                && grant.object < components
-                && grant.interface < interfaces
-                && !grant.methods.is_empty()
-                && u32::from(grant.slot) < MAX_GRANTS_PER_COMPONENT
-                && matches!(grant.mode, Mode::Notify | Mode::Stream) == grant.notification.is_some()
-                && grant
-                    .notification
-                    .is_none_or(|bit| bit < portcullis_kernel::cspace::MAX_CHANNELS)
-        })?;
-        if rest.is_empty() {
-            Ok(())
-        } else {
-            Err(PolicyError::Trailing(rest.len()))
-        }
-    }
-}
-
-fn name_is_sound(name: &str) -> bool {
-    !name.is_empty() && name.len() <= MAX_NAME && !name.contains(|c: char| c.is_control())
-}
-
-/// Walks all of `items`; they decode and `sound` holds for each, or the policy is refused.
-fn check<'a, T: serde::Deserialize<'a>>(
-    mut items: Items<'a, T>,
-    mut sound: impl FnMut(T) -> bool,
-) -> Result<&'a [u8], PolicyError> {
-    for item in items.by_ref() {
-        if !sound(item) {
-            return Err(PolicyError::Body(core::any::type_name::<T>()));
-        }
-    }
-    if items.left() > 0 {
-        return Err(PolicyError::Body(core::any::type_name::<T>()));
-    }
-    Ok(items.rest())
 }
 
 impl fmt::Display for PolicyError {
@@ -274,16 +211,20 @@ impl fmt::Display for PolicyError {
                     "the policy is truncated: {expected} bytes expected, {found} found"
                 )
             }
-            Self::NotAPolicy => f.write_str("this is not a compiled policy"),
+            Self::NotAPolicy => {
+                f.write_str("this is not a compiled policy: `portcullis compile` makes one")
+            }
             Self::Format(version) => write!(
                 f,
                 "the policy has format version {version}; this build reads version {FORMAT}: \
                  compile it again"
             ),
             Self::Trailing(bytes) => write!(f, "{bytes} bytes follow the policy's body"),
-            Self::Hash => f.write_str("the policy's body does not have the hash in its header"),
+            Self::Hash => f.write_str(
+                "the policy is damaged: its body does not have the hash that its header states",
+            ),
             Self::UnknownKey(id) => {
-                f.write_str("the policy is signed with an unknown key, id ")?;
+                f.write_str("the policy is signed with a key that is not trusted, id ")?;
                 id.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
             }
             Self::Signature => f.write_str("the policy's signature does not verify"),
@@ -292,7 +233,13 @@ impl fmt::Display for PolicyError {
                 "the policy's version is {offered}, which is not above {in_force}, the version in \
                  force: raise `version` and sign it again"
             ),
-            Self::Body(item) => write!(f, "the policy's body is not sound: {item}"),
+            Self::Body(item) => write!(
+                f,
+                "the policy's body has a {item} that the format does not allow: compile it again"
+            ),
+            Self::TooMany { what, found, limit } => {
+                write!(f, "the policy has {found} {what}; there can be {limit}")
+            }
         }
     }
 }

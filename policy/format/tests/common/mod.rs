@@ -1,0 +1,96 @@
+//! A policy with every kind of item, and the key that signs it.
+
+use ed25519_dalek::SigningKey;
+use portcullis_kernel::{Method, MethodSet, Mode};
+use portcullis_policy_format::testing::Draft;
+use portcullis_policy_format::{
+    Component, Domain, Flow, Grant, Interface, InterfaceMethod, Never, OnFault, When,
+};
+
+pub(crate) fn key() -> SigningKey {
+    SigningKey::from_bytes(&[7; 32])
+}
+
+pub(crate) fn method(number: u8) -> Method {
+    Method::new(number).unwrap()
+}
+
+/// Three components in two domains; a call at boot, a stream on request, a delegated notification.
+pub(crate) fn draft() -> Draft<'static> {
+    let component = |name, domain, channel| Component {
+        name,
+        domain,
+        channel,
+        on_fault: OnFault::Restart,
+    };
+    let method = |interface, number, name| InterfaceMethod {
+        interface,
+        method: method(number),
+        name,
+    };
+    let grant = Grant {
+        subject: 1,
+        slot: 1,
+        object: 2,
+        interface: 0,
+        methods: MethodSet(0b11),
+        mode: Mode::Call,
+        notification: None,
+        when: When::Boot,
+        lease_ms: None,
+        line: 30,
+    };
+    Draft {
+        name: "three",
+        version: 5,
+        domains: [Domain { name: "inner" }, Domain { name: "outer" }].into(),
+        interfaces: [Interface { name: "worm" }, Interface { name: "feed" }].into(),
+        methods: [
+            method(0, 1, "read"),
+            method(0, 0, "append"),
+            method(1, 31, "frame"),
+        ]
+        .into(),
+        components: [
+            component("manager", 0, None),
+            component("ingest", 0, Some(3)),
+            component("ledger", 1, Some(4)),
+        ]
+        .into(),
+        flows: [Flow {
+            from: 0,
+            to: 1,
+            modes: 0b1001,
+            line: 20,
+        }]
+        .into(),
+        nevers: [Never {
+            from: 1,
+            to: 0,
+            line: 25,
+        }]
+        .into(),
+        grants: [
+            grant,
+            Grant {
+                slot: 2,
+                interface: 1,
+                methods: MethodSet(1 << 31),
+                mode: Mode::Stream,
+                notification: Some(61),
+                when: When::Request,
+                lease_ms: Some(1),
+                ..grant
+            },
+            Grant {
+                subject: 2,
+                object: 1,
+                mode: Mode::Notify,
+                notification: Some(0),
+                when: When::Delegated(1),
+                ..grant
+            },
+        ]
+        .into(),
+    }
+}
