@@ -1,1 +1,8 @@
 //! Runs the appliance on Linux: the model kernel in one process, each component in its own.
+
+pub mod component;
+pub mod machine;
+pub mod memory;
+pub mod wire;
+
+pub use component::{Environment, Program, component_main};

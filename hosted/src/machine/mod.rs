@@ -1,0 +1,518 @@
+//! The kernel's process: the model, a task for each component's process, and who runs next.
+//!
+//! The machine has one core. At any moment at most one component runs: the first ready one of the
+//! highest priority; all others wait for an answer to their last system call. So a run is the same
+//! every time, whatever the host does. A component that neither makes a system call nor waits for
+//! one within its slice is *set aside*: the others go on beside it, and it is ready again when it
+//! calls. A component that ends, or sends what is no system call, has *faulted*: its thread is
+//! destroyed in the model, as on seL4 when a component is torn down, and the fault handler told.
+//!
+//! The machine owns the model and the processes. It knows no component by name and no file.
+
+mod process;
+mod ready;
+mod report;
+mod task;
+
+pub use process::{Ended, Spawner, Start};
+pub use report::{Event, Fault};
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
+
+use portcullis_kernel::{Badge, CPtr, Message, Syscall};
+use portcullis_model::{CapabilityFault, Completion, Kernel, ObjectId, ThreadId};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
+
+use crate::component::SetupError;
+use crate::wire::{self, Answered, Asked, MAX_PACKET};
+use ready::ReadyQueues;
+use task::{State, Task, Turn};
+
+/// System calls between two looks at what happens outside, so that no component that never waits
+/// keeps an interrupt away. At about 10 us a call, interrupts are seen within a millisecond.
+const LOOK_OUTSIDE: u32 = 64;
+/// System calls after which a component that never waits stands in line behind its equals: at about
+/// 10 us a call, Microkit's default budget of 1 ms. A count and not a time, so that every run is the
+/// same.
+const TURN: u32 = 100;
+
+/// How long a component may run without a system call.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How long the kernel waits before it looks at what the running component is doing.
+    pub tick: Duration,
+    /// Processor time after which it is set aside. Not wall time: on a loaded machine a component
+    /// may wait long for a processor, and that is no fault of its own.
+    pub slice: Duration,
+    /// Wall time after which it is set aside all the same: it waits for something that does not
+    /// come. Above the longest flush of a slow disk.
+    pub wait: Duration,
+    /// Wall time, once set aside, after which it is reported as hung.
+    pub hung: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            tick: Duration::from_millis(50),
+            slice: Duration::from_millis(100),
+            wait: Duration::from_secs(5),
+            hung: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Why [`Machine::run`] returned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stop {
+    /// No component can run until something happens outside.
+    Idle,
+    /// The descriptor with this index, of those that were given, can be read or is closed.
+    Outside(usize),
+}
+
+/// What to do when no component can run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WhenIdle {
+    /// Return [`Stop::Idle`].
+    Return,
+    /// Wait for something outside.
+    Wait,
+}
+
+/// The kernel with its components.
+pub struct Machine {
+    kernel: Kernel,
+    tasks: Vec<Task>,
+    /// The task of each thread, by the thread's number.
+    task_of: Vec<Option<usize>>,
+    ready: ReadyQueues,
+    limits: Limits,
+    /// Tasks that are set aside.
+    aside: usize,
+    report: Box<dyn FnMut(Event)>,
+    buffer: [u8; MAX_PACKET + 1],
+    scratch: Scratch,
+}
+
+/// What one step of the model did, before the machine acts on it. Kept to be used again.
+#[derive(Default)]
+struct Scratch {
+    completed: Vec<usize>,
+    faulted: Vec<(usize, CapabilityFault)>,
+}
+
+impl Machine {
+    /// A machine around a kernel whose objects exist. `report` is told what people should know.
+    pub fn new(kernel: Kernel, limits: Limits, report: Box<dyn FnMut(Event)>) -> Self {
+        Self {
+            kernel,
+            tasks: Vec::new(),
+            task_of: Vec::new(),
+            ready: ReadyQueues::new(),
+            limits,
+            aside: 0,
+            report,
+            buffer: [0; MAX_PACKET + 1],
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// Starts the process of a component that runs as `thread`. `fault_handler` is a thread that
+    /// no process runs, with a capability to the handler's endpoint at its CPtr 1: a fault of the
+    /// component is sent through it.
+    pub fn start(
+        &mut self,
+        spawner: &Spawner,
+        start: &Start<'_>,
+        thread: ThreadId,
+        fault_handler: Option<ThreadId>,
+    ) -> Result<(), SetupError> {
+        let process = spawner.start(start, self.limits.tick)?;
+        let priority = self.kernel.priority(thread);
+        let index = self.tasks.len();
+        if self.task_of.len() <= thread.index() {
+            self.task_of.resize(thread.index() + 1, None);
+        }
+        self.task_of[thread.index()] = Some(index);
+        self.tasks.push(Task::new(
+            start.name.clone(),
+            thread,
+            priority,
+            fault_handler,
+            process,
+        ));
+        self.ready.push_back(index, priority);
+        Ok(())
+    }
+
+    /// The model, to look at.
+    pub fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    /// Whether a component is set aside or was reported as hung.
+    pub fn hung(&self) -> impl Iterator<Item = &str> {
+        let aside = |task: &&Task| matches!(task.state, State::Aside { .. });
+        self.tasks
+            .iter()
+            .filter(aside)
+            .map(|task| task.name.as_str())
+    }
+
+    /// Whether this thread's component waits in the kernel: for a message, a reply or a signal.
+    pub fn is_blocked(&self, thread: ThreadId) -> bool {
+        self.task(thread)
+            .is_some_and(|task| self.tasks[task].state == State::Blocked)
+    }
+
+    /// The process that runs this thread.
+    pub fn process_id(&self, thread: ThreadId) -> Option<u32> {
+        self.task(thread).map(|task| self.tasks[task].process_id())
+    }
+
+    /// Signals a notification, as the handler of an interrupt does.
+    pub fn signal(&mut self, notification: ObjectId, badge: Badge) {
+        let mut step = Step::new(&mut self.tasks, &self.task_of, &mut self.scratch);
+        self.kernel
+            .signal(notification, badge.0, &mut |thread, done| {
+                step.done(thread, done)
+            });
+        self.settle(None);
+    }
+
+    /// Runs components until none can run, or one of the descriptors `outside` is readable.
+    pub fn run(&mut self, outside: &[BorrowedFd<'_>], when_idle: WhenIdle) -> io::Result<Stop> {
+        let mut calls = 0;
+        loop {
+            calls += 1;
+            if calls >= LOOK_OUTSIDE || self.aside > 0 {
+                calls = 0;
+                if let Some(index) = self.look(outside, Some(Duration::ZERO))? {
+                    return Ok(Stop::Outside(index));
+                }
+            }
+            if let Some(task) = self.ready.pop() {
+                self.turn(task);
+                continue;
+            }
+            if when_idle == WhenIdle::Return && !self.waits_for_aside() {
+                // A process may have died since the last look, with nothing ready to tell it.
+                if let Some(index) = self.look(outside, Some(Duration::ZERO))? {
+                    return Ok(Stop::Outside(index));
+                }
+                if self.ready.is_empty() {
+                    return Ok(Stop::Idle);
+                }
+                continue;
+            }
+            let longest = (self.aside > 0).then_some(self.limits.tick);
+            if let Some(index) = self.look(outside, longest)? {
+                return Ok(Stop::Outside(index));
+            }
+        }
+    }
+
+    /// Whether a component that is set aside may still come back: it is not reported as hung yet.
+    fn waits_for_aside(&self) -> bool {
+        let pending = |task: &Task| {
+            matches!(
+                task.state,
+                State::Aside {
+                    reported: false,
+                    ..
+                }
+            )
+        };
+        self.aside > 0 && self.tasks.iter().any(pending)
+    }
+
+    /// Lets a task go on: answers its last system call, and waits for the next.
+    fn turn(&mut self, index: usize) {
+        let task = &mut self.tasks[index];
+        let State::Ready(turn) = task.state else {
+            return;
+        };
+        match turn {
+            Turn::Restart => return self.restart(index),
+            Turn::Request => {}
+            Turn::Answer => match task.answer() {
+                Ok(()) => {}
+                Err(Errno::AGAIN) => return self.fault(index, Fault::Unread),
+                Err(_) => return self.ended(index),
+            },
+        }
+        let mut watch = Watch::new(self.limits);
+        loop {
+            match rustix::io::read(self.tasks[index].socket(), &mut self.buffer[..]) {
+                Ok(0) | Err(Errno::CONNRESET) => return self.ended(index),
+                Ok(length) => return self.request(index, length),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    if watch.overruns(&self.tasks[index]) {
+                        return self.set_aside(index);
+                    }
+                }
+                Err(_) => return self.ended(index),
+            }
+        }
+    }
+
+    /// Acts on a packet of `length` bytes that the task sent.
+    fn request(&mut self, index: usize, length: usize) {
+        match wire::decode(&self.buffer[..length]) {
+            Ok(Asked::Syscall(Syscall::Yield)) => {
+                self.tasks[index].complete(&Answered::Done);
+                self.tasks[index].calls = 0;
+                self.ready.push_back(index, self.tasks[index].priority);
+            }
+            Ok(Asked::Syscall(syscall)) => self.syscall(index, &syscall),
+            Ok(Asked::Panic(text)) => self.fault(index, Fault::Panicked(text)),
+            Err(malformed) => self.fault(index, Fault::Malformed(malformed)),
+        }
+    }
+
+    fn syscall(&mut self, index: usize, syscall: &Syscall) {
+        let thread = self.tasks[index].thread;
+        self.tasks[index].state = State::Blocked;
+        let mut step = Step::new(&mut self.tasks, &self.task_of, &mut self.scratch);
+        self.kernel
+            .syscall(thread, syscall, &mut |thread, done| step.done(thread, done));
+        self.settle(Some(index));
+    }
+
+    fn restart(&mut self, index: usize) {
+        let thread = self.tasks[index].thread;
+        self.tasks[index].state = State::Blocked;
+        let mut step = Step::new(&mut self.tasks, &self.task_of, &mut self.scratch);
+        self.kernel
+            .restart(thread, &mut |thread, done| step.done(thread, done));
+        self.settle(Some(index));
+    }
+
+    /// Puts those that a step of the model let go on in line, and ends those that it stopped.
+    /// `current` made the step; it stays first among its equals while its turn lasts.
+    fn settle(&mut self, current: Option<usize>) {
+        let mut completed = std::mem::take(&mut self.scratch.completed);
+        for index in completed.drain(..) {
+            let task = &mut self.tasks[index];
+            if Some(index) == current && task.calls < TURN {
+                task.calls += 1;
+                self.ready.push_front(index, task.priority);
+            } else {
+                task.calls = 0;
+                self.ready.push_back(index, task.priority);
+            }
+        }
+        self.scratch.completed = completed;
+        while let Some((index, fault)) = self.scratch.faulted.pop() {
+            self.fault(index, Fault::Capability(fault));
+        }
+    }
+
+    /// The task's socket is closed: its process ended by itself. It may have said why.
+    fn ended(&mut self, index: usize) {
+        let socket = self.tasks[index].socket();
+        while let Ok((length @ 1.., _)) =
+            rustix::net::recv(socket, &mut self.buffer[..], RecvFlags::DONTWAIT)
+        {
+            if let Ok(Asked::Panic(text)) = wire::decode(&self.buffer[..length]) {
+                return self.fault(index, Fault::Panicked(text));
+            }
+        }
+        let ended = self.tasks[index].ended();
+        self.fault(index, Fault::Ended(ended));
+    }
+
+    /// Takes the task out of the system, and tells people and its fault handler.
+    fn fault(&mut self, index: usize, fault: Fault) {
+        let task = &mut self.tasks[index];
+        match task.state {
+            State::Dead => return,
+            State::Aside { .. } => self.aside -= 1,
+            State::Ready(_) => self.ready.remove(index, task.priority),
+            State::Blocked => {}
+        }
+        task.end();
+        task.state = State::Dead;
+        let (thread, handler, reason) = (task.thread, task.fault_handler, fault.reason());
+        (self.report)(Event::Fault {
+            component: task.name.clone(),
+            fault,
+        });
+        let mut step = Step::new(&mut self.tasks, &self.task_of, &mut self.scratch);
+        self.kernel
+            .destroy(thread, &mut |thread, done| step.done(thread, done));
+        self.settle(None);
+        if let Some(handler) = handler {
+            self.tell(handler, reason);
+        }
+    }
+
+    /// Sends a fault message through the capability that the handler's thread holds.
+    fn tell(&mut self, handler: ThreadId, reason: u64) {
+        let mut message = Message::new(0);
+        message.set(Fault::LABEL, &[reason]);
+        let send = Syscall::Send(CPtr(1), message);
+        let mut step = Step::new(&mut self.tasks, &self.task_of, &mut self.scratch);
+        self.kernel
+            .syscall(handler, &send, &mut |thread, done| step.done(thread, done));
+        self.settle(None);
+    }
+
+    fn set_aside(&mut self, index: usize) {
+        let task = &mut self.tasks[index];
+        task.state = State::Aside {
+            since: Instant::now(),
+            reported: false,
+        };
+        self.aside += 1;
+        (self.report)(Event::SetAside {
+            component: task.name.clone(),
+        });
+    }
+
+    fn task(&self, thread: ThreadId) -> Option<usize> {
+        self.task_of.get(thread.index()).copied().flatten()
+    }
+
+    /// Looks for what happened while components ran: descriptors outside that are readable (the
+    /// first of them is the result), processes that ended, and set-aside ones that called.
+    fn look(
+        &mut self,
+        outside: &[BorrowedFd<'_>],
+        timeout: Option<Duration>,
+    ) -> io::Result<Option<usize>> {
+        let flags = self.poll(outside, timeout)?;
+        let (outer, tasks) = flags.split_at(outside.len());
+        for (index, flags) in tasks.iter().enumerate() {
+            let task = &mut self.tasks[index];
+            match task.state {
+                State::Dead => {}
+                State::Aside { .. } if flags.contains(PollFlags::IN) => {
+                    self.aside -= 1;
+                    task.state = State::Ready(Turn::Request);
+                    self.ready.push_back(index, task.priority);
+                }
+                _ if flags.intersects(PollFlags::HUP | PollFlags::ERR) => self.ended(index),
+                State::Aside {
+                    since,
+                    reported: false,
+                } if since.elapsed() > self.limits.hung => {
+                    task.state = State::Aside {
+                        since,
+                        reported: true,
+                    };
+                    (self.report)(Event::Hung {
+                        component: task.name.clone(),
+                        after: since.elapsed(),
+                    });
+                }
+                _ => {}
+            }
+        }
+        let readable = |flags: &PollFlags| !flags.is_empty();
+        Ok(outer.iter().position(readable))
+    }
+
+    fn poll(
+        &self,
+        outside: &[BorrowedFd<'_>],
+        timeout: Option<Duration>,
+    ) -> io::Result<Vec<PollFlags>> {
+        let mut polled: Vec<PollFd<'_>> = outside
+            .iter()
+            .map(|file| PollFd::new(file, PollFlags::IN))
+            .collect();
+        polled.extend(self.tasks.iter().map(|task| {
+            let wanted = match task.state {
+                State::Aside { .. } => PollFlags::IN,
+                _ => PollFlags::empty(),
+            };
+            PollFd::from_borrowed_fd(task.socket(), wanted)
+        }));
+        let timeout = timeout.map(|time| Timespec {
+            tv_sec: time.as_secs() as i64,
+            tv_nsec: i64::from(time.subsec_nanos()),
+        });
+        match rustix::event::poll(&mut polled, timeout.as_ref()) {
+            Ok(_) => Ok(polled.iter().map(PollFd::revents).collect()),
+            Err(Errno::INTR) => Ok(vec![PollFlags::empty(); polled.len()]),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Collects what one step of the model completes.
+struct Step<'a> {
+    tasks: &'a mut [Task],
+    task_of: &'a [Option<usize>],
+    scratch: &'a mut Scratch,
+}
+
+impl<'a> Step<'a> {
+    fn new(tasks: &'a mut [Task], task_of: &'a [Option<usize>], scratch: &'a mut Scratch) -> Self {
+        Self {
+            tasks,
+            task_of,
+            scratch,
+        }
+    }
+
+    fn done(&mut self, thread: ThreadId, completion: Completion) {
+        // A fault handler's thread has no process: nobody waits for its completion.
+        let Some(index) = self.task_of.get(thread.index()).copied().flatten() else {
+            return;
+        };
+        let task = &mut self.tasks[index];
+        if task.state == State::Dead {
+            return;
+        }
+        let answered = match completion {
+            Completion::Done => Answered::Done,
+            Completion::Message { badge, message } => Answered::Message(badge, message),
+            Completion::Nothing => Answered::Nothing,
+            Completion::Invoked(result) => Answered::Invoked(result),
+            Completion::Fault(fault) => return self.scratch.faulted.push((index, fault)),
+            Completion::Restarted => {
+                task.state = State::Ready(Turn::Restart);
+                return self.scratch.completed.push(index);
+            }
+        };
+        task.complete(&answered);
+        self.scratch.completed.push(index);
+    }
+}
+
+/// Watches a running component for an overrun.
+struct Watch {
+    limits: Limits,
+    started: Instant,
+    used_before: Option<Duration>,
+}
+
+impl Watch {
+    fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            started: Instant::now(),
+            used_before: None,
+        }
+    }
+
+    /// Asked once a tick: whether the component is to be set aside.
+    fn overruns(&mut self, task: &Task) -> bool {
+        if self.started.elapsed() >= self.limits.wait {
+            return true;
+        }
+        let Ok(used) = task.processor_time() else {
+            return true;
+        };
+        let before = *self.used_before.get_or_insert(used);
+        used.saturating_sub(before) >= self.limits.slice
+    }
+}

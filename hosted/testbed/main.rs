@@ -1,0 +1,19 @@
+//! Components for the tests: two that talk, and many that misbehave.
+
+mod attack;
+mod misbehave;
+mod talk;
+
+use portcullis_hosted::{Program, component_main};
+
+fn programs(name: &str) -> Option<Program> {
+    talk::program(name)
+        .or_else(|| misbehave::program(name))
+        .or_else(|| attack::program(name))
+}
+
+fn main() {
+    component_main(programs);
+    eprintln!("this program holds components for the tests of portcullis-hosted; run those");
+    std::process::exit(2);
+}

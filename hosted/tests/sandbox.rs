@@ -1,0 +1,104 @@
+//! A component that tries to get out of its sandbox gets nowhere.
+
+mod common;
+
+use common::System;
+use portcullis_hosted::component::Isolation;
+use portcullis_hosted::machine::{Ended, Event, Fault, Stop, WhenIdle};
+
+/// The attempts, in the order of their numbers in `../testbed/attack.rs`, and the error with which
+/// Linux or Landlock refuses each where the system-call filter is open; `None`: the filter alone
+/// stands against it, or other walls did before it.
+const ATTEMPTS: [(&str, Option<i32>); 28] = [
+    ("open a file", Some(libc::EMFILE)),
+    ("open the memory of another process", Some(libc::EMFILE)),
+    ("make a socket", None),
+    ("connect", None),
+    ("execute", Some(libc::EACCES)),
+    ("trace another component", Some(libc::EPERM)),
+    ("kill another component", Some(libc::EPERM)),
+    ("read another component's memory", Some(libc::EPERM)),
+    ("map executable memory", None),
+    ("make a read-only region writable", Some(libc::EACCES)),
+    ("fork", Some(libc::EAGAIN)),
+    ("fork with clone3", None),
+    ("open a process", Some(libc::EMFILE)),
+    ("make a memory file", Some(libc::EMFILE)),
+    ("send a descriptor", None),
+    ("receive a descriptor", None),
+    (
+        "write to a descriptor that is not its own",
+        Some(libc::EBADF),
+    ),
+    (
+        "read from a descriptor that is not its own",
+        Some(libc::EBADF),
+    ),
+    ("write to the socket as to a disk", Some(libc::ESPIPE)),
+    ("control the socket", None),
+    ("set up a ring of system calls", None),
+    ("change the filter", None),
+    ("make a namespace", None),
+    ("let itself be traced", None),
+    ("start a session", Some(libc::EPERM)),
+    ("move a region", None),
+    ("ask for its process id", None),
+    ("make a directory", Some(libc::EACCES)),
+];
+
+/// An attacker beside a component that just waits; the result is what came of the attempt.
+fn attempt(number: usize, isolation: Isolation) -> (System, Vec<Event>) {
+    let mut system = System::new();
+    system.isolation = isolation;
+    let victim = system.add("waiter", 150, &[]);
+    let parameters = [("attempt", number as u64)];
+    let attacker = system.add("attack:", 100, &parameters);
+    assert_eq!((victim, attacker), (0, 1));
+    let mut machine = system.start_with_victim(attacker, victim);
+    let stop = machine.run(&[], WhenIdle::Return).expect("the kernel runs");
+    assert_eq!(stop, Stop::Idle);
+    assert!(
+        machine.is_blocked(system.thread(victim)),
+        "the victim still waits"
+    );
+    let events = system.events();
+    (system, events)
+}
+
+#[test]
+fn every_attempt_is_killed() {
+    for (number, (name, _)) in ATTEMPTS.iter().enumerate() {
+        let (system, events) = attempt(number, Isolation::FULL);
+        let killed = Event::Fault {
+            component: "attack:.1".into(),
+            fault: Fault::Ended(Ended::Signalled(libc::SIGSYS)),
+        };
+        assert_eq!(events, [killed], "{name}");
+        assert_eq!(
+            system.result(1, 0),
+            1,
+            "{name}: it started and did not come back"
+        );
+    }
+}
+
+#[test]
+fn the_other_walls_stand_without_the_filter() {
+    let open = Isolation {
+        seccomp: false,
+        ..Isolation::FULL
+    };
+    for (number, (name, refused)) in ATTEMPTS.iter().enumerate() {
+        let Some(expected) = refused else {
+            continue;
+        };
+        let (system, events) = attempt(number, open);
+        assert_eq!(events, [], "{name}");
+        assert_eq!(system.result(1, 0), 2, "{name}: it came back");
+        // Root is not held to a number of processes; that wall is the filter's then.
+        if *name == "fork" && rustix::process::geteuid().is_root() {
+            continue;
+        }
+        assert_eq!(system.result(1, 1), *expected as u64, "{name}");
+    }
+}
