@@ -1,0 +1,211 @@
+//! Whether policy and system description speak of the same things.
+
+use std::collections::BTreeSet;
+
+use miette::Diagnostic;
+use portcullis_kernel::Mode;
+use portcullis_sdf::System;
+use thiserror::Error;
+
+use super::{Check, Described};
+use crate::model::{Authority, MANAGER, Place, Policy};
+use crate::problem::Problem;
+use crate::read::Incomplete;
+use crate::source::Source;
+use crate::text::suggestion;
+
+/// Something of which policy and system description disagree.
+#[derive(Clone, PartialEq, Eq, Debug, Error, Diagnostic)]
+pub enum SystemFault {
+    /// A component without a protection domain.
+    #[error("component `{component}` is no protection domain of `{file}`")]
+    #[diagnostic(code(policy::no_protection_domain), help("{help}"))]
+    NoProtectionDomain {
+        /// The component.
+        component: String,
+        /// Name of the system description.
+        file: String,
+        /// The protection domain that was meant, or what to do.
+        help: String,
+    },
+    /// A protection domain that the policy does not know.
+    #[error("protection domain `{name}` is no component of the policy")]
+    #[diagnostic(
+        code(policy::unknown_protection_domain),
+        help("add `[components.{name}]` with its domain to the policy, or remove it here")
+    )]
+    UnknownProtectionDomain {
+        /// The protection domain.
+        name: String,
+    },
+    /// Nothing is the manager.
+    #[error(
+        "the policy allows grants, and `{file}` has no protection domain `{MANAGER}` to issue them"
+    )]
+    #[diagnostic(
+        code(policy::no_manager),
+        help(
+            "add the protection domain `{MANAGER}`, and declare it under `[components.{MANAGER}]`"
+        )
+    )]
+    NoManager {
+        /// Name of the system description.
+        file: String,
+    },
+    /// A name that the system description does not declare.
+    #[error("there is no {kind} `{name}` in `{file}`")]
+    #[diagnostic(code(policy::not_in_system), help("{help}"))]
+    NotInSystem {
+        /// What it should name.
+        kind: &'static str,
+        /// The name.
+        name: String,
+        /// Name of the system description.
+        file: String,
+        /// The name that was meant, or what to do.
+        help: String,
+    },
+    /// A passive component is sent messages.
+    #[error("`{object}` is passive, and `{subject}` may send to it")]
+    #[diagnostic(
+        code(policy::send_to_passive),
+        help(
+            "a send lends its receiver no time, so that a passive one never runs: remove \
+             passive=\"true\" from `{object}` in `{file}`, or grant mode \"call\""
+        )
+    )]
+    SendToPassive {
+        /// Who may send.
+        subject: String,
+        /// Who is passive.
+        object: String,
+        /// Name of the system description.
+        file: String,
+    },
+}
+
+pub(super) fn check(check: &mut Check<'_>, incomplete: Incomplete, described: Described<'_>) {
+    components(check, described);
+    if !incomplete.authority {
+        protection_domains(check, described);
+    }
+    names(check, described);
+    passive(check, described);
+}
+
+fn components(check: &mut Check<'_>, described: Described<'_>) {
+    let Described { system, source } = described;
+    let names = system.protection_domains.iter().map(|pd| &*pd.name.value);
+    for component in &check.policy.components {
+        if system.pd_named(&component.name).is_some() {
+            continue;
+        }
+        let otherwise = || String::from("add it there, or remove it here");
+        let fault = SystemFault::NoProtectionDomain {
+            component: component.name.clone(),
+            file: source.name().to_owned(),
+            help: suggestion(&component.name, names.clone(), otherwise),
+        };
+        check.broken(&component.place, "no protection domain", fault);
+    }
+    if check.ceiling.count() > 0
+        && let None = system.pd_named(MANAGER)
+    {
+        let file = source.name().to_owned();
+        let first = &check.policy.grants[0].places.rule;
+        check.broken(first, "nobody issues it", SystemFault::NoManager { file });
+    }
+}
+
+fn protection_domains(check: &mut Check<'_>, described: Described<'_>) {
+    for pd in &described.system.protection_domains {
+        let name = &pd.name.value;
+        if check.policy.component_named(name).is_none() {
+            let place = described.source.place(pd.name.span.clone());
+            let name = name.clone();
+            let fault = SystemFault::UnknownProtectionDomain { name };
+            let label = "not in the policy";
+            let problem = Problem::broken(described.source, &place, label, fault);
+            check.problems.push(problem);
+        }
+    }
+}
+
+/// Every name that is to be declared in the system description, with what it should name there.
+fn names(check: &mut Check<'_>, described: Described<'_>) {
+    let Described { system, source } = described;
+    let policy = check.policy;
+    let regions = system.memory_regions.iter().map(|it| &*it.name.value);
+    let regions = Declared::new("memory region", source, regions);
+    let pds = system.protection_domains.iter();
+    let machines = pds.filter_map(|pd| Some(&*pd.virtual_machine.as_ref()?.name.value));
+    let machines = Declared::new("virtual machine", source, machines);
+    for region in policy.grants.iter().filter_map(|it| it.region.as_ref()) {
+        regions.holds(check, &region.name, &region.place);
+    }
+    for rule in &policy.statics {
+        match &rule.authority {
+            Authority::Region { region, .. } => regions.holds(check, region, &rule.object),
+            Authority::VirtualMachine(name) => machines.holds(check, name, &rule.object),
+            _ => {}
+        }
+    }
+}
+
+/// The names of one kind that a system description declares.
+struct Declared<'s> {
+    kind: &'static str,
+    file: &'s str,
+    names: BTreeSet<&'s str>,
+}
+
+impl<'s> Declared<'s> {
+    fn new(kind: &'static str, file: &'s Source, names: impl Iterator<Item = &'s str>) -> Self {
+        Self {
+            kind,
+            file: file.name(),
+            names: names.collect(),
+        }
+    }
+
+    /// Reports that `name` is not declared, if it is not.
+    fn holds(&self, check: &mut Check<'_>, name: &str, place: &Place) {
+        if self.names.contains(name) {
+            return;
+        }
+        let otherwise = || String::from("declare it there, or remove the rule");
+        let fault = SystemFault::NotInSystem {
+            kind: self.kind,
+            name: name.to_owned(),
+            file: self.file.to_owned(),
+            help: suggestion(name, self.names.iter().copied(), otherwise),
+        };
+        check.broken(place, format!("no such {}", self.kind), fault);
+    }
+}
+
+fn passive(check: &mut Check<'_>, described: Described<'_>) {
+    let policy = check.policy;
+    let passive: Vec<bool> = policy
+        .components
+        .iter()
+        .map(|component| is_passive(described.system, &component.name))
+        .collect();
+    for grant in &policy.grants {
+        if grant.mode == Mode::Send && passive[grant.object.index()] {
+            let name = |id| -> String { Policy::component(policy, id).name.clone() };
+            let fault = SystemFault::SendToPassive {
+                subject: name(grant.subject),
+                object: name(grant.object),
+                file: described.source.name().to_owned(),
+            };
+            check.broken(&grant.places.object, "passive", fault);
+        }
+    }
+}
+
+fn is_passive(system: &System, name: &str) -> bool {
+    system
+        .pd_named(name)
+        .is_some_and(|pd| system.pd(pd).passive.value)
+}

@@ -1,0 +1,212 @@
+//! What is wrong with a policy, where, and what to do about it.
+//!
+//! Every check has an enum of its own faults, with their messages, codes and help. A [`Problem`] is
+//! such a fault with its places in a source. Messages are read by people; programs read the code.
+
+use std::fmt;
+use std::sync::Arc;
+
+use miette::{Diagnostic, LabeledSpan, SourceCode};
+
+use crate::model::Place;
+use crate::source::Source;
+
+/// Something wrong with a policy, or between a policy and a system description.
+#[derive(Debug)]
+pub struct Problem {
+    kind: Kind,
+    fault: Box<dyn Diagnostic + Send + Sync>,
+    source: Arc<Source>,
+    /// The first one is what the problem is about.
+    labels: Vec<(Place, String)>,
+}
+
+/// What a problem is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// The policy cannot be understood: syntax, fields, names that do not resolve.
+    Unreadable,
+    /// The policy can be understood, and something that it must keep does not hold.
+    Broken,
+}
+
+/// All that is wrong: at least one problem, in the order of the source.
+#[derive(Debug)]
+pub struct Problems(Vec<Problem>);
+
+impl Problem {
+    /// A fault that makes the policy unreadable, at `place`, which `label` explains.
+    pub fn unreadable(
+        source: &Arc<Source>,
+        place: &Place,
+        label: impl Into<String>,
+        fault: impl Diagnostic + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(Kind::Unreadable, source, place, label, fault)
+    }
+
+    /// A fault of a policy that can be understood, at `place`, which `label` explains.
+    pub fn broken(
+        source: &Arc<Source>,
+        place: &Place,
+        label: impl Into<String>,
+        fault: impl Diagnostic + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(Kind::Broken, source, place, label, fault)
+    }
+
+    fn new(
+        kind: Kind,
+        source: &Arc<Source>,
+        place: &Place,
+        label: impl Into<String>,
+        fault: impl Diagnostic + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            kind,
+            fault: Box::new(fault),
+            source: Arc::clone(source),
+            labels: vec![(place.clone(), label.into())],
+        }
+    }
+
+    /// The problem with one more place of the same source. A place that has a label already gets
+    /// this one beside it.
+    #[must_use]
+    pub fn also(mut self, place: &Place, label: impl Into<String>) -> Self {
+        let label = label.into();
+        match self.labels.iter_mut().find(|(other, _)| other == place) {
+            Some((_, text)) => *text = format!("{text}; {label}"),
+            None => self.labels.push((place.clone(), label)),
+        }
+        self
+    }
+
+    /// What it is about.
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The source that it is in.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Where it is.
+    pub fn place(&self) -> &Place {
+        &self.labels[0].0
+    }
+
+    /// Every place with what it has to do with the problem.
+    pub fn labels(&self) -> &[(Place, String)] {
+        &self.labels
+    }
+
+    /// The fault's name for programs, such as `policy::unknown_field`.
+    pub fn code_name(&self) -> String {
+        self.fault
+            .code()
+            .map_or_else(String::new, |code| code.to_string())
+    }
+
+    /// What to do about it.
+    pub fn remedy(&self) -> String {
+        self.fault
+            .help()
+            .map_or_else(String::new, |help| help.to_string())
+    }
+}
+
+impl Problems {
+    /// The problems in the order of their sources; `None` where there is none.
+    pub fn from_vec(mut problems: Vec<Problem>) -> Option<Self> {
+        problems.sort_by(|a, b| {
+            let order = |problem: &Problem| (problem.place().span.start, problem.place().span.end);
+            // The policy's come before the system description's, as they were found.
+            let same = Arc::ptr_eq(&a.source, &b.source);
+            let order = order(a).cmp(&order(b));
+            if same {
+                order
+            } else {
+                std::cmp::Ordering::Equal
+            }
+        });
+        (!problems.is_empty()).then_some(Self(problems))
+    }
+
+    /// The problems.
+    pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
+        self.0.iter()
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether the policy cannot even be understood.
+    pub fn is_unreadable(&self) -> bool {
+        self.iter().any(|problem| problem.kind == Kind::Unreadable)
+    }
+}
+
+impl IntoIterator for Problems {
+    type Item = Problem;
+    type IntoIter = std::vec::IntoIter<Problem>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fault.fmt(f)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl Diagnostic for Problem {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.fault.code()
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.fault.help()
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        Some(&*self.source)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let labels = self
+            .labels
+            .iter()
+            .enumerate()
+            .map(|(number, (place, text))| {
+                let span = (place.span.start, place.span.len());
+                if number == 0 {
+                    LabeledSpan::new_primary_with_span(Some(text.clone()), span)
+                } else {
+                    LabeledSpan::new_with_span(Some(text.clone()), span)
+                }
+            });
+        Some(Box::new(labels))
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, problem) in self.iter().enumerate() {
+            let (line, column) = problem.source.line_column(problem.place());
+            let newline = if number == 0 { "" } else { "\n" };
+            let name = problem.source.name();
+            write!(f, "{newline}{name}:{line}:{column}: {problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}

@@ -1,0 +1,226 @@
+//! Reads the policy language: TOML to a [`Policy`] with every name resolved.
+//!
+//! Reading goes on after a mistake, so that all of a file's mistakes are reported at once. What has
+//! a mistake is left out of the policy; [`Reading::incomplete`] says what that leaves uncertain, so
+//! that no later check reports the consequence of a mistake as another.
+
+mod fault;
+mod fields;
+mod grants;
+mod names;
+mod rules;
+mod statics;
+mod vocabulary;
+
+pub use fault::ReadFault;
+
+use std::sync::Arc;
+
+use miette::Diagnostic;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::model::{Place, Policy};
+use crate::problem::Problem;
+use crate::source::Source;
+use fields::{Field, Fields, number, text};
+use names::Names;
+
+/// What reading a policy gives.
+#[derive(Debug)]
+pub struct Reading {
+    /// What could be understood.
+    pub policy: Policy,
+    /// What could not.
+    pub problems: Vec<Problem>,
+    /// What is missing from `policy` because of a problem.
+    pub incomplete: Incomplete,
+}
+
+/// Which parts of a policy lack something, because it could not be understood.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Incomplete {
+    /// A flow is missing: a crossing without a flow may be no fault.
+    pub flows: bool,
+    /// A component, a grant or a static rule is missing: authority that no line covers may be none.
+    pub authority: bool,
+}
+
+/// Name of a policy that does not say its own.
+const UNNAMED: &str = "unnamed";
+/// Version of a policy that does not say its own: the first that a manager takes.
+const FIRST_VERSION: u32 = 1;
+
+const NAME: Field = ("name", "name = \"my-appliance\"");
+const VERSION: Field = ("version", "version = 1");
+const FIELDS: &[Field] = &[
+    NAME,
+    VERSION,
+    ("domains", ""),
+    ("interfaces", ""),
+    ("components", ""),
+    ("flows", ""),
+    ("grants", ""),
+    ("static", ""),
+    ("never", ""),
+];
+
+/// Reads a policy.
+pub fn read(source: Arc<Source>) -> Reading {
+    let mut reader = Reader {
+        names: Names::default(),
+        problems: Vec::new(),
+        incomplete: Incomplete::default(),
+        policy: Policy {
+            source: Arc::clone(&source),
+            name: UNNAMED.to_owned(),
+            version: FIRST_VERSION,
+            domains: Vec::new(),
+            interfaces: Vec::new(),
+            components: Vec::new(),
+            flows: Vec::new(),
+            grants: Vec::new(),
+            statics: Vec::new(),
+            nevers: Vec::new(),
+        },
+        source: Arc::clone(&source),
+    };
+    let (document, errors) = DeTable::parse_recoverable(source.text());
+    if errors.is_empty() {
+        reader.document(&document);
+    } else {
+        // What a parser makes of broken syntax is a guess; checking a guess misleads.
+        reader.incomplete = Incomplete {
+            flows: true,
+            authority: true,
+        };
+        for error in errors {
+            reader.syntax(&error);
+        }
+    }
+    Reading {
+        policy: reader.policy,
+        problems: reader.problems,
+        incomplete: reader.incomplete,
+    }
+}
+
+/// A policy in the making.
+struct Reader {
+    source: Arc<Source>,
+    policy: Policy,
+    names: Names,
+    problems: Vec<Problem>,
+    incomplete: Incomplete,
+}
+
+type Value<'i> = Spanned<DeValue<'i>>;
+
+impl Reader {
+    fn document(&mut self, document: &Spanned<DeTable<'_>>) {
+        let place = self.source.place(0..0);
+        let top = Fields::of_table(self, "a policy", FIELDS, document.get_ref(), place);
+        if let Some(name) = top
+            .optional("name")
+            .and_then(|value| text(self, NAME, value))
+        {
+            self.check_name("policy", name.value, &name.place);
+            self.policy.name = name.value.to_owned();
+        }
+        let highest = u32::MAX.into();
+        let version = top.optional("version");
+        if let Some(version) = version.and_then(|value| number(self, VERSION, value, 1, highest)) {
+            self.policy.version = version as u32;
+        }
+        self.domains(top.optional("domains"));
+        self.interfaces(top.optional("interfaces"));
+        self.components(top.optional("components"));
+        self.flows(top.optional("flows"));
+        self.grants(top.optional("grants"));
+        self.statics(top.optional("static"));
+        self.nevers(top.optional("never"));
+    }
+
+    /// The rules of a `[[list]]`.
+    fn rules<'t, 'i>(&mut self, name: &str, value: Option<&'t Value<'i>>) -> &'t [Value<'i>] {
+        match value.map(|value| (value, value.get_ref())) {
+            None => &[],
+            Some((_, DeValue::Array(rules))) => rules,
+            Some((value, other)) => {
+                let example = format!("[[{name}]]");
+                self.wrong_kind(
+                    name,
+                    "a list of rules",
+                    &example,
+                    value,
+                    fields::kind(other),
+                );
+                &[]
+            }
+        }
+    }
+
+    /// The named tables of a `[table]`, in source order.
+    fn entries<'t, 'i>(
+        &mut self,
+        name: &str,
+        example: &str,
+        value: Option<&'t Value<'i>>,
+    ) -> Vec<(&'t str, Place, &'t Value<'i>)> {
+        let table = match value.map(|value| (value, value.get_ref())) {
+            None => return Vec::new(),
+            Some((_, DeValue::Table(table))) => table,
+            Some((value, other)) => {
+                self.wrong_kind(name, "a table", example, value, fields::kind(other));
+                return Vec::new();
+            }
+        };
+        let mut entries: Vec<_> = table
+            .iter()
+            .map(|(key, value)| (key.get_ref().as_ref(), self.source.place(key.span()), value))
+            .collect();
+        entries.sort_by_key(|(_, place, _)| place.span.start);
+        entries
+    }
+
+    fn syntax(&mut self, error: &toml::de::Error) {
+        let place = self.source.place(error.span().unwrap_or(0..0));
+        let message = error.message().to_owned();
+        self.report(&place, "here", ReadFault::Syntax { message });
+    }
+
+    fn wrong_kind(
+        &mut self,
+        field: &str,
+        expected: &'static str,
+        example: &str,
+        value: &Value<'_>,
+        found: &'static str,
+    ) {
+        let place = self.place(value);
+        self.report(
+            &place,
+            format!("this is {found}"),
+            ReadFault::WrongKind {
+                field: field.to_owned(),
+                found,
+                expected,
+                example: example.to_owned(),
+            },
+        );
+    }
+
+    fn place<T>(&self, value: &Spanned<T>) -> Place {
+        self.source.place(value.span())
+    }
+
+    fn report(
+        &mut self,
+        place: &Place,
+        label: impl Into<String>,
+        fault: impl Diagnostic + Send + Sync + 'static,
+    ) {
+        let problem = Problem::unreadable(&self.source, place, label, fault);
+        self.problems.push(problem);
+    }
+}

@@ -1,0 +1,219 @@
+//! The fields of a TOML table, read one by one; what is wrong with them is reported, not returned.
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::Reader;
+use super::fault::ReadFault;
+use crate::model::Place;
+use crate::text::{one_of, suggestion};
+
+/// A table whose every field is known to be one that it may have.
+pub(super) struct Fields<'t, 'i> {
+    table: &'t DeTable<'i>,
+    /// What the table is, for messages.
+    what: &'static str,
+    /// Where it starts.
+    pub(super) place: Place,
+}
+
+/// A text of the policy and its place.
+#[derive(Clone, Debug)]
+pub(super) struct Text<'t> {
+    pub(super) value: &'t str,
+    pub(super) place: Place,
+}
+
+type Value<'i> = Spanned<DeValue<'i>>;
+
+/// A field that a table may have: its name, and how it could look.
+pub(super) type Field = (&'static str, &'static str);
+
+impl<'t, 'i> Fields<'t, 'i> {
+    /// Opens a table that may have `fields`.
+    pub(super) fn open(
+        reader: &mut Reader,
+        what: &'static str,
+        fields: &'static [Field],
+        value: &'t Value<'i>,
+    ) -> Option<Self> {
+        let place = reader.place(value);
+        let DeValue::Table(table) = value.get_ref() else {
+            reader.report(
+                &place,
+                "not a table",
+                ReadFault::WrongKind {
+                    field: what.to_owned(),
+                    found: kind(value.get_ref()),
+                    expected: "a table",
+                    example: format!("{{ {} }}", fields.first().map_or("", |field| field.1)),
+                },
+            );
+            return None;
+        };
+        Some(Self::of_table(reader, what, fields, table, place))
+    }
+
+    /// The same, of a table at `place`.
+    pub(super) fn of_table(
+        reader: &mut Reader,
+        what: &'static str,
+        fields: &'static [Field],
+        table: &'t DeTable<'i>,
+        place: Place,
+    ) -> Self {
+        let names: Vec<&str> = fields.iter().map(|field| field.0).collect();
+        for key in table.keys() {
+            let name = key.get_ref().as_ref();
+            if !names.contains(&name) {
+                let all = || match names.as_slice() {
+                    [] => format!("{what} has no fields at all"),
+                    names => format!("the fields are {}", one_of(names).replace(" or ", " and ")),
+                };
+                let help = suggestion(name, names.iter().copied(), all);
+                let field = name.to_owned();
+                let place = reader.source.place(key.span());
+                reader.report(
+                    &place,
+                    "unknown field",
+                    ReadFault::UnknownField { what, field, help },
+                );
+            }
+        }
+        Self { table, what, place }
+    }
+
+    /// A field's value, if it is there.
+    pub(super) fn optional(&self, name: &str) -> Option<&'t Value<'i>> {
+        self.table.get(name)
+    }
+
+    /// A field's value; that it is not there is reported.
+    pub(super) fn required(&self, reader: &mut Reader, field: Field) -> Option<&'t Value<'i>> {
+        let (name, example) = field;
+        let value = self.optional(name);
+        if value.is_none() {
+            reader.report(
+                &self.place,
+                format!("needs `{name}`"),
+                ReadFault::MissingField {
+                    what: self.what,
+                    field: name,
+                    example: example.to_owned(),
+                },
+            );
+        }
+        value
+    }
+
+    /// A required text.
+    pub(super) fn text(&self, reader: &mut Reader, field: Field) -> Option<Text<'t>> {
+        let value = self.required(reader, field)?;
+        text(reader, field, value)
+    }
+
+    /// A text that may be missing. `Err`: it is there, and is no text.
+    pub(super) fn optional_text(
+        &self,
+        reader: &mut Reader,
+        field: Field,
+    ) -> Result<Option<Text<'t>>, ()> {
+        match self.optional(field.0) {
+            None => Ok(None),
+            Some(value) => text(reader, field, value).map(Some).ok_or(()),
+        }
+    }
+
+    /// The reason, which every rule may have and no check depends on.
+    pub(super) fn reason(&self, reader: &mut Reader) -> Option<String> {
+        let reason = self.optional_text(reader, REASON).ok().flatten();
+        reason.map(|reason| reason.value.to_owned())
+    }
+}
+
+/// The field that every rule may have.
+pub(super) const REASON: Field = ("reason", "reason = \"why this is needed\"");
+
+/// A value as text.
+pub(super) fn text<'t>(
+    reader: &mut Reader,
+    (name, example): Field,
+    value: &'t Value<'_>,
+) -> Option<Text<'t>> {
+    match value.get_ref() {
+        DeValue::String(text) => Some(Text {
+            value: text,
+            place: reader.place(value),
+        }),
+        other => {
+            reader.wrong_kind(name, "text", example, value, kind(other));
+            None
+        }
+    }
+}
+
+/// A value as a list of texts. What is no text in it is reported and left out.
+pub(super) fn texts<'t>(
+    reader: &mut Reader,
+    (name, example): Field,
+    value: &'t Value<'_>,
+) -> Option<Vec<Text<'t>>> {
+    let DeValue::Array(items) = value.get_ref() else {
+        reader.wrong_kind(name, "a list", example, value, kind(value.get_ref()));
+        return None;
+    };
+    let texts: Vec<_> = items
+        .iter()
+        .filter_map(|item| text(reader, (name, example), item))
+        .collect();
+    (texts.len() == items.len()).then_some(texts)
+}
+
+/// A value as a whole number from `low` to `high`.
+pub(super) fn number(
+    reader: &mut Reader,
+    (name, example): Field,
+    value: &Value<'_>,
+    low: u64,
+    high: u64,
+) -> Option<u64> {
+    let DeValue::Integer(integer) = value.get_ref() else {
+        reader.wrong_kind(
+            name,
+            "a whole number",
+            example,
+            value,
+            kind(value.get_ref()),
+        );
+        return None;
+    };
+    let number = u64::from_str_radix(integer.as_str(), integer.radix()).ok();
+    let number = number.filter(|number| (low..=high).contains(number));
+    if number.is_none() {
+        let place = reader.place(value);
+        reader.report(
+            &place,
+            "out of range",
+            ReadFault::OutOfRange {
+                field: name.to_owned(),
+                found: integer.to_string(),
+                expected: format!("{low} to {high}"),
+                help: format!("write it as in `{example}`"),
+            },
+        );
+    }
+    number
+}
+
+/// What a value is, in words.
+pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "text",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a fraction",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}

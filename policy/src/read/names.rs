@@ -1,0 +1,155 @@
+//! Names and what they resolve to.
+
+use std::collections::{HashMap, HashSet};
+
+use portcullis_kernel::MethodSet;
+use portcullis_policy_format::MAX_NAME;
+
+use super::Reader;
+use super::fault::ReadFault;
+use super::fields::Text;
+use crate::model::{ComponentId, DomainId, InterfaceId, Place};
+use crate::text::suggestion;
+
+/// What is declared. `None`: declared, but with a mistake that was reported already.
+#[derive(Default)]
+pub(super) struct Names {
+    pub(super) domains: HashMap<String, Option<DomainId>>,
+    pub(super) interfaces: HashMap<String, Option<InterfaceId>>,
+    pub(super) components: HashMap<String, Option<ComponentId>>,
+    /// Interfaces of which a method had a mistake: a method that they do not have may be that one.
+    pub(super) partial: HashSet<InterfaceId>,
+}
+
+impl Reader {
+    /// The domain with this name; that there is none is reported.
+    pub(super) fn domain(&mut self, name: &Text<'_>) -> Option<DomainId> {
+        let found = self.names.domains.get(name.value).copied();
+        self.resolved(found, "domain", name, "[domains]", |names| {
+            names.domains.keys().cloned().collect()
+        })
+    }
+
+    /// The interface with this name; that there is none is reported.
+    pub(super) fn interface(&mut self, name: &Text<'_>) -> Option<InterfaceId> {
+        let found = self.names.interfaces.get(name.value).copied();
+        self.resolved(found, "interface", name, "[interfaces.NAME]", |names| {
+            names.interfaces.keys().cloned().collect()
+        })
+    }
+
+    /// The component with this name; that there is none is reported.
+    pub(super) fn component(&mut self, name: &Text<'_>) -> Option<ComponentId> {
+        let found = self.names.components.get(name.value).copied();
+        self.resolved(found, "component", name, "[components.NAME]", |names| {
+            names.components.keys().cloned().collect()
+        })
+    }
+
+    fn resolved<T>(
+        &mut self,
+        found: Option<Option<T>>,
+        kind: &'static str,
+        name: &Text<'_>,
+        declared: &'static str,
+        all: impl FnOnce(&Names) -> Vec<String>,
+    ) -> Option<T> {
+        if let Some(found) = found {
+            return found;
+        }
+        let mut all = all(&self.names);
+        all.sort_unstable();
+        let declare = || format!("declare it under `{declared}`, or remove what names it");
+        let help = suggestion(name.value, all.iter().map(String::as_str), declare);
+        self.report(
+            &name.place,
+            format!("no such {kind}"),
+            ReadFault::UnknownName {
+                kind,
+                name: name.value.to_owned(),
+                help,
+            },
+        );
+        None
+    }
+
+    /// The methods with these names, which must be several and different.
+    pub(super) fn methods(
+        &mut self,
+        interface: InterfaceId,
+        names: &[Text<'_>],
+        place: &Place,
+    ) -> Option<MethodSet> {
+        if names.is_empty() {
+            let fault = ReadFault::EmptyList {
+                field: "methods",
+                help: "name at least one method; a grant without methods grants nothing",
+            };
+            self.report(place, "no method", fault);
+            return None;
+        }
+        let mut methods = MethodSet::EMPTY;
+        let mut complete = true;
+        for name in names {
+            let known = &self.policy.interface(interface).methods;
+            match known.iter().find(|known| known.name == name.value) {
+                Some(known) if methods.contains(known.method) => self.twice("methods", name),
+                Some(known) => methods = methods.with(known.method),
+                None => {
+                    complete = false;
+                    self.unknown_method(interface, name);
+                }
+            }
+        }
+        (complete && !methods.is_empty()).then_some(methods)
+    }
+
+    fn unknown_method(&mut self, interface: InterfaceId, name: &Text<'_>) {
+        if self.names.partial.contains(&interface) {
+            return;
+        }
+        let interface = self.policy.interface(interface);
+        let known = interface.methods.iter().map(|method| method.name.as_str());
+        let declare = || format!("declare it under `[interfaces.{}]`", interface.name);
+        let fault = ReadFault::UnknownName {
+            kind: "method",
+            name: name.value.to_owned(),
+            help: suggestion(name.value, known, declare),
+        };
+        let label = format!("`{}` has no such method", interface.name);
+        self.report(&name.place, label, fault);
+    }
+
+    /// Reports that an item of a list stands in it already.
+    pub(super) fn twice(&mut self, field: &'static str, name: &Text<'_>) {
+        let item = name.value.to_owned();
+        self.report(
+            &name.place,
+            "stands in the list already",
+            ReadFault::DuplicateItem { field, item },
+        );
+    }
+
+    /// Reports a name that the compiled form cannot hold.
+    pub(super) fn check_name(&mut self, kind: &'static str, name: &str, place: &Place) {
+        let problem = if name.is_empty() {
+            "is empty".to_owned()
+        } else if name.len() > MAX_NAME {
+            format!("has {} bytes", name.len())
+        } else if name.contains(|c: char| c.is_control()) {
+            "has a control character".to_owned()
+        } else {
+            return;
+        };
+        self.report(
+            place,
+            "this name",
+            ReadFault::BadName {
+                kind,
+                name: name.escape_debug().to_string(),
+                problem,
+                max: MAX_NAME,
+            },
+        );
+    }
+}

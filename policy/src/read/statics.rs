@@ -1,0 +1,172 @@
+//! What `system.xml` may give.
+
+use super::fault::ReadFault;
+use super::fields::{Field, Fields, REASON, Text, kind, number, text};
+use super::{Reader, Value};
+use crate::model::{Authority, CapKind, Perms, Static};
+use toml::de::DeValue;
+
+const COMPONENT: Field = ("component", "component = \"blk\"");
+const REGION: Field = ("region", "region = \"virtio_dma\"");
+const PERMS: Field = ("perms", "perms = \"rw\"");
+const IRQ: Field = ("irq", "irq = 79");
+const IOPORT: Field = ("ioport", "ioport = 0x3f8");
+const CHILD: Field = ("child", "child = \"worker\"");
+const CHANNEL: Field = ("channel", "channel = \"peer\"");
+const MODE: Field = ("mode", "mode = \"notify\"");
+const CAP: Field = ("cap", "cap = \"tcb of worker\"");
+const VM: Field = ("vm", "vm = \"guest\"");
+const SMC: Field = ("smc", "smc = true");
+/// The fields of which a rule has exactly one.
+const KINDS: [Field; 8] = [REGION, IRQ, IOPORT, CHILD, CHANNEL, CAP, VM, SMC];
+const STATIC: &[Field] = &[
+    COMPONENT, REGION, PERMS, IRQ, IOPORT, CHILD, CHANNEL, MODE, CAP, VM, SMC, REASON,
+];
+/// Highest I/O port of x86.
+const LAST_PORT: u64 = 0xffff;
+
+impl Reader {
+    pub(super) fn statics(&mut self, value: Option<&Value<'_>>) {
+        for rule in self.rules("static", value) {
+            let rule = self.static_rule(rule);
+            self.incomplete.authority |= rule.is_none();
+            self.policy.statics.extend(rule);
+        }
+    }
+
+    fn static_rule(&mut self, rule: &Value<'_>) -> Option<Static> {
+        let fields = Fields::open(self, "a static rule", STATIC, rule)?;
+        let component = fields.text(self, COMPONENT);
+        let component = component.and_then(|name| self.component(&name));
+        let reason = fields.reason(self);
+        let said: Vec<&'static str> = KINDS
+            .iter()
+            .map(|field| field.0)
+            .filter(|name| fields.optional(name).is_some())
+            .collect();
+        let [said] = said.as_slice() else {
+            let found = match said.as_slice() {
+                [] => "none".to_owned(),
+                several => format!("`{}`", several.join("` and `")),
+            };
+            let fault = ReadFault::StaticNotOne { found };
+            self.report(&fields.place, "this rule", fault);
+            return None;
+        };
+        self.misplaced(&fields, said);
+        let value = fields.optional(said).expect("it was just found");
+        let authority = self.authority(&fields, said, value);
+        Some(Static {
+            component: component?,
+            authority: authority?,
+            reason,
+            place: fields.place.clone(),
+            object: self.place(value),
+        })
+    }
+
+    fn misplaced(&mut self, fields: &Fields<'_, '_>, said: &str) {
+        for (field, with, name) in [
+            (PERMS, "`region`", REGION.0),
+            (MODE, "`channel`", CHANNEL.0),
+        ] {
+            if let Some(value) = fields.optional(field.0)
+                && said != name
+            {
+                let place = self.place(value);
+                let fault = ReadFault::Misplaced {
+                    field: field.0,
+                    with,
+                    help: "remove it",
+                };
+                self.report(&place, "means nothing here", fault);
+            }
+        }
+    }
+
+    fn authority(
+        &mut self,
+        fields: &Fields<'_, '_>,
+        said: &str,
+        value: &Value<'_>,
+    ) -> Option<Authority> {
+        match said {
+            "region" => {
+                let region = text(self, REGION, value);
+                let perms = fields.text(self, PERMS).and_then(|word| self.perms(&word));
+                Some(Authority::Region {
+                    region: region?.value.to_owned(),
+                    perms: perms?,
+                })
+            }
+            "irq" => number(self, IRQ, value, 0, u32::MAX.into())
+                .map(|number| Authority::Irq(number as u32)),
+            "ioport" => number(self, IOPORT, value, 0, LAST_PORT).map(Authority::IoPort),
+            "child" => {
+                let name = text(self, CHILD, value)?;
+                self.component(&name).map(Authority::Child)
+            }
+            "channel" => self.channel(fields, value),
+            "cap" => text(self, CAP, value).and_then(|cap| self.cap(&cap)),
+            "vm" => {
+                text(self, VM, value).map(|name| Authority::VirtualMachine(name.value.to_owned()))
+            }
+            _ => self.smc(value),
+        }
+    }
+
+    fn channel(&mut self, fields: &Fields<'_, '_>, value: &Value<'_>) -> Option<Authority> {
+        let peer = text(self, CHANNEL, value).and_then(|name| self.component(&name));
+        let calls = match fields.optional_text(self, MODE).ok()? {
+            None => true,
+            Some(word) if word.value == "call" => true,
+            Some(word) if word.value == "notify" => false,
+            Some(word) => {
+                self.unknown_word("mode of a channel", &word, &["call", "notify"]);
+                return None;
+            }
+        };
+        Some(Authority::Channel { peer: peer?, calls })
+    }
+
+    fn perms(&mut self, word: &Text<'_>) -> Option<Perms> {
+        let perms = Perms::parse(word.value);
+        if perms.is_none() {
+            let words = ["r", "rw", "x", "rx", "rwx"];
+            self.unknown_word("set of permissions", word, &words);
+        }
+        perms
+    }
+
+    fn cap(&mut self, cap: &Text<'_>) -> Option<Authority> {
+        let kinds = [CapKind::Tcb, CapKind::SchedulingContext, CapKind::Vspace];
+        let named = cap.value.split_once(" of ").and_then(|(kind, of)| {
+            let kind = kinds.into_iter().find(|known| known.to_string() == kind)?;
+            Some((kind, of))
+        });
+        let Some((kind, of)) = named else {
+            let found = cap.value.to_owned();
+            self.report(&cap.place, "not a capability", ReadFault::BadCap { found });
+            return None;
+        };
+        let of = Text {
+            value: of,
+            place: cap.place.clone(),
+        };
+        self.component(&of).map(|of| Authority::Cap { kind, of })
+    }
+
+    fn smc(&mut self, value: &Value<'_>) -> Option<Authority> {
+        match value.get_ref() {
+            DeValue::Boolean(true) => Some(Authority::Smc),
+            DeValue::Boolean(false) => {
+                self.wrong_kind(SMC.0, "true, or not there", SMC.1, value, "false");
+                None
+            }
+            other => {
+                self.wrong_kind(SMC.0, "true", SMC.1, value, kind(other));
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Words for what a policy gives, the same in every message and table.
+
+use crate::model::{Authority, Policy};
+
+/// What a static rule gives, without the permissions: "region `uart`", "interrupt 33".
+pub fn authority(policy: &Policy, authority: &Authority) -> String {
+    let name = |id| policy.component(id).name.as_str();
+    match authority {
+        Authority::Region { region, .. } => format!("region `{region}`"),
+        Authority::Irq(number) => format!("interrupt {number}"),
+        Authority::IoPort(port) => format!("I/O port {port:#x}"),
+        Authority::Child(child) => format!("child `{}`", name(*child)),
+        Authority::Channel { peer, .. } => format!("a channel to `{}`", name(*peer)),
+        Authority::Cap { kind, of } => format!("the {kind} of `{}`", name(*of)),
+        Authority::VirtualMachine(vm) => format!("virtual machine `{vm}`"),
+        Authority::Smc => String::from("secure monitor calls"),
+    }
+}
+
+/// A lease as the policy language writes it.
+pub fn lease(milliseconds: u32) -> String {
+    match milliseconds {
+        ms if ms % 60_000 == 0 => format!("{}m", ms / 60_000),
+        ms if ms % 1_000 == 0 => format!("{}s", ms / 1_000),
+        ms => format!("{ms}ms"),
+    }
+}
+
+/// "did you mean", or else what there is.
+pub(crate) fn suggestion<'n>(
+    word: &str,
+    candidates: impl Iterator<Item = &'n str> + Clone,
+    otherwise: impl FnOnce() -> String,
+) -> String {
+    /// Below this similarity (Jaro-Winkler, 0 to 1) a suggestion is more of a riddle than a help.
+    const SIMILAR: f64 = 0.75;
+    let similarity = |name: &&str| strsim::jaro_winkler(word, name);
+    let closest = candidates
+        .max_by(|a, b| similarity(a).total_cmp(&similarity(b)))
+        .filter(|name| similarity(name) >= SIMILAR);
+    match closest {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => otherwise(),
+    }
+}
+
+/// "one of `a`, `b` or `c`".
+pub(crate) fn one_of(words: &[&str]) -> String {
+    match words {
+        [] => String::from("nothing"),
+        [one] => format!("`{one}`"),
+        [first @ .., last] => {
+            let first: Vec<String> = first.iter().map(|word| format!("`{word}`")).collect();
+            format!("{} or `{last}`", first.join(", "))
+        }
+    }
+}

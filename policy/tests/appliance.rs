@@ -1,0 +1,46 @@
+//! The reference policy holds, and compiles to what the manager reads.
+
+mod common;
+
+use common::{source, system};
+use ed25519_dalek::SigningKey;
+use portcullis_policy::{Described, compile, load, sign};
+use portcullis_policy_format as format;
+
+#[test]
+fn the_reference_policy_holds() {
+    let text = source("system.xml");
+    let system = system(&text);
+    let described = Described {
+        system: &system,
+        source: &text,
+    };
+    if let Err(problems) = load(source("policy/appliance.toml"), Some(described)) {
+        panic!("{}", common::render(&problems));
+    }
+}
+
+#[test]
+fn the_manager_reads_what_was_compiled() {
+    let system = system(&source("system.xml"));
+    let policy = load(source("policy/appliance.toml"), None).unwrap();
+    let key = SigningKey::from_bytes(&[7; 32]);
+    let signed = sign(&compile(&policy, &system).unwrap(), &key).unwrap();
+    let read = format::Policy::verify(&signed, &[key.verifying_key()], 0).unwrap();
+    assert_eq!(read.name(), "reference-appliance");
+    assert_eq!(read.counts().components, 8);
+    let (ingest, component) = read.component("ingest").unwrap();
+    assert_eq!(component.channel, Some(7));
+    let slots: Vec<u16> = read
+        .grants()
+        .filter(|grant| grant.subject == ingest)
+        .map(|grant| grant.slot)
+        .collect();
+    assert_eq!(slots, [1, 2, 3, 4]);
+    // Bit 0 of the ledger's notification is its channel to the manager.
+    let (ledger, _) = read.component("ledger").unwrap();
+    let stream = read
+        .grants()
+        .find(|it| it.object == ledger && it.notification.is_some());
+    assert_eq!(stream.unwrap().notification, Some(1));
+}
