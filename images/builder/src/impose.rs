@@ -49,11 +49,16 @@ fn add_missing(spec: &mut CapDLSpecContainer, distribution: &Distribution) {
     let mut wanted = BTreeMap::new();
     for pd in &distribution.protection_domains {
         for cnode in &pd.cspace {
-            let empty = object::CNode { size_bits: cnode.radix, slots: Vec::new() };
+            let empty = object::CNode {
+                size_bits: cnode.radix,
+                slots: Vec::new(),
+            };
             wanted.insert(cnode_name(&pd.name, cnode.kind), CapDlObject::CNode(empty));
             for capability in cnode.slots.values() {
                 if let Object::Endpoint(_) = capability.object {
-                    wanted.extend(capdl_name(&capability.object).map(|name| (name, CapDlObject::Endpoint)));
+                    wanted.extend(
+                        capdl_name(&capability.object).map(|name| (name, CapDlObject::Endpoint)),
+                    );
                 }
             }
         }
@@ -62,7 +67,10 @@ fn add_missing(spec: &mut CapDLSpecContainer, distribution: &Distribution) {
         wanted.remove(there.name.as_deref().unwrap_or_default());
     }
     for (name, object) in wanted {
-        spec.add_root_object(CapDLNamedObject { name: Some(name), object });
+        spec.add_root_object(CapDLNamedObject {
+            name: Some(name),
+            object,
+        });
     }
 }
 
@@ -71,7 +79,10 @@ fn fill(spec: &mut CapDLSpecContainer, ids: &Ids, pd: &str, cnode: &CNode) -> Re
     let name = cnode_name(pd, cnode.kind);
     let id = ids.named(&name)?;
     let entries = cnode.slots.iter().map(|(slot, capability)| {
-        Ok(CapTableEntry { slot: CapSlot(*slot), cap: ids.capability(capability)? })
+        Ok(CapTableEntry {
+            slot: CapSlot(*slot),
+            cap: ids.capability(capability)?,
+        })
     });
     let entries = entries.collect::<Result<Vec<_>>>()?;
     *slots(spec, id).ok_or_else(|| miette!("'{name}' is not a CNode"))? = entries;
@@ -85,8 +96,7 @@ fn bind_notification(
     ids: &Ids,
     pd: &portcullis_policy::distribution::ProtectionDomain,
 ) -> Result<()> {
-    let Some(notification) = &pd.tcb.notification else { return Ok(()) };
-    let wanted = ids.capability(notification)?;
+    let wanted = ids.capability(&pd.tcb.notification)?;
     let tcb = ids.object(&Object::Tcb(pd.name.clone()))?;
     for entry in slots(spec, tcb).into_iter().flatten() {
         if let Cap::Notification(_) = entry.cap {
@@ -115,9 +125,12 @@ enum Handler {
 
 impl Ids {
     fn of(spec: &CapDLSpecContainer) -> Self {
-        let names = spec.spec.objects.iter().enumerate().filter_map(|(id, object)| {
-            object.name.clone().map(|name| (name, ObjectId::from(id)))
-        });
+        let names = spec
+            .spec
+            .objects
+            .iter()
+            .enumerate()
+            .filter_map(|(id, object)| object.name.clone().map(|name| (name, ObjectId::from(id))));
         let handlers = spec.spec.irqs.iter().filter_map(|irq| {
             let kind = match spec.get_root_object(irq.handler)?.object {
                 CapDlObject::ArmIrq(_) => Handler::Arm,
@@ -129,7 +142,9 @@ impl Ids {
         let vspaces = spec.spec.objects.iter().filter_map(|named| {
             let pd = named.name.as_deref()?.strip_prefix("tcb_")?;
             let slots = named.object.slots()?;
-            let vspace = slots.iter().find(|entry| matches!(entry.cap, Cap::PageTable(_)))?;
+            let vspace = slots
+                .iter()
+                .find(|entry| matches!(entry.cap, Cap::PageTable(_)))?;
             Some((pd.to_owned(), vspace.cap.obj()))
         });
         Self {
@@ -149,9 +164,11 @@ impl Ids {
     fn object(&self, object: &Object) -> Result<ObjectId> {
         match object {
             Object::IrqHandler(number) => self.handler(*number).map(|(id, _)| id),
-            Object::VSpace(pd) => self.vspaces.get(pd).copied().ok_or_else(|| {
-                miette!("the specification has no VSpace of '{pd}'")
-            }),
+            Object::VSpace(pd) => self
+                .vspaces
+                .get(pd)
+                .copied()
+                .ok_or_else(|| miette!("the specification has no VSpace of '{pd}'")),
             _ => self.named(&capdl_name(object).ok_or_else(|| {
                 miette!("{object}: images with this kind of capability are not supported yet")
             })?),
@@ -173,12 +190,16 @@ impl Ids {
             grant_reply: capability.rights.grant_reply,
         };
         Ok(match &capability.object {
-            Object::Endpoint(_) | Object::MonitorEndpoint => {
-                Cap::Endpoint(cap::Endpoint { object, badge, rights })
-            }
-            Object::Notification(_) => {
-                Cap::Notification(cap::Notification { object, badge, rights })
-            }
+            Object::Endpoint(_) | Object::MonitorEndpoint => Cap::Endpoint(cap::Endpoint {
+                object,
+                badge,
+                rights,
+            }),
+            Object::Notification(_) => Cap::Notification(cap::Notification {
+                object,
+                badge,
+                rights,
+            }),
             Object::Reply(_) | Object::MonitorReply => Cap::Reply(cap::Reply { object }),
             Object::CNode { .. } => Cap::CNode(cap::CNode {
                 object,
@@ -207,15 +228,25 @@ fn sort(spec: &mut CapDLSpecContainer, config: &Config) {
         let named = &spec.spec.objects[*id];
         let paddr = named.object.paddr().map(u64::from);
         let size = capdl_obj_physical_size_bits(&named.object, config);
-        (paddr.is_none(), paddr, std::cmp::Reverse(size), named.name.clone())
+        (
+            paddr.is_none(),
+            paddr,
+            std::cmp::Reverse(size),
+            named.name.clone(),
+        )
     });
     let mut new_ids = vec![ObjectId::from(0); order.len()];
     for (new, old) in order.iter().enumerate() {
         new_ids[*old] = ObjectId::from(new);
     }
-    let mut objects: Vec<_> = std::mem::take(&mut spec.spec.objects).into_iter().map(Some).collect();
-    spec.spec.objects =
-        order.iter().map(|old| objects[*old].take().expect("each object is moved once")).collect();
+    let mut objects: Vec<_> = std::mem::take(&mut spec.spec.objects)
+        .into_iter()
+        .map(Some)
+        .collect();
+    spec.spec.objects = order
+        .iter()
+        .map(|old| objects[*old].take().expect("each object is moved once"))
+        .collect();
     let renumber = |id: ObjectId| new_ids[usize::from(id)];
     for object in &mut spec.spec.objects {
         for entry in object.object.slots_mut().into_iter().flatten() {

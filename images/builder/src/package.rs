@@ -13,15 +13,14 @@ use microkit_tool::capdl::{CapDLSpecContainer, build_capdl_spec};
 use microkit_tool::elf::ElfFile;
 use microkit_tool::loader::Loader;
 use microkit_tool::sdf::{SysMemoryRegionPaddr, SystemDescription, parse};
-use microkit_tool::sel4::{
-    Arch, Config, emulate_kernel_boot, emulate_kernel_boot_partial,
-};
+use microkit_tool::sel4::{Arch, Config, emulate_kernel_boot, emulate_kernel_boot_partial};
 use microkit_tool::symbols::patch_symbols;
 use microkit_tool::util::get_full_path;
 use microkit_tool::{DisjointMemoryRegion, MemoryRegion};
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use portcullis_policy::distribution::Distribution;
 
+use crate::found::found;
 use crate::impose::impose;
 use crate::sdk::Board;
 
@@ -43,18 +42,19 @@ pub struct Image<'a> {
 }
 
 impl Image<'_> {
-    /// Builds the image and writes it to `output`; the result is the specification in it.
-    pub fn write(&self, output: &Path) -> Result<CapDLSpecContainer> {
+    /// Builds the image and writes it to `output`; the result is what it hands out, read back from
+    /// the specification in it.
+    pub fn write(&self, output: &Path) -> Result<Distribution> {
         let config = self.board.kernel_config()?;
         let text = fs::read_to_string(self.system)
             .into_diagnostic()
             .wrap_err_with(|| format!("cannot read {}", self.system.display()))?;
-        let mut system = parse(self.system, &text, &config, &self.search)
-            .map_err(|error| miette!("{error}"))?;
+        let mut system =
+            parse(self.system, &text, &config, &self.search).map_err(|error| miette!("{error}"))?;
         let mut programs = self.programs(&system)?;
         for _ in 0..ROUNDS {
             if let Some(spec) = self.round(&config, &mut system, &mut programs, output)? {
-                return Ok(spec);
+                return found(&spec, &config, &system, self.distribution);
             }
         }
         Err(miette!(
@@ -105,11 +105,17 @@ impl Image<'_> {
             CapDLAllocEmulationErrorLevel::PrintStderr,
         );
         if !fits {
-            return Err(miette!("the board's memory does not hold the system's objects"));
+            return Err(miette!(
+                "the board's memory does not hold the system's objects"
+            ));
         }
 
         let mut free = DisjointMemoryRegion::default();
-        for untyped in info.untyped_objects.iter().filter(|untyped| !untyped.is_device) {
+        for untyped in info
+            .untyped_objects
+            .iter()
+            .filter(|untyped| !untyped.is_device)
+        {
             free.insert_region(untyped.base(), untyped.end());
         }
         if choose_addresses(system, &mut free)? {
@@ -119,7 +125,14 @@ impl Image<'_> {
         initialiser.add_expected_untypeds(&info.untyped_objects);
 
         let loader_path = self.board.elf("loader.elf");
-        let loader = Loader::new(config, &loader_path, &kernel, &initialiser.elf, base, &bound);
+        let loader = Loader::new(
+            config,
+            &loader_path,
+            &kernel,
+            &initialiser.elf,
+            base,
+            &bound,
+        );
         match config.arch {
             Arch::Riscv64 => loader.write_uimage(output),
             _ => loader.write_image(output),
@@ -152,16 +165,27 @@ fn choose_addresses(
     for region in &system.memory_regions {
         let Some(base) = region.paddr() else { continue };
         let end = base + region.size;
-        if free.regions.iter().any(|there| there.base <= base && end <= there.end) {
+        if free
+            .regions
+            .iter()
+            .any(|there| there.base <= base && end <= there.end)
+        {
             free.remove_region(base, end);
         }
     }
     let mut chosen = false;
     for region in &mut system.memory_regions {
         if let SysMemoryRegionPaddr::ToolAllocated(address @ None) = &mut region.phys_addr {
-            *address = Some(free.allocate(region.size, region.page_size).ok_or_else(|| {
-                miette!("the board has no {} contiguous bytes for '{}'", region.size, region.name)
-            })?);
+            *address = Some(
+                free.allocate(region.size, region.page_size)
+                    .ok_or_else(|| {
+                        miette!(
+                            "the board has no {} contiguous bytes for '{}'",
+                            region.size,
+                            region.name
+                        )
+                    })?,
+            );
             chosen = true;
         }
     }

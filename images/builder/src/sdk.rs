@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use microkit_tool::sel4::{Arch, Config, ObjectSizes, PlatformConfig, RiscvVirtualMemory};
 use microkit_tool::util::{json_str, json_str_as_bool, json_str_as_u64};
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
+use portcullis_sdf::Architecture;
 use serde::de::DeserializeOwned;
 
 /// One board and configuration of an SDK.
@@ -26,7 +27,10 @@ impl Board {
                 sdk.display()
             ));
         }
-        Ok(Self { directory, configuration: configuration.to_owned() })
+        Ok(Self {
+            directory,
+            configuration: configuration.to_owned(),
+        })
     }
 
     /// The configuration's name: `debug`, `release` or `benchmark`.
@@ -39,6 +43,15 @@ impl Board {
         self.directory.join("elf").join(name)
     }
 
+    /// The architecture.
+    pub fn architecture(&self) -> Result<Architecture> {
+        match self.kernel_config()?.arch {
+            Arch::Aarch64 => Ok(Architecture::Aarch64),
+            Arch::Riscv64 => Ok(Architecture::Riscv64),
+            Arch::X86_64 => Ok(Architecture::X86_64),
+        }
+    }
+
     /// What the Microkit tool needs to know of the kernel.
     pub fn kernel_config(&self) -> Result<Config> {
         let kernel: serde_json::Value = self.json("include/kernel/gen_config.json")?;
@@ -47,7 +60,11 @@ impl Board {
         let arch = match json_str(&kernel, "SEL4_ARCH").map_err(|error| miette!("{error}"))? {
             "aarch64" => Arch::Aarch64,
             "riscv64" => Arch::Riscv64,
-            other => return Err(miette!("images are built for aarch64 and riscv64, not {other}")),
+            other => {
+                return Err(miette!(
+                    "images are built for aarch64 and riscv64, not {other}"
+                ));
+            }
         };
         let arm = arch == Arch::Aarch64;
         let object_sizes: ObjectSizes = self.json("object_sizes.json")?;
@@ -78,7 +95,11 @@ impl Board {
                 true => Some(if flag("ARM_PA_SIZE_BITS_40")? { 40 } else { 44 }),
                 false => None,
             },
-            arm_smc: if arm { Some(flag("ALLOW_SMC_CALLS")?) } else { None },
+            arm_smc: if arm {
+                Some(flag("ALLOW_SMC_CALLS")?)
+            } else {
+                None
+            },
             riscv_pt_levels: Some(RiscvVirtualMemory::Sv39),
             invocations_labels: self.json("invocations_all.json")?,
             device_regions: Some(platform.devices),

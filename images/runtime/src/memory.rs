@@ -27,7 +27,11 @@ impl Memory {
     fn at(&self, offset: usize, length: usize) -> Result<*mut u8, OutOfRange> {
         let end = offset.checked_add(length).filter(|end| *end <= self.size);
         if end.is_none() {
-            return Err(OutOfRange { offset, length, size: self.size });
+            return Err(OutOfRange {
+                offset,
+                length,
+                size: self.size,
+            });
         }
         Ok(self.base.wrapping_add(offset))
     }
@@ -35,7 +39,11 @@ impl Memory {
     fn word(&self, offset: usize) -> Result<&AtomicU64, OutOfRange> {
         let place = self.at(offset, 8)?;
         if !place.addr().is_multiple_of(8) {
-            return Err(OutOfRange { offset, length: 8, size: self.size });
+            return Err(OutOfRange {
+                offset,
+                length: 8,
+                size: self.size,
+            });
         }
         // SAFETY: inside the region (`at`), aligned (above), mapped for ever (`new`); shared memory
         // may be accessed through an atomic by both sides.

@@ -17,7 +17,9 @@ pub struct Sel4 {
 
 impl Sel4 {
     pub(crate) fn new() -> Self {
-        Self { forfeit: sel4_microkit::pd_is_passive() }
+        Self {
+            forfeit: sel4_microkit::pd_is_passive(),
+        }
     }
 }
 
@@ -78,16 +80,26 @@ impl Syscalls for Sel4 {
 impl CNodes for Sel4 {
     fn invoke(&mut self, invocation: &Invocation) -> Result<(), KernelError> {
         match *invocation {
-            Invocation::Copy { destination, source, rights } => {
-                slot(destination).copy(&slot(source), cap_rights(rights))
-            }
-            Invocation::Mint { destination, source, rights, badge } => {
-                slot(destination).mint(&slot(source), cap_rights(rights), badge)
-            }
-            Invocation::Move { destination, source } => slot(destination).move_(&slot(source)),
-            Invocation::Mutate { destination, source, badge } => {
-                slot(destination).mutate(&slot(source), badge)
-            }
+            Invocation::Copy {
+                destination,
+                source,
+                rights,
+            } => slot(destination).copy(&slot(source), cap_rights(rights)),
+            Invocation::Mint {
+                destination,
+                source,
+                rights,
+                badge,
+            } => slot(destination).mint(&slot(source), cap_rights(rights), badge),
+            Invocation::Move {
+                destination,
+                source,
+            } => slot(destination).move_(&slot(source)),
+            Invocation::Mutate {
+                destination,
+                source,
+                badge,
+            } => slot(destination).mutate(&slot(source), badge),
             Invocation::Revoke(place) => slot(place).revoke(),
             Invocation::Delete(place) => slot(place).delete(),
             Invocation::CancelBadgedSends(place) => return cancel_badged_sends(place),
@@ -99,13 +111,15 @@ impl CNodes for Sel4 {
 /// seL4's `CNode_CancelBadgedSends`, which the `sel4` crate wraps only in its raw form.
 fn cancel_badged_sends(place: CNodeSlot) -> Result<(), KernelError> {
     let code = sel4::with_ipc_buffer_mut(|buffer| {
-        buffer.inner_mut().seL4_CNode_CancelBadgedSends(
-            place.root.bits(),
-            place.index,
-            place.depth,
-        )
+        buffer
+            .inner_mut()
+            .seL4_CNode_CancelBadgedSends(place.root.bits(), place.index, place.depth)
     });
-    if code == sel4::sys::seL4_Error::seL4_NoError { Ok(()) } else { Err(kernel_error(code)) }
+    if code == sel4::sys::seL4_Error::seL4_NoError {
+        Ok(())
+    } else {
+        Err(kernel_error(code))
+    }
 }
 
 fn kernel_error(code: sel4::sys::seL4_Error::Type) -> KernelError {
@@ -134,7 +148,10 @@ fn cap_rights(rights: Rights) -> CapRights {
 fn put(message: &Message) -> MessageInfo {
     let words = message.words();
     sel4::with_ipc_buffer_mut(|buffer| buffer.msg_regs_mut()[..words.len()].copy_from_slice(words));
-    sel4::MessageInfoBuilder::default().label(message.label()).length(words.len()).build()
+    sel4::MessageInfoBuilder::default()
+        .label(message.label())
+        .length(words.len())
+        .build()
 }
 
 /// Takes what the kernel delivered out of the IPC buffer.
