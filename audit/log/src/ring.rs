@@ -78,6 +78,26 @@ impl<R: RegionMut, A: Region> Writer<R, A> {
         self.slots - (self.head - self.acknowledged)
     }
 
+    /// Records of this boot that are durable.
+    pub fn acknowledged(&mut self) -> u64 {
+        self.free();
+        self.acknowledged
+    }
+
+    /// Record `sequence` of this boot, for as long as no later one has its slot.
+    pub fn record(&self, sequence: u64) -> Option<Record> {
+        if sequence >= self.head || self.head - sequence > self.slots {
+            return None;
+        }
+        let mut slot = [0; SLOT];
+        self.ring
+            .read(offset(sequence, self.slots), &mut slot)
+            .ok()?;
+        let (prefix, bytes) = slot.split_first_chunk()?;
+        let length = usize::from(u16::from_le_bytes(*prefix));
+        Record::decode(bytes.get(..length)?)
+    }
+
     /// Writes `record` and publishes it.
     pub fn push(&mut self, record: &Record) -> Result<(), Full> {
         if self.free() == 0 {

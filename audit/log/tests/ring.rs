@@ -117,6 +117,25 @@ fn a_full_ring_refuses_until_the_oldest_record_is_durable() {
 }
 
 #[test]
+fn the_writer_reads_its_records_until_their_slots_are_reused() {
+    let mut both = ring(2);
+    assert_eq!(both.writer.record(0), None);
+    both.writer.push(&record(0)).unwrap();
+    both.writer.push(&record(1)).unwrap();
+    assert_eq!(both.writer.record(0), Some(record(0)));
+    assert_eq!(both.writer.record(1), Some(record(1)));
+    pop(&mut both.reader).unwrap();
+    both.reader.acknowledge().unwrap();
+    assert_eq!(both.writer.acknowledged(), 1);
+    both.writer.push(&record(2)).unwrap();
+    assert_eq!(both.writer.record(0), None);
+    assert_eq!(both.writer.record(2), Some(record(2)));
+    for sequence in [3, u64::MAX] {
+        assert_eq!(both.writer.record(sequence), None);
+    }
+}
+
+#[test]
 fn a_commit_that_failed_is_read_again() {
     let mut both = ring(4);
     for sequence in 0..3 {
