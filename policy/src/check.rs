@@ -114,6 +114,10 @@ fn against(check: &mut Check<'_>, incomplete: Incomplete, described: Described<'
     priorities::check(check, system);
     notifications::check(check, system);
     log::check(check, system);
+    if !incomplete.authority {
+        let found = crate::authority::check(check.policy, described);
+        check.problems.extend(found);
+    }
 }
 
 /// A check at work.

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod authority;
 pub mod ceiling;
 pub mod check;
 mod compile;
