@@ -6,9 +6,8 @@
 
 use core::fmt;
 
-/// Longest path, in bytes: what an entry of a bundle (512) leaves beside its fields (64). One message
-/// (950) holds it with a digest, a size and more.
-pub const PATH_MAX: usize = 448;
+/// Longest path, in bytes: the longest name of an object in the vault.
+pub const PATH_MAX: usize = 255;
 
 /// A checked path.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -136,8 +135,8 @@ mod tests {
             ("", PathError::Empty, "the name is empty"),
             (
                 &long,
-                PathError::TooLong(449),
-                "the name has 449 bytes; shorten it to 448 or fewer",
+                PathError::TooLong(256),
+                "the name has 256 bytes; shorten it to 255 or fewer",
             ),
             (
                 "/etc/shadow",

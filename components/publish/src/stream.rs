@@ -175,11 +175,16 @@ impl<R: RegionMut> Writer<R> {
         self.encode(kind::BEGIN, &encoded)
     }
 
-    /// Writes the next bytes of the object; of `bytes`, at most [`PAYLOAD_MAX`]. The result says
-    /// how many were written.
-    pub fn data(&mut self, bytes: &[u8]) -> Result<usize, OutOfRange> {
-        let length = bytes.len().min(PAYLOAD_MAX);
-        self.frame[..length].copy_from_slice(&bytes[..length]);
+    /// Writes the next bytes of the object: of the `length` bytes of `source` from `offset` on, at
+    /// most [`PAYLOAD_MAX`]. The result says how many were written.
+    pub fn data(
+        &mut self,
+        source: &impl Region,
+        offset: usize,
+        length: usize,
+    ) -> Result<usize, OutOfRange> {
+        let length = length.min(PAYLOAD_MAX);
+        source.read(offset, &mut self.frame[..length])?;
         self.write(kind::DATA, length)?;
         Ok(length)
     }

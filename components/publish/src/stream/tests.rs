@@ -3,14 +3,14 @@
 use std::string::ToString;
 use std::vec::Vec;
 
+use portcullis_model::testing::SharedRegion;
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::Memory;
 
 /// A region whose ring is the smallest, plus `more` bytes.
-fn memory(more: usize) -> Memory {
-    Memory::new(RING_OFFSET + RING_MIN + more)
+fn memory(more: usize) -> SharedRegion {
+    SharedRegion::new(RING_OFFSET + RING_MIN + more)
 }
 
 fn begin(number: u64, path: &str, size: u64) -> Begin {
@@ -22,8 +22,13 @@ fn begin(number: u64, path: &str, size: u64) -> Begin {
     }
 }
 
+fn data(writer: &mut Writer<SharedRegion>, bytes: &[u8]) -> Result<usize, OutOfRange> {
+    writer.data(&SharedRegion::with(bytes), 0, bytes.len())
+}
+
 /// A frame that owns its bytes.
 #[derive(Clone, PartialEq, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there are few, in tests")]
 enum Owned {
     Begin(Begin),
     Data(Vec<u8>),
@@ -32,10 +37,10 @@ enum Owned {
 }
 
 impl Owned {
-    fn write(&self, writer: &mut Writer<Memory>) {
+    fn write(&self, writer: &mut Writer<SharedRegion>) {
         match self {
             Owned::Begin(object) => writer.begin(object).unwrap(),
-            Owned::Data(bytes) => assert_eq!(writer.data(bytes), Ok(bytes.len())),
+            Owned::Data(bytes) => assert_eq!(data(writer, bytes), Ok(bytes.len())),
             Owned::End => writer.end().unwrap(),
             Owned::Round(round) => writer.round(*round).unwrap(),
         }
@@ -54,7 +59,7 @@ impl From<Frame<'_>> for Owned {
 }
 
 /// Everything that there is to read after one poll.
-fn drain(reader: &mut Reader<Memory>) -> (Vec<Owned>, Option<Lost>) {
+fn drain(reader: &mut Reader<SharedRegion>) -> (Vec<Owned>, Option<Lost>) {
     let mut frames = Vec::new();
     let mut buffer = [0; PAYLOAD_MAX];
     let lost = reader.poll().err();
@@ -125,9 +130,7 @@ fn a_writer_that_signals_when_due_is_never_overrun() {
             read += frames.len();
             writer.signalled();
         }
-        writer
-            .data(&std::vec![7; index * 37 % (PAYLOAD_MAX + 1)])
-            .unwrap();
+        data(&mut writer, &std::vec![7; index * 37 % (PAYLOAD_MAX + 1)]).unwrap();
     }
     assert_eq!(read + drain(&mut reader).0.len(), 200);
 }
@@ -135,7 +138,7 @@ fn a_writer_that_signals_when_due_is_never_overrun() {
 #[test]
 fn data_beyond_one_frame_is_left_to_the_caller() {
     let mut writer = Writer::new(memory(0)).unwrap();
-    assert_eq!(writer.data(&[1; PAYLOAD_MAX + 1]), Ok(PAYLOAD_MAX));
+    assert_eq!(data(&mut writer, &[1; PAYLOAD_MAX + 1]), Ok(PAYLOAD_MAX));
 }
 
 #[test]
@@ -144,7 +147,7 @@ fn an_overrun_is_noticed_and_what_follows_is_read() {
     let mut writer = Writer::new(memory.clone()).unwrap();
     let mut reader = Reader::new(memory).unwrap();
     for _ in 0..3 {
-        writer.data(&[1; PAYLOAD_MAX]).unwrap();
+        data(&mut writer, &[1; PAYLOAD_MAX]).unwrap();
     }
     let bytes = 3 * (HEADER_SIZE + PAYLOAD_MAX) as u64;
     assert_eq!(
@@ -160,10 +163,10 @@ fn a_frame_that_is_overwritten_while_it_is_read_is_an_overrun() {
     let memory = memory(0);
     let mut writer = Writer::new(memory.clone()).unwrap();
     let mut reader = Reader::new(memory).unwrap();
-    writer.data(&[1; PAYLOAD_MAX]).unwrap();
+    data(&mut writer, &[1; PAYLOAD_MAX]).unwrap();
     reader.poll().unwrap();
     for _ in 0..2 {
-        writer.data(&[2; PAYLOAD_MAX]).unwrap();
+        data(&mut writer, &[2; PAYLOAD_MAX]).unwrap();
     }
     let bytes = (HEADER_SIZE + PAYLOAD_MAX) as u64;
     assert_eq!(
@@ -184,9 +187,9 @@ fn every_changed_byte_is_noticed() {
     for at in (0..8).chain(RING_OFFSET..end) {
         for change in [1, 0x80, 0xff] {
             let mut damaged = bytes.clone();
-            let mut reader = Reader::new(Memory::of(damaged.clone())).unwrap();
+            let mut reader = Reader::new(SharedRegion::with(&damaged)).unwrap();
             damaged[at] ^= change;
-            reader.region = Memory::of(damaged);
+            reader.region = SharedRegion::with(&damaged);
             let (frames, lost) = drain(&mut reader);
             assert!(lost.is_some(), "byte {at} ^ {change:#x} was not noticed");
             assert_eq!(frames, samples()[..frames.len()], "byte {at} ^ {change:#x}");
@@ -199,7 +202,7 @@ fn a_frame_of_an_earlier_lap_is_none() {
     let memory = memory(0);
     let mut writer = Writer::new(memory.clone()).unwrap();
     let mut reader = Reader::new(memory.clone()).unwrap();
-    writer.data(&[1; 8]).unwrap();
+    data(&mut writer, &[1; 8]).unwrap();
     assert_eq!(drain(&mut reader).0.len(), 1);
     // The writer claims another lap that it never wrote: the old frame lies where a new one would.
     writer.region.store(POSITION, writer.ring + 32).unwrap();
@@ -222,7 +225,7 @@ fn a_position_that_goes_back_is_noticed() {
     let memory = memory(0);
     let mut writer = Writer::new(memory.clone()).unwrap();
     let mut reader = Reader::new(memory.clone()).unwrap();
-    writer.data(&[1; 8]).unwrap();
+    data(&mut writer, &[1; 8]).unwrap();
     drain(&mut reader);
     memory.clone().store(POSITION, 3).unwrap();
     let lost = Lost::Position { from: 32, to: 3 };
@@ -235,7 +238,7 @@ fn a_reader_that_starts_late_starts_with_what_comes_next() {
     let memory = memory(0);
     let mut writer = Writer::new(memory.clone()).unwrap();
     for _ in 0..3 {
-        writer.data(&[1; PAYLOAD_MAX]).unwrap();
+        data(&mut writer, &[1; PAYLOAD_MAX]).unwrap();
     }
     let mut reader = Reader::new(memory.clone()).unwrap();
     assert!(!reader.is_at_start());
@@ -247,10 +250,10 @@ fn a_reader_that_starts_late_starts_with_what_comes_next() {
 
 #[test]
 fn a_region_too_small_for_a_ring_is_refused() {
-    let small = Memory::new(RING_OFFSET + RING_MIN - 1);
+    let small = SharedRegion::new(RING_OFFSET + RING_MIN - 1);
     assert!(Writer::new(small.clone()).is_err());
     assert!(Reader::new(small).is_err());
-    assert!(Reader::new(Memory::new(0)).is_err());
+    assert!(Reader::new(SharedRegion::new(0)).is_err());
 }
 
 fn frames() -> impl Strategy<Value = Vec<Owned>> {

@@ -1,0 +1,144 @@
+//! The component: what it does with the stream, and what it says.
+
+use portcullis_console::Terminal;
+use portcullis_console::text::{Counted, Grouped, Plain, ShortDigest};
+use portcullis_kernel::{Component, Region, Syscalls};
+use portcullis_publish::stream::{Lost, PAYLOAD_MAX, Reader};
+
+use crate::intake::{Event, Events, Intake, Tally};
+use crate::list::{LISTED_MAX, List, Listed};
+
+/// Columns of a path, so that the figures after it stand under each other.
+const PATH_WIDTH: usize = 36;
+
+/// The edge. `S` is the region `publish_edge`.
+#[derive(Debug)]
+pub struct Edge<S> {
+    channel: u8,
+    terminal: Terminal,
+    /// The region of the stream, until it is read.
+    region: Option<S>,
+    reader: Option<Reader<S>>,
+    intake: Intake,
+    list: List,
+    /// Whole objects of this round that the list had no room for.
+    unlisted: u64,
+    buffer: [u8; PAYLOAD_MAX],
+}
+
+impl<S: Region> Edge<S> {
+    /// An edge that asks the manager on its static channel `channel` and reads `stream`.
+    pub const fn new(channel: u8, stream: S) -> Self {
+        Self {
+            channel,
+            terminal: Terminal::SILENT,
+            region: Some(stream),
+            reader: None,
+            intake: Intake::new(true),
+            list: List::new(),
+            unlisted: 0,
+            buffer: [0; PAYLOAD_MAX],
+        }
+    }
+
+    /// What it serves.
+    pub fn listed(&self) -> &[Listed] {
+        self.list.objects()
+    }
+
+    fn open(&mut self, kernel: &mut impl Syscalls) {
+        self.terminal = Terminal::find_or_silent(kernel, self.channel);
+        let Some(region) = self.region.take() else {
+            return;
+        };
+        match Reader::new(region) {
+            Ok(reader) => {
+                self.intake = Intake::new(reader.is_at_start());
+                self.reader = Some(reader);
+            }
+            Err(error) => {
+                let text = format_args!("nothing is listed: no stream to read: {error}");
+                self.terminal.line(kernel, text);
+            }
+        }
+    }
+
+    /// Reads what the stream holds. What is written meanwhile has its own signal.
+    fn drain(&mut self, kernel: &mut impl Syscalls) {
+        let Some(mut reader) = self.reader.take() else {
+            return;
+        };
+        if let Err(lost) = self.frames(kernel, &mut reader) {
+            let text = format_args!("part of the stream is lost: {lost}");
+            self.terminal.line(kernel, text);
+            let events = self.intake.lose();
+            self.tell(kernel, events);
+        }
+        self.reader = Some(reader);
+    }
+
+    fn frames(&mut self, kernel: &mut impl Syscalls, reader: &mut Reader<S>) -> Result<(), Lost> {
+        reader.poll()?;
+        while let Some(frame) = reader.next(&mut self.buffer)? {
+            let events = self.intake.take(frame);
+            self.tell(kernel, events);
+        }
+        Ok(())
+    }
+
+    /// Lists what is whole, and says what became of every object.
+    fn tell(&mut self, kernel: &mut impl Syscalls, events: Events) {
+        let terminal = self.terminal;
+        for event in events {
+            match event {
+                Event::Whole(object) => self.add(kernel, object),
+                Event::Damaged(path, damage) => {
+                    let path = Plain(path.as_str());
+                    terminal.line(
+                        kernel,
+                        format_args!("{path}: damaged, not listed: {damage}"),
+                    );
+                }
+                Event::Lost(count) => {
+                    let objects = Counted(count, "object");
+                    let text = format_args!("{objects} lost with a part of the stream");
+                    terminal.line(kernel, text);
+                }
+                Event::Round(tally) => self.end_round(kernel, tally),
+            }
+        }
+    }
+
+    fn end_round(&mut self, kernel: &mut impl Syscalls, tally: Tally) {
+        let unlisted = core::mem::take(&mut self.unlisted);
+        let listed = Counted(tally.whole.saturating_sub(unlisted), "object");
+        let (damaged, lost) = (Grouped(tally.damaged), Grouped(tally.lost));
+        let text = format_args!("{listed} listed, {damaged} damaged, {lost} lost");
+        self.terminal.line(kernel, text);
+    }
+
+    fn add(&mut self, kernel: &mut impl Syscalls, object: Listed) {
+        let terminal = self.terminal;
+        let path = &object.path;
+        let (size, digest) = (Grouped(object.size), ShortDigest(&object.sha256));
+        let text = format_args!("{path:<PATH_WIDTH$} {size:>13} B  sha256 {digest}  verified");
+        terminal.line(kernel, text);
+        if !self.list.add(&object) {
+            self.unlisted += 1;
+            let text =
+                format_args!("{path}: not listed: the list has room for {LISTED_MAX} objects");
+            terminal.line(kernel, text);
+        }
+    }
+}
+
+impl<K: Syscalls, S: Region> Component<K> for Edge<S> {
+    fn init(&mut self, kernel: &mut K) {
+        self.open(kernel);
+        self.drain(kernel);
+    }
+
+    fn notified(&mut self, kernel: &mut K, _: u64) {
+        self.drain(kernel);
+    }
+}
