@@ -113,6 +113,11 @@ impl<D: Disk> Driver<D> {
         }
     }
 
+    /// The disk itself: past the rules, so for who owns the driver only.
+    pub const fn disk_mut(&mut self) -> &mut D {
+        &mut self.disk
+    }
+
     /// Reads header and marks. `scratch` holds the blocks it looks at.
     pub fn open(&mut self, scratch: &mut Block) -> Result<Opened, OpenError> {
         let (header, header_from_copy) =

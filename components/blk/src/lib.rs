@@ -16,18 +16,18 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-#[cfg(any(test, feature = "faulty"))]
+#[cfg(any(test, feature = "testing"))]
 extern crate std;
 
 pub mod api;
 mod component;
 mod disk;
 mod driver;
-#[cfg(any(test, feature = "faulty"))]
-pub mod faulty;
 mod layout;
 mod marks;
 mod remote;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use component::{Blk, Memory};
 pub use disk::{BLOCK, Block, Disk, DiskError};

@@ -8,7 +8,8 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::{content, get, is_disk_error, open, put, with_memory};
-use portcullis_blk::faulty::FaultyDisk;
+use portcullis_blk::testing::FaultyDisk;
+use portcullis_model::testing::SharedRegion;
 use portcullis_vault::{CHUNK, Memory, ObjectDigest, Store, StoreError};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
@@ -113,10 +114,10 @@ fn perform(store: &mut Store<'_>, disk: &mut FaultyDisk, model: &Model, step: &S
         },
         Step::Abandon { size } => {
             let begun = store.create(disk, common::OWNER, *size as u64, false, "abandoned");
-            let piece = common::Bytes(vec![7; size / 2]);
+            let piece = SharedRegion::new(size / 2);
             begun.and_then(|()| {
                 store
-                    .write(disk, common::OWNER, piece.0.len() as u64, &piece)
+                    .write(disk, common::OWNER, (size / 2) as u64, &piece)
                     .map(drop)
             })
         }

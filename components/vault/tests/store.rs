@@ -2,8 +2,9 @@
 
 mod common;
 
-use common::{Bytes, ID, KEY, OWNER, content, get, open, put, with_memory};
-use portcullis_blk::{BLOCK, Disk, DiskError, faulty::FaultyDisk};
+use common::{ID, KEY, OWNER, content, get, open, put, with_memory};
+use portcullis_blk::{BLOCK, Disk, DiskError, testing::FaultyDisk};
+use portcullis_model::testing::SharedRegion;
 use portcullis_vault::{CHUNK, CHUNK_BLOCKS, OBJECT_MAX, Store, StoreError};
 use sha2::{Digest, Sha256};
 
@@ -246,20 +247,20 @@ fn what_does_not_fit_is_refused_and_what_was_begun_frees_its_space() {
         for _ in 0..3 {
             store.create(disk, OWNER, most, false, "n").unwrap();
             store
-                .write(disk, OWNER, 9_000, &Bytes(vec![1; 9_000]))
+                .write(disk, OWNER, 9_000, &SharedRegion::new(9_000))
                 .unwrap();
         }
         // Somebody else's.
-        let other = store.write(disk, OWNER + 1, 1, &Bytes(vec![1]));
+        let other = store.write(disk, OWNER + 1, 1, &SharedRegion::new(1));
         assert_eq!(other, Err(StoreError::NoUpload));
         let early = store.commit(disk, OWNER);
         let (size, written) = (most, 9_000);
         assert_eq!(early, Err(StoreError::TooShort { size, written }));
-        let long = store.write(disk, OWNER, most, &Bytes(vec![1; most as usize]));
+        let long = store.write(disk, OWNER, most, &SharedRegion::new(most as usize));
         assert_eq!(long, Err(StoreError::TooLong { size }));
         assert_eq!(store.commit(disk, OWNER), Err(StoreError::NoUpload));
         store.create(disk, OWNER, 5, false, "n").unwrap();
-        let outside = store.write(disk, OWNER, 5, &Bytes(vec![0; 4]));
+        let outside = store.write(disk, OWNER, 5, &SharedRegion::new(4));
         assert_eq!(outside, Err(StoreError::Buffer { length: 5, size: 4 }));
         // What is there already takes no more space.
         let once = put(

@@ -1,57 +1,12 @@
 //! What the tests of the store share: regions, a vault on a faulty disk, memory for one.
 
-use portcullis_blk::{DiskError, faulty::FaultyDisk};
-use portcullis_kernel::{OutOfRange, Region, RegionMut};
+use portcullis_blk::{DiskError, testing::FaultyDisk};
+use portcullis_model::testing::SharedRegion;
 use portcullis_vault::{Committed, Memory, ObjectDigest, Opened, Store, StoreError};
 
 pub(crate) const KEY: [u8; 32] = [0x5a; 32];
 pub(crate) const ID: [u8; 16] = *b"a disk for tests";
 pub(crate) const OWNER: u64 = 1 << 63 | 1 << 16;
-
-/// A region of ordinary memory.
-pub(crate) struct Bytes(pub(crate) Vec<u8>);
-
-impl Region for Bytes {
-    fn size(&self) -> usize {
-        self.0.len()
-    }
-
-    fn read(&self, offset: usize, buffer: &mut [u8]) -> Result<(), OutOfRange> {
-        let (length, size) = (buffer.len(), self.0.len());
-        let end = offset.checked_add(length).filter(|end| *end <= size);
-        let end = end.ok_or(OutOfRange {
-            offset,
-            length,
-            size,
-        })?;
-        buffer.copy_from_slice(&self.0[offset..end]);
-        Ok(())
-    }
-
-    fn load(&self, offset: usize) -> Result<u64, OutOfRange> {
-        let mut word = [0; 8];
-        self.read(offset, &mut word)?;
-        Ok(u64::from_le_bytes(word))
-    }
-}
-
-impl RegionMut for Bytes {
-    fn write(&mut self, offset: usize, bytes: &[u8]) -> Result<(), OutOfRange> {
-        let (length, size) = (bytes.len(), self.0.len());
-        let end = offset.checked_add(length).filter(|end| *end <= size);
-        let end = end.ok_or(OutOfRange {
-            offset,
-            length,
-            size,
-        })?;
-        self.0[offset..end].copy_from_slice(bytes);
-        Ok(())
-    }
-
-    fn store(&mut self, offset: usize, word: u64) -> Result<(), OutOfRange> {
-        self.write(offset, &word.to_le_bytes())
-    }
-}
 
 /// Runs a test with a vault's memory, which is larger than a test thread's stack.
 pub(crate) fn with_memory(test: impl FnOnce(&mut Memory) + Send + 'static) {
@@ -84,7 +39,7 @@ pub(crate) fn put(
 ) -> Result<Committed, StoreError> {
     store.create(disk, OWNER, content.len() as u64, released, name)?;
     for part in content.chunks(piece) {
-        store.write(disk, OWNER, part.len() as u64, &Bytes(part.to_vec()))?;
+        store.write(disk, OWNER, part.len() as u64, &SharedRegion::with(part))?;
     }
     store.commit(disk, OWNER)
 }
@@ -97,13 +52,13 @@ pub(crate) fn get(
     piece: u64,
 ) -> Result<Vec<u8>, StoreError> {
     let mut content = Vec::new();
-    let mut out = Bytes(vec![0; piece as usize]);
+    let mut out = SharedRegion::new(piece as usize);
     loop {
         let count = store.read(disk, digest, content.len() as u64, piece, &mut out)?;
         if count == 0 {
             return Ok(content);
         }
-        content.extend_from_slice(&out.0[..count as usize]);
+        content.extend_from_slice(&out.bytes()[..count as usize]);
     }
 }
 

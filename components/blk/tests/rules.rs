@@ -1,0 +1,344 @@
+//! The rules of the disk, one test each, and append-only beside a model under random faults.
+
+use portcullis_blk::{
+    BLOCK, Block, DiskError, Driver, Header, HeaderError, OpenError, Opened, Refused, api::Area,
+    initialise, testing::FaultyDisk,
+};
+use proptest::prelude::*;
+
+const BLOCKS: u64 = 128;
+const LOGS: [Area; 2] = [Area::Grants, Area::Worm];
+
+fn new_disk() -> (FaultyDisk, Header) {
+    let header = Header::new(BLOCKS, [3; 16]).unwrap();
+    let mut disk = FaultyDisk::new(BLOCKS);
+    initialise(&mut disk, &header).unwrap();
+    (disk, header)
+}
+
+fn open(disk: FaultyDisk) -> (Driver<FaultyDisk>, Result<Opened, OpenError>) {
+    let mut driver = Driver::new(disk);
+    let opened = driver.open(&mut [0; BLOCK]);
+    (driver, opened)
+}
+
+fn mark(driver: &Driver<FaultyDisk>, area: Area) -> u64 {
+    driver.info().unwrap().mark(area)
+}
+
+#[test]
+fn a_request_never_reaches_a_block_outside_its_region() {
+    let (disk, header) = new_disk();
+    let mut driver = open(disk).0;
+    for area in Area::ALL {
+        let length = header.length(area);
+        let outside = [
+            (length, 1),
+            (length - 1, 2),
+            (u64::MAX, 1),
+            (u64::MAX, 2),
+            (0, length + 1),
+        ];
+        for (first, count) in outside {
+            let refused = Refused::OutOfRange {
+                area,
+                first,
+                count,
+                length,
+            };
+            assert_eq!(driver.may_read(area, first, count), Err(refused));
+            let written = driver.may_write(area, first, count).unwrap_err();
+            match area {
+                Area::Vault => assert_eq!(written, refused),
+                // An append that does not begin at the mark is refused for that first.
+                _ => assert!(matches!(
+                    written,
+                    Refused::NotAtMark { .. } | Refused::Full { .. }
+                )),
+            }
+        }
+        // And its last block is its own.
+        assert_eq!(driver.may_read(area, length - 1, 1), Ok(()));
+    }
+    let unaligned = driver.read(Area::Vault, 0, &mut [0; 100]);
+    let length = 100;
+    assert_eq!(
+        unaligned,
+        Err(Refused::Device(DiskError::Unaligned { length }))
+    );
+}
+
+#[test]
+fn only_the_vault_s_region_is_rewritten() {
+    let (disk, _) = new_disk();
+    let mut driver = open(disk).0;
+    for round in 1..4 {
+        driver.write(Area::Vault, 5, &[round; BLOCK]).unwrap();
+    }
+    for area in LOGS {
+        for block in 0..3 {
+            driver
+                .write(area, block, &[block as u8 + 1; BLOCK])
+                .unwrap();
+        }
+        for (first, mark) in [(0, 3), (2, 3), (4, 3), (u64::MAX, 3)] {
+            let refused = Refused::NotAtMark { area, first, mark };
+            assert_eq!(driver.write(area, first, &[9; BLOCK]), Err(refused));
+        }
+        driver.flush().unwrap();
+        let refused = Refused::NotAtMark {
+            area,
+            first: 1,
+            mark: 3,
+        };
+        assert_eq!(driver.write(area, 1, &[9; BLOCK]), Err(refused));
+        let void = driver.write(area, 3, &[0; BLOCK]);
+        assert_eq!(void, Err(Refused::VoidBlock { area }));
+    }
+}
+
+#[test]
+fn a_full_region_refuses_appends_and_serves_reads() {
+    let (disk, header) = new_disk();
+    let mut driver = open(disk).0;
+    let length = header.length(Area::Worm);
+    for block in 0..length - 1 {
+        driver.write(Area::Worm, block, &[1; BLOCK]).unwrap();
+    }
+    let (area, left) = (Area::Worm, 1);
+    let full = driver.write(area, length - 1, &[1; 2 * BLOCK]);
+    assert_eq!(
+        full,
+        Err(Refused::Full {
+            area,
+            count: 2,
+            left
+        })
+    );
+    driver.write(area, length - 1, &[1; BLOCK]).unwrap();
+    let full = driver.write(area, length, &[1; BLOCK]);
+    assert_eq!(
+        full,
+        Err(Refused::Full {
+            area,
+            count: 1,
+            left: 0
+        })
+    );
+    driver.flush().unwrap();
+    let mut block = [0; BLOCK];
+    driver.read(area, length - 1, &mut block).unwrap();
+    assert_eq!(block, [1; BLOCK]);
+}
+
+#[test]
+fn after_a_failed_flush_nothing_is_written_or_flushed_any_more() {
+    for (fails, error) in [(1, DiskError::Write { first: 1 }), (2, DiskError::Flush)] {
+        let (mut disk, _) = new_disk();
+        disk.plan.fail = Some(disk.operations() + fails);
+        let mut driver = open(disk).0;
+        driver.write(Area::Grants, 0, &[1; BLOCK]).unwrap();
+        let failed = driver.flush();
+        // The marks go to one of two blocks, by turns.
+        match (failed, error) {
+            (Err(Refused::Device(DiskError::Write { .. })), DiskError::Write { .. }) => {}
+            (failed, error) => assert_eq!(failed, Err(Refused::Device(error))),
+        }
+        assert_eq!(driver.flush(), Err(Refused::Stopped));
+        assert_eq!(
+            driver.write(Area::Grants, 1, &[1; BLOCK]),
+            Err(Refused::Stopped)
+        );
+        assert_eq!(
+            driver.write(Area::Vault, 1, &[1; BLOCK]),
+            Err(Refused::Stopped)
+        );
+        assert_eq!(driver.read(Area::Grants, 0, &mut [0; BLOCK]), Ok(()));
+    }
+}
+
+#[test]
+fn a_disk_that_cannot_be_served_says_why() {
+    let (_, opened) = open(FaultyDisk::new(BLOCKS));
+    assert_eq!(opened, Err(OpenError::Header(HeaderError::Magic)));
+    let (mut disk, header) = new_disk();
+    disk.bytes_mut()[40] ^= 1;
+    let (driver, opened) = open(disk.clone());
+    let opened = opened.unwrap();
+    assert!(opened.header_from_copy && opened.header == header);
+    assert_eq!(driver.info().unwrap().id, [3; 16]);
+    let last = (BLOCKS as usize - 1) * BLOCK;
+    disk.bytes_mut()[last + 40] ^= 1;
+    let (driver, opened) = open(disk);
+    assert_eq!(opened, Err(OpenError::Header(HeaderError::Hash)));
+    assert_eq!(driver.info(), Err(Refused::NoDisk));
+    // Cut off: its last block is gone.
+    let (mut disk, _) = new_disk();
+    let bytes = disk.bytes_mut()[..last].to_vec();
+    let (_, opened) = open(FaultyDisk::from_bytes(bytes));
+    let (header, disk) = (BLOCKS, BLOCKS - 1);
+    let cut = OpenError::Header(HeaderError::Truncated { header, disk });
+    assert_eq!(opened, Err(cut));
+}
+
+#[test]
+fn a_damaged_mark_block_never_lets_an_acknowledged_block_be_written_over() {
+    let (disk, header) = new_disk();
+    let mut driver = open(disk.clone()).0;
+    let mut saved = Vec::new();
+    for round in 0..5 {
+        driver
+            .write(Area::Grants, 2 * round, &[1; 2 * BLOCK])
+            .unwrap();
+        driver.write(Area::Worm, round, &[2; BLOCK]).unwrap();
+        driver.flush().unwrap();
+        saved.push((round + 1, disk_of(driver)));
+        driver = open(saved.last().unwrap().1.clone()).0;
+    }
+    for (rounds, disk) in saved {
+        for block in [1, 2] {
+            let mut disk = disk.clone();
+            disk.bytes_mut()[block * BLOCK + 30] ^= 1;
+            let (driver, opened) = open(disk);
+            assert_eq!(opened.unwrap().mark_blocks, 1);
+            assert_eq!(mark(&driver, Area::Grants), 2 * rounds);
+            assert_eq!(mark(&driver, Area::Worm), rounds);
+        }
+        let mut disk = disk;
+        disk.bytes_mut()[BLOCK..3 * BLOCK].fill(0);
+        let (mut driver, opened) = open(disk);
+        assert_eq!(opened.unwrap().mark_blocks, 0);
+        assert_eq!(mark(&driver, Area::Worm), header.length(Area::Worm));
+        let refused = driver.write(Area::Worm, rounds, &[3; BLOCK]);
+        assert!(matches!(refused, Err(Refused::NotAtMark { .. })));
+    }
+}
+
+/// What the driver's disk holds durably.
+fn disk_of(mut driver: Driver<FaultyDisk>) -> FaultyDisk {
+    driver.disk_mut().cut(|_| false)
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Append { log: usize, count: u64 },
+    Rewrite { first: u64 },
+    Flush,
+    Restart,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0..2usize, 1..4u64).prop_map(|(log, count)| Step::Append { log, count }),
+        1 => (0..8u64).prop_map(|first| Step::Rewrite { first }),
+        3 => Just(Step::Flush),
+        1 => Just(Step::Restart),
+    ]
+}
+
+/// Blocks of each log: all, and how many of them are acknowledged as durable.
+#[derive(Clone, Default, Debug)]
+struct Model {
+    logs: [Vec<u8>; 2],
+    durable: [usize; 2],
+}
+
+/// Does the steps until the disk fails.
+fn run(mut disk: FaultyDisk, steps: &[Step]) -> (FaultyDisk, Model) {
+    let plan = disk.plan;
+    let mut model = Model::default();
+    let mut value = 0;
+    let (mut driver, _) = open(disk);
+    for step in steps {
+        value = value % 250 + 1;
+        let done = match step {
+            Step::Append { log, count } => {
+                let at = mark(&driver, LOGS[*log]);
+                let data = vec![value; *count as usize * BLOCK];
+                let done = driver.write(LOGS[*log], at, &data);
+                if done.is_ok() {
+                    assert_eq!(at, model.logs[*log].len() as u64);
+                    model.logs[*log].extend(vec![value; *count as usize]);
+                }
+                done
+            }
+            Step::Rewrite { first } => driver.write(Area::Vault, *first, &[value; BLOCK]),
+            Step::Flush => {
+                let done = driver.flush();
+                if done.is_ok() {
+                    model.durable = [model.logs[0].len(), model.logs[1].len()];
+                }
+                done
+            }
+            Step::Restart => {
+                disk = driver.disk_mut().clone();
+                driver = open(disk).0;
+                // What was read back stays: the blocks are there, so the mark is behind them.
+                Ok(())
+            }
+        };
+        if let Err(Refused::Full { .. }) = done {
+            continue;
+        }
+        if done.is_err() {
+            break;
+        }
+    }
+    let mut disk = driver.disk_mut().clone();
+    disk.plan = plan;
+    (disk, model)
+}
+
+/// Opens what a cut left: every acknowledged block is there, below the mark, and stays.
+fn check(disk: FaultyDisk, model: &Model) {
+    let (mut driver, opened) = open(disk);
+    opened.unwrap();
+    for (log, area) in LOGS.into_iter().enumerate() {
+        let durable = model.durable[log];
+        let mark = mark(&driver, area);
+        assert!(
+            mark >= durable as u64,
+            "{area:?}: mark {mark}, {durable} durable"
+        );
+        let mut block: Block = [0; BLOCK];
+        for (number, value) in model.logs[log][..durable].iter().enumerate() {
+            driver.read(area, number as u64, &mut block).unwrap();
+            assert!(block == [*value; BLOCK], "{area:?}: block {number}");
+            let refused = driver.write(area, number as u64, &[255; BLOCK]);
+            assert!(
+                refused.is_err(),
+                "{area:?}: block {number} was written over"
+            );
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn append_only_holds_after_a_cut_anywhere(
+        steps in prop::collection::vec(step(), 1..14),
+        seed in any::<u64>(),
+    ) {
+        let (disk, _) = new_disk();
+        let before = disk.operations();
+        let (whole, model) = run(disk.clone(), &steps);
+        check(whole.clone(), &model);
+        for operation in before..=whole.operations() {
+            let mut disk = disk.clone();
+            disk.plan.power_off = Some(operation);
+            let (disk, model) = run(disk, &steps);
+            check(disk.cut(|_| false), &model);
+            check(disk.cut(|_| true), &model);
+            for round in 0..4 {
+                let random = |sector: usize| {
+                    let mixed = (seed ^ operation << 32 ^ round << 20 ^ sector as u64)
+                        .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                    mixed >> 63 == 0
+                };
+                check(disk.cut(random), &model);
+            }
+        }
+    }
+}
