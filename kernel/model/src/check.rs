@@ -1,13 +1,25 @@
 //! Verifying every invariant of the kernel's state.
+//!
+//! Recomputes from scratch what the operations keep up step by step, and shares no code with them.
 
+use alloc::collections::BTreeMap;
+use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
-use crate::Kernel;
+use crate::capability::NOTIFICATION_RIGHTS;
+use crate::derivation::{Node, Slot, SlotIndex};
+use crate::endpoint::Endpoint;
+use crate::kernel::Kind;
+use crate::notification::Notification;
+use crate::queue::Queue;
+use crate::thread::{Pending, State};
+use crate::{Capability, Container, Kernel, ObjectId, ThreadId};
 
 /// An invariant that does not hold.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Violation(pub(crate) String);
+pub struct Violation(String);
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -17,9 +29,340 @@ impl fmt::Display for Violation {
 
 impl core::error::Error for Violation {}
 
+/// Fails with a [`Violation`] unless the condition holds.
+macro_rules! ensure {
+    ($condition:expr, $($message:tt)+) => {
+        if !$condition {
+            return Err(Violation(format!($($message)+)));
+        }
+    };
+}
+
 impl Kernel {
-    /// Verifies every invariant.
+    /// Verifies every invariant: that the derivation tree is one list an object with its marks in
+    /// place, that capabilities fit their objects, that queues hold exactly the threads that wait
+    /// in them and in order, and that reply objects, bindings and threads agree with each other.
     pub fn check_all(&self) -> Result<(), Violation> {
+        for (index, slot) in self.slots.iter() {
+            self.check_links(index, slot)?;
+            self.check_capability(index, slot.capability)?;
+        }
+        self.check_lists()?;
+        for object in (0..self.objects.len() as u32).map(ObjectId) {
+            match self.kind(object) {
+                Kind::CNode { .. } => {}
+                Kind::Endpoint(endpoint) => self.check_endpoint(object, endpoint)?,
+                Kind::Notification(notification) => {
+                    self.check_notification(object, notification)?;
+                }
+                Kind::Reply(thread) => self.check_reply(object, *thread)?,
+            }
+        }
+        for thread in (0..self.threads.len() as u32).map(ThreadId) {
+            self.check_thread(thread)?;
+        }
         Ok(())
+    }
+
+    /// Neighbours point at each other; an empty slot has none.
+    fn check_links(&self, index: SlotIndex, slot: &Slot) -> Result<(), Violation> {
+        if slot.capability.is_null() {
+            ensure!(
+                *slot == Slot::default(),
+                "the empty slot {index:?} is in the derivation tree"
+            );
+            return Ok(());
+        }
+        if let Some(next) = slot.node.next {
+            ensure!(
+                self.slots.get(next).node.previous == Some(index),
+                "slot {next:?} does not point back at {index:?}"
+            );
+        }
+        match slot.node.previous {
+            Some(previous) => ensure!(
+                self.slots.get(previous).node.next == Some(index),
+                "slot {previous:?} does not point on to {index:?}"
+            ),
+            None => ensure!(
+                slot.node.first_badged,
+                "slot {index:?} is first of its list and not marked so"
+            ),
+        }
+        Ok(())
+    }
+
+    /// A capability is to an object of its type and has no field that the type cannot have.
+    fn check_capability(&self, index: SlotIndex, held: Capability) -> Result<(), Violation> {
+        let fits = match held {
+            Capability::Null => true,
+            Capability::Endpoint { object, .. } => matches!(self.kind(object), Kind::Endpoint(_)),
+            Capability::Notification { object, rights, .. } => {
+                rights.is_subset(NOTIFICATION_RIGHTS)
+                    && matches!(self.kind(object), Kind::Notification(_))
+            }
+            Capability::Reply { object } => matches!(self.kind(object), Kind::Reply(_)),
+            Capability::CNode {
+                object,
+                guard,
+                guard_size,
+            } => match self.kind(object) {
+                Kind::CNode { radix, .. } => {
+                    radix + guard_size <= 64 && guard.checked_shr(guard_size.into()) == Some(0)
+                }
+                _ => false,
+            },
+            Capability::Thread { thread } => thread.index() < self.threads.len(),
+            Capability::Zombie {
+                container,
+                remaining,
+            } => remaining <= self.container_size(container) && remaining > 0,
+        };
+        ensure!(fits, "slot {index:?} holds the impossible {held:?}");
+        Ok(())
+    }
+
+    fn container_size(&self, container: Container) -> u32 {
+        match container {
+            Container::Thread(_) => 1,
+            Container::CNode(object) => match self.kind(object) {
+                Kind::CNode { radix, .. } => 1 << radix,
+                _ => 0,
+            },
+        }
+    }
+
+    /// The capabilities to one object form one list, without a cycle; only its first and those
+    /// with a new badge have children; a zombie is alone.
+    fn check_lists(&self) -> Result<(), Violation> {
+        let mut lists: BTreeMap<Key, usize> = BTreeMap::new();
+        let mut seen = 0;
+        for (head, slot) in self.slots.iter() {
+            if slot.capability.is_null() || slot.node.previous.is_some() {
+                continue;
+            }
+            let key = Key::of(slot.capability);
+            *lists.entry(key).or_default() += 1;
+            let mut next = Some(head);
+            while let Some(at) = next {
+                let slot = self.slots.get(at);
+                ensure!(
+                    Key::of(slot.capability) == key,
+                    "slot {at:?} is in the list of another object"
+                );
+                let Node {
+                    revocable,
+                    first_badged,
+                    ..
+                } = slot.node;
+                let badged = slot.capability.badge().0 != 0;
+                ensure!(
+                    !revocable || first_badged && (badged || at == head),
+                    "slot {at:?} is revocable and neither an original nor newly badged"
+                );
+                seen += 1;
+                next = slot.node.next;
+            }
+        }
+        let filled = self
+            .slots
+            .iter()
+            .filter(|(_, slot)| !slot.capability.is_null())
+            .count();
+        ensure!(
+            seen == filled,
+            "{} slots are in a cycle of the derivation tree",
+            filled - seen
+        );
+        for (key, count) in lists {
+            ensure!(count == 1, "the capabilities to {key:?} form {count} lists");
+        }
+        Ok(())
+    }
+
+    fn check_endpoint(&self, object: ObjectId, endpoint: &Endpoint) -> Result<(), Violation> {
+        let waiting = self.check_queue(object, endpoint.queue)?;
+        for thread in &waiting {
+            let belongs = match self.thread(*thread).state {
+                State::Receive { endpoint: at, .. } => endpoint.receivers && at == object,
+                State::Send { endpoint: at, .. } => !endpoint.receivers && at == object,
+                _ => false,
+            };
+            ensure!(
+                belongs,
+                "{thread:?} is in the queue of {object:?} by mistake"
+            );
+        }
+        self.check_absent(&waiting, object, |state| match state {
+            State::Receive { endpoint, .. } | State::Send { endpoint, .. } => endpoint == object,
+            _ => false,
+        })
+    }
+
+    fn check_notification(
+        &self,
+        object: ObjectId,
+        notification: &Notification,
+    ) -> Result<(), Violation> {
+        let waits = |state| matches!(state, State::Wait { notification } if notification == object);
+        let waiting = self.check_queue(object, notification.queue)?;
+        for thread in &waiting {
+            ensure!(
+                waits(self.thread(*thread).state),
+                "{thread:?} is in the queue of {object:?} by mistake"
+            );
+            ensure!(
+                notification.bound.is_none_or(|bound| bound == *thread),
+                "{thread:?} waits for {object:?}, which is bound to another"
+            );
+        }
+        ensure!(
+            waiting.is_empty() || notification.signalled.is_none(),
+            "threads wait for {object:?} while it is signalled"
+        );
+        if let Some(bound) = notification.bound {
+            let thread = self.thread(bound);
+            ensure!(
+                thread.bound == Some(object),
+                "{object:?} is bound to {bound:?}, which knows nothing of it"
+            );
+            ensure!(
+                notification.signalled.is_none() || !matches!(thread.state, State::Receive { .. }),
+                "{bound:?} receives while its notification is signalled"
+            );
+        }
+        self.check_absent(&waiting, object, waits)
+    }
+
+    /// Every thread whose state says that it waits at `object` is in its queue.
+    fn check_absent(
+        &self,
+        waiting: &[ThreadId],
+        object: ObjectId,
+        waits: impl Fn(State) -> bool,
+    ) -> Result<(), Violation> {
+        for (index, thread) in self.threads.iter().enumerate() {
+            ensure!(
+                !waits(thread.state) || waiting.contains(&ThreadId(index as u32)),
+                "thread {index} waits at {object:?} and is not in its queue"
+            );
+        }
+        Ok(())
+    }
+
+    /// The links of a queue agree, and no thread is behind one of lower priority.
+    fn check_queue(&self, object: ObjectId, queue: Queue) -> Result<Vec<ThreadId>, Violation> {
+        let mut members: Vec<ThreadId> = Vec::new();
+        let mut next = queue.head;
+        while let Some(thread) = next {
+            let entry = self.thread(thread);
+            ensure!(
+                entry.links.previous == members.last().copied(),
+                "{thread:?} in the queue of {object:?} does not point back"
+            );
+            ensure!(
+                !members.contains(&thread),
+                "{thread:?} is twice in the queue of {object:?}"
+            );
+            if let Some(previous) = members.last() {
+                ensure!(
+                    self.thread(*previous).priority >= entry.priority,
+                    "{thread:?} waits at {object:?} behind one of lower priority"
+                );
+            }
+            members.push(thread);
+            next = entry.links.next;
+        }
+        ensure!(
+            queue.tail == members.last().copied(),
+            "the queue of {object:?} does not end where it says"
+        );
+        Ok(members)
+    }
+
+    fn check_reply(&self, object: ObjectId, held: Option<ThreadId>) -> Result<(), Violation> {
+        if let Some(thread) = held {
+            let linked = match self.thread(thread).state {
+                State::Reply { reply } => reply == object,
+                State::Receive { reply, .. } => reply == Some(object),
+                _ => false,
+            };
+            ensure!(
+                linked,
+                "{object:?} holds {thread:?}, which is not waiting in it"
+            );
+        }
+        Ok(())
+    }
+
+    fn check_thread(&self, id: ThreadId) -> Result<(), Violation> {
+        let thread = self.thread(id);
+        let reply = match thread.state {
+            State::Reply { reply } => Some(reply),
+            State::Receive { reply, .. } => reply,
+            _ => None,
+        };
+        if let Some(reply) = reply {
+            ensure!(
+                matches!(self.kind(reply), Kind::Reply(Some(held)) if *held == id),
+                "{id:?} waits in {reply:?}, which does not hold it"
+            );
+        }
+        if let Some(bound) = thread.bound {
+            ensure!(
+                matches!(self.kind(bound), Kind::Notification(to) if to.bound == Some(id)),
+                "{id:?} is bound to {bound:?}, which knows nothing of it"
+            );
+        }
+        ensure!(
+            thread.state != State::Running || thread.pending == Pending::None,
+            "{id:?} runs and is in the system call {:?}",
+            thread.pending
+        );
+        ensure!(
+            thread.state == State::Running
+                || thread.state == State::Inactive
+                || thread.state == State::Destroyed
+                || thread.pending != Pending::None,
+            "{id:?} is {:?} in no system call",
+            thread.state
+        );
+        ensure!(
+            matches!(
+                self.slots.capability(thread.cspace),
+                Capability::Null | Capability::CNode { .. } | Capability::Zombie { .. }
+            ),
+            "the CSpace of {id:?} is not a CNode"
+        );
+        Ok(())
+    }
+}
+
+/// What a list of the derivation tree is about.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Key {
+    Nothing,
+    Object(ObjectId),
+    Thread(ThreadId),
+}
+
+impl Key {
+    fn of(capability: Capability) -> Self {
+        match capability {
+            Capability::Null => Self::Nothing,
+            Capability::Endpoint { object, .. }
+            | Capability::Notification { object, .. }
+            | Capability::Reply { object }
+            | Capability::CNode { object, .. }
+            | Capability::Zombie {
+                container: Container::CNode(object),
+                ..
+            } => Self::Object(object),
+            Capability::Thread { thread }
+            | Capability::Zombie {
+                container: Container::Thread(thread),
+                ..
+            } => Self::Thread(thread),
+        }
     }
 }

@@ -24,6 +24,10 @@ pub struct Kernel {
 
 /// What came of a thread's system call.
 #[derive(Clone, PartialEq, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a boxed message would be an allocation for every message"
+)]
 pub enum Completion {
     /// It sent, or yielded. Where there was nothing to send through, it is silently done.
     Done,

@@ -1,0 +1,89 @@
+//! Invocations are messages: what a label makes of a call, and a capability of an invocation.
+
+use portcullis_kernel::{CNodeSlot, CPtr, Invocation, Rights, Syscall};
+use portcullis_model::{Capability, Completion};
+
+use crate::system::{
+    CNODE, ENDPOINT, FREE, NOTIFICATION, System, call, message, poll, received, recv, refused,
+    reply_recv, send, signalled,
+};
+
+#[test]
+fn a_label_that_is_no_invocation_of_a_cnode_is_an_illegal_operation() {
+    let mut system = System::new();
+    for label in [0, 12, 17, 26, 1 << 51] {
+        let events = system.syscall(system.manager, call(CNODE, &message(label, &[FREE, 64])));
+        assert_eq!(events, [(system.manager, refused(3, &[]))], "{label}");
+    }
+}
+
+#[test]
+fn a_raw_invocation_of_too_few_words_is_truncated() {
+    let mut system = System::new();
+    for (label, words) in [
+        (18, &[FREE][..]),
+        (19, &[]),
+        (20, &[FREE]),
+        (21, &[FREE, 64, ENDPOINT]),
+    ] {
+        let events = system.syscall(system.manager, call(CNODE, &message(label, words)));
+        assert_eq!(events, [(system.manager, refused(7, &[]))], "{label}");
+    }
+}
+
+#[test]
+fn a_raw_copy_without_a_source_root_is_truncated_even_into_a_filled_slot() {
+    let mut system = System::new();
+    for label in 21..=25 {
+        let words = [ENDPOINT, 64, ENDPOINT, 64, 15, 0, 0, 0];
+        let events = system.syscall(system.manager, call(CNODE, &message(label, &words)));
+        assert_eq!(events, [(system.manager, refused(7, &[]))], "{label}");
+    }
+}
+
+#[test]
+fn a_raw_delete_deletes_even_when_sent() {
+    let mut system = System::new();
+    system.copy(ENDPOINT, FREE, Rights::ALL).unwrap();
+    let events = system.syscall(system.manager, send(CNODE, &message(19, &[FREE, 64])));
+    assert_eq!(events, [(system.manager, Completion::Done)]);
+    assert_eq!(system.at(FREE), Capability::Null);
+}
+
+#[test]
+fn a_refused_invocation_that_was_sent_is_silent() {
+    let mut system = System::new();
+    let events = system.syscall(system.manager, send(CNODE, &message(19, &[FREE, 0])));
+    assert_eq!(events, [(system.manager, Completion::Done)]);
+}
+
+#[test]
+fn an_invocation_of_a_notification_signals_it() {
+    let mut system = System::new();
+    system.mint(NOTIFICATION, FREE, Rights::WRITE, 4).unwrap();
+    let result = system.invoke(Invocation::Delete(CNodeSlot {
+        root: CPtr(FREE),
+        index: 0,
+        depth: 64,
+    }));
+    assert_eq!(result, Ok(()));
+    let events = system.syscall(system.manager, poll(NOTIFICATION));
+    assert_eq!(events, [(system.manager, signalled(4))]);
+}
+
+#[test]
+fn an_invocation_of_an_endpoint_is_a_call_with_its_label_and_words() {
+    let mut system = System::new();
+    let server = system.thread(1);
+    system.syscall(server, recv(ENDPOINT));
+    let at = CNodeSlot {
+        root: CPtr(ENDPOINT),
+        index: 6,
+        depth: 7,
+    };
+    let events = system.syscall(system.manager, Syscall::Invoke(Invocation::Revoke(at)));
+    assert_eq!(events, [(server, received(0, &message(18, &[6, 7])))]);
+    let answer = message(30, &[1]);
+    let events = system.syscall(server, reply_recv(ENDPOINT, &answer));
+    assert_eq!(events, [(system.manager, received(0, &answer))]);
+}
