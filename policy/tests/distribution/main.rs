@@ -1,0 +1,42 @@
+//! Who holds what in the image of the reference appliance; and that nothing in it can be changed
+//! without `verify` finding it.
+
+mod broken;
+#[path = "../common/mod.rs"]
+mod common;
+mod holdings;
+
+use common::{render, source, system};
+use portcullis_kernel::Rights;
+use portcullis_policy::distribution::{Capability, Configuration, Distribution, Object};
+use portcullis_policy::{Described, compile, load};
+use portcullis_policy_format::Policy;
+use portcullis_sdf::Architecture;
+
+const AARCH64: Configuration = Configuration {
+    architecture: Architecture::Aarch64,
+    benchmark: false,
+};
+
+/// What the image of the reference appliance should hold.
+fn appliance() -> Distribution {
+    let described = source("system.xml");
+    let system = system(&described);
+    let of = Described {
+        system: &system,
+        source: &described,
+    };
+    let policy = load(source("policy/appliance.toml"), Some(of))
+        .unwrap_or_else(|problems| panic!("{}", render(&problems)));
+    let compiled = compile(&policy, &system).unwrap();
+    let policy = Policy::inspect(&compiled).unwrap();
+    Distribution::new(&policy, &system, &AARCH64).unwrap()
+}
+
+fn cap(object: Object, rights: Rights, badge: u64) -> Capability {
+    Capability::new(object, rights).with_badge(badge)
+}
+
+fn named(kind: fn(String) -> Object, pd: &str) -> Object {
+    kind(pd.to_owned())
+}
