@@ -262,9 +262,14 @@ impl<'a> Block<'a> {
 
     /// The records, in order.
     pub fn records(&self) -> Records<'a> {
-        let used = usize::from(self.layout.header.payload.get()).min(PAYLOAD);
-        let (rest, _) = self.layout.payload.split_at(used);
-        Records { rest }
+        Records::over(self.payload())
+    }
+
+    /// The records as they lie, each behind its length.
+    pub fn payload(&self) -> &'a [u8] {
+        let used = usize::from(self.layout.header.payload.get());
+        let (payload, _) = self.layout.payload.split_at(used.min(PAYLOAD));
+        payload
     }
 
     /// Digest of the block that it chains to.
@@ -318,6 +323,13 @@ fn check_fields(layout: &Layout) -> Result<(), BlockFault> {
 #[derive(Clone, Debug)]
 pub struct Records<'a> {
     rest: &'a [u8],
+}
+
+impl<'a> Records<'a> {
+    /// The records of a block's payload, or of the payloads of several blocks put together.
+    pub const fn over(payload: &'a [u8]) -> Self {
+        Self { rest: payload }
+    }
 }
 
 impl<'a> Iterator for Records<'a> {

@@ -1,0 +1,189 @@
+//! Compiled policies as an audit needs them: names of numbers, and which grants they allow.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use portcullis_kernel::{Method, MethodSet};
+use portcullis_log::GrantFields;
+use portcullis_policy_format::{Grant, Policy, PolicyError, When};
+
+/// A compiled policy, read. A log names it by the hash of its body, so its signature adds nothing
+/// here: it was the manager's to check.
+#[derive(Clone, Debug)]
+pub struct PolicyTable {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: u32,
+    /// SHA-256 of its body.
+    pub sha256: [u8; 32],
+    components: Vec<String>,
+    interfaces: Vec<String>,
+    methods: HashMap<(u16, Method), String>,
+    grants: HashMap<(u16, u16), Grant>,
+    boot_grants: u32,
+}
+
+/// Policies at hand, by hash.
+#[derive(Clone, Default, Debug)]
+pub struct Policies(HashMap<[u8; 32], PolicyTable>);
+
+/// Why policies cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum PoliciesError {
+    /// A file or the folder cannot be read.
+    #[error("cannot read {path}: {error}", path = path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A file is not a compiled policy.
+    #[error("{path}: {error}", path = path.display())]
+    Policy {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: PolicyError,
+    },
+}
+
+impl PolicyTable {
+    /// Reads a compiled policy.
+    pub fn read(bytes: &[u8]) -> Result<Self, PolicyError> {
+        let policy = Policy::inspect(bytes)?;
+        let grants: HashMap<_, _> = policy
+            .grants()
+            .map(|grant| ((grant.subject, grant.slot), grant))
+            .collect();
+        Ok(Self {
+            name: policy.name().to_owned(),
+            version: policy.version(),
+            sha256: *policy.sha256(),
+            components: policy.components().map(|it| it.name.to_owned()).collect(),
+            interfaces: policy.interfaces().map(|it| it.name.to_owned()).collect(),
+            methods: policy
+                .methods()
+                .map(|it| ((it.interface, it.method), it.name.to_owned()))
+                .collect(),
+            boot_grants: grants
+                .values()
+                .filter(|grant| grant.when == When::Boot)
+                .count() as u32,
+            grants,
+        })
+    }
+
+    /// How many grants are issued at boot.
+    pub const fn boot_grants(&self) -> u32 {
+        self.boot_grants
+    }
+
+    /// Name of a component.
+    pub fn component(&self, number: u16) -> Option<&str> {
+        self.components.get(usize::from(number)).map(String::as_str)
+    }
+
+    /// Name of an interface.
+    pub fn interface(&self, number: u16) -> Option<&str> {
+        self.interfaces.get(usize::from(number)).map(String::as_str)
+    }
+
+    /// Name of a method.
+    pub fn method(&self, interface: u16, method: Method) -> Option<&str> {
+        self.methods.get(&(interface, method)).map(String::as_str)
+    }
+
+    /// The line that allows this grant, or what is wrong with it.
+    pub fn allows(&self, grant: &GrantFields) -> Result<u32, String> {
+        let Some(allowed) = self.grants.get(&(grant.subject, grant.slot)) else {
+            return Err(format!(
+                "the policy gives {} nothing in slot {}",
+                self.component_name(grant.subject),
+                grant.slot
+            ));
+        };
+        let differs = [
+            (allowed.object != grant.object, "object"),
+            (allowed.interface != grant.interface, "interface"),
+            (allowed.mode != grant.mode, "mode"),
+            (!grant.methods.is_subset(allowed.methods), "methods"),
+            (longer(grant.lease_ms, allowed.lease_ms), "lease"),
+        ];
+        match differs.iter().find(|(differs, _)| *differs) {
+            None => Ok(allowed.line),
+            Some((_, field)) => Err(format!(
+                "the grant's {field} goes beyond line {} of the policy",
+                allowed.line
+            )),
+        }
+    }
+
+    /// The component's name, or its number where the policy has none such.
+    pub fn component_name(&self, number: u16) -> String {
+        self.component(number)
+            .map_or_else(|| format!("component {number}"), str::to_owned)
+    }
+
+    /// Names of methods, separated by a comma and a space.
+    pub fn method_names(&self, interface: u16, methods: MethodSet) -> String {
+        let names: Vec<_> = methods
+            .iter()
+            .map(|method| {
+                let name = self.method(interface, method);
+                name.map_or_else(|| method.number().to_string(), str::to_owned)
+            })
+            .collect();
+        names.join(", ")
+    }
+}
+
+/// Whether `lease` lasts longer than `limit` allows; `None` lasts until revoked.
+fn longer(lease: Option<u32>, limit: Option<u32>) -> bool {
+    match (lease, limit) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(lease), Some(limit)) => lease > limit,
+    }
+}
+
+impl Policies {
+    /// Adds a policy.
+    pub fn add(&mut self, policy: PolicyTable) {
+        self.0.insert(policy.sha256, policy);
+    }
+
+    /// The policy with this hash.
+    pub fn get(&self, sha256: &[u8; 32]) -> Option<&PolicyTable> {
+        self.0.get(sha256)
+    }
+
+    /// Reads a policy from a file, or every `*.policy` of a folder.
+    pub fn load(&mut self, path: &Path) -> Result<(), PoliciesError> {
+        let failed = |error| PoliciesError::Read {
+            path: path.to_owned(),
+            error,
+        };
+        if path.is_dir() {
+            for entry in fs::read_dir(path).map_err(failed)? {
+                let path = entry.map_err(failed)?.path();
+                if path
+                    .extension()
+                    .is_some_and(|extension| extension == "policy")
+                {
+                    self.load(&path)?;
+                }
+            }
+            return Ok(());
+        }
+        let bytes = fs::read(path).map_err(failed)?;
+        let policy = PolicyTable::read(&bytes);
+        self.add(policy.map_err(|error| PoliciesError::Policy {
+            path: path.to_owned(),
+            error,
+        })?);
+        Ok(())
+    }
+}

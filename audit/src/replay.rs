@@ -1,0 +1,463 @@
+//! Replays a grant log: which grants are in force, and whether each was allowed.
+//!
+//! Holds of every boot: it starts with `boot`, its sequence numbers have no gap, its time does not
+//! go back, it comes once. Holds of every grant: it is issued once, into a free slot, under an index
+//! and generation not used before; a derived grant is within its parent, which is in force; what is
+//! revoked was in force, and nothing derived from it still is; and all of it is in the policy that
+//! the boot or the latest update names by its hash.
+
+use std::collections::HashSet;
+
+use portcullis_log::block::Records;
+use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, Record};
+use portcullis_policy_format::{MAX_COMPONENTS, MAX_GRANTS_PER_COMPONENT};
+use serde::Serialize;
+
+use crate::finding::{Finding, Place, What};
+use crate::policies::{Policies, PolicyTable};
+use crate::walk::Sink;
+
+/// Most findings that are kept of a replay: one cause can give a finding for every record after it.
+pub const FINDINGS_MAX: usize = 1000;
+
+/// A grant in force.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct InForce {
+    /// The grant.
+    pub grant: GrantFields,
+    /// The record that issued it: its position in the log.
+    pub record: u64,
+    /// Its sequence number in its boot.
+    pub sequence: u64,
+    /// When it was issued.
+    pub time: u64,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// A boot, as far as it was read.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Boot {
+    /// Its id.
+    #[serde(serialize_with = "hex_id")]
+    pub id: BootId,
+    /// Position in the log of its first record.
+    pub first_record: u64,
+    /// Its records.
+    pub records: u64,
+    /// Time of its first record, in nanoseconds.
+    pub start: u64,
+    /// Time of its last record, in nanoseconds.
+    pub end: u64,
+    /// Whether its boot grants were complete.
+    pub sealed: bool,
+    /// Requests that were denied.
+    pub denials: u64,
+}
+
+fn hex_id<S: serde::Serializer>(id: &BootId, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&crate::Hex(&id.0))
+}
+
+/// What a log says, replayed record by record.
+#[derive(Debug)]
+pub struct Replay<'p> {
+    policies: &'p Policies,
+    boots: Vec<Boot>,
+    known: HashSet<BootId>,
+    policy: Option<([u8; 32], Option<&'p PolicyTable>)>,
+    version: u32,
+    table: Table,
+    findings: Vec<Finding>,
+    /// Findings that were not kept.
+    more: u64,
+}
+
+impl<'p> Replay<'p> {
+    /// Before the first record.
+    pub fn new(policies: &'p Policies) -> Self {
+        Self {
+            policies,
+            boots: Vec::new(),
+            known: HashSet::new(),
+            policy: None,
+            version: 0,
+            table: Table::default(),
+            findings: Vec::new(),
+            more: 0,
+        }
+    }
+
+    /// The boots, in order.
+    pub fn boots(&self) -> &[Boot] {
+        &self.boots
+    }
+
+    /// The policy in force, where it is at hand.
+    pub fn policy(&self) -> Option<&'p PolicyTable> {
+        self.policy.and_then(|(_, policy)| policy)
+    }
+
+    /// SHA-256 of the policy in force.
+    pub fn policy_sha256(&self) -> Option<[u8; 32]> {
+        self.policy.map(|(sha256, _)| sha256)
+    }
+
+    /// The grants in force, by subject and slot.
+    pub fn grants(&self) -> Vec<InForce> {
+        let mut grants: Vec<_> = self.table.in_force().collect();
+        grants.sort_by_key(|it| (it.grant.subject, it.grant.slot, it.grant.index));
+        grants
+    }
+
+    /// What is wrong; and how much more than [`FINDINGS_MAX`] there was.
+    pub fn findings(&self) -> (&[Finding], u64) {
+        (&self.findings, self.more)
+    }
+
+    /// Takes the record at position `index` of the log.
+    pub fn take(&mut self, index: u64, record: &Record) {
+        self.follow(index, record);
+        if record.outcome != Outcome::Done {
+            if record.operation == Operation::Deny
+                && let Some(boot) = self.boots.last_mut()
+            {
+                boot.denials += 1;
+            }
+            return;
+        }
+        match record.operation {
+            Operation::Boot | Operation::Update => self.load(index, record),
+            Operation::Mint | Operation::Copy => self.issue(index, record),
+            Operation::Attenuate => self.attenuate(index, record),
+            Operation::Revoke | Operation::Expire => self.revoke(index, record),
+            Operation::Seal => self.seal(index, record),
+            Operation::Deny => self.wrong(index, "a denial has the outcome done"),
+            Operation::Fault => {}
+        }
+    }
+
+    fn violation(&mut self, index: u64, what: What) {
+        self.keep(Finding::violation(Place::Record(index), what));
+    }
+
+    fn wrong(&mut self, index: u64, text: impl Into<String>) {
+        self.violation(index, What::Replay(text.into()));
+    }
+
+    fn keep(&mut self, finding: Finding) {
+        if self.findings.len() < FINDINGS_MAX {
+            self.findings.push(finding);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// Holds a record's boot, sequence number and time against the record before.
+    fn follow(&mut self, index: u64, record: &Record) {
+        let boot = record.boot;
+        let same = self.boots.last().is_some_and(|last| last.id == boot);
+        let starts = record.operation == Operation::Boot && record.sequence == 0;
+        if !same {
+            self.start(index, record, starts);
+        }
+        let Some(current) = self.boots.last_mut() else {
+            return;
+        };
+        let (expected, before) = (current.records, current.end);
+        current.records = record.sequence.saturating_add(1);
+        current.end = record.time;
+        if same && starts {
+            self.violation(index, What::BootAgain { boot });
+        }
+        if record.sequence != expected && (same || starts) {
+            let found = record.sequence;
+            self.violation(index, What::Sequence { expected, found });
+        }
+        if record.time < before {
+            self.violation(
+                index,
+                What::Time {
+                    before,
+                    found: record.time,
+                },
+            );
+        }
+    }
+
+    fn start(&mut self, index: u64, record: &Record, starts: bool) {
+        let boot = record.boot;
+        if !self.known.insert(boot) {
+            self.violation(index, What::BootAgain { boot });
+        } else if !starts {
+            self.violation(index, What::NoBoot { boot });
+        }
+        self.boots.push(Boot {
+            id: boot,
+            first_record: index,
+            records: 0,
+            start: record.time,
+            end: record.time,
+            sealed: false,
+            denials: 0,
+        });
+        // The capabilities of a boot end with it.
+        self.table.clear();
+        self.policy = None;
+        self.version = 0;
+    }
+
+    fn load(&mut self, index: u64, record: &Record) {
+        let Cause::Load { version, sha256 } = record.cause else {
+            return self.wrong(
+                index,
+                "the record does not name the policy that came into force",
+            );
+        };
+        if version <= self.version {
+            let text = format!("policy version {version} is not above {}", self.version);
+            self.wrong(index, text);
+        }
+        self.version = version;
+        let policy = self.policies.get(&sha256);
+        self.policy = Some((sha256, policy));
+        match policy {
+            None => self.keep(Finding::note(
+                Place::Record(index),
+                What::PolicyUnknown { sha256 },
+            )),
+            Some(policy) if policy.version != version => {
+                let text = format!("the policy has version {}, not {version}", policy.version);
+                self.wrong(index, text);
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn issue(&mut self, index: u64, record: &Record) {
+        let Some(grant) = record.grant else {
+            return self.wrong(index, "the record names no grant");
+        };
+        self.allowed(index, record, &grant);
+        let entry = *self.table.entry(grant.index);
+        if entry.in_force.is_some() {
+            self.wrong(index, format!("grant {} is in force already", grant.index));
+        } else if grant.generation.number() < entry.lowest {
+            let generation = grant.generation.number();
+            self.wrong(
+                index,
+                format!("grant {} had generation {generation} before", grant.index),
+            );
+        }
+        match (record.operation, grant.parent) {
+            (Operation::Copy, None) => self.wrong(index, "a delegated grant names no parent"),
+            (_, Some(parent)) => self.derive(index, &grant, parent),
+            (_, None) => {}
+        }
+        match self.table.slot(&grant) {
+            Some(slot) => {
+                if let Some(holder) = slot.replace(grant.index) {
+                    let text = format!("slot {} already holds grant {holder}", grant.slot);
+                    self.wrong(index, text);
+                }
+            }
+            None => self.wrong(index, format!("no component can have slot {}", grant.slot)),
+        }
+        self.put(index, record, grant);
+    }
+
+    fn put(&mut self, index: u64, record: &Record, grant: GrantFields) {
+        let entry = self.table.entry(grant.index);
+        entry.lowest = grant.generation.number().saturating_add(1);
+        entry.in_force = Some(InForce {
+            grant,
+            record: index,
+            sequence: record.sequence,
+            time: record.time,
+            cause: record.cause,
+        });
+    }
+
+    fn derive(&mut self, index: u64, grant: &GrantFields, parent: u16) {
+        let entry = self.table.entry(parent);
+        let Some(InForce { grant: from, .. }) = entry.in_force else {
+            return self.wrong(
+                index,
+                format!("the parent, grant {parent}, is not in force"),
+            );
+        };
+        entry.children += 1;
+        let within = grant.methods.is_subset(from.methods)
+            && (grant.object, grant.interface) == (from.object, from.interface);
+        if !within {
+            self.wrong(
+                index,
+                format!("the grant goes beyond its parent, grant {parent}"),
+            );
+        }
+    }
+
+    /// A grant is narrowed in place, or derived narrower from its parent.
+    fn attenuate(&mut self, index: u64, record: &Record) {
+        let Some(grant) = record.grant else {
+            return self.wrong(index, "the record names no grant");
+        };
+        let Some(before) = self.table.entry(grant.index).in_force else {
+            return self.issue(index, record);
+        };
+        let from = before.grant;
+        let same_place = (
+            grant.subject,
+            grant.slot,
+            grant.object,
+            grant.interface,
+            grant.mode,
+        ) == (
+            from.subject,
+            from.slot,
+            from.object,
+            from.interface,
+            from.mode,
+        );
+        if !same_place || !grant.methods.is_subset(from.methods) {
+            self.wrong(
+                index,
+                format!("grant {} was not narrowed but changed", grant.index),
+            );
+        }
+        self.allowed(index, record, &grant);
+        self.put(index, record, grant);
+    }
+
+    fn revoke(&mut self, index: u64, record: &Record) {
+        let Some(named) = record.grant else {
+            return self.wrong(index, "the record names no grant");
+        };
+        let entry = self.table.entry(named.index);
+        let of_generation = |it: &mut InForce| it.grant.generation == named.generation;
+        let Some(InForce { grant, .. }) = entry.in_force.take_if(of_generation) else {
+            let (number, generation) = (named.index, named.generation.number());
+            let text = format!("grant {number}, generation {generation}, is not in force");
+            return self.wrong(index, text);
+        };
+        let children = std::mem::take(&mut entry.children);
+        if let Some(parent) = grant.parent {
+            let parent = self.table.entry(parent);
+            parent.children = parent.children.saturating_sub(1);
+        }
+        if let Some(slot) = self.table.slot(&grant) {
+            *slot = None;
+        }
+        if children > 0 {
+            self.wrong(
+                index,
+                format!("grants derived from grant {} are in force", grant.index),
+            );
+        }
+    }
+
+    fn seal(&mut self, index: u64, record: &Record) {
+        let in_force = self.table.in_force().count() as u32;
+        match record.cause {
+            Cause::Complete { grants } if grants == in_force => {}
+            Cause::Complete { grants } => {
+                let text = format!("{grants} grants were sealed, and {in_force} are in force");
+                self.wrong(index, text);
+            }
+            _ => self.wrong(
+                index,
+                "the record does not say how many grants are in force",
+            ),
+        }
+        if let Some(boot) = self.boots.last_mut() {
+            boot.sealed = true;
+        }
+    }
+
+    /// Holds a grant against the policy in force.
+    fn allowed(&mut self, index: u64, record: &Record, grant: &GrantFields) {
+        let Some((_, policy)) = self.policy else {
+            return self.wrong(index, "a grant was issued with no policy in force");
+        };
+        let Some(policy) = policy else { return };
+        let line = match record.cause {
+            Cause::Policy { line } => Some(line),
+            Cause::Request { line, .. } => line,
+            _ => None,
+        };
+        match policy.allows(grant) {
+            Err(text) => self.violation(index, What::Policy(text)),
+            Ok(allowed) if line != Some(allowed) => {
+                let said = line.map_or("no line".into(), |line| format!("line {line}"));
+                let text =
+                    format!("the record names {said} of the policy, and line {allowed} allows it");
+                self.violation(index, What::Policy(text));
+            }
+            Ok(_) => {}
+        }
+    }
+}
+
+/// The grants of a boot, by index and by slot. Grows with the largest of each that was seen.
+#[derive(Clone, Default, Debug)]
+struct Table {
+    entries: Vec<Entry>,
+    /// By subject, then by slot: the index of the grant that lies there.
+    slots: Vec<Vec<Option<u16>>>,
+}
+
+/// What became of one grant index.
+#[derive(Clone, Copy, Default, Debug)]
+struct Entry {
+    in_force: Option<InForce>,
+    /// The lowest generation that the index may be issued with.
+    lowest: u16,
+    /// Grants in force that were derived from it.
+    children: u32,
+}
+
+impl Table {
+    fn in_force(&self) -> impl Iterator<Item = InForce> {
+        self.entries.iter().filter_map(|entry| entry.in_force)
+    }
+
+    fn entry(&mut self, index: u16) -> &mut Entry {
+        let index = usize::from(index);
+        if self.entries.len() <= index {
+            self.entries.resize(index + 1, Entry::default());
+        }
+        &mut self.entries[index]
+    }
+
+    /// What lies in a grant's slot; `None` where no component can have it.
+    fn slot(&mut self, grant: &GrantFields) -> Option<&mut Option<u16>> {
+        let (subject, slot) = (usize::from(grant.subject), usize::from(grant.slot));
+        if grant.subject >= MAX_COMPONENTS || slot >= MAX_GRANTS_PER_COMPONENT as usize {
+            return None;
+        }
+        if self.slots.len() <= subject {
+            self.slots.resize(subject + 1, Vec::new());
+        }
+        let slots = &mut self.slots[subject];
+        if slots.len() <= slot {
+            slots.resize(slot + 1, None);
+        }
+        slots.get_mut(slot)
+    }
+
+    fn clear(&mut self) {
+        self.entries.clear();
+        self.slots.clear();
+    }
+}
+
+impl Sink for Replay<'_> {
+    fn commit(&mut self, first: u64, payload: &[u8]) {
+        for (index, bytes) in (first..).zip(Records::over(payload)) {
+            match Record::decode(bytes) {
+                Some(record) => self.take(index, &record),
+                None => self.violation(index, What::NotARecord),
+            }
+        }
+    }
+}
