@@ -1,0 +1,323 @@
+//! The ledger and the disk driver on the model kernel, over their grants and their regions.
+
+use std::{cell::RefCell, rc::Rc};
+
+use ed25519_dalek::SigningKey;
+use portcullis_blk::{
+    Blk, Header, initialise,
+    testing::{FaultyDisk, Finder, Transcript},
+};
+use portcullis_kernel::{
+    CallGrant, Generation, GrantBadge, Method, MethodSet, NotifyGrant, Refusal, Region, label,
+};
+use portcullis_ledger::{
+    ENTRY_MAX, Ledger,
+    api::{self, Client},
+};
+use portcullis_log::{
+    BootId, Cause, Operation, Outcome, Record,
+    block::{LogId, LogKind},
+    merkle::{Frontier, leaf_hash, proof::verify_inclusion},
+    ring::{ACKNOWLEDGED, Writer},
+};
+use portcullis_model::testing::{Direct, Machine, SharedRegion};
+
+const SEED: [u8; 32] = [0x44; 32];
+const ID: [u8; 16] = *b"a disk for tests";
+
+type Disk = Rc<RefCell<FaultyDisk>>;
+
+/// A disk that outlives the driver, as a real one does.
+struct Shared(Disk);
+
+impl portcullis_blk::Disk for Shared {
+    fn blocks(&self) -> u64 {
+        self.0.borrow().blocks()
+    }
+
+    fn read(&mut self, first: u64, data: &mut [u8]) -> Result<(), portcullis_blk::DiskError> {
+        self.0.borrow_mut().read(first, data)
+    }
+
+    fn write(&mut self, first: u64, data: &[u8]) -> Result<(), portcullis_blk::DiskError> {
+        self.0.borrow_mut().write(first, data)
+    }
+
+    fn flush(&mut self) -> Result<(), portcullis_blk::DiskError> {
+        self.0.borrow_mut().flush()
+    }
+}
+
+/// One boot: manager's stand-in, console, driver, ledger, and a client with every method.
+struct Boot {
+    machine: Machine,
+    client: Direct,
+    grant: CallGrant,
+    doorbell: NotifyGrant,
+    ring: Writer<SharedRegion, SharedRegion>,
+    acknowledgement: SharedRegion,
+    console: Transcript,
+}
+
+fn new_disk(blocks: u64) -> Disk {
+    let mut disk = FaultyDisk::new(blocks);
+    initialise(&mut disk, &Header::new(blocks, ID).unwrap()).unwrap();
+    Rc::new(RefCell::new(disk))
+}
+
+fn grant(index: u16) -> GrantBadge {
+    GrantBadge::new(index, Generation::default(), MethodSet(0xff)).unwrap()
+}
+
+fn boot(disk: &Disk) -> Boot {
+    let machine = Machine::new();
+    let [manager, blk, ledger, console, client] =
+        [200, 160, 150, 130, 100].map(|priority| machine.protection_domain(priority));
+    let said = Transcript::default();
+    let grants = vec![(1, "console", 1), (2, "blk", 1), (2, "console", 2)];
+    machine.channel(&blk, 0, &manager, 1);
+    machine.channel(&ledger, 0, &manager, 2);
+    machine.send_grant(&blk, 1, &console, grant(1));
+    machine.call_grant(&ledger, 1, &blk, grant(2));
+    machine.send_grant(&ledger, 2, &console, grant(3));
+    let grant_to_client = machine.call_grant(&client, 1, &ledger, grant(4));
+    let doorbell = machine.notify_grant(&client, 2, &ledger, 5);
+    let region = |size| SharedRegion::new(size);
+    let (ring, acknowledgement, buffer) = (region(0x20000), region(0x1000), region(0x40000));
+    machine.start(manager.thread, Finder { grants });
+    machine.start(console.thread, said.clone());
+    let memory = Box::leak(Box::default());
+    let driver = Blk::new(
+        0,
+        Shared(disk.clone()),
+        region(0x1000),
+        buffer.clone(),
+        memory,
+    );
+    machine.start(blk.thread, driver);
+    let key = SharedRegion::with(&SEED);
+    let memory = Box::leak(Box::default());
+    let (reading, writing) = (ring.clone(), acknowledgement.clone());
+    let component = Ledger::new(0, reading, writing.clone(), key, buffer, memory);
+    machine.start(ledger.thread, component);
+    Boot {
+        client: machine.direct(client.thread),
+        machine,
+        grant: grant_to_client,
+        doorbell,
+        ring: Writer::new(ring, writing).unwrap(),
+        acknowledgement,
+        console: said,
+    }
+}
+
+impl Boot {
+    fn worm(&self) -> Client {
+        Client(self.grant)
+    }
+
+    /// Pushes records; how many the ring took.
+    fn push(&mut self, count: u64) -> u64 {
+        let first = self.ring.head();
+        (first..first + count)
+            .take_while(|n| self.ring.push(&record(*n)).is_ok())
+            .count() as u64
+    }
+
+    fn ring_bell(&mut self) {
+        self.doorbell.signal(&mut self.client);
+        self.machine.run();
+    }
+
+    fn acknowledged(&self) -> u64 {
+        self.acknowledgement.load(ACKNOWLEDGED).unwrap()
+    }
+}
+
+fn record(sequence: u64) -> Record {
+    Record {
+        sequence,
+        boot: BootId([1; 16]),
+        time: 5,
+        operation: if sequence == 0 {
+            Operation::Boot
+        } else {
+            Operation::Seal
+        },
+        grant: None,
+        cause: Cause::Complete { grants: 9 },
+        outcome: Outcome::Done,
+    }
+}
+
+#[test]
+fn entries_are_appended_read_and_proved_over_the_interface() {
+    let disk = new_disk(512);
+    let mut boot = boot(&disk);
+    let worm = boot.worm();
+    let kernel = &mut boot.client;
+    let mut tree = Frontier::new();
+    for index in 0..40_u64 {
+        let entry = vec![index as u8 + 1; 1 + index as usize * 22];
+        assert_eq!(worm.append(kernel, &entry), Ok(index));
+        tree.append(&entry);
+    }
+    let mut buffer = [0; _];
+    let entry = worm.read(kernel, 13, &mut buffer).unwrap().to_vec();
+    assert_eq!(entry, vec![14; 287]);
+    let page = worm.prove(kernel, 13, 0, 0).unwrap();
+    assert_eq!((page.total, page.count), (6, 6));
+    assert_eq!(page.head.root, tree.root());
+    verify_inclusion(&leaf_hash(&entry), 13, 40, page.hashes(), &page.head.root).unwrap();
+    let key = SigningKey::from_bytes(&SEED).verifying_key();
+    assert!(page.head.is_signed(LogKind::Worm, LogId(ID), &key));
+    // The rest of the proof from hash 4 on.
+    let rest = worm.prove(kernel, 13, 40, 4).unwrap();
+    assert_eq!((rest.total, rest.hashes()), (6, &page.hashes()[4..]));
+}
+
+#[test]
+fn what_is_not_of_the_interface_is_refused() {
+    let disk = new_disk(512);
+    let mut boot = boot(&disk);
+    let (worm, grant) = (boot.worm(), boot.grant);
+    let kernel = &mut boot.client;
+    let refused = |code| Err(Refusal::Object(code));
+    assert_eq!(worm.append(kernel, &[]), refused(api::TOO_LONG));
+    assert_eq!(
+        worm.append(kernel, &[1; ENTRY_MAX + 1]),
+        refused(api::TOO_LONG)
+    );
+    assert_eq!(worm.append(kernel, &[1; ENTRY_MAX]), Ok(0));
+    let mut buffer = [0; _];
+    assert_eq!(worm.read(kernel, 0, &mut buffer), Ok(&[1; ENTRY_MAX][..]));
+    assert_eq!(
+        worm.read(kernel, 1, &mut [0; _]),
+        Err(Refusal::Object(api::NO_RECORD))
+    );
+    let bad = |kernel: &mut Direct, method, words: &[u64]| {
+        let method = Method::new(method).unwrap();
+        let mut message = portcullis_kernel::Message::request(method, words);
+        grant.call(kernel, method, &mut message).unwrap_err()
+    };
+    // Update, delete, anything else: there is no such method.
+    for method in 3..8 {
+        assert_eq!(
+            bad(kernel, method, &[0]),
+            Refusal::Object(label::BAD_METHOD)
+        );
+    }
+    let bad_request = Refusal::Object(label::BAD_REQUEST);
+    assert_eq!(bad(kernel, 0, &[900, 1]), bad_request);
+    assert_eq!(bad(kernel, 1, &[]), bad_request);
+    assert_eq!(bad(kernel, 2, &[0, 0]), bad_request);
+    let huge = worm.prove(kernel, 0, u64::MAX, 0);
+    assert_eq!(huge, Err(Refusal::Object(api::NO_CHECKPOINT)));
+}
+
+#[test]
+fn the_ring_is_drained_in_one_commit_and_acknowledged_when_it_is_durable() {
+    let disk = new_disk(512);
+    {
+        let mut boot = boot(&disk);
+        assert_eq!(boot.push(300), 300);
+        let before = disk.borrow().operations();
+        boot.ring_bell();
+        assert_eq!(boot.acknowledged(), 300);
+        // One append of all blocks, the marks, one flush.
+        let operations = disk.borrow().operations() - before;
+        assert!(operations <= 3, "{operations} operations");
+        boot.push(2);
+        boot.ring_bell();
+        assert_eq!(boot.acknowledged(), 302);
+    }
+    let boot = boot(&disk);
+    assert!(
+        boot.console.says("grant log: 302 records in 2 commits"),
+        "{:?}",
+        boot.console
+    );
+    assert!(boot.console.says("1 boots before"), "{:?}", boot.console);
+}
+
+#[test]
+fn records_pushed_before_the_ledger_runs_are_not_missed() {
+    let disk = new_disk(512);
+    let mut boot = boot(&disk);
+    boot.push(992);
+    assert_eq!(boot.push(1), 0, "full until it is acknowledged");
+    boot.ring_bell();
+    assert_eq!(boot.acknowledged(), 992);
+    assert_eq!(boot.push(1), 1);
+}
+
+#[test]
+fn a_full_disk_stops_the_acknowledgement_and_goes_on_serving() {
+    let disk = new_disk(64);
+    let mut boot = boot(&disk);
+    let worm = boot.worm();
+    worm.append(&mut boot.client, b"kept").unwrap();
+    let mut refused = 0;
+    for _ in 0..40 {
+        boot.push(200);
+        boot.ring_bell();
+        refused += u64::from(boot.ring.free() < 200);
+    }
+    assert!(refused > 0, "the ring fills: the manager stops by itself");
+    assert!(
+        boot.console.says("the region is full"),
+        "{:?}",
+        boot.console
+    );
+    let acknowledged = boot.acknowledged();
+    assert!(acknowledged > 0 && acknowledged < boot.ring.head());
+    let mut buffer = [0; _];
+    assert_eq!(
+        worm.read(&mut boot.client, 0, &mut buffer),
+        Ok(&b"kept"[..])
+    );
+    // All that was acknowledged is there.
+    let console = self::boot(&disk).console;
+    let found = format!("grant log: {acknowledged} records");
+    assert!(console.says(&found), "{console:?}");
+}
+
+#[test]
+fn after_a_failed_flush_nothing_is_acknowledged_any_more() {
+    let disk = new_disk(512);
+    let mut boot = boot(&disk);
+    boot.push(3);
+    boot.ring_bell();
+    assert_eq!(boot.acknowledged(), 3);
+    {
+        let mut disk = disk.borrow_mut();
+        disk.plan.fail = Some(disk.operations() + 2);
+    }
+    boot.push(3);
+    boot.ring_bell();
+    boot.push(3);
+    boot.ring_bell();
+    assert_eq!(boot.acknowledged(), 3);
+    assert!(boot.console.says("no record is acknowledged any more"));
+    let worm = boot.worm();
+    let refused = worm.append(&mut boot.client, b"x").unwrap_err();
+    assert_eq!(refused, Refusal::Object(api::DISK_FAILED));
+}
+
+#[test]
+fn without_a_disk_the_ledger_says_so_and_refuses() {
+    let disk = Rc::new(RefCell::new(FaultyDisk::new(64)));
+    let mut boot = boot(&disk);
+    assert!(
+        boot.console.says("not a Portcullis disk"),
+        "{:?}",
+        boot.console
+    );
+    assert!(boot.console.says("no ledger"), "{:?}", boot.console);
+    boot.push(1);
+    boot.ring_bell();
+    assert_eq!(boot.acknowledged(), 0);
+    let worm = boot.worm();
+    let refused = worm.append(&mut boot.client, b"x").unwrap_err();
+    assert_eq!(refused, Refusal::Object(api::CLOSED));
+}
