@@ -24,6 +24,8 @@ pub const FORMAT: u16 = 1;
 pub const HEADER_SIZE: usize = size_of::<Header>();
 /// Size of an entry, in bytes.
 pub const ENTRY_SIZE: usize = size_of::<RawEntry>();
+/// Bytes of an entry that hold the path: all that a path can have, and whole words.
+const PATH_FIELD: usize = PATH_MAX.next_multiple_of(8);
 /// Contents start at multiples of this many bytes: a word, so that they can be copied by words.
 pub const ALIGNMENT: u64 = 8;
 
@@ -47,7 +49,7 @@ struct RawEntry {
     reserved: [u8; 5],
     path_length: U16,
     check: [u8; 8],
-    path: [u8; PATH_MAX],
+    path: [u8; PATH_FIELD],
 }
 
 /// A bundle whose header is in order, and whose entries lie in its region.
@@ -400,7 +402,7 @@ impl fmt::Display for EntryError {
             Self::Index(count) => write!(f, "there are only {count} entries"),
             Self::Damaged => f.write_str("the entry is damaged: pack the documents again"),
             Self::Unknown => f.write_str("the entry has a field that this program does not know"),
-            Self::PathLength(length) => write!(f, "the name has {length} bytes; {PATH_MAX} fit"),
+            Self::PathLength(length) => write!(f, "the name has {length} bytes; {PATH_FIELD} fit"),
             Self::Path(error) => error.fmt(f),
             Self::OutOfBounds {
                 offset,
