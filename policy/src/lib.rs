@@ -6,7 +6,9 @@ pub mod authority;
 pub mod ceiling;
 pub mod check;
 mod compile;
+pub mod diff;
 pub mod distribution;
+pub mod graph;
 pub mod information;
 pub mod keys;
 pub mod model;
@@ -15,6 +17,7 @@ mod problem;
 pub mod read;
 pub mod source;
 pub mod text;
+pub mod why;
 
 pub use ceiling::Ceiling;
 pub use check::{Described, load};

@@ -9,13 +9,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use portcullis_kernel::{Method, MethodSet, Mode};
+/// The manager is trusted: information flow through it is not a path, and channels to it need no
+/// policy line.
+pub use portcullis_manager_api::MANAGER;
 pub use portcullis_policy_format::OnFault;
 
 use crate::source::Source;
-
-/// Name of the protection domain that is the capability manager. It is trusted: information flow
-/// through it is not a path, and channels to it need no policy line.
-pub const MANAGER: &str = "manager";
 
 /// A policy, resolved.
 #[derive(Clone, Debug)]

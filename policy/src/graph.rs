@@ -1,0 +1,128 @@
+//! The ceiling as a graph in Graphviz's DOT.
+//!
+//! Domains are clusters. A call has an arrowhead at each end, since its reply flows back; what is one
+//! way has one, open, and a colour of its own. What is not there from boot on is dotted; memory that
+//! `system.xml` shares is dashed, from who may write it to who maps it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use portcullis_kernel::{MethodSet, Mode};
+use portcullis_policy_format::When;
+
+use crate::ceiling::Ceiling;
+use crate::information::mappings;
+use crate::model::{ComponentId, DomainId, InterfaceId, Policy};
+
+/// What one arrow stands for.
+type Arrow = (ComponentId, ComponentId, InterfaceId, u8, bool);
+
+/// The ceiling of `policy`, in DOT.
+pub fn graph(policy: &Policy) -> String {
+    let mut dot = String::new();
+    write(policy, &mut dot).expect("a string takes everything");
+    dot
+}
+
+fn write(policy: &Policy, dot: &mut String) -> std::fmt::Result {
+    writeln!(dot, "digraph {} {{", quoted(&policy.name))?;
+    writeln!(
+        dot,
+        "    compound=true; rankdir=LR; fontname=\"sans-serif\";"
+    )?;
+    writeln!(
+        dot,
+        "    node [shape=box, style=rounded, fontname=\"sans-serif\"];"
+    )?;
+    writeln!(dot, "    edge [fontname=\"sans-serif\", fontsize=10];")?;
+    for (number, domain) in (0..).zip(&policy.domains) {
+        let members: Vec<ComponentId> = policy
+            .component_ids()
+            .filter(|id| policy.domain_of(*id) == DomainId(number))
+            .collect();
+        if members.is_empty() {
+            continue;
+        }
+        writeln!(dot, "    subgraph cluster_{number} {{")?;
+        writeln!(dot, "        label={};", quoted(&domain.name))?;
+        for member in members {
+            writeln!(
+                dot,
+                "        c{} [label={}];",
+                member.0,
+                quoted(&policy.component(member).name)
+            )?;
+        }
+        writeln!(dot, "    }}")?;
+    }
+    grants(policy, dot)?;
+    regions(policy, dot)?;
+    writeln!(dot, "}}")
+}
+
+fn grants(policy: &Policy, dot: &mut String) -> std::fmt::Result {
+    let mut arrows: BTreeMap<Arrow, MethodSet> = BTreeMap::new();
+    for held in Ceiling::of(policy).grants() {
+        let from_boot = held.when == When::Boot;
+        let arrow = (
+            held.subject,
+            held.object,
+            held.interface,
+            held.mode as u8,
+            from_boot,
+        );
+        arrows.entry(arrow).or_default().0 |= held.methods.0;
+    }
+    for ((subject, object, interface, mode, from_boot), methods) in arrows {
+        let mode = crate::model::Modes::ALL[usize::from(mode)];
+        let interface = policy.interface(interface);
+        let label = format!("{}: {}", interface.name, interface.names(methods));
+        let (look, line) = (look(mode), if from_boot { "solid" } else { "dotted" });
+        writeln!(
+            dot,
+            "    c{} -> c{} [label={}, {look}, style={line}];",
+            subject.0,
+            object.0,
+            quoted(&label)
+        )?;
+    }
+    Ok(())
+}
+
+/// How the arrow of a mode looks.
+const fn look(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Call => "dir=both, arrowhead=normal, arrowtail=normal, color=black",
+        Mode::Send => "dir=forward, arrowhead=vee, color=blue",
+        Mode::Notify => "dir=forward, arrowhead=empty, color=blue",
+        Mode::Stream => "dir=forward, arrowhead=vee, color=blue, penwidth=2",
+    }
+}
+
+fn regions(policy: &Policy, dot: &mut String) -> std::fmt::Result {
+    for (name, mappings) in mappings(policy) {
+        let mut drawn = BTreeSet::new();
+        for (writer, written) in &mappings.writers {
+            for (reader, mapped) in mappings.writers.iter().chain(&mappings.readers) {
+                // A stream's own region is its grant's arrow.
+                let itself = writer == reader || written == mapped;
+                if itself || !drawn.insert((*writer, *reader)) {
+                    continue;
+                }
+                writeln!(
+                    dot,
+                    "    c{} -> c{} [label={}, style=dashed, color=gray40, arrowhead=vee];",
+                    writer.0,
+                    reader.0,
+                    quoted(name)
+                )?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A DOT string: quotes and backslashes escaped, so that a name cannot end it.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
