@@ -214,6 +214,20 @@ fn a_damaged_mark_block_never_lets_an_acknowledged_block_be_written_over() {
     }
 }
 
+#[test]
+fn the_marks_hold_where_an_acknowledged_block_was_lost() {
+    let (disk, header) = new_disk();
+    let mut driver = open(disk).0;
+    driver.write(Area::Grants, 0, &[1; 3 * BLOCK]).unwrap();
+    driver.flush().unwrap();
+    let mut disk = disk_of(driver);
+    let start = header.start(Area::Grants) as usize;
+    disk.bytes_mut()[(start + 1) * BLOCK..][..BLOCK].fill(0);
+    let (mut driver, _) = open(disk);
+    assert_eq!(mark(&driver, Area::Grants), 3);
+    assert!(driver.write(Area::Grants, 1, &[2; BLOCK]).is_err());
+}
+
 /// What the driver's disk holds durably.
 fn disk_of(mut driver: Driver<FaultyDisk>) -> FaultyDisk {
     driver.disk_mut().cut(|_| false)

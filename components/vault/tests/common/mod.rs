@@ -1,5 +1,7 @@
 //! What the tests of the store share: regions, a vault on a faulty disk, memory for one.
 
+#![allow(dead_code, reason = "not every test needs all of it")]
+
 use portcullis_blk::{DiskError, testing::FaultyDisk};
 use portcullis_model::testing::SharedRegion;
 use portcullis_vault::{Committed, Memory, ObjectDigest, Opened, Store, StoreError};
@@ -75,7 +77,6 @@ pub(crate) fn content(seed: u64, length: usize) -> Vec<u8> {
 }
 
 /// Whether an error is the disk's, or the vault's for want of one.
-#[allow(dead_code, reason = "not every test cuts the power")]
 pub(crate) fn is_disk_error(error: &StoreError) -> bool {
     use DiskError::{Flush, Read, Write};
     matches!(
