@@ -3,14 +3,9 @@
 use portcullis_kernel::{CallGrant, Refusal, Syscalls};
 use portcullis_log::Record;
 use portcullis_manager_api::{
-    Buffer, COMPONENT, ComponentView, GRANTS, GrantView, NO_MORE, RECORD, STATUS, Status, Verdict,
-    WHY, Why, ask, find_call,
+    Buffer, COMPONENT, ComponentView, GRANTS, GrantView, INSPECT, MANAGER, NO_MORE, RECORD, STATUS,
+    Status, Verdict, WHY, Why, ask, find_call,
 };
-
-/// Name of the component that serves the interface, in the reference policy.
-const OBJECT: &str = "manager";
-/// Name of the interface.
-const INTERFACE: &str = "inspect";
 
 /// The grant to ask.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +13,7 @@ pub(crate) struct Inspect(CallGrant);
 
 impl Inspect {
     pub(crate) fn find(kernel: &mut impl Syscalls, channel: u8) -> Result<Self, Refusal> {
-        find_call(kernel, channel, OBJECT, INTERFACE).map(Self)
+        find_call(kernel, channel, MANAGER, INSPECT).map(Self)
     }
 
     /// The first grant in force at or after `index`; `None` where there is none.
