@@ -5,6 +5,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use miette::{GraphicalReportHandler, Report};
+use portcullis_policy::Problems;
+
+/// Most problems that are shown with their place: more are not read, and one mistake can cause many.
+const MOST_REPORTED: usize = 100;
 
 /// What a verb found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,6 +22,8 @@ pub(crate) enum Verdict {
 /// Why a verb found nothing.
 #[derive(Debug)]
 pub(crate) enum Failure {
+    /// The input can be understood, and does not hold.
+    DoesNotHold(Vec<Report>),
     /// The input cannot be understood.
     BadInput(Vec<Report>),
     /// Something outside the input is in the way.
@@ -45,21 +51,56 @@ impl Failure {
         )))
     }
 
+    /// What is wrong with a policy.
+    pub(crate) fn problems(problems: Problems) -> Self {
+        let unreadable = problems.is_unreadable();
+        let mut reports: Vec<Report> = problems.into_iter().map(Report::new).collect();
+        if reports.len() > MOST_REPORTED {
+            let more = reports.len() - MOST_REPORTED;
+            reports.truncate(MOST_REPORTED);
+            reports.push(Report::msg(format!(
+                "{more} more problems; --json lists all of them"
+            )));
+        }
+        if unreadable {
+            Self::BadInput(reports)
+        } else {
+            Self::DoesNotHold(reports)
+        }
+    }
+
+    /// The same, where they were printed already.
+    pub(crate) fn quiet(problems: &Problems) -> Self {
+        if problems.is_unreadable() {
+            Self::BadInput(Vec::new())
+        } else {
+            Self::DoesNotHold(Vec::new())
+        }
+    }
+
     /// Reports on standard error, and gives the exit code.
     pub(crate) fn report(self) -> ExitCode {
         match self {
+            Self::DoesNotHold(reports) => {
+                print(&reports);
+                Verdict::DoesNotHold.into()
+            }
             Self::BadInput(reports) => {
-                for report in reports {
-                    eprintln!("{report:?}");
-                }
+                print(&reports);
                 ExitCode::from(2)
             }
             Self::CouldNotRun(report) => {
-                eprintln!("{report:?}");
+                print(&[report]);
                 ExitCode::from(3)
             }
             Self::NobodyReads => ExitCode::SUCCESS,
         }
+    }
+}
+
+fn print(reports: &[Report]) {
+    for report in reports {
+        eprintln!("{report:?}");
     }
 }
 

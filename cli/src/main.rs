@@ -5,10 +5,18 @@
 //! JSON with `--json`); what is wrong goes to standard error. No verb changes a file that its
 //! arguments do not name.
 
+mod ceiling;
+mod check;
+mod compile;
 mod completions;
+mod diff;
 mod failure;
+mod graph;
 mod keygen;
+mod load;
 mod output;
+mod sign;
+mod why;
 
 use std::process::ExitCode;
 
@@ -42,7 +50,14 @@ macro_rules! verbs {
 }
 
 verbs! {
+    Check(check::Check),
+    Compile(compile::Compile),
+    Sign(sign::Sign),
     Keygen(keygen::Keygen),
+    Ceiling(ceiling::ShowCeiling),
+    Diff(diff::Diff),
+    Why(why::Why),
+    Graph(graph::Graph),
     Completions(completions::Completions),
 }
 

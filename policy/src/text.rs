@@ -27,7 +27,7 @@ pub fn lease(milliseconds: u32) -> String {
 }
 
 /// "did you mean", or else what there is.
-pub(crate) fn suggestion<'n>(
+pub fn suggestion<'n>(
     word: &str,
     candidates: impl Iterator<Item = &'n str> + Clone,
     otherwise: impl FnOnce() -> String,

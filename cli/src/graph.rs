@@ -1,0 +1,46 @@
+//! `portcullis graph`: the ceiling as a graph.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use portcullis_policy::graph::graph;
+use serde::Serialize;
+
+use crate::Run;
+use crate::failure::{Failure, Verdict};
+use crate::load;
+use crate::output::Output;
+
+const EXAMPLE: &str = "\
+Domains are boxes around their components. A call has an arrowhead at each end, since its reply flows
+back; what is one way is blue and has one, open. What is not there from boot on is dotted; memory that
+system.xml shares is dashed.
+
+JSON: dot.
+
+Example:
+  portcullis graph policy/appliance.toml | dot -Tsvg -o appliance.svg";
+
+/// Print the ceiling as a Graphviz graph
+#[derive(Args)]
+#[command(after_help = EXAMPLE)]
+pub(crate) struct Graph {
+    /// The policy, in TOML
+    policy: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Drawn {
+    dot: String,
+}
+
+impl Run for Graph {
+    fn run(self, output: Output) -> Result<Verdict, Failure> {
+        let policy = load::policy(&self.policy)?;
+        let drawn = Drawn {
+            dot: graph(&policy),
+        };
+        output.print(&drawn, |drawn| drawn.dot.clone())?;
+        Ok(Verdict::Holds)
+    }
+}

@@ -1,0 +1,109 @@
+//! `portcullis why`: whether one component may use a method of another, and which line says so.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use portcullis_policy::diff::issued;
+use portcullis_policy::text;
+use portcullis_policy::why::{Verdict as Answer, why};
+use serde::Serialize;
+
+use crate::Run;
+use crate::failure::{Failure, Verdict};
+use crate::load;
+use crate::output::Output;
+
+const EXAMPLE: &str = "\
+The words are those of the grant log: `allowed` (from boot on), `unavailable` (a line allows it, once
+it is asked for or delegated), `forbidden` (a `never` rule), `not permitted` (no line allows it).
+Where two interfaces have a method of that name, write INTERFACE.METHOD.
+
+Exit code: 0 allowed; 1 any other answer; 2 a name does not resolve, or the policy does not hold;
+3 a file cannot be read.
+
+JSON: verdict, subject, object, method, interface, mode, when, lease, line, reason; what no line says
+is null.
+
+Example:
+  portcullis why --policy policy/appliance.toml ingest ledger append";
+
+/// Say whether a component may use a method of another, and which line of the policy says so
+#[derive(Args)]
+#[command(after_help = EXAMPLE)]
+pub(crate) struct Why {
+    /// The component that would call
+    subject: String,
+    /// The component that would be called
+    object: String,
+    /// The method
+    method: String,
+    /// The policy, in TOML
+    #[arg(long, value_name = "FILE", default_value = "policy/appliance.toml")]
+    policy: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Report {
+    verdict: &'static str,
+    subject: String,
+    object: String,
+    method: String,
+    interface: Option<String>,
+    mode: Option<&'static str>,
+    when: Option<String>,
+    lease: Option<String>,
+    line: Option<u32>,
+    reason: Option<String>,
+}
+
+impl Run for Why {
+    fn run(self, output: Output) -> Result<Verdict, Failure> {
+        let policy = load::policy(&self.policy)?;
+        let answer =
+            why(&policy, &self.subject, &self.object, &self.method).map_err(Failure::bad_input)?;
+        let held = match answer {
+            Answer::Allowed(held) | Answer::Unavailable(held) => Some(held),
+            Answer::Forbidden { .. } | Answer::NotPermitted => None,
+        };
+        let report = Report {
+            verdict: answer.word(),
+            interface: held.map(|it| policy.interface(it.interface).name.clone()),
+            mode: held.map(|it| it.mode.name()),
+            when: held.map(|it| issued(&policy, it.when)),
+            lease: held.and_then(|it| it.lease_ms).map(text::lease),
+            line: answer.line(&policy),
+            reason: answer.reason(&policy).map(str::to_owned),
+            subject: self.subject,
+            object: self.object,
+            method: self.method,
+        };
+        let file = policy.source.name();
+        output.print(&report, |report| human(report, file))?;
+        Ok(match answer {
+            Answer::Allowed(_) => Verdict::Holds,
+            _ => Verdict::DoesNotHold,
+        })
+    }
+}
+
+fn human(report: &Report, file: &str) -> String {
+    let Report {
+        verdict,
+        subject,
+        object,
+        method,
+        ..
+    } = report;
+    let mut text = format!("{verdict}: {subject} -> {object}, {method}");
+    if let (Some(mode), Some(when)) = (report.mode, &report.when) {
+        text += &format!(", by {mode} ({when})");
+    }
+    match report.line {
+        Some(line) => text += &format!("\n{file}:{line}"),
+        None => text += "\nno line of the policy allows it",
+    }
+    if let Some(reason) = &report.reason {
+        text += &format!(": {reason}");
+    }
+    text
+}
