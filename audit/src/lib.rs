@@ -4,8 +4,11 @@
 
 mod finding;
 pub mod policies;
+pub mod proof;
 pub mod replay;
 pub mod state;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod tree;
 pub mod verify;
 pub mod walk;

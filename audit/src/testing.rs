@@ -1,0 +1,224 @@
+//! State directories for tests: a disk with logs, keys, policies, checkpoints.
+
+use std::fs;
+use std::path::Path;
+
+use ed25519_dalek::SigningKey;
+use portcullis_blk::api::Area;
+use portcullis_blk::{Header, MIN_BLOCKS};
+use portcullis_kernel::{Generation, MethodSet, Mode};
+use portcullis_log::block::{BLOCK_SIZE, Footer, LogId, LogKind};
+use portcullis_log::builder::{Builder, PushError, Tip};
+use portcullis_log::checkpoint::origin;
+use portcullis_log::merkle::Frontier;
+use portcullis_log::note::Verifier;
+use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, RECORD_MAX, Record};
+use portcullis_policy_format::testing::Draft;
+use portcullis_policy_format::{
+    Component, Domain, Grant, Interface, InterfaceMethod, OnFault, When,
+};
+
+use crate::policies::PolicyTable;
+use crate::verify::checkpoint_note;
+
+/// The id of the sample's disk and logs.
+pub const LOG: LogId = LogId([0x5a; 16]);
+/// Blocks of the sample's disk: append regions of ten blocks or so, read in no time.
+pub const BLOCKS: u64 = MIN_BLOCKS + 32;
+
+/// The key that signs the sample's checkpoints.
+pub fn key() -> SigningKey {
+    SigningKey::from_bytes(&[0x11; 32])
+}
+
+/// A compiled policy of three components and three grants.
+pub fn policy() -> Vec<u8> {
+    let method = |number| portcullis_kernel::Method::new(number).expect("below 32");
+    let named = |number, name| InterfaceMethod {
+        interface: 0,
+        method: method(number),
+        name,
+    };
+    let component = |name, channel| Component {
+        name,
+        domain: 0,
+        channel,
+        on_fault: OnFault::Stop,
+    };
+    let grant = |subject, slot, line| Grant {
+        subject,
+        slot,
+        object: 2,
+        interface: 0,
+        methods: MethodSet(0b11),
+        mode: Mode::Call,
+        notification: None,
+        when: When::Boot,
+        lease_ms: None,
+        line,
+    };
+    let draft = Draft {
+        name: "sample",
+        version: 4,
+        domains: [Domain { name: "inner" }].into(),
+        interfaces: [Interface { name: "worm" }].into(),
+        methods: [named(0, "append"), named(1, "read")].into(),
+        components: [
+            component("manager", None),
+            component("ingest", Some(3)),
+            component("ledger", Some(4)),
+        ]
+        .into(),
+        flows: [].into(),
+        nevers: [].into(),
+        grants: [grant(0, 1, 30), grant(1, 1, 40), grant(1, 2, 50)].into(),
+    };
+    draft.sign(&SigningKey::from_bytes(&[0x22; 32]))
+}
+
+/// One of the policy's grants: its subject and slot, as grant number `index`.
+pub fn grant(index: u16, subject: u16, slot: u16) -> GrantFields {
+    GrantFields {
+        index,
+        generation: Generation::default(),
+        subject,
+        slot,
+        object: 2,
+        interface: 0,
+        methods: MethodSet(0b11),
+        mode: Mode::Call,
+        parent: None,
+        lease_ms: None,
+    }
+}
+
+/// The records of a boot in which all went well: three grants, one taken back, one request denied.
+pub fn boot(number: u8) -> Vec<Record> {
+    let sha256 = PolicyTable::read(&policy())
+        .expect("the sample policy is sound")
+        .sha256;
+    let by = |line| Cause::Policy { line };
+    let asked = |line| Cause::Request { component: 1, line };
+    let done = Outcome::Done;
+    [
+        (
+            Operation::Boot,
+            None,
+            Cause::Load { version: 4, sha256 },
+            done,
+        ),
+        (Operation::Mint, Some(grant(0, 0, 1)), by(30), done),
+        (Operation::Mint, Some(grant(1, 1, 1)), by(40), done),
+        (Operation::Mint, Some(grant(2, 1, 2)), by(50), done),
+        (Operation::Seal, None, Cause::Complete { grants: 3 }, done),
+        (
+            Operation::Deny,
+            Some(grant(0, 1, 2)),
+            asked(None),
+            Outcome::NotPermitted,
+        ),
+        (
+            Operation::Revoke,
+            Some(grant(2, 1, 2)),
+            asked(Some(50)),
+            done,
+        ),
+    ]
+    .into_iter()
+    .zip(0..)
+    .map(|((operation, grant, cause, outcome), sequence)| Record {
+        sequence,
+        boot: BootId([number; 16]),
+        time: 1_700_000_000_000_000_000 + 60_000_000_000 * u64::from(number) + sequence,
+        operation,
+        grant,
+        cause,
+        outcome,
+    })
+    .collect()
+}
+
+/// The bytes of records.
+pub fn encoded(records: &[Record]) -> Vec<Vec<u8>> {
+    records
+        .iter()
+        .map(|record| record.encode(&mut [0; RECORD_MAX]).to_vec())
+        .collect()
+}
+
+/// The blocks of a log of these commits, and its tree head.
+pub fn blocks(kind: LogKind, commits: &[Vec<Vec<u8>>]) -> (Vec<[u8; BLOCK_SIZE]>, Option<Footer>) {
+    let mut builder = Builder::new(Tip::empty(kind, LOG));
+    let mut tree = Frontier::new();
+    let mut blocks = Vec::new();
+    let mut head = None;
+    for records in commits {
+        for record in records {
+            if builder.push(record) == Err(PushError::BlockFull) {
+                blocks.push(*builder.seal().expect("the block is full"));
+                builder
+                    .push(record)
+                    .expect("an empty block takes any record");
+            }
+            tree.append(record);
+        }
+        let footer = Footer::sign(kind, LOG, tree.size(), &tree.root(), &key());
+        blocks.push(*builder.commit(footer).expect("there are records"));
+        builder.durable();
+        head = Some(footer);
+    }
+    (blocks, head)
+}
+
+/// Writes a state directory: a disk with these blocks, the keys, the policy and, where there are
+/// tree heads, the checkpoints.
+pub fn write_state(
+    directory: &Path,
+    grants: &[[u8; BLOCK_SIZE]],
+    worm: &[[u8; BLOCK_SIZE]],
+    heads: &[(LogKind, Footer)],
+) {
+    let header = Header::new(BLOCKS, LOG.0).expect("the disk is large enough");
+    let mut disk = vec![0; BLOCKS as usize * BLOCK_SIZE];
+    disk[..BLOCK_SIZE].copy_from_slice(&header.encode());
+    for (area, blocks) in [(Area::Grants, grants), (Area::Worm, worm)] {
+        let start = header.start(area) as usize * BLOCK_SIZE;
+        disk[start..start + blocks.len() * BLOCK_SIZE].copy_from_slice(blocks.as_flattened());
+    }
+    let verifying = key().verifying_key();
+    let keys: Vec<String> = [LogKind::Grants, LogKind::Worm]
+        .map(|kind| {
+            let origin = origin(kind, LOG);
+            let verifier = Verifier::new(&origin, verifying).expect("an origin is a sound name");
+            format!("{verifier}\n")
+        })
+        .into();
+    let write = |name: &str, bytes: &[u8]| {
+        fs::write(directory.join(name), bytes).expect("the test's folder can be written");
+    };
+    fs::create_dir_all(directory.join("policies")).expect("the test's folder can be written");
+    write("disk.img", &disk);
+    write("ledger.vkey", keys.concat().as_bytes());
+    write("policies/sample.policy", &policy());
+    for (kind, head) in heads {
+        let note = checkpoint_note(*kind, LOG, head, &verifying);
+        write(&format!("{}.checkpoint", kind.name()), note.as_bytes());
+    }
+}
+
+/// A state directory of two boots in three commits, and a ledger of three entries.
+pub fn write_sample(directory: &Path) {
+    let (first, second) = (encoded(&boot(1)), encoded(&boot(2)));
+    let (one, two) = first.split_at(5);
+    let (grants, grants_head) = blocks(
+        LogKind::Grants,
+        &[one.to_vec(), two.to_vec(), second.clone()],
+    );
+    let entries = vec![b"one".to_vec(), b"two".to_vec(), b"three".to_vec()];
+    let (worm, worm_head) = blocks(LogKind::Worm, &[entries]);
+    let heads: Vec<_> = [(LogKind::Grants, grants_head), (LogKind::Worm, worm_head)]
+        .into_iter()
+        .filter_map(|(kind, head)| Some((kind, head?)))
+        .collect();
+    write_state(directory, &grants, &worm, &heads);
+}

@@ -1,0 +1,479 @@
+//! Every way to change a small log, one after another: each is found.
+
+use std::io;
+
+use ed25519_dalek::VerifyingKey;
+use portcullis_audit::policies::{Policies, PolicyTable};
+use portcullis_audit::testing::{LOG, blocks, boot, encoded, grant, key, policy};
+use portcullis_audit::verify::{Report, verify};
+use portcullis_audit::walk::{Blocks, Trust};
+use portcullis_audit::{Place, Severity};
+use portcullis_log::block::{BLOCK_SIZE, Footer, LogKind, VOID_BLOCKS};
+use portcullis_log::builder::{Builder, Tip};
+use portcullis_log::merkle::{Frontier, Hash};
+use portcullis_log::{BootId, Cause, Operation, Outcome, Record};
+
+const KIND: LogKind = LogKind::Grants;
+
+type Disk = Vec<[u8; BLOCK_SIZE]>;
+
+struct Memory<'a>(&'a [[u8; BLOCK_SIZE]]);
+
+impl Blocks for Memory<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = (buffer.len() / BLOCK_SIZE).min(self.0.len());
+        let (now, later) = self.0.split_at(count);
+        buffer[..count * BLOCK_SIZE].copy_from_slice(now.as_flattened());
+        self.0 = later;
+        Ok(count * BLOCK_SIZE)
+    }
+}
+
+fn audit(disk: &[[u8; BLOCK_SIZE]], checkpoints: &[(u64, Hash)]) -> Report {
+    audit_with(disk, checkpoints, &key().verifying_key())
+}
+
+fn audit_with(
+    disk: &[[u8; BLOCK_SIZE]],
+    checkpoints: &[(u64, Hash)],
+    key: &VerifyingKey,
+) -> Report {
+    let mut policies = Policies::default();
+    policies.add(PolicyTable::read(&policy()).unwrap());
+    let trust = Trust {
+        kind: KIND,
+        log: LOG,
+        key: Some(key),
+        checkpoints,
+    };
+    verify(&mut Memory(disk), &trust, &policies, |_| ())
+        .unwrap()
+        .0
+}
+
+fn violations(report: &Report) -> Vec<(Place, String)> {
+    let findings = report
+        .findings
+        .iter()
+        .filter(|finding| finding.is_violation());
+    findings
+        .map(|finding| (finding.place, finding.what.to_string()))
+        .collect()
+}
+
+/// Four commits: a boot in two, another in one of several blocks, its end.
+fn sample() -> (Vec<Vec<Vec<u8>>>, Disk, Footer) {
+    let (first, mut second) = (encoded(&boot(1)), boot(2));
+    for sequence in 7..200 {
+        second.push(Record {
+            sequence,
+            time: second[6].time + sequence,
+            ..second[5]
+        });
+    }
+    let second = encoded(&second);
+    let commits = vec![
+        first[..4].to_vec(),
+        first[4..].to_vec(),
+        second[..190].to_vec(),
+        second[190..].to_vec(),
+    ];
+    let (disk, head) = blocks(KIND, &commits);
+    (commits, disk, head.unwrap())
+}
+
+fn checkpoint(head: &Footer) -> [(u64, Hash); 1] {
+    [(head.tree_size.get(), head.root)]
+}
+
+#[test]
+fn an_honest_log_holds() {
+    let (_, disk, head) = sample();
+    let report = audit(&disk, &checkpoint(&head));
+    assert_eq!(report.findings, []);
+    assert!(report.holds);
+    assert_eq!(
+        (report.records, report.commits, report.grants_in_force),
+        (207, 4, 2)
+    );
+    assert_eq!(report.boots.len(), 2);
+    assert_eq!((report.boots[0].records, report.boots[0].denials), (7, 1));
+    assert!(disk.len() > 4, "a commit has several blocks");
+}
+
+#[test]
+fn an_empty_log_holds() {
+    assert!(audit(&[], &[]).holds);
+    assert!(audit(&vec![[0; BLOCK_SIZE]; 3], &[]).holds);
+}
+
+#[test]
+fn every_changed_byte_is_found() {
+    let records = encoded(&boot(1));
+    let (disk, head) = blocks(KIND, &[records[..5].to_vec(), records[5..].to_vec()]);
+    let checkpoints = checkpoint(&head.unwrap());
+    for block in 0..disk.len() {
+        for byte in 0..BLOCK_SIZE {
+            let mut changed = disk.clone();
+            changed[block][byte] ^= 1 << (byte % 8);
+            let report = audit(&changed, &checkpoints);
+            let place = Place::Block(block as u64);
+            let found = violations(&report).iter().any(|(at, _)| *at == place);
+            assert!(!report.holds && found, "block {block}, byte {byte}");
+        }
+    }
+}
+
+/// The chain alone, without a checkpoint, finds a change in any commit but the last.
+#[test]
+fn a_change_before_the_last_commit_is_found_without_a_checkpoint() {
+    let (_, disk, _) = sample();
+    for block in 0..disk.len() - 1 {
+        for byte in (0..BLOCK_SIZE).step_by(97) {
+            let mut changed = disk.clone();
+            changed[block][byte] ^= 0x10;
+            assert!(!audit(&changed, &[]).holds, "block {block}, byte {byte}");
+        }
+    }
+}
+
+#[test]
+fn every_dropped_block_is_found() {
+    let (_, disk, head) = sample();
+    for block in 0..disk.len() {
+        let mut voided = disk.clone();
+        voided[block] = [0; BLOCK_SIZE];
+        assert!(
+            !audit(&voided, &checkpoint(&head)).holds,
+            "block {block} void"
+        );
+        let mut closed = disk.clone();
+        closed.remove(block);
+        assert!(
+            !audit(&closed, &checkpoint(&head)).holds,
+            "block {block} removed"
+        );
+    }
+}
+
+#[test]
+fn every_swapped_pair_of_blocks_is_found() {
+    let (_, disk, head) = sample();
+    for first in 0..disk.len() {
+        for second in 0..first {
+            let mut changed = disk.clone();
+            changed.swap(first, second);
+            let report = audit(&changed, &checkpoint(&head));
+            assert!(!report.holds, "{first} and {second}");
+            assert!(
+                report
+                    .findings
+                    .iter()
+                    .any(|it| it.place == Place::Block(second as u64))
+            );
+        }
+    }
+}
+
+#[test]
+fn every_truncation_is_found_against_a_checkpoint() {
+    let (_, disk, head) = sample();
+    for length in 0..disk.len() {
+        let report = audit(&disk[..length], &checkpoint(&head));
+        let last = violations(&report).pop().unwrap();
+        assert_eq!(last.0, Place::Log);
+        assert!(
+            last.1.ends_with("and a checkpoint that it signed has 207"),
+            "{}",
+            last.1
+        );
+    }
+}
+
+#[test]
+fn truncation_to_a_commit_is_not_found_without_a_checkpoint() {
+    // No log can tell by itself. The documents say so; this test keeps them true.
+    let (_, disk, _) = sample();
+    assert!(audit(&disk[..2], &[]).holds);
+}
+
+/// Somebody without the key writes the log anew, with digests and chain in order.
+#[test]
+fn every_forged_record_is_found() {
+    let (commits, disk, _) = sample();
+    for commit in 0..commits.len() {
+        for record in (0..commits[commit].len()).step_by(17) {
+            let mut changed = commits.clone();
+            let last = changed[commit][record].len() - 1;
+            changed[commit][record][last] ^= 1;
+            assert_forgery_is_found(&changed, &disk);
+            let mut dropped = commits.clone();
+            dropped[commit].remove(record);
+            assert_forgery_is_found(&dropped, &disk);
+            if record + 1 < commits[commit].len() {
+                let mut swapped = commits.clone();
+                swapped[commit].swap(record, record + 1);
+                assert_forgery_is_found(&swapped, &disk);
+            }
+            let mut twice = commits.clone();
+            twice[commit].insert(record, commits[commit][record].clone());
+            assert_forgery_is_found(&twice, &disk);
+        }
+    }
+}
+
+fn assert_forgery_is_found(forged: &[Vec<Vec<u8>>], disk: &Disk) {
+    let honest = footers(disk);
+    let mut builder = Builder::new(Tip::empty(KIND, LOG));
+    let mut blocks = Disk::new();
+    for (records, footer) in forged.iter().zip(honest) {
+        for record in records {
+            if builder.push(record).is_err() {
+                blocks.push(*builder.seal().unwrap());
+                builder.push(record).unwrap();
+            }
+        }
+        blocks.push(*builder.commit(footer).unwrap());
+        builder.durable();
+    }
+    assert!(!audit(&blocks, &[]).holds);
+}
+
+fn footers(disk: &Disk) -> Vec<Footer> {
+    let blocks = disk
+        .iter()
+        .map(|block| portcullis_log::block::Block::read(block).unwrap());
+    blocks.filter_map(|block| block.footer().copied()).collect()
+}
+
+#[test]
+fn another_key_is_found() {
+    let (_, disk, _) = sample();
+    let other = ed25519_dalek::SigningKey::from_bytes(&[1; 32]).verifying_key();
+    let report = audit_with(&disk, &[], &other);
+    assert_eq!(violations(&report).len(), 4, "one a commit");
+}
+
+#[test]
+fn a_rewritten_history_is_found_against_a_checkpoint() {
+    // The key's owner rewrites the log: everything in it is in order, and only the checkpoint knows.
+    let (mut commits, _, head) = sample();
+    commits[3].truncate(5);
+    let (disk, _) = blocks(KIND, &commits);
+    assert!(audit(&disk, &[]).holds);
+    assert!(!audit(&disk, &checkpoint(&head)).holds);
+    let (commits, _, _) = sample();
+    let mut tree = Frontier::new();
+    commits.concat().iter().take(9).for_each(|record| {
+        tree.append(record);
+    });
+    let (disk, _) = blocks(KIND, &commits);
+    assert!(
+        audit(&disk, &[(9, tree.root())]).holds,
+        "a checkpoint within a commit"
+    );
+    let report = audit(&disk, &[(9, [1; 32])]);
+    assert_eq!(violations(&report)[0].0, Place::Log);
+}
+
+#[test]
+fn what_a_power_cut_leaves_is_a_note() {
+    let (_, mut disk, head) = sample();
+    let unfinished = disk[2];
+    disk.truncate(2);
+    disk.push(unfinished);
+    let mut torn = unfinished;
+    torn[2048..].fill(0);
+    disk.push(torn);
+    let report = audit(&disk, &[]);
+    assert!(report.holds, "{:?}", report.findings);
+    let places: Vec<_> = report
+        .findings
+        .iter()
+        .map(|it| (it.place, it.severity))
+        .collect();
+    assert_eq!(
+        places,
+        [2, 3].map(|block| (Place::Block(block), Severity::Note))
+    );
+    // The same two blocks, where a checkpoint says that more was there, are the cause.
+    assert_eq!(violations(&audit(&disk, &checkpoint(&head))).len(), 3);
+}
+
+#[test]
+fn a_commit_written_again_is_a_note_and_with_other_records_a_violation() {
+    let records = encoded(&boot(1));
+    for (again, holds) in [
+        (records[2..6].to_vec(), true),
+        (records[3..7].to_vec(), false),
+    ] {
+        let mut builder = Builder::new(Tip::empty(KIND, LOG));
+        let mut tree = Frontier::new();
+        let mut disk = Disk::new();
+        let mut put = |builder: &mut Builder, tree: &mut Frontier, records: &[Vec<u8>]| {
+            for record in records {
+                builder.push(record).unwrap();
+                tree.append(record);
+            }
+            let footer = Footer::sign(KIND, LOG, tree.size(), &tree.root(), &key());
+            disk.push(*builder.commit(footer).unwrap());
+        };
+        put(&mut builder, &mut tree, &records[..2]);
+        builder.durable();
+        let mut failed = tree.clone();
+        put(&mut builder, &mut failed, &records[2..4]);
+        builder.abandon().unwrap();
+        put(&mut builder, &mut tree, &again);
+        let report = audit(&disk, &[]);
+        assert_eq!(report.holds, holds, "{:?}", report.findings);
+        assert_eq!(report.records, 6);
+        assert_eq!(
+            report
+                .findings
+                .iter()
+                .filter(|it| it.place == Place::Block(1))
+                .count(),
+            1
+        );
+    }
+}
+
+#[test]
+fn blocks_after_the_end_are_not_accepted_in_silence() {
+    let (_, mut disk, _) = sample();
+    let (stray, _) = blocks(KIND, &[encoded(&boot(9))]);
+    disk.resize(disk.len() + VOID_BLOCKS as usize, [0; BLOCK_SIZE]);
+    disk.extend(stray);
+    let report = audit(&disk, &[]);
+    assert_eq!(violations(&report).len(), 1);
+    assert!(!report.holds);
+}
+
+/// A log of one commit whose records went wrong: what the replay says of it.
+fn replayed(records: &[Record]) -> Vec<String> {
+    let (disk, _) = blocks(KIND, &[encoded(records)]);
+    violations(&audit(&disk, &[]))
+        .into_iter()
+        .map(|(place, what)| format!("{place}: {what}"))
+        .collect()
+}
+
+#[test]
+fn every_wrong_record_is_named() {
+    let honest = boot(1);
+    let case = |change: &dyn Fn(&mut Vec<Record>)| {
+        let mut records = honest.clone();
+        change(&mut records);
+        replayed(&records)
+    };
+    assert_eq!(case(&|_| ()), Vec::<String>::new());
+    assert_eq!(
+        case(&|it| {
+            it.remove(5);
+        }),
+        ["record 5: the sequence number is 6 and should be 5"]
+    );
+    assert_eq!(
+        case(&|it| it[3].time = 5),
+        ["record 3: the time is 5 ns, and the record before has 1700000060000000002 ns"]
+    );
+    assert_eq!(
+        case(&|it| it
+            .iter_mut()
+            .skip(4)
+            .for_each(|record| record.boot = BootId([2; 16]))),
+        [
+            "record 4: boot 02020202 does not start with a boot record, number 0",
+            "record 4: 3 grants were sealed, and 0 are in force",
+            "record 6: grant 2, generation 0, is not in force",
+        ]
+    );
+    assert_eq!(case(&|it| it[6].boot = BootId([2; 16])).len(), 2);
+    assert_eq!(
+        case(&|it| it[2].grant = Some(grant(0, 1, 1))),
+        [
+            "record 2: grant 0 is in force already",
+            "record 4: 3 grants were sealed, and 2 are in force"
+        ]
+    );
+    assert_eq!(
+        case(&|it| it[3].grant = Some(grant(2, 1, 1))),
+        [
+            "record 3: the record names line 50 of the policy, and line 40 allows it",
+            "record 3: slot 1 already holds grant 1",
+        ]
+    );
+    assert_eq!(
+        case(&|it| it[3].grant = Some(grant(2, 2, 2))),
+        ["record 3: the policy gives ledger nothing in slot 2"]
+    );
+    assert_eq!(
+        case(&|it| it[3].grant.as_mut().unwrap().methods.0 = 0b111),
+        ["record 3: the grant's methods goes beyond line 50 of the policy"]
+    );
+    assert_eq!(
+        case(&|it| it[3].grant.as_mut().unwrap().parent = Some(9)),
+        ["record 3: the parent, grant 9, is not in force"]
+    );
+    assert_eq!(
+        case(&|it| it[4].cause = Cause::Complete { grants: 4 }),
+        ["record 4: 4 grants were sealed, and 3 are in force"]
+    );
+    assert_eq!(
+        case(&|it| it[5].outcome = Outcome::Done),
+        ["record 5: a denial has the outcome done"]
+    );
+    assert_eq!(
+        case(&|it| it[6].grant = Some(grant(7, 1, 2))),
+        ["record 6: grant 7, generation 0, is not in force"]
+    );
+    assert_eq!(
+        case(&|it| {
+            it[6].operation = Operation::Mint;
+            it[6].outcome = Outcome::Error(2);
+        }),
+        Vec::<String>::new(),
+        "what did not happen changes nothing"
+    );
+}
+
+#[test]
+fn a_boot_that_comes_twice_is_found() {
+    let (one, two) = (boot(1), boot(2));
+    let found = replayed(&[one.clone(), two, one].concat());
+    assert_eq!(
+        found,
+        ["record 14: boot 01010101 was over, or had started already"]
+    );
+}
+
+#[test]
+fn bytes_that_are_no_record_are_found() {
+    let mut records = encoded(&boot(1));
+    records[5].push(0);
+    let (disk, _) = blocks(KIND, &[records]);
+    let found = violations(&audit(&disk, &[]));
+    assert_eq!(
+        found[0],
+        (Place::Record(5), "the bytes are not a record".to_owned())
+    );
+}
+
+#[test]
+fn a_grant_without_its_policy_at_hand_is_a_note() {
+    let (disk, _) = blocks(KIND, &[encoded(&boot(1))]);
+    let trust = Trust {
+        kind: KIND,
+        log: LOG,
+        key: None,
+        checkpoints: &[],
+    };
+    let (report, _) = verify(&mut Memory(&disk), &trust, &Policies::default(), |_| ()).unwrap();
+    assert!(report.holds);
+    assert!(
+        report.findings[0]
+            .what
+            .to_string()
+            .contains("is not at hand")
+    );
+}
