@@ -23,6 +23,8 @@ pub struct Ingest<I, B> {
     terminal: Terminal,
     inbox: I,
     intake: Intake<B>,
+    /// Once every document was tried.
+    refused: Option<u64>,
 }
 
 /// What became of the documents.
@@ -57,7 +59,13 @@ impl<I: Region, B: RegionMut> Ingest<I, B> {
             terminal: Terminal::SILENT,
             inbox,
             intake: Intake::new(buffer),
+            refused: None,
         }
+    }
+
+    /// How many documents were refused; `None` where not all of them were tried, or not yet.
+    pub const fn refused(&self) -> Option<u64> {
+        self.refused
     }
 
     /// Finds the grants; says which of them there is not.
@@ -110,6 +118,7 @@ impl<I: Region, B: RegionMut> Ingest<I, B> {
                 break;
             }
         }
+        self.refused = Some(tally.refused);
         self.terminal.line(kernel, format_args!("{tally}"));
         if tally.released > 0
             && let Some(ready) = grants.ready
