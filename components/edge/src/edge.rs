@@ -23,6 +23,7 @@ pub struct Edge<S> {
     list: List,
     /// Whole objects of this round that the list had no room for.
     unlisted: u64,
+    failures: u64,
     buffer: [u8; PAYLOAD_MAX],
 }
 
@@ -37,6 +38,7 @@ impl<S: Region> Edge<S> {
             intake: Intake::new(true),
             list: List::new(),
             unlisted: 0,
+            failures: 0,
             buffer: [0; PAYLOAD_MAX],
         }
     }
@@ -44,6 +46,12 @@ impl<S: Region> Edge<S> {
     /// What it serves.
     pub fn listed(&self) -> &[Listed] {
         self.list.objects()
+    }
+
+    /// Objects that were published and are not listed: damaged, lost, or too many; and parts of the
+    /// stream that were lost.
+    pub const fn failures(&self) -> u64 {
+        self.failures
     }
 
     fn open(&mut self, kernel: &mut impl Syscalls) {
@@ -71,6 +79,7 @@ impl<S: Region> Edge<S> {
         if let Err(lost) = self.frames(kernel, &mut reader) {
             let text = format_args!("part of the stream is lost: {lost}");
             self.terminal.line(kernel, text);
+            self.failures += 1;
             let events = self.intake.lose();
             self.tell(kernel, events);
         }
@@ -94,6 +103,7 @@ impl<S: Region> Edge<S> {
                 Event::Whole(object) => self.add(kernel, object),
                 Event::Damaged(path, damage) => {
                     let path = Plain(path.as_str());
+                    self.failures += 1;
                     terminal.line(
                         kernel,
                         format_args!("{path}: damaged, not listed: {damage}"),
@@ -101,6 +111,7 @@ impl<S: Region> Edge<S> {
                 }
                 Event::Lost(count) => {
                     let objects = Counted(count, "object");
+                    self.failures = self.failures.saturating_add(count);
                     let text = format_args!("{objects} lost with a part of the stream");
                     terminal.line(kernel, text);
                 }
@@ -125,6 +136,7 @@ impl<S: Region> Edge<S> {
         terminal.line(kernel, text);
         if !self.list.add(&object) {
             self.unlisted += 1;
+            self.failures += 1;
             let text =
                 format_args!("{path}: not listed: the list has room for {LISTED_MAX} objects");
             terminal.line(kernel, text);
