@@ -68,6 +68,11 @@ impl Memory {
         })
     }
 
+    /// Whether the region can be written by anybody.
+    pub fn is_writable(&self) -> bool {
+        self.writable.is_some()
+    }
+
     /// Size in bytes.
     pub fn size(&self) -> usize {
         self.size
@@ -76,7 +81,7 @@ impl Memory {
     /// The descriptor to map for this access.
     pub fn descriptor(&self, access: Access) -> io::Result<BorrowedFd<'_>> {
         match access {
-            Access::Read => Ok(self.readable.as_fd()),
+            Access::Read | Access::Constant => Ok(self.readable.as_fd()),
             Access::ReadWrite => self.writable.as_ref().map(AsFd::as_fd).ok_or_else(|| {
                 io::Error::new(
                     io::ErrorKind::PermissionDenied,

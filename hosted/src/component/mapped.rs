@@ -12,6 +12,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use portcullis_kernel::{OutOfRange, Region, RegionMut};
+use rustix::fs::SealFlags;
 use rustix::mm::{MapFlags, ProtFlags};
 
 /// Bytes of a word.
@@ -98,6 +99,20 @@ impl MappedMut {
     pub fn address(&self) -> usize {
         self.0.address()
     }
+}
+
+/// Maps the first `size` bytes of `file`, a memory file that is sealed: nobody, this process
+/// included, can write or shorten it any more. `EPERM` where it is not.
+pub(super) fn constant(file: &OwnedFd, size: usize) -> rustix::io::Result<&'static [u8]> {
+    let seals = rustix::fs::fcntl_get_seals(file)?;
+    if !seals.contains(SealFlags::WRITE | SealFlags::SHRINK | SealFlags::SEAL) {
+        return Err(rustix::io::Errno::PERM);
+    }
+    let mapped = Mapped::read_only(file, size)?;
+    // SAFETY: the seals, which cannot be taken off, keep every byte of the file as it is and where
+    // it is (memfd_create(2)), so nothing writes what the slice borrows; the mapping has `size`
+    // bytes, is never undone, and starts on a page.
+    Ok(unsafe { std::slice::from_raw_parts(mapped.start.as_ptr(), mapped.size) })
 }
 
 impl Region for Mapped {

@@ -1,0 +1,3 @@
+//! The reference appliance, hosted.
+mod state;
+pub use state::{State, StateError};

@@ -1,0 +1,222 @@
+//! The protection domains of the reference appliance: what ties each component to its process.
+//!
+//! The hosted counterpart of the `main.rs` files in `images/`: it names regions, devices and
+//! parameters, and decides nothing.
+
+use std::convert::Infallible;
+use std::os::fd::OwnedFd;
+
+use portcullis_blk::Blk;
+use portcullis_console::{Console, Serial};
+use portcullis_edge::Edge;
+use portcullis_ingest::Ingest;
+use portcullis_kernel::{Caller, Component, Message, Method, RegionMut, Syscalls, serve};
+use portcullis_ledger::Ledger;
+use portcullis_publish::Publish;
+use portcullis_vault::Vault;
+
+use crate::component::{Environment, MappedMut, Program};
+use crate::disk::FileDisk;
+
+/// Names of the parameters that components are told.
+pub mod parameter {
+    /// The component's id of its channel to the manager.
+    pub const CHANNEL: &str = "channel";
+    /// The component's id of its device's interrupt.
+    pub const IRQ: &str = "irq";
+    /// Blocks of the disk.
+    pub const BLOCKS: &str = "blocks";
+    /// Whether a person is at the terminal.
+    pub const IS_TERMINAL: &str = "is_terminal";
+    /// The two words of the boot's id.
+    pub const BOOT: [&str; 2] = ["boot_0", "boot_1"];
+    /// The two words of the vault's salt; the second has 32 bits.
+    pub const SALT: [&str; 2] = ["salt_0", "salt_1"];
+}
+
+/// Names of the devices that components are given.
+pub mod device {
+    /// The disk's file: the driver's.
+    pub const DISK: &str = "disk";
+    /// What is typed: the console's.
+    pub const INPUT: &str = "input";
+    /// Where lines are shown: the console's, and the manager's.
+    pub const OUTPUT: &str = "output";
+}
+
+/// Name of the region, of the hosted kernel alone, in which a component says how far it came: word 0
+/// is 1 when it is through, word 1 counts what failed.
+pub const OUTCOME: &str = "outcome";
+
+/// The programs of the reference appliance, by the names of their protection domains.
+pub fn program(name: &str) -> Option<Program> {
+    Some(match name {
+        "blk" => blk,
+        "console" => console,
+        "edge" => edge,
+        "ingest" => ingest,
+        "ledger" => ledger,
+        "publish" => publish,
+        "vault" => vault,
+        _ => return None,
+    })
+}
+
+/// The component's id of its channel to the manager.
+fn channel(environment: &Environment) -> u8 {
+    number(environment, parameter::CHANNEL) as u8
+}
+
+fn number(environment: &Environment, name: &str) -> u64 {
+    let number = environment.parameter(name);
+    number.unwrap_or_else(|| panic!("the hosted kernel passes no {name:?} here"))
+}
+
+fn blk(mut environment: Environment) -> Infallible {
+    let disk = FileDisk::new(
+        environment.device(device::DISK),
+        number(&environment, parameter::BLOCKS),
+    );
+    let mut memory = portcullis_blk::Memory::new();
+    let vault = environment.region_mut("vault_disk");
+    let ledger = environment.region_mut("ledger_disk");
+    let mut blk = Blk::new(channel(&environment), disk, vault, ledger, &mut memory);
+    serve(&mut environment.kernel, &mut blk)
+}
+
+fn ledger(mut environment: Environment) -> Infallible {
+    let mut memory = portcullis_ledger::Memory::new();
+    let mut ledger = Ledger::new(
+        channel(&environment),
+        environment.region("grant_log"),
+        environment.region_mut("grant_log_ack"),
+        environment.region("ledger_key"),
+        environment.region_mut("ledger_disk"),
+        &mut memory,
+    );
+    serve(&mut environment.kernel, &mut ledger)
+}
+
+fn vault(mut environment: Environment) -> Infallible {
+    let mut memory = portcullis_vault::Memory::new();
+    let [first, second] = parameter::SALT.map(|name| number(&environment, name).to_le_bytes());
+    let salt = std::array::from_fn(|i| if i < 8 { first[i] } else { second[i - 8] });
+    let mut vault = Vault::new(
+        channel(&environment),
+        environment.region("vault_key"),
+        environment.region("ingest_vault"),
+        environment.region_mut("vault_publish"),
+        environment.region_mut("vault_disk"),
+        salt,
+        &mut memory,
+    );
+    serve(&mut environment.kernel, &mut vault)
+}
+
+fn console(mut environment: Environment) -> Infallible {
+    let serial = Terminal {
+        input: environment.device(device::INPUT),
+        output: environment.device(device::OUTPUT),
+        is_terminal: number(&environment, parameter::IS_TERMINAL) != 0,
+    };
+    let irq = number(&environment, parameter::IRQ) as u8;
+    let mut console = Console::new(channel(&environment), irq, serial);
+    serve(&mut environment.kernel, &mut console)
+}
+
+fn edge(mut environment: Environment) -> Infallible {
+    let edge = Edge::new(channel(&environment), environment.region("publish_edge"));
+    let mut told = Told {
+        outcome: environment.region_mut(OUTCOME),
+        of: |edge: &Edge<_>| [1, edge.failures()],
+        component: edge,
+    };
+    serve(&mut environment.kernel, &mut told)
+}
+
+fn publish(mut environment: Environment) -> Infallible {
+    let buffer = environment.region("vault_publish");
+    let stream = environment.region_mut("publish_edge");
+    let mut publish = Publish::new(channel(&environment), buffer, stream);
+    serve(&mut environment.kernel, &mut publish)
+}
+
+fn ingest(mut environment: Environment) -> Infallible {
+    let inbox = environment.region("inbox");
+    let buffer = environment.region_mut("ingest_vault");
+    let mut told = Told {
+        outcome: environment.region_mut(OUTCOME),
+        of: |ingest: &Ingest<_, _>| {
+            let refused = ingest.refused();
+            [u64::from(refused.is_some()), refused.unwrap_or(0)]
+        },
+        component: Ingest::new(channel(&environment), inbox, buffer),
+    };
+    serve(&mut environment.kernel, &mut told)
+}
+
+/// A component that tells the hosted kernel, in a region of its own, how far it came.
+struct Told<C, F> {
+    component: C,
+    outcome: MappedMut,
+    of: F,
+}
+
+impl<C, F: Fn(&C) -> [u64; 2]> Told<C, F> {
+    fn tell(&mut self) {
+        for (word, value) in (self.of)(&self.component).into_iter().enumerate() {
+            self.outcome
+                .store(word * 8, value)
+                .expect("the region has a page");
+        }
+    }
+}
+
+impl<K: Syscalls, C: Component<K>, F: Fn(&C) -> [u64; 2]> Component<K> for Told<C, F> {
+    fn init(&mut self, kernel: &mut K) {
+        self.component.init(kernel);
+        self.tell();
+    }
+
+    fn call(&mut self, kernel: &mut K, caller: Caller, method: Method, message: &mut Message) {
+        self.component.call(kernel, caller, method, message);
+        self.tell();
+    }
+
+    fn notified(&mut self, kernel: &mut K, bits: u64) {
+        self.component.notified(kernel, bits);
+        self.tell();
+    }
+}
+
+/// The terminal as a serial device: a pipe of what is typed, and the terminal itself to write to.
+struct Terminal {
+    /// Never waits: the pipe is non-blocking.
+    input: OwnedFd,
+    output: OwnedFd,
+    is_terminal: bool,
+}
+
+impl Serial for Terminal {
+    fn write(&mut self, text: &[u8]) {
+        write_all(&self.output, text);
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> usize {
+        rustix::io::retry_on_intr(|| rustix::io::read(&self.input, &mut *buffer)).unwrap_or(0)
+    }
+
+    fn is_terminal(&self) -> bool {
+        self.is_terminal
+    }
+}
+
+/// Writes text; where nobody reads it any more, it is lost, and that is no fault.
+fn write_all(file: &OwnedFd, mut text: &[u8]) {
+    while !text.is_empty() {
+        match rustix::io::retry_on_intr(|| rustix::io::write(file, text)) {
+            Ok(0) | Err(_) => return,
+            Ok(written) => text = &text[written..],
+        }
+    }
+}
