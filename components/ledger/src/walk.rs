@@ -182,3 +182,107 @@ impl Visitor for Head {
 
     fn discard(&mut self) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portcullis_blk::{BLOCK, testing::FaultyDisk};
+    use portcullis_log::builder::{Builder, Tip};
+
+    const KIND: LogKind = LogKind::Worm;
+    const LOG: LogId = LogId([9; 16]);
+    const START: Place = Place {
+        record: 0,
+        block: 0,
+    };
+
+    /// Fills a block with records of one byte; the commit ends with it, or goes on.
+    fn fill(disk: &mut FaultyDisk, builder: &mut Builder, at: u64, records: &[u8], ends: bool) {
+        for record in records {
+            builder.push(&[*record]).unwrap();
+        }
+        let footer = Footer {
+            tree_size: builder.next_record().into(),
+            root: [0; 32],
+            signature: [0; 64],
+        };
+        let block = if ends {
+            builder.commit(footer)
+        } else {
+            builder.seal()
+        };
+        disk.write(at, block.unwrap()).unwrap();
+        if ends {
+            builder.durable();
+        }
+    }
+
+    /// A commit; three blocks of one that was interrupted, of which the second was lost; two commits.
+    fn interrupted() -> (FaultyDisk, Extent) {
+        let mut disk = FaultyDisk::new(8);
+        let mut builder = Builder::new(Tip::empty(KIND, LOG));
+        fill(&mut disk, &mut builder, 0, &[1, 2], true);
+        let tip = *builder.tip();
+        fill(&mut disk, &mut builder, 1, &[90, 91, 92, 93], false);
+        fill(&mut disk, &mut builder, 2, &[94, 95], false);
+        fill(&mut disk, &mut builder, 3, &[96], true);
+        disk.write(2, &[0; BLOCK]).unwrap();
+        let mut builder = Builder::new(Tip { block: 4, ..tip });
+        fill(&mut disk, &mut builder, 4, &[3], true);
+        fill(&mut disk, &mut builder, 5, &[4, 5], true);
+        let extent = Extent {
+            kind: KIND,
+            log: LOG,
+            end: 6,
+        };
+        (disk, extent)
+    }
+
+    #[test]
+    fn records_of_an_interrupted_commit_are_never_served() {
+        let (mut disk, extent) = interrupted();
+        for index in 0..5 {
+            let mut buffer = [0; 8];
+            let mut copy = Copy {
+                index,
+                buffer: &mut buffer,
+                length: None,
+            };
+            let found = walk(&mut disk, &mut [0; BLOCK], extent, START, &mut copy);
+            assert_eq!(found, Ok(true));
+            assert_eq!((copy.length, buffer[0]), (Some(1), index as u8 + 1));
+        }
+        let mut copy = Copy {
+            index: 5,
+            buffer: &mut [0; 8],
+            length: None,
+        };
+        let found = walk(&mut disk, &mut [0; BLOCK], extent, START, &mut copy);
+        assert_eq!((found, copy.length), (Ok(false), None));
+    }
+
+    #[test]
+    fn records_of_an_interrupted_commit_are_not_hashed() {
+        let (mut disk, extent) = interrupted();
+        let mut subtree = Subtree::new(1, 5);
+        let found = walk(&mut disk, &mut [0; BLOCK], extent, START, &mut subtree);
+        assert_eq!(found, Ok(true));
+        let mut expected = Frontier::new();
+        for record in 2..=5 {
+            expected.append(&[record]);
+        }
+        assert_eq!(subtree.root(), Some(expected.root()));
+    }
+
+    #[test]
+    fn a_log_that_ends_in_an_interrupted_commit_ends_before_it() {
+        let (mut disk, extent) = interrupted();
+        let extent = Extent { end: 4, ..extent };
+        let mut head = Head {
+            size: 9,
+            footer: None,
+        };
+        let found = walk(&mut disk, &mut [0; BLOCK], extent, START, &mut head);
+        assert_eq!((found, head.footer), (Ok(false), None));
+    }
+}

@@ -280,6 +280,8 @@ fn a_full_disk_stops_the_acknowledgement_and_goes_on_serving() {
     let console = self::boot(&disk).console;
     let found = format!("grant log: {acknowledged} records");
     assert!(console.says(&found), "{console:?}");
+    // And no block was left unused.
+    assert!(console.says("grant log 7 of 7"), "{console:?}");
 }
 
 #[test]
