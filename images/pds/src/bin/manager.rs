@@ -1,0 +1,58 @@
+//! The capability manager as a protection domain.
+
+#![no_std]
+#![no_main]
+
+use core::fmt;
+
+use portcullis_log::BootId;
+use portcullis_log::ring::Writer;
+use portcullis_manager::{Config, MAX_KEYS, Manager, Platform, Table, VerifyingKey, trusted_keys};
+use portcullis_runtime::{Domain, Memory, bytes, nanoseconds, region};
+use sel4_microkit::{debug_println, protection_domain};
+use static_cell::{ConstStaticCell, StaticCell};
+
+/// Grants that the manager has room for: what the reference policy may allow, many times over, in
+/// a small part of its memory.
+const GRANTS: usize = 1024;
+
+static TABLE: ConstStaticCell<Table<GRANTS>> = ConstStaticCell::new(Table::new());
+static KEYS: StaticCell<heapless::Vec<VerifyingKey, MAX_KEYS>> = StaticCell::new();
+
+struct Board;
+
+impl Platform for Board {
+    fn now(&mut self) -> u64 {
+        nanoseconds()
+    }
+
+    /// Only a debug kernel prints; elsewhere the console shows what the manager's records say.
+    fn report(&mut self, line: fmt::Arguments<'_>) {
+        debug_println!("manager: {line}");
+    }
+}
+
+#[protection_domain]
+fn init() -> Domain<Manager<'static, Board, Memory, Memory>> {
+    let policy = bytes!(policy, policy_size);
+    let keys = match trusted_keys(bytes!(policy_keys, policy_keys_size)) {
+        Ok(keys) => keys,
+        Err(error) => panic!("the image's policy keys cannot be read: {error}"),
+    };
+    let config = Config { policy, keys: KEYS.init(keys), in_force: 0, boot: boot_id(policy) };
+    let ring = region!(grant_log, grant_log_size);
+    let ring = Writer::new(ring, region!(grant_log_ack, grant_log_ack_size))
+        .expect("system.xml gives the ring more than a page");
+    Domain::new(Manager::new(config, Board, ring, TABLE.take()))
+}
+
+/// The board has no source of randomness. The counter at this point differs from boot to boot by
+/// more ticks than boots there will be; with the policy's hash it tells boots apart, and no more.
+fn boot_id(policy: &[u8]) -> BootId {
+    let mut id = [0; 16];
+    id[..8].copy_from_slice(&nanoseconds().to_le_bytes());
+    for (place, byte) in id[8..].iter_mut().zip(policy.iter().skip(20)) {
+        *place = *byte;
+    }
+    BootId(id)
+}
