@@ -10,6 +10,10 @@ use roxmltree::{Attribute, Node};
 use crate::number::{parse_decimal, parse_number};
 use crate::{Error, Fault, Span, Spanned, Target};
 
+/// How addresses and sizes are written.
+const ANY_NOTATION: &str =
+    "decimal digits, or 0x and hexadecimal digits; underscores may stand between them";
+
 /// What all elements of one description share.
 pub(crate) struct Context<'t> {
     /// What the description is for.
@@ -62,15 +66,23 @@ impl<'c, 'x> Element<'c, 'x> {
         context: &'c Context<'c>,
     ) -> Self {
         for attribute in node.attributes() {
-            // An attribute of a foreign namespace is looked up by nobody.
-            if attribute.namespace().is_some() || !attributes.contains(&attribute.name()) {
-                let fault = Fault::UnknownAttribute {
+            // One of a namespace is looked up by nobody.
+            let fault = if let Some(namespace) = attribute.namespace() {
+                let written = written(node, attribute.range_qname());
+                Fault::ForeignNamespace {
+                    name: written.unwrap_or(attribute.name()).to_owned(),
+                    namespace: namespace.to_owned(),
+                }
+            } else if !attributes.contains(&attribute.name()) {
+                Fault::UnknownAttribute {
                     attribute: attribute.name().to_owned(),
                     element: name,
                     allowed: attributes,
-                };
-                context.note(attribute.range(), fault);
-            }
+                }
+            } else {
+                continue;
+            };
+            context.note(attribute.range(), fault);
         }
         Self {
             node,
@@ -102,20 +114,20 @@ impl<'c, 'x> Element<'c, 'x> {
             if !child.is_element() {
                 return None;
             }
-            let tag = child.tag_name();
-            let known = allowed.iter().find(|name| **name == tag.name());
-            match known {
-                Some(name) if tag.namespace().is_none() => Some((*name, child)),
-                _ => {
-                    let fault = Fault::UnknownElement {
-                        element: tag.name().to_owned(),
-                        parent,
-                        allowed,
-                    };
-                    context.note(start_tag(child), fault);
-                    None
-                }
+            if is_foreign(context, child) {
+                return None;
             }
+            let tag = child.tag_name().name();
+            let known = allowed.iter().find(|name| **name == tag);
+            if known.is_none() {
+                let fault = Fault::UnknownElement {
+                    element: tag.to_owned(),
+                    parent,
+                    allowed,
+                };
+                context.note(start_tag(child), fault);
+            }
+            known.map(|name| (*name, child))
         })
     }
 
@@ -191,14 +203,42 @@ impl<'c, 'x> Element<'c, 'x> {
 }
 
 /// The span of an element without its children.
-pub(crate) fn start_tag(node: Node<'_, '_>) -> Span {
+pub(crate) fn start_tag<'x>(node: Node<'x, 'x>) -> Span {
     let start = node.range().start;
-    let name = start + 1 + node.tag_name().name().len();
+    let name = start + 1 + tag_as_written(node).len();
     let end = node.attributes().map(|attribute| attribute.range().end);
     start..end.fold(name, usize::max)
 }
 
-fn note_text(context: &Context<'_>, child: Node<'_, '_>) {
+/// Whether an element is of a namespace, which is a fault.
+pub(crate) fn is_foreign<'x>(context: &Context<'_>, node: Node<'x, 'x>) -> bool {
+    let Some(namespace) = node.tag_name().namespace() else {
+        return false;
+    };
+    let fault = Fault::ForeignNamespace {
+        name: tag_as_written(node).to_owned(),
+        namespace: namespace.to_owned(),
+    };
+    context.note(start_tag(node), fault);
+    true
+}
+
+/// A part of the text, where it is one.
+fn written<'x>(node: Node<'x, 'x>, span: Span) -> Option<&'x str> {
+    node.document().input_text().get(span)
+}
+
+/// An element's name with its prefix.
+fn tag_as_written<'x>(node: Node<'x, 'x>) -> &'x str {
+    let after_bracket = written(node, node.range().start + 1..node.range().end);
+    let name = after_bracket.and_then(|text| {
+        let ends = |c: char| c.is_whitespace() || c == '/' || c == '>';
+        text.split(ends).next()
+    });
+    name.unwrap_or(node.tag_name().name())
+}
+
+fn note_text<'x>(context: &Context<'_>, child: Node<'x, 'x>) {
     let text = child.text().unwrap_or_default();
     if text.trim().is_empty() {
         return;
@@ -226,7 +266,7 @@ impl<'x> Text<'x> {
 
     /// A number in any notation.
     pub(crate) fn number(self) -> Result<u64, Fault> {
-        parse_number(self.value).ok_or_else(|| self.not_a_number())
+        parse_number(self.value).ok_or_else(|| self.not_a_number(ANY_NOTATION))
     }
 
     /// A number in any notation, within limits.
@@ -240,7 +280,8 @@ impl<'x> Text<'x> {
         if negative.is_some() {
             return Err(self.out_of_range(low, high));
         }
-        let number = parse_decimal(self.value).ok_or_else(|| self.not_a_number())?;
+        let number =
+            parse_decimal(self.value).ok_or_else(|| self.not_a_number("decimal digits"))?;
         self.within(number, low, high)
     }
 
@@ -286,10 +327,11 @@ impl<'x> Text<'x> {
         }
     }
 
-    fn not_a_number(self) -> Fault {
+    fn not_a_number(self, notation: &'static str) -> Fault {
         Fault::BadNumber {
             attribute: self.attribute,
             text: self.value.to_owned(),
+            notation,
         }
     }
 }

@@ -19,6 +19,8 @@ pub enum Fault {
         parent: &'static str,
         allowed: &'static [&'static str],
     },
+    /// An element or attribute of some namespace: the format has none.
+    ForeignNamespace { name: String, namespace: String },
     /// `<virtual_machine>` outside a protection domain.
     VirtualMachineAtTop,
     /// An attribute that the element does not have.
@@ -53,6 +55,7 @@ pub enum Fault {
     BadNumber {
         attribute: &'static str,
         text: String,
+        notation: &'static str,
     },
     /// A number outside what the attribute takes.
     OutOfRange {

@@ -10,7 +10,7 @@ mod virtual_machine;
 
 use roxmltree::Document;
 
-use crate::element::{Context, Element, Text, start_tag};
+use crate::element::{Context, Element, Text, is_foreign, start_tag};
 use crate::names::Names;
 use crate::{Error, Errors, Fault, MAX_PROTECTION_DOMAINS, PciAddress, System, Target};
 
@@ -22,6 +22,9 @@ pub(crate) fn read(text: &str, target: &Target) -> Result<(System, Vec<Error>), 
     if !root.has_tag_name("system") {
         let root_name = root.tag_name().name().to_owned();
         context.note(start_tag(root), Fault::NotASystem { root: root_name });
+        return Ok((System::default(), context.into_errors()));
+    }
+    if is_foreign(&context, root) {
         return Ok((System::default(), context.into_errors()));
     }
     let names = Names::collect(root);

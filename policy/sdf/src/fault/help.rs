@@ -1,5 +1,6 @@
 //! What to do about a fault.
 
+use super::message::Range;
 use crate::Fault;
 
 impl Fault {
@@ -14,6 +15,11 @@ impl Fault {
                 "remove it: nothing goes inside this element".into()
             }
             Self::UnknownElement { allowed, .. } => format!("remove it, or use {}", list(allowed)),
+            Self::ForeignNamespace { .. } => {
+                "remove it, or its prefix and the xmlns attribute: system descriptions have no \
+                 namespaces"
+                    .into()
+            }
             Self::VirtualMachineAtTop => {
                 "move it into the protection domain that monitors it".into()
             }
@@ -29,12 +35,13 @@ impl Fault {
             Self::MissingElement { element, .. } => format!("add <{element} ... />"),
             Self::RepeatedElement { .. } => "keep one of the two".into(),
             Self::Empty { .. } => "give it at least one character".into(),
-            Self::BadNumber { .. } => {
-                "write a decimal number, or where addresses and sizes stand 0x and hexadecimal \
-                 digits; underscores may separate digits there"
-                    .into()
+            Self::BadNumber { notation, .. } => format!("write {notation}"),
+            Self::OutOfRange {
+                low, high, text, ..
+            } => {
+                let (low, high) = (*low, *high);
+                format!("choose a number: {}", Range { low, high, text })
             }
-            Self::OutOfRange { low, high, .. } => format!("choose a number from {low} to {high}"),
             Self::BadChoice { allowed, .. } => format!("use {}", list(allowed)),
             Self::BadPerms { letters, .. } => {
                 format!("use at least one of the letters {letters}")
@@ -59,8 +66,8 @@ impl Fault {
             }
             Self::AddressNotKnown { .. } => "add phys_addr=\"...\" to the region".into(),
             Self::AddressOverflow { .. } => "choose a lower address or a smaller size".into(),
-            Self::BeyondAddressSpace { .. } => {
-                "map it lower: the stack and the IPC buffer lie above".into()
+            Self::BeyondAddressSpace { limit, .. } => {
+                format!("map it so that it ends at {limit:#x} or below")
             }
             Self::OverlappingMaps { .. } => "move one of the two".into(),
             Self::OverlappingRegions { .. } => {

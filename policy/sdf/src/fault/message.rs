@@ -14,6 +14,12 @@ impl fmt::Display for Fault {
             Self::UnknownElement {
                 element, parent, ..
             } => write!(f, "<{element}> has no place in <{parent}>"),
+            Self::ForeignNamespace { name, namespace } => {
+                write!(
+                    f,
+                    "'{name}' is of the namespace '{namespace}', which nothing reads"
+                )
+            }
             Self::VirtualMachineAtTop => {
                 f.write_str("<virtual_machine> stands outside a protection domain")
             }
@@ -29,12 +35,19 @@ impl fmt::Display for Fault {
                 element,
                 parent,
                 name,
+            } if name.is_empty() => write!(f, "<{parent}> has no <{element}>"),
+            Self::MissingElement {
+                element,
+                parent,
+                name,
             } => write!(f, "<{parent}> '{name}' has no <{element}>"),
             Self::RepeatedElement { element, parent } => {
                 write!(f, "a second <{element}> in <{parent}>")
             }
             Self::Empty { attribute } => write!(f, "'{attribute}' is empty"),
-            Self::BadNumber { attribute, text } => {
+            Self::BadNumber {
+                attribute, text, ..
+            } => {
                 write!(f, "{attribute} '{text}' is not a number")
             }
             Self::OutOfRange {
@@ -42,7 +55,15 @@ impl fmt::Display for Fault {
                 text,
                 low,
                 high,
-            } => write!(f, "{attribute} '{text}' is not in {low} to {high}"),
+            } => write!(
+                f,
+                "{attribute} '{text}' is not {}",
+                Range {
+                    low: *low,
+                    high: *high,
+                    text
+                }
+            ),
             Self::BadChoice {
                 attribute, text, ..
             } => write!(f, "{attribute} cannot be '{text}'"),
@@ -150,7 +171,7 @@ impl fmt::Display for Fault {
             Self::ReservedSlot { slot } => {
                 write!(f, "slot '{slot}' of the root CNode holds Microkit's CNode")
             }
-            Self::ChannelEnds { found } => write!(f, "a channel with {found} ends"),
+            Self::ChannelEnds { found } => write!(f, "a channel with {found} <end>"),
             Self::CallsBothWays => f.write_str("both ends of the channel have pp=\"true\""),
             Self::CallNotUpwards {
                 caller,
@@ -181,12 +202,32 @@ impl fmt::Display for Fault {
                 write!(f, "a schedule of domains on {cores} cores")
             }
             Self::NotOnTarget { what, architecture } => match architecture {
-                Some(architecture) => write!(f, "{what} on {architecture}"),
-                None => write!(f, "{what} on this target"),
+                Some(architecture) => write!(f, "{what} is not available on {architecture}"),
+                None => write!(f, "{what} is not available on this target"),
             },
-            Self::NotWithVirtualMachine { what, pd } => {
-                write!(f, "{what} '{pd}', which has a virtual machine, on x86-64")
-            }
+            Self::NotWithVirtualMachine { what, pd } => write!(
+                f,
+                "{what} '{pd}', which has a virtual machine: x86-64 cannot combine the two"
+            ),
+        }
+    }
+}
+
+/// The numbers that an attribute takes, in the notation of the one that it has.
+pub(super) struct Range<'t> {
+    pub(super) low: u64,
+    pub(super) high: u64,
+    pub(super) text: &'t str,
+}
+
+impl fmt::Display for Range<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { low, high, text } = *self;
+        match (high, text.starts_with("0x")) {
+            _ if low == high => write!(f, "{low}"),
+            (u64::MAX, _) => write!(f, "{low} or more"),
+            (_, true) => write!(f, "from {low:#x} to {high:#x}"),
+            (_, false) => write!(f, "from {low} to {high}"),
         }
     }
 }

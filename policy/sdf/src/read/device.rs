@@ -68,7 +68,7 @@ fn conventional(element: Element<'_, '_>) -> Option<IrqSource> {
     }
     let trigger = trigger(element);
     Some(IrqSource::Conventional {
-        irq: element.required("irq", any_decimal)?,
+        irq: element.required("irq", word)?,
         trigger,
     })
 }
@@ -79,10 +79,10 @@ fn io_apic(element: Element<'_, '_>) -> Option<IrqSource> {
     let polarity = element.or("polarity", Polarity::High, |text| {
         text.word(words, &[Polarity::Low, Polarity::High])
     });
-    let pin = element.required("pin", any_decimal);
+    let pin = element.required("pin", word);
     let vector = vector(element);
     Some(IrqSource::IoApic {
-        ioapic: element.or("ioapic", 0, any_decimal),
+        ioapic: element.or("ioapic", 0, word),
         trigger: trigger(element),
         polarity,
         pin: pin?,
@@ -93,7 +93,7 @@ fn io_apic(element: Element<'_, '_>) -> Option<IrqSource> {
 fn msi(element: Element<'_, '_>) -> Option<IrqSource> {
     only_on_x86(element, "an MSI");
     let device = element.required("pcidev", pci_address);
-    let handle = element.required("handle", any_decimal);
+    let handle = element.required("handle", word);
     let vector = vector(element);
     Some(IrqSource::Msi {
         device: device?,
@@ -131,8 +131,9 @@ fn vector(element: Element<'_, '_>) -> Option<crate::Spanned<u64>> {
     element.required("vector", |text| text.decimal_in(0, MAX_VECTOR))
 }
 
-fn any_decimal(text: Text<'_>) -> Result<u64, Fault> {
-    text.decimal_in(0, u64::MAX)
+/// Interrupt numbers, pins and handles are 32-bit everywhere.
+fn word(text: Text<'_>) -> Result<u64, Fault> {
+    text.decimal_in(0, u32::MAX.into())
 }
 
 fn only_on_x86(element: Element<'_, '_>, what: &'static str) {

@@ -72,7 +72,8 @@ pub(super) fn region(node: Node<'_, '_>, context: &Context<'_>) -> Option<Memory
             let one_page = boot_info
                 .as_ref()
                 .map(|_| Spanned::new(page, element.span()));
-            if !element.has("size") && one_page.is_none() && path.is_none() {
+            let is_filled = element.has("prefill_path") || element.has("prefill_bootinfo");
+            if !element.has("size") && !is_filled {
                 element.note(Fault::SizeMissing { region: label() });
             }
             one_page

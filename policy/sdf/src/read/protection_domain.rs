@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use roxmltree::Node;
 
 use super::{device, memory, virtual_machine};
-use crate::element::{Context, Element, Text};
+use crate::element::{Context, Element, Text, start_tag};
 use crate::names::{Names, resolve};
 use crate::{
     Architecture, ExtraCap, ExtraCapKind, Fault, IoPorts, Irq, MAX_PRIORITY, Map, PAGE_SIZES,
@@ -116,7 +116,7 @@ impl<'n> Reader<'n> {
             match name {
                 "program_image" => {
                     parts.programs += 1;
-                    once(element, "program_image", parts.programs);
+                    once(node, "program_image", parts.programs, context);
                     parts.program = program(node, context);
                 }
                 "map" => parts.maps.extend(memory::map(node, self.names, context)),
@@ -126,12 +126,12 @@ impl<'n> Reader<'n> {
                 "protection_domain" => self.read(node, Some(id), context),
                 "virtual_machine" => {
                     parts.virtual_machines += 1;
-                    once(element, "virtual_machine", parts.virtual_machines);
+                    once(node, "virtual_machine", parts.virtual_machines, context);
                     parts.virtual_machine = virtual_machine::read(node, self.names, context);
                 }
                 _ => {
                     cspaces += 1;
-                    once(element, "cspace", cspaces);
+                    once(node, "cspace", cspaces, context);
                     parts.caps.extend(self.cspace(node, context));
                 }
             }
@@ -273,12 +273,13 @@ impl Scheduling {
 }
 
 /// Notes an element that stands for the second time, or more.
-fn once(parent: Element<'_, '_>, element: &'static str, count: usize) {
+fn once<'x>(node: Node<'x, 'x>, element: &'static str, count: usize, context: &Context<'_>) {
     if count > 1 {
-        parent.note(Fault::RepeatedElement {
+        let fault = Fault::RepeatedElement {
             element,
             parent: "protection_domain",
-        });
+        };
+        context.note(start_tag(node), fault);
     }
 }
 
@@ -321,10 +322,9 @@ fn smc(element: Element<'_, '_>) -> Spanned<bool> {
 }
 
 fn slot(text: Text<'_>) -> Result<u8, Fault> {
-    match text.number_in(0, ROOT_SLOTS - 1)? {
-        0 => Err(Fault::ReservedSlot {
-            slot: text.value.to_owned(),
-        }),
-        slot => Ok(slot as u8),
+    if text.number()? == 0 {
+        let slot = text.value.to_owned();
+        return Err(Fault::ReservedSlot { slot });
     }
+    Ok(text.number_in(1, ROOT_SLOTS - 1)? as u8)
 }

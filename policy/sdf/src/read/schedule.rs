@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use roxmltree::Node;
 
-use crate::element::{Context, Element, Text};
+use crate::element::{Context, Element, Text, start_tag};
 use crate::names::resolve;
 use crate::{Domain, DomainSchedule, Duration, Fault, Spanned, Target, Unit, parse_number};
 
@@ -43,7 +43,7 @@ pub(super) fn domains<'x>(
             element: "domains",
             parent: "system",
         };
-        context.note(crate::element::start_tag(*second), fault);
+        context.note(start_tag(*second), fault);
     }
     let mut names = HashMap::new();
     for (place, domain) in node
@@ -77,11 +77,12 @@ fn schedule(element: Element<'_, '_>, names: &HashMap<&str, usize>) -> Option<Do
             _ => schedules.push(node),
         }
     }
-    if schedules.len() > 1 {
-        element.note(Fault::RepeatedElement {
+    for second in schedules.iter().skip(1) {
+        let fault = Fault::RepeatedElement {
             element: "domain_schedule",
             parent: "domains",
-        });
+        };
+        context.note(start_tag(*second), fault);
     }
     let Some(node) = schedules.first() else {
         element.note(Fault::MissingElement {
