@@ -23,7 +23,7 @@ pub struct Ingest<I, B> {
     terminal: Terminal,
     inbox: I,
     intake: Intake<B>,
-    /// Once every document was tried.
+    /// Once the bundle was gone through.
     refused: Option<u64>,
 }
 
@@ -63,7 +63,8 @@ impl<I: Region, B: RegionMut> Ingest<I, B> {
         }
     }
 
-    /// How many documents were refused; `None` where not all of them were tried, or not yet.
+    /// How many documents of the bundle were refused, those included that a grant's end kept from
+    /// being tried; `None` where there was no bundle or no grant to take documents in, or not yet.
     pub const fn refused(&self) -> Option<u64> {
         self.refused
     }
