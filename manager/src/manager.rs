@@ -1,0 +1,246 @@
+//! The manager as a component, and its state.
+
+use heapless::Vec;
+use portcullis_kernel::{
+    CNodes, Caller, Component, Message, Method, NotifyGrant, Region, RegionMut, label,
+};
+use portcullis_log::ring::{Full, Writer};
+use portcullis_log::{BootId, Operation, Outcome};
+use portcullis_manager_api::{Authority, FIND};
+use portcullis_policy_format::{MAX_COMPONENTS, Policy, VerifyingKey};
+
+use crate::entry::{By, Grants, Queue, State};
+use crate::journal::{Event, Journal};
+use crate::member::Member;
+use crate::{Platform, Refused, Table, slots};
+
+/// Members that a policy can have.
+const MEMBERS: usize = MAX_COMPONENTS as usize;
+
+/// What the manager starts from.
+#[derive(Clone, Copy, Debug)]
+pub struct Config<'p> {
+    /// The compiled policy: the whole memory region. It does not change while the manager lives.
+    pub policy: &'p [u8],
+    /// The keys that may sign it: see [`trusted_keys`](crate::trusted_keys).
+    pub keys: &'p [VerifyingKey],
+    /// The version that is in force; 0: none.
+    pub in_force: u32,
+    /// Tells this boot apart from all others.
+    pub boot: BootId,
+}
+
+/// The capability manager. See the crate's documentation.
+#[derive(Debug)]
+pub struct Manager<'p, P, R, A> {
+    pub(crate) platform: P,
+    pub(crate) journal: Journal<R, A>,
+    pub(crate) config: Config<'p>,
+    pub(crate) grants: Grants<'p>,
+    pub(crate) stage: Stage<'p>,
+    pub(crate) members: Vec<Member<'p>, MEMBERS>,
+    pub(crate) layout: Authority,
+    /// Number of the manager's own component, and of the interface that it serves.
+    pub(crate) own: Option<u16>,
+    pub(crate) inspect: Option<u16>,
+    /// The stream on which the ledger is told of records: the manager's first.
+    pub(crate) ledger: Option<u16>,
+    pub(crate) in_force: u32,
+    /// Grants to issue as soon as the ring has room.
+    pub(crate) due: Queue,
+    /// Revoked grants whose records are to be written as soon as the ring has room.
+    pub(crate) unlogged: Queue,
+    pub(crate) unlogged_faults: bool,
+}
+
+/// How far the manager has come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stage<'p> {
+    /// `init` did not run.
+    New,
+    /// The policy was refused; nothing is granted in this boot.
+    Refused(Refused),
+    /// The policy is in force; the `boot` record is to be written.
+    Loaded(Policy<'p>),
+    /// Boot grants are being issued.
+    Issuing(Policy<'p>),
+    /// All boot grants were issued, and the `seal` record says so.
+    Sealed(Policy<'p>),
+}
+
+impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
+    /// A manager that has not yet looked at its policy: that is [`Component::init`]'s to do.
+    /// `table` has room for as many grants as the policy may allow.
+    pub const fn new<const GRANTS: usize>(
+        config: Config<'p>,
+        platform: P,
+        ring: Writer<R, A>,
+        table: &'p mut Table<GRANTS>,
+    ) -> Self {
+        Self {
+            platform,
+            journal: Journal::new(ring, config.boot),
+            config,
+            grants: Grants(table.entries()),
+            stage: Stage::New,
+            members: Vec::new(),
+            layout: Authority::new(0),
+            own: None,
+            inspect: None,
+            ledger: None,
+            in_force: 0,
+            due: Queue::EMPTY,
+            unlogged: Queue::EMPTY,
+            unlogged_faults: false,
+        }
+    }
+
+    /// The policy in force.
+    pub const fn policy(&self) -> Option<Policy<'p>> {
+        match self.stage {
+            Stage::New | Stage::Refused(_) => None,
+            Stage::Loaded(policy) | Stage::Issuing(policy) | Stage::Sealed(policy) => Some(policy),
+        }
+    }
+
+    /// Why there is none.
+    pub const fn refused(&self) -> Option<Refused> {
+        match self.stage {
+            Stage::Refused(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// Whether all boot grants were issued and the `seal` record is written.
+    pub const fn is_sealed(&self) -> bool {
+        matches!(self.stage, Stage::Sealed(_))
+    }
+
+    /// Whether the grant with this index (its number in the policy) is in force.
+    pub fn is_in_force(&self, index: u16) -> bool {
+        self.grants.is_in_force(index)
+    }
+
+    /// How many grants are in force.
+    pub const fn in_force(&self) -> u32 {
+        self.in_force
+    }
+
+    /// The platform that the manager was given.
+    pub const fn platform(&self) -> &P {
+        &self.platform
+    }
+
+    /// Writes a record.
+    pub(crate) fn record(&mut self, event: Event) -> Result<(), Full> {
+        self.journal.push(self.platform.now(), event)
+    }
+
+    /// Writes a record about grant `index`.
+    pub(crate) fn record_grant(
+        &mut self,
+        operation: Operation,
+        index: u16,
+        by: By,
+        outcome: Outcome,
+    ) -> Result<(), Full> {
+        let entry = self.grants.at(index);
+        let (grant, line) = (entry.fields(index), entry.line);
+        let fault = match by {
+            By::Fault(component) => self.members[usize::from(component)].fault,
+            By::Policy | By::Request(_) => 0,
+        };
+        self.record(Event {
+            operation,
+            grant: Some(grant),
+            cause: by.cause(line, fault),
+            outcome,
+        })
+    }
+
+    /// Does what was put off for want of room in the ring, as far as there is room now: first the
+    /// records of what was revoked, then the grants that are due.
+    pub(crate) fn progress<K: CNodes>(&mut self, kernel: &mut K) {
+        if self.log_boot().is_err() || self.log_revocations().is_err() {
+            return;
+        }
+        if self.issue_due(kernel).is_ok() {
+            self.seal();
+        }
+    }
+
+    /// Tells the ledger of new records, where it can be told.
+    pub(crate) fn announce<K: CNodes>(&mut self, kernel: &mut K) {
+        let told = self.ledger.filter(|index| self.is_in_force(*index));
+        if self.journal.has_news()
+            && let Some(index) = told
+        {
+            self.journal.announce();
+            NotifyGrant(slots::pointer(self.layout.root(index))).signal(kernel);
+        }
+    }
+
+    /// Counts grant `index` in, or out, where it is held and where it is served.
+    pub(crate) fn count(&mut self, index: u16, in_force: bool) {
+        let entry = self.grants.at(index);
+        let (subject, object) = (usize::from(entry.subject), usize::from(entry.object));
+        let step = |count: &mut u32| {
+            *count = if in_force { *count + 1 } else { *count - 1 };
+        };
+        step(&mut self.in_force);
+        step(&mut self.members[subject].holds);
+        step(&mut self.members[object].serves);
+    }
+
+    /// Whether the component was stopped after a fault.
+    pub(crate) fn is_down(&self, component: u8) -> bool {
+        self.members
+            .get(usize::from(component))
+            .is_some_and(|member| member.down)
+    }
+}
+
+impl<K: CNodes, P: Platform, R: RegionMut, A: Region> Component<K> for Manager<'_, P, R, A> {
+    fn init(&mut self, kernel: &mut K) {
+        match self.load() {
+            Ok(()) => {
+                self.check_sources(kernel);
+                self.progress(kernel);
+                self.announce(kernel);
+            }
+            Err(reason) => {
+                self.platform
+                    .report(format_args!("no grant is issued: {reason}"));
+                self.stage = Stage::Refused(reason);
+            }
+        }
+    }
+
+    fn call(&mut self, kernel: &mut K, caller: Caller, method: Method, message: &mut Message) {
+        self.progress(kernel);
+        match caller {
+            Caller::Channel(id) if method == FIND => self.find(id, message),
+            Caller::Channel(_) => message.refuse(label::BAD_METHOD),
+            Caller::Grant(badge) => self.serve_inspect(badge, method, message),
+        }
+        self.announce(kernel);
+    }
+
+    fn notified(&mut self, kernel: &mut K, _bits: u64) {
+        self.progress(kernel);
+        self.announce(kernel);
+    }
+}
+
+impl<P, R, A> Manager<'_, P, R, A> {
+    /// Whether the entry's subject is the manager itself.
+    pub(crate) fn is_own(&self, index: u16) -> bool {
+        self.own == Some(self.grants.at(index).subject.into())
+    }
+
+    /// Puts a grant into the queue of those to issue.
+    pub(crate) fn make_due(&mut self, index: u16) {
+        self.grants.at_mut(index).state = State::Due;
+        self.due.push(&mut self.grants, index);
+    }
+}

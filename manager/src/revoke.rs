@@ -1,0 +1,248 @@
+//! Taking grants back: in force first, then in the log.
+
+use core::fmt;
+
+use portcullis_kernel::{CNodes, Invocation, KernelError, Region, RegionMut};
+use portcullis_log::ring::Full;
+use portcullis_log::{Cause, Operation, Outcome};
+use portcullis_policy_format::{OnFault, When};
+
+use crate::entry::{By, Next, State};
+use crate::journal::Event;
+use crate::{Manager, Platform, slots};
+
+/// Why a grant was not revoked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RevokeError {
+    /// There is nothing to revoke: no such grant is in force, or there is no such component.
+    NotInForce,
+    /// The kernel refused to take the grant, or one derived from it, back: that one is still in force.
+    Kernel(KernelError),
+}
+
+impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
+    /// Revokes grant `index` and, before it, everything derived from it, deepest first. `by` is the
+    /// component that asked for it; `None`: none did.
+    ///
+    /// What cannot be taken back stays in force while everything else is revoked. A call that its
+    /// object is already serving keeps its reply.
+    pub fn revoke<K: CNodes>(
+        &mut self,
+        kernel: &mut K,
+        index: u16,
+        by: Option<u16>,
+    ) -> Result<(), RevokeError> {
+        let by = match by.map(u8::try_from) {
+            None => By::Policy,
+            Some(Ok(component)) if usize::from(component) < self.members.len() => {
+                By::Request(component)
+            }
+            Some(_) => return Err(RevokeError::NotInForce),
+        };
+        if !self.is_in_force(index) {
+            return Err(RevokeError::NotInForce);
+        }
+        let revoked = self.revoke_tree(kernel, index, by);
+        self.progress(kernel);
+        self.announce(kernel);
+        revoked.map_err(RevokeError::Kernel)
+    }
+
+    /// Takes note of a component's fault: revokes every grant that it holds and, where the policy
+    /// says `on_fault = "restart"`, issues its boot grants anew under another generation. `reason`
+    /// is the platform's number for what it did; of faults that come before the log has taken the
+    /// revocations of an earlier one, the log tells that one's.
+    pub fn revoke_component<K: CNodes>(
+        &mut self,
+        kernel: &mut K,
+        component: u16,
+        reason: u64,
+    ) -> Result<(), RevokeError> {
+        let unlogged = self.has_unlogged();
+        let number = u8::try_from(component).map_err(|_| RevokeError::NotInForce)?;
+        let member = self
+            .members
+            .get_mut(usize::from(number))
+            .ok_or(RevokeError::NotInForce)?;
+        if !unlogged {
+            member.fault = reason;
+        }
+        member.unlogged_fault = true;
+        member.down = member.on_fault == OnFault::Stop;
+        self.unlogged_faults = true;
+        // The fault itself may be told before what it led to; without room both are told later.
+        let _ = self.log_boot().and_then(|()| self.log_revocations());
+        let revoked = self.revoke_held(kernel, number);
+        self.restart(number);
+        self.progress(kernel);
+        self.announce(kernel);
+        revoked.map_err(RevokeError::Kernel)
+    }
+
+    fn revoke_held<K: CNodes>(&mut self, kernel: &mut K, number: u8) -> Result<(), KernelError> {
+        let held = self.members[usize::from(number)].indices();
+        let mut result = Ok(());
+        for index in held {
+            if self.is_in_force(index) {
+                let revoked = self.revoke_tree(kernel, index, By::Fault(number));
+                result = result.and(revoked);
+            }
+        }
+        result
+    }
+
+    /// Has a component's boot grants issued anew, once their revocation is logged.
+    fn restart(&mut self, number: u8) {
+        let member = &self.members[usize::from(number)];
+        if member.on_fault != OnFault::Restart {
+            return;
+        }
+        for (index, grant) in member.grants() {
+            let entry = self.grants.at_mut(index);
+            match entry.state {
+                _ if grant.when != When::Boot => {}
+                State::Idle => self.make_due(index),
+                State::Unlogged(Next::Idle) => entry.state = State::Unlogged(Next::Due),
+                State::Unlogged(Next::Due | Next::Retired)
+                | State::Due
+                | State::InForce
+                | State::Retired => {}
+            }
+        }
+    }
+
+    /// Revokes `index` and all that was derived from it. The first refusal of the kernel is the
+    /// result; what could not be revoked is then derived from none, and stays in force.
+    fn revoke_tree<K: CNodes>(
+        &mut self,
+        kernel: &mut K,
+        index: u16,
+        by: By,
+    ) -> Result<(), KernelError> {
+        let mut result = Ok(());
+        let mut from = index;
+        loop {
+            let leaf = self.grants.deepest(from);
+            let parent = self.grants.at(leaf).parent(leaf);
+            let revoked = self.take_back(kernel, leaf, by);
+            if let Err(error) = revoked {
+                self.report_in_force(leaf, by, error);
+            }
+            result = result.and(revoked);
+            if leaf == index {
+                if revoked.is_ok() {
+                    self.grants.detach(leaf);
+                }
+                return result;
+            }
+            self.grants.detach(leaf);
+            from = parent.unwrap_or(index);
+        }
+    }
+
+    /// Takes one grant back and queues it to be logged.
+    fn take_back<K: CNodes>(
+        &mut self,
+        kernel: &mut K,
+        index: u16,
+        by: By,
+    ) -> Result<(), KernelError> {
+        let root = slots::authority(self.layout.root(index));
+        let reusable = if self.is_own(index) {
+            // The manager holds the root alone, and is not waiting to send anything.
+            kernel.invoke(&Invocation::Delete(root))?;
+            true
+        } else {
+            kernel.invoke(&Invocation::Revoke(root))?;
+            // From here on the subject holds nothing. If a message with the badge may still be
+            // queued, or the root is still taken, the index is not used again.
+            let cancelled = if self.grants.at(index).is_endpoint() {
+                kernel.invoke(&Invocation::CancelBadgedSends(root))
+            } else {
+                Ok(())
+            };
+            let freed = kernel.invoke(&Invocation::Delete(root));
+            cancelled.and(freed).is_ok()
+        };
+        self.count(index, false);
+        let entry = self.grants.at_mut(index);
+        entry.state = State::Unlogged(if reusable { Next::Idle } else { Next::Retired });
+        entry.by = by;
+        self.unlogged.push(&mut self.grants, index);
+        Ok(())
+    }
+
+    /// Says, where it can be said, that a grant could not be revoked.
+    fn report_in_force(&mut self, index: u16, by: By, error: KernelError) {
+        if self.log_revocations().is_ok() {
+            let _ = self.record_grant(Operation::Revoke, index, by, error.into());
+        }
+        let entry = self.grants.at(index);
+        let (line, subject) = (entry.line, entry.subject);
+        self.platform.report(format_args!(
+            "grant {index} of '{}', line {line} of the policy, could not be revoked ({error}): it \
+             is still in force",
+            self.component_name(subject.into())
+        ));
+    }
+
+    /// Whether something was done whose record is not yet written.
+    pub(crate) fn has_unlogged(&self) -> bool {
+        self.unlogged_faults || self.unlogged.first().is_some()
+    }
+
+    /// Writes the records of faults and revocations that are not yet written, in their order.
+    pub(crate) fn log_revocations(&mut self) -> Result<(), Full> {
+        if self.unlogged_faults {
+            self.log_faults()?;
+        }
+        while let Some(index) = self.unlogged.first() {
+            let entry = self.grants.at(index);
+            let (by, state) = (entry.by, entry.state);
+            self.record_grant(Operation::Revoke, index, by, Outcome::Done)?;
+            self.unlogged.pop(&self.grants);
+            if let State::Unlogged(next) = state {
+                self.renew(index, next);
+            }
+        }
+        Ok(())
+    }
+
+    fn log_faults(&mut self) -> Result<(), Full> {
+        for number in 0..self.members.len() {
+            let member = &self.members[number];
+            if !member.unlogged_fault {
+                continue;
+            }
+            let cause = Cause::Fault {
+                component: number as u16,
+                reason: member.fault,
+            };
+            self.record(Event {
+                operation: Operation::Fault,
+                grant: None,
+                cause,
+                outcome: Outcome::Done,
+            })?;
+            self.members[number].unlogged_fault = false;
+        }
+        self.unlogged_faults = false;
+        Ok(())
+    }
+}
+
+impl fmt::Display for RevokeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotInForce => f.write_str("there is no such grant in force"),
+            Self::Kernel(error) => {
+                write!(
+                    f,
+                    "the kernel did not take it back ({error}): it is still in force"
+                )
+            }
+        }
+    }
+}
+
+impl core::error::Error for RevokeError {}
