@@ -45,9 +45,12 @@ fn mappings<'d>(all: &'d mut Distribution, region: &str) -> &'d mut Vec<Mapping>
     &mut region.mappings
 }
 
+/// What is broken, how, and what is found.
+type Case = (&'static str, fn(&mut Distribution), &'static str);
+
 #[test]
 fn each_rule_broken_in_turn_is_found() {
-    let cases: &[(&str, fn(&mut Distribution), &str)] = &[
+    let cases: &[Case] = &[
         (
             "a capability too many",
             |all| {

@@ -26,6 +26,14 @@ impl Fault {
             Self::UnknownAttribute { allowed: [], .. } => {
                 "remove it: this element has no attributes".into()
             }
+            // Where descriptions for Microkit 1 had it.
+            Self::UnknownAttribute {
+                attribute,
+                element: "protection_domain",
+                ..
+            } if attribute == "pp" => {
+                "remove it, and write pp=\"true\" at the <end> of each caller".into()
+            }
             Self::UnknownAttribute { allowed, .. } => {
                 format!("remove it, or use {}", list(allowed))
             }
