@@ -35,6 +35,8 @@
 //! - I/O ports above 0xffff, and virtual machines' priorities above 254;
 //! - a `setvar` of a memory region that does not exist.
 //!
+//! In one it is more lenient: `<domains>` may stand behind the protection domains that name them.
+//!
 //! Files are not looked at: that a program or `prefill_path` exists is for the build to find. A
 //! region whose size such a file decides counts as one page in the checks for overlaps.
 //!

@@ -8,8 +8,8 @@ use super::{device, memory, virtual_machine};
 use crate::element::{Context, Element, Text, start_tag};
 use crate::names::{Names, resolve};
 use crate::{
-    Architecture, ExtraCap, ExtraCapKind, Fault, IoPorts, Irq, MAX_PRIORITY, Map, PAGE_SIZES,
-    Parent, PdId, Program, ProtectionDomain, SetVar, Spanned, Target, VirtualMachine,
+    Architecture, ExtraCap, ExtraCapKind, Fault, IoPorts, Irq, MAX_ID, MAX_PRIORITY, Map,
+    PAGE_SIZES, Parent, PdId, Program, ProtectionDomain, SetVar, Spanned, Target, VirtualMachine,
 };
 
 /// Budget where none is given, in microseconds (`BUDGET_DEFAULT` of the stock tool).
@@ -161,7 +161,7 @@ impl<'n> Reader<'n> {
             None => None,
             Some(pd) => Some(Parent {
                 pd,
-                id: element.required("id", Text::id)?,
+                id: element.required("id", child_id)?,
                 setvar_id: element.optional("setvar_id", Text::name),
             }),
         };
@@ -319,6 +319,11 @@ fn smc(element: Element<'_, '_>) -> Spanned<bool> {
         element.context.note(smc.span.clone(), fault);
     }
     smc
+}
+
+/// Unlike a channel's, a child's id may be hexadecimal.
+fn child_id(text: Text<'_>) -> Result<u8, Fault> {
+    Ok(text.number_in(0, MAX_ID.into())? as u8)
 }
 
 fn slot(text: Text<'_>) -> Result<u8, Fault> {
