@@ -14,6 +14,7 @@ mod failure;
 mod graph;
 mod keygen;
 mod load;
+mod log;
 mod output;
 mod sign;
 mod why;
@@ -58,6 +59,7 @@ verbs! {
     Diff(diff::Diff),
     Why(why::Why),
     Graph(graph::Graph),
+    Log(log::Log),
     Completions(completions::Completions),
 }
 

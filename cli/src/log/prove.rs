@@ -1,0 +1,146 @@
+//! `portcullis log prove` and `prove-growth`: proofs as files.
+
+use std::fmt::Display;
+use std::path::PathBuf;
+
+use clap::Args;
+use portcullis_audit::proof::{Hashes, write_consistency, write_inclusion};
+use portcullis_audit::verify::checkpoint_note;
+use portcullis_log::checkpoint::Checkpoint;
+use portcullis_log::note::Note;
+use serde::Serialize;
+
+use super::open::{Place, Which, failure, read, verdict};
+use crate::Run;
+use crate::failure::{Failure, Verdict};
+use crate::output::Output;
+
+const EXAMPLE: &str = "\
+The proof is a C2SP tlog-proof with the record in it.
+
+Examples:
+  portcullis log prove 41 --out 41.proof
+  portcullis log prove 7 --log worm disk.img --key ledger.vkey";
+
+const GROWTH_EXAMPLE: &str = "\
+The proof is the body of a C2SP tlog-witness request.
+
+Example:
+  portcullis log prove-growth old.checkpoint --out growth.proof";
+
+/// Prove that a record is in a log
+#[derive(Args)]
+#[command(after_help = EXAMPLE)]
+pub(super) struct Prove {
+    /// Position of the record in the log, from 0
+    #[arg(value_name = "INDEX")]
+    index: u64,
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    what: What,
+}
+
+/// Prove that a log only grew since a checkpoint
+#[derive(Args)]
+#[command(after_help = GROWTH_EXAMPLE)]
+pub(super) struct ProveGrowth {
+    /// The earlier checkpoint
+    #[arg(value_name = "CHECKPOINT")]
+    checkpoint: PathBuf,
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    what: What,
+}
+
+#[derive(Args)]
+struct What {
+    /// Which log
+    #[arg(long, value_enum, default_value = "grants")]
+    log: Which,
+    /// Write the proof to a file, not to standard output
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct Made {
+    records: u64,
+    proof: String,
+}
+
+impl Run for Prove {
+    fn run(self, output: Output) -> Result<Verdict, Failure> {
+        let index = self.index;
+        self.what
+            .make(&self.place, Some(index), output, |hashes, note| {
+                let size = hashes.size();
+                match (hashes.inclusion(index, size), hashes.record()) {
+                    (Some(proof), Some(record)) => Ok(write_inclusion(index, record, &proof, note)),
+                    _ => {
+                        let last = size.saturating_sub(1);
+                        let text = format!("there is no record {index}: the log's last is {last}");
+                        Err(Failure::bad_input(text))
+                    }
+                }
+            })
+    }
+}
+
+impl Run for ProveGrowth {
+    fn run(self, output: Output) -> Result<Verdict, Failure> {
+        let path = &self.checkpoint;
+        let wrong =
+            |error: &dyn Display| Failure::bad_input(format!("{}: {error}", path.display()));
+        let text =
+            std::fs::read_to_string(path).map_err(|error| Failure::file("read", path, error))?;
+        let old = Note::parse(text.as_bytes()).map_err(|error| wrong(&error))?;
+        let old = Checkpoint::parse(old.text()).map_err(|error| wrong(&error))?;
+        self.what.make(&self.place, None, output, |hashes, note| {
+            let size = hashes.size();
+            let proof = hashes.consistency(old.size, size).ok_or_else(|| {
+                let old = old.size;
+                wrong(&format!(
+                    "the checkpoint has {old} records, and the log has {size}"
+                ))
+            })?;
+            Ok(write_consistency(old.size, &proof, note))
+        })
+    }
+}
+
+impl What {
+    /// Collects the tree's hashes, has the proof made, and puts it where it belongs.
+    fn make(
+        &self,
+        place: &Place,
+        wanted: Option<u64>,
+        output: Output,
+        make: impl FnOnce(&mut Hashes, &str) -> Result<String, Failure>,
+    ) -> Result<Verdict, Failure> {
+        let kind = self.log.into();
+        let state = place.open()?;
+        let key = state.key(kind).map_err(failure)?;
+        let mut hashes = Hashes::new(wanted);
+        let walked = read(&state, kind, &mut hashes)?;
+        let Some(head) = walked.head else {
+            return Err(Failure::bad_input("the log has no record"));
+        };
+        let note = checkpoint_note(kind, state.log(), &head, &key);
+        let proof = make(&mut hashes, &note)?;
+        match &self.out {
+            Some(path) => {
+                std::fs::write(path, &proof).map_err(|error| Failure::file("write", path, error))?
+            }
+            None => {
+                let made = Made {
+                    records: hashes.size(),
+                    proof,
+                };
+                output.print(&made, |made| made.proof.clone())?;
+            }
+        }
+        Ok(verdict(&walked))
+    }
+}

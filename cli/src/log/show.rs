@@ -1,0 +1,217 @@
+//! `portcullis log show`: the records of the grant log.
+
+use std::collections::VecDeque;
+
+use clap::Args;
+use portcullis_audit::Hex;
+use portcullis_audit::policies::PolicyTable;
+use portcullis_audit::replay::Replay;
+use portcullis_audit::state::State;
+use portcullis_audit::walk::Sink;
+use portcullis_log::block::{LogKind, Records};
+use portcullis_log::{Cause, Record};
+use serde::Serialize;
+
+use super::names;
+use super::open::{Place, read, verdict};
+use crate::Run;
+use crate::failure::{Failure, Verdict};
+use crate::output::{Output, table};
+
+const EXAMPLE: &str = "\
+Names come from the policy that the boot names by its hash; where that is not
+at hand, numbers stand with a #.
+
+Examples:
+  portcullis log show --last 20
+  portcullis log show --component ingest --boot 3f2a
+  portcullis log show disk.img --policy policies/ --json";
+
+/// List the records of the grant log, with names from the policy that was in force
+#[derive(Args)]
+#[command(after_help = EXAMPLE)]
+pub(super) struct Show {
+    #[command(flatten)]
+    place: Place,
+    /// Only the last N records that match
+    #[arg(long, value_name = "N")]
+    last: Option<usize>,
+    /// Only records of the boot whose id starts with this
+    #[arg(long, value_name = "ID")]
+    boot: Option<String>,
+    /// Only records that this component has a part in: by name, or by number
+    #[arg(long, value_name = "NAME")]
+    component: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    index: u64,
+    boot: String,
+    sequence: u64,
+    time_ns: u64,
+    time: String,
+    operation: &'static str,
+    grant: Option<GrantRow>,
+    cause: String,
+    outcome: String,
+}
+
+#[derive(Serialize)]
+pub(super) struct GrantRow {
+    pub(super) index: u16,
+    pub(super) generation: u16,
+    pub(super) subject: String,
+    pub(super) slot: u16,
+    pub(super) object: String,
+    pub(super) interface: String,
+    pub(super) methods: String,
+    pub(super) mode: &'static str,
+    pub(super) parent: Option<u16>,
+    pub(super) lease_ms: Option<u32>,
+}
+
+impl GrantRow {
+    pub(super) fn new(policy: Option<&PolicyTable>, grant: &portcullis_log::GrantFields) -> Self {
+        Self {
+            index: grant.index,
+            generation: grant.generation.number(),
+            subject: names::component(policy, grant.subject),
+            slot: grant.slot,
+            object: names::component(policy, grant.object),
+            interface: names::interface(policy, grant.interface),
+            methods: names::methods(policy, grant.interface, grant.methods),
+            mode: grant.mode.name(),
+            parent: grant.parent,
+            lease_ms: grant.lease_ms,
+        }
+    }
+}
+
+/// Keeps the records that match, while the replay keeps the policy in force.
+struct Shown<'s> {
+    show: &'s Show,
+    replay: Replay<'s>,
+    rows: VecDeque<Row>,
+}
+
+impl Sink for Shown<'_> {
+    fn commit(&mut self, first: u64, payload: &[u8]) {
+        for (index, bytes) in (first..).zip(Records::over(payload)) {
+            let Some(record) = Record::decode(bytes) else {
+                continue;
+            };
+            self.replay.take(index, &record);
+            let policy = self.replay.policy();
+            let row = row(policy, index, &record);
+            if !self.show.matches(&row, policy, &record) {
+                continue;
+            }
+            self.rows.push_back(row);
+            if self.show.last.is_some_and(|last| self.rows.len() > last) {
+                self.rows.pop_front();
+            }
+        }
+    }
+}
+
+fn row(policy: Option<&PolicyTable>, index: u64, record: &Record) -> Row {
+    Row {
+        index,
+        boot: Hex(&record.boot.0).to_string(),
+        sequence: record.sequence,
+        time_ns: record.time,
+        time: names::time(record.time),
+        operation: names::operation(record.operation),
+        grant: record.grant.map(|grant| GrantRow::new(policy, &grant)),
+        cause: names::cause(policy, record.cause),
+        outcome: names::outcome(record.outcome),
+    }
+}
+
+impl Show {
+    fn matches(&self, row: &Row, policy: Option<&PolicyTable>, record: &Record) -> bool {
+        let boot = self
+            .boot
+            .as_ref()
+            .is_none_or(|id| row.boot.starts_with(&id.to_lowercase()));
+        let component = self.component.as_ref().is_none_or(|wanted| {
+            let from = match record.cause {
+                Cause::Request { component, .. } | Cause::Fault { component, .. } => {
+                    Some(component)
+                }
+                _ => None,
+            };
+            let parts = record
+                .grant
+                .iter()
+                .flat_map(|grant| [grant.subject, grant.object]);
+            parts.chain(from).any(|number| {
+                names::component(policy, number) == *wanted || number.to_string() == *wanted
+            })
+        });
+        boot && component
+    }
+
+    fn rows(&self, state: &State) -> Result<(Vec<Row>, Verdict), Failure> {
+        let replay = Replay::new(state.policies());
+        let mut shown = Shown {
+            show: self,
+            replay,
+            rows: VecDeque::new(),
+        };
+        let walked = read(state, LogKind::Grants, &mut shown)?;
+        Ok((shown.rows.into(), verdict(&walked)))
+    }
+}
+
+impl Run for Show {
+    fn run(self, output: Output) -> Result<Verdict, Failure> {
+        let state = self.place.open()?;
+        let (rows, verdict) = self.rows(&state)?;
+        output.print(&rows, |rows| human(rows))?;
+        Ok(verdict)
+    }
+}
+
+fn human(rows: &[Row]) -> String {
+    if rows.is_empty() {
+        return "no records".into();
+    }
+    table(
+        &[
+            ">RECORD",
+            "BOOT",
+            ">SEQ",
+            "TIME",
+            "OPERATION",
+            "GRANT",
+            "CAUSE",
+            "OUTCOME",
+        ],
+        rows.iter().map(|row| {
+            vec![
+                row.index.to_string(),
+                row.boot.get(..8).unwrap_or(&row.boot).into(),
+                row.sequence.to_string(),
+                row.time.clone(),
+                row.operation.into(),
+                row.grant.as_ref().map_or_else(|| "-".into(), grant),
+                row.cause.clone(),
+                row.outcome.clone(),
+            ]
+        }),
+    )
+}
+
+fn grant(grant: &GrantRow) -> String {
+    let GrantRow {
+        subject,
+        object,
+        interface,
+        methods,
+        mode,
+        ..
+    } = grant;
+    format!("{subject} -> {object} {mode} {interface}: {methods}")
+}

@@ -1,0 +1,192 @@
+//! `portcullis log verify`: whether the logs are what was written, and what the policy allows.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use portcullis_audit::Finding;
+use portcullis_audit::state::State;
+use portcullis_audit::verify::{Report, checkpoint_note, verify};
+use portcullis_audit::walk::Trust;
+use portcullis_log::block::{Footer, LogKind};
+
+use super::names;
+use super::open::{Place, Progress, Which, failure};
+use crate::Run;
+use crate::failure::{Failure, Verdict};
+use crate::output::{Output, table};
+
+const EXAMPLE: &str = "\
+Checks the chain and SHA-256 of every block, the Merkle root and signature of
+every commit, every record's sequence number and time, every grant against the
+policy that its boot names, and all of it against the checkpoints in PATH and
+those given.
+
+A log that was cut back to an earlier commit is found only against a checkpoint
+signed later. The one in PATH finds accidents; against somebody who can write
+PATH, keep one elsewhere.
+
+Examples:
+  portcullis log verify
+  portcullis log verify disk.img --key ledger.vkey --policy policies/
+  portcullis log verify --save-checkpoint /media/usb/grants.checkpoint --log grants
+  portcullis log verify --checkpoint /media/usb/grants.checkpoint";
+
+/// Check that no record was changed, dropped, reordered or cut off, and that the policy allowed each grant
+#[derive(Args)]
+#[command(after_help = EXAMPLE)]
+pub(super) struct Verify {
+    #[command(flatten)]
+    place: Place,
+    /// Only this log; both without it
+    #[arg(long, value_enum)]
+    log: Option<Which>,
+    /// A checkpoint that a log signed earlier, kept elsewhere
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Vec<PathBuf>,
+    /// Write the checkpoint of the log that was verified; needs --log
+    #[arg(long, value_name = "FILE", requires = "log")]
+    save_checkpoint: Option<PathBuf>,
+}
+
+impl Run for Verify {
+    fn run(self, output: Output) -> Result<Verdict, Failure> {
+        let mut state = self.place.open()?;
+        for checkpoint in &self.checkpoint {
+            state.add_checkpoint(checkpoint).map_err(failure)?;
+        }
+        let kinds = match self.log {
+            Some(which) => vec![which.into()],
+            None => vec![LogKind::Grants, LogKind::Worm],
+        };
+        let mut reports = Vec::new();
+        for kind in kinds {
+            let (report, head) = verify_one(&state, kind)?;
+            if let (Some(path), Some(head), true) = (&self.save_checkpoint, head, report.holds) {
+                let key = state.key(kind).map_err(failure)?;
+                let note = checkpoint_note(kind, state.log(), &head, &key);
+                std::fs::write(path, note).map_err(|error| Failure::file("write", path, error))?;
+            }
+            reports.push(report);
+        }
+        output.print(&reports, |reports| human(reports))?;
+        let holds = reports.iter().all(|report| report.holds);
+        Ok(if holds {
+            Verdict::Holds
+        } else {
+            Verdict::DoesNotHold
+        })
+    }
+}
+
+fn verify_one(state: &State, kind: LogKind) -> Result<(Report, Option<Footer>), Failure> {
+    let key = state.key(kind).map_err(failure)?;
+    let checkpoints = state.checkpoints(kind).map_err(failure)?;
+    let trust = Trust {
+        kind,
+        log: state.log(),
+        key: Some(&key),
+        checkpoints: &checkpoints,
+    };
+    let mut progress = Progress::new(state.length(kind));
+    let mut blocks = state.blocks(kind);
+    let verified = verify(&mut blocks, &trust, state.policies(), |block| {
+        progress.at(block)
+    });
+    progress.finish();
+    let unread = |error| Failure::file("read", state.path(), error);
+    let (mut report, head) = verified.map_err(unread)?;
+    report.short_disk(state.missing_blocks().map_err(unread)?);
+    Ok((report, head))
+}
+
+fn human(reports: &[Report]) -> String {
+    let logs = table(
+        &[
+            "LOG",
+            ">RECORDS",
+            ">BLOCKS",
+            ">COMMITS",
+            ">CHECKPOINTS",
+            "ROOT",
+            "VERDICT",
+        ],
+        reports.iter().map(|report| {
+            let root = report
+                .root
+                .as_deref()
+                .map_or("-", |root| root.get(..16).unwrap_or(root));
+            let verdict = if report.holds {
+                "holds"
+            } else {
+                "DOES NOT HOLD"
+            };
+            vec![
+                report.log.into(),
+                report.records.to_string(),
+                report.blocks.to_string(),
+                report.commits.to_string(),
+                report.checkpoints.to_string(),
+                root.into(),
+                verdict.into(),
+            ]
+        }),
+    );
+    let mut parts = vec![logs];
+    parts.extend(reports.iter().filter_map(boots));
+    parts.extend(reports.iter().filter_map(findings));
+    parts.join("\n\n")
+}
+
+fn boots(report: &Report) -> Option<String> {
+    (!report.boots.is_empty()).then(|| {
+        table(
+            &[
+                "BOOT",
+                ">FROM RECORD",
+                ">RECORDS",
+                ">DENIALS",
+                "SEALED",
+                "STARTED",
+                "LAST RECORD",
+            ],
+            report.boots.iter().map(|boot| {
+                let id = portcullis_audit::Hex(&boot.id.0).to_string();
+                vec![
+                    id,
+                    boot.first_record.to_string(),
+                    boot.records.to_string(),
+                    boot.denials.to_string(),
+                    if boot.sealed { "yes" } else { "no" }.into(),
+                    names::time(boot.start),
+                    names::time(boot.end),
+                ]
+            }),
+        )
+    })
+}
+
+fn findings(report: &Report) -> Option<String> {
+    if report.findings.is_empty() {
+        return None;
+    }
+    let mut text = table(
+        &["FINDING", "LOG", "WHERE", "WHAT"],
+        report.findings.iter().map(|finding: &Finding| {
+            let severity = if finding.is_violation() {
+                "VIOLATION"
+            } else {
+                "note"
+            };
+            vec![
+                severity.into(),
+                report.log.into(),
+                finding.place.to_string(),
+                finding.what.to_string(),
+            ]
+        }),
+    );
+    if report.more_findings > 0 {
+        text.push_str(&format!("\nand {} more", report.more_findings));
+    }
+    Some(text)
+}

@@ -1,0 +1,280 @@
+//! `portcullis log`, run as people run it.
+
+use std::fs;
+use std::path::Path;
+
+use assert_cmd::Command;
+use portcullis_audit::testing::{blocks, boot, encoded, write_sample, write_state};
+use portcullis_log::block::LogKind;
+use serde_json::Value;
+
+fn portcullis(directory: &Path, arguments: &[&str]) -> assert_cmd::assert::Assert {
+    let mut command = Command::cargo_bin("portcullis").unwrap();
+    command
+        .current_dir(directory)
+        .arg("log")
+        .args(arguments)
+        .assert()
+}
+
+fn stdout(assert: assert_cmd::assert::Assert) -> String {
+    String::from_utf8(assert.get_output().stdout.clone()).unwrap()
+}
+
+fn json(directory: &Path, arguments: &[&str]) -> Value {
+    let arguments = [arguments, &["--json"]].concat();
+    serde_json::from_str(&stdout(portcullis(directory, &arguments))).unwrap()
+}
+
+fn sample() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    write_sample(&directory.path().join("state"));
+    directory
+}
+
+/// Changes a byte of the first block of the grant log.
+fn tamper(directory: &Path) {
+    let disk = directory.join("state/disk.img");
+    let mut bytes = fs::read(&disk).unwrap();
+    let at = bytes
+        .windows(8)
+        .position(|window| window == b"PCLSBLCK")
+        .unwrap();
+    bytes[at + 100] ^= 1;
+    fs::write(&disk, bytes).unwrap();
+}
+
+#[test]
+fn an_honest_log_is_verified() {
+    let directory = sample();
+    let text = stdout(portcullis(directory.path(), &["verify", "state"]).code(0));
+    assert!(text.contains("grants       14"), "{text}");
+    assert!(text.lines().nth(1).unwrap().ends_with("holds"), "{text}");
+    assert!(text.contains("2023-11-14 22:14:20.000Z"), "{text}");
+    let reports = json(directory.path(), &["verify", "state"]);
+    assert_eq!(reports[0]["holds"], true);
+    assert_eq!(reports[0]["checkpoints"], 1);
+    assert_eq!(reports[0]["boots"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        (&reports[1]["log"], &reports[1]["records"]),
+        (&"worm".into(), &3.into())
+    );
+}
+
+#[test]
+fn the_default_path_is_the_appliance() {
+    let directory = tempfile::tempdir().unwrap();
+    write_sample(&directory.path().join("target/appliance"));
+    portcullis(directory.path(), &["verify"]).code(0);
+}
+
+#[test]
+fn a_changed_log_does_not_hold_and_says_where() {
+    let directory = sample();
+    tamper(directory.path());
+    let text = stdout(portcullis(directory.path(), &["verify", "state"]).code(1));
+    assert!(text.contains("DOES NOT HOLD"), "{text}");
+    assert!(
+        text.contains(
+            "VIOLATION  grants  block 0  the block was torn or changed: its SHA-256 differs"
+        ),
+        "{text}"
+    );
+    assert!(
+        text.contains("block 1  the commit chains to a block that is missing"),
+        "{text}"
+    );
+    let shown = portcullis(directory.path(), &["show", "state"]).code(1);
+    let stderr = String::from_utf8(shown.get_output().stderr.clone()).unwrap();
+    assert!(stderr.contains("the log does not hold"), "{stderr}");
+}
+
+#[test]
+fn a_log_cut_back_is_found_by_a_checkpoint_kept_elsewhere() {
+    let directory = sample();
+    let kept = directory.path().join("kept.checkpoint");
+    let save = [
+        "verify",
+        "state",
+        "--log",
+        "grants",
+        "--save-checkpoint",
+        "kept.checkpoint",
+    ];
+    portcullis(directory.path(), &save).code(0);
+    assert!(
+        fs::read_to_string(&kept)
+            .unwrap()
+            .starts_with("portcullis/5a5a")
+    );
+    // Somebody cuts the log back to its first commit, and takes the checkpoints away.
+    let (cut, _) = blocks(LogKind::Grants, &[encoded(&boot(1))[..5].to_vec()]);
+    let state = directory.path().join("state");
+    write_state(&state, &cut, &[], &[]);
+    fs::remove_file(state.join("grants.checkpoint")).unwrap();
+    fs::remove_file(state.join("worm.checkpoint")).unwrap();
+    portcullis(directory.path(), &["verify", "state"]).code(0);
+    let held = ["verify", "state", "--checkpoint", "kept.checkpoint"];
+    let text = stdout(portcullis(directory.path(), &held).code(1));
+    assert!(
+        text.contains("the log has 5 records, and a checkpoint that it signed has 14"),
+        "{text}"
+    );
+}
+
+#[test]
+fn bad_input_and_missing_files_have_their_own_codes() {
+    let directory = sample();
+    let path = directory.path();
+    portcullis(path, &["verify", "nowhere"]).code(3);
+    fs::write(path.join("text"), "not a disk").unwrap();
+    portcullis(path, &["verify", "text"]).code(2);
+    portcullis(path, &["verify", "state", "--checkpoint", "text"]).code(2);
+    portcullis(path, &["verify", "state", "--key", "text"]).code(2);
+    portcullis(path, &["verify", "state", "--policy", "text"]).code(2);
+    portcullis(path, &["verify", "state/disk.img"]).code(3);
+    portcullis(
+        path,
+        &["verify", "state/disk.img", "--key", "state/ledger.vkey"],
+    )
+    .code(0);
+    portcullis(path, &["prove", "14", "state"]).code(2);
+    portcullis(path, &["grants", "state", "--boot", "ff"]).code(2);
+    portcullis(path, &["show", "state", "--last", "many"]).code(2);
+}
+
+#[test]
+fn records_are_shown_with_names_of_their_policy() {
+    let directory = sample();
+    let text = stdout(portcullis(directory.path(), &["show", "state", "--last", "2"]).code(0));
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    assert!(
+        lines[1].contains("deny       ingest -> ledger call worm: append, read"),
+        "{text}"
+    );
+    assert!(lines[1].contains("asked by ingest, no line"), "{text}");
+    assert!(lines[1].ends_with("not permitted"), "{text}");
+    let rows = json(directory.path(), &["show", "state", "--boot", "0101"]);
+    assert_eq!(rows.as_array().unwrap().len(), 7);
+    assert_eq!(rows[0]["operation"], "boot");
+    let rows = json(
+        directory.path(),
+        &["show", "state", "--component", "manager"],
+    );
+    assert_eq!(rows.as_array().unwrap().len(), 2, "one grant a boot");
+}
+
+#[test]
+fn records_are_shown_with_numbers_where_the_policy_is_not_at_hand() {
+    let directory = sample();
+    let text = stdout(portcullis(directory.path(), &["show", "state/disk.img"]).code(0));
+    assert!(text.contains("#1 -> #2 call #0: 0, 1"), "{text}");
+}
+
+#[test]
+fn grants_in_force_are_shown_at_any_point() {
+    let directory = sample();
+    let at = |arguments: &[&str]| {
+        let set = json(
+            directory.path(),
+            &[&["grants", "state"], arguments].concat(),
+        );
+        (
+            set["at"].as_u64().unwrap(),
+            set["grants"].as_array().unwrap().len(),
+        )
+    };
+    assert_eq!(at(&[]), (6, 2));
+    assert_eq!(at(&["--at", "0"]), (0, 0));
+    assert_eq!(at(&["--at", "2"]), (2, 2));
+    assert_eq!(at(&["--at", "4", "--boot", "01"]), (4, 3));
+    assert_eq!(at(&["--boot", "01"]), (6, 2));
+    let text = stdout(portcullis(directory.path(), &["grants", "state"]).code(0));
+    assert!(
+        text.starts_with("boot 02020202, after record 6: 2 grants in force"),
+        "{text}"
+    );
+    assert!(
+        text.contains("ingest      1  ledger  call  worm       append, read"),
+        "{text}"
+    );
+}
+
+#[test]
+fn proofs_are_made_and_verified_without_the_log() {
+    let directory = sample();
+    let path = directory.path();
+    for (index, log) in [("0", "grants"), ("13", "grants"), ("2", "worm")] {
+        portcullis(
+            path,
+            &["prove", index, "state", "--log", log, "--out", "proof"],
+        )
+        .code(0);
+        let verify = ["verify-proof", "proof", "--key", "state/ledger.vkey"];
+        let text = stdout(portcullis(path, &verify).code(0));
+        assert!(
+            text.starts_with(&format!("record {index} is in portcullis/5a5a")),
+            "{text}"
+        );
+    }
+    fs::write(path.join("other"), "four").unwrap();
+    let other = [
+        "verify-proof",
+        "proof",
+        "--key",
+        "state/ledger.vkey",
+        "--record",
+        "other",
+    ];
+    let text = stdout(portcullis(path, &other).code(1));
+    assert!(text.starts_with("not proved:"), "{text}");
+}
+
+#[test]
+fn growth_is_proved_since_a_checkpoint() {
+    let directory = sample();
+    let path = directory.path();
+    let save = [
+        "verify",
+        "state",
+        "--log",
+        "grants",
+        "--save-checkpoint",
+        "old",
+    ];
+    portcullis(path, &save).code(0);
+    let records = [encoded(&boot(1)), encoded(&boot(2)), encoded(&boot(3))];
+    let (grown, _) = blocks(LogKind::Grants, &records);
+    write_state(&path.join("state"), &grown, &[], &[]);
+    portcullis(path, &["prove-growth", "old", "state", "--out", "growth"]).code(0);
+    let verify = [
+        "verify-proof",
+        "growth",
+        "--key",
+        "state/ledger.vkey",
+        "--old",
+        "old",
+    ];
+    let text = stdout(portcullis(path, &verify).code(0));
+    assert!(
+        text.ends_with("grew from 14 to 21 records and kept every one\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn every_verb_has_an_example() {
+    let directory = tempfile::tempdir().unwrap();
+    for verb in [
+        "verify",
+        "show",
+        "grants",
+        "prove",
+        "prove-growth",
+        "verify-proof",
+    ] {
+        let text = stdout(portcullis(directory.path(), &[verb, "--help"]).code(0));
+        assert!(text.contains(&format!("portcullis log {verb}")), "{text}");
+    }
+}
