@@ -85,3 +85,139 @@ fn allows(caller: Caller, method: Method) -> bool {
         Caller::Channel(_) => true,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{CPtr, Generation, MethodSet};
+    use std::vec::Vec;
+
+    /// A kernel that a component may not call.
+    struct Untouched;
+
+    impl Syscalls for Untouched {
+        fn call(&mut self, _: CPtr, _: &mut Message) {
+            unreachable!("the component under test makes no system call");
+        }
+
+        fn send(&mut self, _: CPtr, _: &Message) {
+            unreachable!("the component under test makes no system call");
+        }
+
+        fn nb_send(&mut self, _: CPtr, _: &Message) {
+            unreachable!("the component under test makes no system call");
+        }
+
+        fn signal(&mut self, _: CPtr) {
+            unreachable!("the component under test makes no system call");
+        }
+
+        fn recv(&mut self, _: CPtr, _: &mut Message) -> Badge {
+            unreachable!("the component under test makes no system call");
+        }
+
+        fn nb_recv(&mut self, _: CPtr, _: &mut Message) -> Option<Badge> {
+            unreachable!("the component under test makes no system call");
+        }
+
+        fn reply_recv(&mut self, _: CPtr, _: &mut Message) -> Badge {
+            unreachable!("the component under test makes no system call");
+        }
+
+        fn yield_now(&mut self) {
+            unreachable!("the component under test makes no system call");
+        }
+    }
+
+    /// Writes down what it is asked.
+    #[derive(Default)]
+    struct Recorder {
+        calls: Vec<(Caller, Method)>,
+        bits: Vec<u64>,
+    }
+
+    impl<K: Syscalls> Component<K> for Recorder {
+        fn init(&mut self, _: &mut K) {}
+
+        fn call(&mut self, _: &mut K, caller: Caller, method: Method, message: &mut Message) {
+            self.calls.push((caller, method));
+            message.reply(&[message.word(0) + 1]);
+        }
+
+        fn notified(&mut self, _: &mut K, bits: u64) {
+            self.bits.push(bits);
+        }
+    }
+
+    /// Has a new component take the message; gives what it wrote down and what it answered.
+    fn take(badge: Badge, mut message: Message) -> (Recorder, Answer, Message) {
+        let mut recorder = Recorder::default();
+        let answer = dispatch(&mut Untouched, &mut recorder, badge, &mut message);
+        (recorder, answer, message)
+    }
+
+    fn method(number: u8) -> Method {
+        Method::new(number).unwrap()
+    }
+
+    fn grant(methods: u32) -> GrantBadge {
+        GrantBadge::new(3, Generation::default(), MethodSet(methods)).unwrap()
+    }
+
+    #[test]
+    fn a_granted_method_is_served_and_replied_to() {
+        let grant = grant(0b10);
+        let (recorder, answer, reply) = take(grant.badge(), Message::request(method(1), &[41]));
+        assert_eq!(recorder.calls, [(Caller::Grant(grant), method(1))]);
+        assert_eq!((answer, reply.outcome()), (Answer::Reply, Ok(&[42][..])));
+    }
+
+    #[test]
+    fn a_method_that_is_not_granted_never_reaches_the_component() {
+        for number in (0..32).filter(|number| *number != 1) {
+            let (recorder, answer, reply) =
+                take(grant(0b10).badge(), Message::request(method(number), &[]));
+            assert!(recorder.calls.is_empty());
+            assert_eq!(answer, Answer::Reply);
+            assert_eq!(
+                reply.outcome(),
+                Err(crate::Refusal::Object(label::BAD_METHOD))
+            );
+        }
+    }
+
+    #[test]
+    fn a_label_that_is_no_request_is_refused() {
+        for not_a_request in [0, label::REQUEST - 1, label::REQUEST + 32, u64::MAX] {
+            for badge in [grant(u32::MAX).badge(), Badge::channel(5)] {
+                let (recorder, _, reply) = take(badge, Message::new(not_a_request));
+                assert!(recorder.calls.is_empty());
+                assert_eq!(reply.word(0), label::BAD_METHOD);
+            }
+        }
+    }
+
+    #[test]
+    fn a_static_channel_may_ask_for_any_method() {
+        let (recorder, answer, _) = take(Badge::channel(5), Message::request(method(31), &[1]));
+        assert_eq!(recorder.calls, [(Caller::Channel(5), method(31))]);
+        assert_eq!(answer, Answer::Reply);
+    }
+
+    #[test]
+    fn a_notification_is_not_replied_to_whatever_its_message_says() {
+        let (recorder, answer, _) = take(Badge(0b101), Message::request(method(0), &[]));
+        assert_eq!(
+            (recorder.bits.as_slice(), answer),
+            (&[0b101][..], Answer::None)
+        );
+        assert!(recorder.calls.is_empty());
+    }
+
+    #[test]
+    fn a_fault_is_ignored() {
+        let (recorder, answer, _) = take(Badge(1 << 62 | 4), Message::request(method(0), &[]));
+        assert_eq!(answer, Answer::None);
+        assert!(recorder.calls.is_empty() && recorder.bits.is_empty());
+    }
+}

@@ -70,3 +70,41 @@ pub mod cspace {
         CPtr(PORTCULLIS_ROOT_SLOT << LEAF_BITS | slot as u64)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fixed_capability_has_a_slot_of_its_own_in_microkit_s_cnode() {
+        let fixed = [
+            cspace::INPUT,
+            cspace::FAULT_ENDPOINT,
+            cspace::VSPACE,
+            cspace::REPLY,
+            cspace::MONITOR_ENDPOINT,
+            cspace::TCB,
+        ];
+        let channels = (0..cspace::MAX_CHANNELS).flat_map(|id| {
+            [
+                cspace::channel_notification(id),
+                cspace::channel_endpoint(id),
+                cspace::irq_handler(id),
+            ]
+        });
+        let mut pointers: std::vec::Vec<_> = fixed.into_iter().chain(channels).collect();
+        let count = pointers.len();
+        pointers.sort_unstable();
+        pointers.dedup();
+        assert_eq!(pointers.len(), count);
+        let slots = 1 << cspace::MICROKIT_RADIX;
+        assert!(pointers.iter().all(|pointer| pointer.bits() < slots));
+    }
+
+    #[test]
+    fn a_grant_s_pointer_begins_with_the_root_slot() {
+        let pointer = cspace::grant(70).bits();
+        assert_eq!(pointer >> cspace::LEAF_BITS, cspace::PORTCULLIS_ROOT_SLOT);
+        assert_eq!(pointer, 1 << 58 | 70);
+    }
+}

@@ -70,3 +70,22 @@ impl fmt::Display for KernelError {
 }
 
 impl core::error::Error for KernelError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_those_of_the_kernel() {
+        for code in 1..=10 {
+            let error = KernelError::from_code(code).unwrap();
+            assert_eq!(u64::from(error.code()), code);
+        }
+        for code in [0, 11, 16, u64::MAX] {
+            assert_eq!(KernelError::from_code(code), None);
+        }
+        assert_eq!(KernelError::InvalidCapability.code(), 2);
+        assert_eq!(KernelError::FailedLookup.code(), 6);
+        assert_eq!(KernelError::DeleteFirst.code(), 8);
+    }
+}

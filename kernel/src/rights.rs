@@ -103,3 +103,41 @@ impl Mode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All sixteen sets of rights.
+    fn all() -> impl Iterator<Item = Rights> {
+        (0..16).map(|bits| Rights {
+            read: bits & 1 != 0,
+            write: bits & 2 != 0,
+            grant: bits & 4 != 0,
+            grant_reply: bits & 8 != 0,
+        })
+    }
+
+    #[test]
+    fn masking_gives_what_both_have() {
+        for a in all() {
+            assert_eq!(a.and(Rights::ALL), a);
+            assert_eq!(a.and(Rights::NONE), Rights::NONE);
+            for b in all() {
+                assert_eq!(a.and(b), b.and(a));
+                assert!(a.and(b).is_subset(a) && a.and(b).is_subset(b));
+                assert_eq!(a.is_subset(b) && b.is_subset(a), a == b);
+            }
+        }
+    }
+
+    #[test]
+    fn no_mode_lets_its_subject_receive_or_pass_capabilities_on() {
+        for mode in [Mode::Call, Mode::Send, Mode::Notify, Mode::Stream] {
+            let rights = mode.rights();
+            assert!(rights.write && !rights.read && !rights.grant, "{mode:?}");
+            // Something flows back exactly where a reply may.
+            assert_eq!(rights.grant_reply, mode.flows_back(), "{mode:?}");
+        }
+    }
+}

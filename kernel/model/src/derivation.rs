@@ -191,3 +191,80 @@ impl Slots {
         !same(node.previous) && !same(node.next)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ObjectId;
+    use std::vec;
+
+    /// The slots of a list, from its first on; checks that it reads the same backwards.
+    fn list(slots: &Slots, first: SlotIndex) -> Vec<u32> {
+        let mut members = vec![];
+        let (mut previous, mut next) = (None, Some(first));
+        while let Some(slot) = next {
+            let node = slots.get(slot).node;
+            assert_eq!(node.previous, previous);
+            members.push(slot.0);
+            (previous, next) = (Some(slot), node.next);
+        }
+        members
+    }
+
+    /// Slots 0, 1, 2 hold an original and what was derived from it; slot 3 another original.
+    fn slots() -> Slots {
+        let [object, other] = [0, 1].map(ObjectId);
+        let mut slots = Slots::default();
+        let first = slots.allocate(5);
+        slots.originate(Capability::endpoint(object), first);
+        slots.insert(Capability::endpoint(object), first, SlotIndex(2));
+        slots.insert(Capability::endpoint(object), first, SlotIndex(1));
+        slots.originate(Capability::endpoint(other), SlotIndex(3));
+        slots
+    }
+
+    #[test]
+    fn what_is_derived_follows_its_source() {
+        assert_eq!(list(&slots(), SlotIndex(0)), [0, 1, 2]);
+    }
+
+    #[test]
+    fn moving_keeps_the_place() {
+        let mut slots = slots();
+        let held = slots.capability(SlotIndex(1));
+        slots.relocate(held, SlotIndex(1), SlotIndex(4));
+        assert_eq!(list(&slots, SlotIndex(0)), [0, 4, 2]);
+        assert_eq!(*slots.get(SlotIndex(1)), Slot::default());
+    }
+
+    #[test]
+    fn exchanging_neighbours_keeps_the_list_whole() {
+        for (a, b, expected) in [(0, 1, [1, 0, 2]), (2, 1, [0, 2, 1]), (0, 2, [2, 1, 0])] {
+            let mut slots = slots();
+            slots.swap(SlotIndex(a), SlotIndex(b));
+            assert_eq!(list(&slots, SlotIndex(expected[0])), expected);
+        }
+    }
+
+    #[test]
+    fn exchanging_across_lists_exchanges_the_places() {
+        let mut slots = slots();
+        slots.swap(SlotIndex(1), SlotIndex(3));
+        assert_eq!(list(&slots, SlotIndex(0)), [0, 3, 2]);
+        assert_eq!(list(&slots, SlotIndex(1)), [1]);
+        let same = slots.clone();
+        slots.swap(SlotIndex(2), SlotIndex(2));
+        assert!(slots.iter().eq(same.iter()));
+    }
+
+    #[test]
+    fn the_last_of_an_object_is_final() {
+        let mut slots = slots();
+        assert!(slots.is_final(SlotIndex(3)));
+        for slot in [0, 1] {
+            assert!(!slots.is_final(SlotIndex(slot)));
+            slots.empty(SlotIndex(slot));
+        }
+        assert!(slots.is_final(SlotIndex(2)));
+    }
+}

@@ -172,11 +172,7 @@ impl Kernel {
 
     /// All that wait to send with this badge try again (`cancelBadgedSends`).
     pub(crate) fn cancel_badged_sends(&mut self, endpoint: ObjectId, badge: u64, done: Done<'_>) {
-        let Endpoint { queue, receivers } = *self.endpoint(endpoint);
-        if receivers {
-            return;
-        }
-        let mut next = queue.head;
+        let mut next = self.endpoint(endpoint).queue.head;
         while let Some(thread) = next {
             let entry = self.thread(thread);
             next = entry.links.next;

@@ -292,6 +292,33 @@ fn the_cspace_of_a_thread_that_ends_is_left_out_of_reach_with_its_last_capabilit
 }
 
 #[test]
+fn a_thread_whose_last_capability_lies_first_in_its_own_cspace_takes_that_with_it() {
+    let mut system = System::new();
+    let cspace = system.kernel.create_cnode(4);
+    let thread = system.kernel.create_thread(1);
+    let root = Capability::cnode(cspace, 60);
+    system.kernel.set_cspace(thread, root).unwrap();
+    insert_copy(&mut system, cspace, 9, Capability::cnode(cspace, 60));
+    let endpoint = system.kernel.create_endpoint();
+    insert_copy(&mut system, cspace, 5, Capability::endpoint(endpoint));
+    system.kernel.hand_over_thread(thread, cspace, 0).unwrap();
+    // Of the three capabilities to the CNode only the thread's own is left.
+    system.kernel.hand_over(cspace, system.cnode, FREE).unwrap();
+    let at = CNodeSlot {
+        root: CPtr(FREE),
+        index: 9,
+        depth: 4,
+    };
+    assert_eq!(delete_with(&mut system, at), []);
+    assert_eq!(delete_with(&mut system, slot(FREE)), []);
+    assert_eq!(system.kernel.scan(cspace).count(), 2);
+    let events = system.step(|kernel, done| kernel.destroy(thread, done));
+    assert_eq!(events, []);
+    assert_eq!(system.state(thread), ThreadState::Destroyed);
+    assert_eq!(system.kernel.scan(cspace).count(), 0);
+}
+
+#[test]
 fn a_thread_may_delete_its_own_cspace_root_and_only_then_fault() {
     let mut system = System::new();
     let result = system.delete(CNODE);

@@ -302,6 +302,8 @@ fn a_raw_call_is_told_why_its_lookup_failed() {
     };
     assert_eq!(refusal(&[1 << 8, 64]), refused(6, &[0, 4, 64, 0, 56]));
     assert_eq!(refusal(&[0, 60]), refused(6, &[0, 3, 60, 64]));
+    // A guard longer than the bits left is a mismatch, whatever its value.
+    assert_eq!(refusal(&[0, 40]), refused(6, &[0, 4, 40, 0, 56]));
     assert_eq!(refusal(&[0, 65]), refused(4, &[1, 64]));
     assert_eq!(refusal(&[FREE]), refused(7, &[]));
     assert_eq!(refusal(&[FREE, 64]), received(0, &Message::default()));

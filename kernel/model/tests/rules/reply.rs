@@ -1,7 +1,7 @@
 //! MCS reply objects: whom they hold, and what using them again does.
 
 use portcullis_kernel::{CPtr, Message, Rights, Syscall};
-use portcullis_model::{Completion, ThreadState};
+use portcullis_model::{Capability, Completion, ThreadState};
 
 use crate::system::{
     CNODE, EMPTY, ENDPOINT, FREE, NOTIFICATION, REPLY, System, call, message, nb_recv,
@@ -198,6 +198,25 @@ fn reply_recv_may_not_invoke_a_cnode() {
         },
     );
     assert_eq!(system.filled(), [FREE]);
+}
+
+#[test]
+fn reply_recv_may_not_invoke_a_thread() {
+    let mut system = System::new();
+    let [thread, target] = [1, 2].map(|priority| system.thread(priority));
+    let held = Capability::Thread { thread: target };
+    system.kernel.insert(system.cnode, FREE, held).unwrap();
+    // Label 12 is TCB_Suspend.
+    system.syscall(
+        thread,
+        Syscall::ReplyRecv {
+            from: CPtr(NOTIFICATION),
+            reply: CPtr(FREE),
+            message: message(12, &[]),
+        },
+    );
+    assert_eq!(system.state(target), ThreadState::Running);
+    assert_eq!(system.state(thread), ThreadState::BlockedOnNotification);
 }
 
 #[test]
