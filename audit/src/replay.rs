@@ -119,12 +119,7 @@ impl<'p> Replay<'p> {
     pub fn take(&mut self, index: u64, record: &Record) {
         self.follow(index, record);
         if record.outcome != Outcome::Done {
-            if record.operation == Operation::Deny
-                && let Some(boot) = self.boots.last_mut()
-            {
-                boot.denials += 1;
-            }
-            return;
+            return self.not_done(record);
         }
         match record.operation {
             Operation::Boot | Operation::Update => self.load(index, record),
@@ -234,6 +229,31 @@ impl<'p> Replay<'p> {
         }
     }
 
+    /// Something was refused or failed. A grant is recorded before it is made, so a second record
+    /// takes the first back where the kernel then refuses; and a grant that could not be revoked
+    /// stays in force, derived from none.
+    fn not_done(&mut self, record: &Record) {
+        let named = |entry: &Entry| {
+            let generation = entry.in_force.map(|it| it.grant.generation);
+            generation.is_some() && generation == record.grant.map(|grant| grant.generation)
+        };
+        let in_force = record
+            .grant
+            .filter(|grant| named(self.table.entry(grant.index)));
+        match (record.operation, in_force) {
+            (Operation::Deny, _) => {
+                if let Some(boot) = self.boots.last_mut() {
+                    boot.denials += 1;
+                }
+            }
+            (Operation::Mint | Operation::Copy, Some(grant)) => {
+                self.table.remove(grant.index);
+            }
+            (Operation::Revoke | Operation::Expire, Some(grant)) => self.table.detach(grant.index),
+            _ => {}
+        }
+    }
+
     fn issue(&mut self, index: u64, record: &Record) {
         let Some(grant) = record.grant else {
             return self.wrong(index, "the record names no grant");
@@ -333,25 +353,16 @@ impl<'p> Replay<'p> {
         let Some(named) = record.grant else {
             return self.wrong(index, "the record names no grant");
         };
-        let entry = self.table.entry(named.index);
-        let of_generation = |it: &mut InForce| it.grant.generation == named.generation;
-        let Some(InForce { grant, .. }) = entry.in_force.take_if(of_generation) else {
+        let in_force = self.table.entry(named.index).in_force;
+        if in_force.map(|it| it.grant.generation) != Some(named.generation) {
             let (number, generation) = (named.index, named.generation.number());
             let text = format!("grant {number}, generation {generation}, is not in force");
             return self.wrong(index, text);
-        };
-        let children = std::mem::take(&mut entry.children);
-        if let Some(parent) = grant.parent {
-            let parent = self.table.entry(parent);
-            parent.children = parent.children.saturating_sub(1);
         }
-        if let Some(slot) = self.table.slot(&grant) {
-            *slot = None;
-        }
-        if children > 0 {
+        if self.table.remove(named.index) > 0 {
             self.wrong(
                 index,
-                format!("grants derived from grant {} are in force", grant.index),
+                format!("grants derived from grant {} are in force", named.index),
             );
         }
     }
@@ -443,6 +454,28 @@ impl Table {
             slots.resize(slot + 1, None);
         }
         slots.get_mut(slot)
+    }
+
+    /// Takes a grant out of force; gives back how many in force were derived from it.
+    fn remove(&mut self, index: u16) -> u32 {
+        self.detach(index);
+        let entry = self.entry(index);
+        let children = std::mem::take(&mut entry.children);
+        if let Some(InForce { grant, .. }) = entry.in_force.take()
+            && let Some(slot) = self.slot(&grant)
+        {
+            *slot = None;
+        }
+        children
+    }
+
+    /// Makes a grant one that was derived from none.
+    fn detach(&mut self, index: u16) {
+        let in_force = self.entry(index).in_force.as_mut();
+        if let Some(parent) = in_force.and_then(|it| it.grant.parent.take()) {
+            let parent = self.entry(parent);
+            parent.children = parent.children.saturating_sub(1);
+        }
     }
 
     fn clear(&mut self) {

@@ -438,6 +438,55 @@ fn every_wrong_record_is_named() {
 }
 
 #[test]
+fn what_failed_after_it_was_recorded_is_not_in_force() {
+    let mut records = boot(1);
+    records.truncate(4);
+    // The kernel refused the third grant after its record was written.
+    records.push(Record {
+        outcome: Outcome::Error(8),
+        ..records[3]
+    });
+    records.push(Record {
+        operation: Operation::Seal,
+        grant: None,
+        ..records[0]
+    });
+    records[5].cause = Cause::Complete { grants: 2 };
+    for (record, sequence) in records.iter_mut().zip(0..) {
+        (record.sequence, record.time) = (sequence, sequence);
+    }
+    assert_eq!(replayed(&records), Vec::<String>::new());
+}
+
+#[test]
+fn a_derived_grant_is_revoked_first_or_stays_by_itself() {
+    let mut derived = boot(1);
+    derived.truncate(4);
+    derived[3].operation = Operation::Copy;
+    derived[3].grant.as_mut().unwrap().parent = Some(1);
+    let revoke = |index: usize, outcome| Record {
+        operation: Operation::Revoke,
+        outcome,
+        ..derived[index]
+    };
+    let case = |more: &[Record]| {
+        let mut records = [&derived[..], more].concat();
+        for (record, sequence) in records.iter_mut().zip(0..) {
+            (record.sequence, record.time) = (sequence, sequence);
+        }
+        replayed(&records)
+    };
+    let (child, parent) = (revoke(3, Outcome::Done), revoke(2, Outcome::Done));
+    assert_eq!(case(&[child, parent]), Vec::<String>::new());
+    assert_eq!(
+        case(&[parent]),
+        ["record 4: grants derived from grant 1 are in force"]
+    );
+    let stuck = revoke(3, Outcome::Error(2));
+    assert_eq!(case(&[stuck, parent]), Vec::<String>::new());
+}
+
+#[test]
 fn a_boot_that_comes_twice_is_found() {
     let (one, two) = (boot(1), boot(2));
     let found = replayed(&[one.clone(), two, one].concat());
