@@ -1,4 +1,4 @@
-//! Memory regions: pages that a component shares with another, or with a device's driver.
+//! Memory regions: pages that a component shares with another, or a device.
 //!
 //! The other side may write at any moment, so portable code never holds a reference into a region:
 //! it copies out, checks the copy, and uses the copy. What is behind the trait (a memfd mapping,

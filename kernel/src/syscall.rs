@@ -1,4 +1,4 @@
-//! System calls: as a trait that components use, and as data that the model executes.
+//! System calls: as a trait that components use, and as data.
 //!
 //! The trait is what images implement with the `sel4` crate. [`Syscall`] is the same thing as a
 //! value: the hosted kernel receives it from a component's socket, property tests generate it, and

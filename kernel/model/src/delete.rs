@@ -1,4 +1,4 @@
-//! Deleting and revoking capabilities, and what goes with the last one of an object.
+//! Deleting and revoking, and what goes with the last capability of an object.
 //!
 //! Follows `cteRevoke`, `cteDelete`, `finaliseSlot` and `reduceZombie` of `src/object/cnode.c` and
 //! `finaliseCap` of `src/object/objecttype.c`, without their preemption points. A CNode whose last

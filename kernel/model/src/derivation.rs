@@ -1,4 +1,4 @@
-//! The capability slots and the derivation tree over them (the kernel's mapping database).
+//! Capability slots, and the derivation tree over them (the mapping database).
 //!
 //! As in the kernel the tree is a doubly linked list in depth-first order, with two marks a slot
 //! that say where a subtree ends. All capabilities to one object are neighbours. Where the kernel

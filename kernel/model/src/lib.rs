@@ -11,8 +11,8 @@
 //!
 //! What it does not do:
 //!
-//! - It does not schedule. A thread's priority, fixed, orders queues as the kernel's does, and nothing
-//!   else; who runs next is the driver's business. Every thread is taken to own a scheduling
+//! - It does not schedule. A thread's priority, which is fixed, orders queues as the kernel's does,
+//!   and nothing else; who runs next is the driver's business. Every thread is taken to own a scheduling
 //!   context, so nothing is donated and the MCS call stack, which only says where a donated
 //!   context goes back to, is not there. Passive servers look the same but for time.
 //! - Messages carry no capabilities, and Grant allows no more than GrantReply.

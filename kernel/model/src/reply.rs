@@ -1,5 +1,6 @@
-//! MCS reply objects: each holds at most one thread, which waits for its reply or receives with it.
+//! MCS reply objects.
 //!
+//! Each holds at most one thread, which waits for its reply or receives with it.
 //! Follows `src/object/reply.c` and `doReplyTransfer` of `src/kernel/thread.c`.
 
 use crate::kernel::{Done, Kernel};

@@ -1,6 +1,6 @@
-//! Setting a system up, and looking at it: what the capDL initialiser does before any thread runs.
+//! Setting a system up as the capDL initialiser does, and looking at it.
 //!
-//! The initialiser creates every object, keeps the original capability of each for ever, and fills
+//! Before any thread runs, the initialiser creates every object, keeps the original capability of each for ever, and fills
 //! the CSpaces with copies of the originals. So no capability that it hands out is an object's
 //! last, and none is the parent of another unless its badge is new. The model keeps the originals
 //! in slots that no thread can reach; [`Kernel::hand_over`] gives one away.

@@ -1,7 +1,7 @@
-//! No message is delivered without the capability: every delivery is held against what its sender
-//! and its receiver held at the time.
+//! No message is delivered without the capability.
 //!
-//! The test keeps its own book: for each thread the capability through which it is sending, and
+//! Every delivery is held against what its sender and its receiver held at the time. For that the
+//! test keeps its own book: for each thread the capability through which it is sending, and
 //! that through which it is receiving. Each message carries a number of its own.
 
 use std::collections::HashMap;

@@ -1,4 +1,4 @@
-//! Running components and the manager against the model, in one thread of one process.
+//! Running components and the manager against the model, in one thread.
 //!
 //! [`Machine`] holds a [`Kernel`](crate::Kernel) and components; [`Direct`] is the system calls of
 //! one of its threads. A system call that would block runs the components that are ready, highest

@@ -1,4 +1,4 @@
-//! Invocations are messages: what a label makes of a call, and a capability of an invocation.
+//! Invocations are messages: what labels and capabilities make of each other.
 
 use portcullis_kernel::{CNodeSlot, CPtr, Invocation, Rights, Syscall};
 use portcullis_model::{Capability, Completion};
