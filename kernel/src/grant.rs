@@ -1,7 +1,7 @@
 //! Grants as their subjects hold them: one type a mode.
 //!
-//! A call through a capability without GrantReply would block its caller for ever, so that it cannot
-//! be written down.
+//! A call through a capability without GrantReply would block its caller for ever, so that it
+//! cannot be written down.
 
 use crate::{CPtr, Message, Method, Refusal, Syscalls, label};
 

@@ -128,7 +128,7 @@ impl fmt::Display for LookupFault {
                 bits_left,
             } => write!(
                 f,
-                "the guard {guard:#x} of {guard_size} bits is not at the head of the {bits_left} bits left"
+                "the {bits_left} bits left do not begin with the guard {guard:#x} of {guard_size} bits"
             ),
         }
     }

@@ -1,9 +1,10 @@
 //! Setting a system up as the capDL initialiser does, and looking at it.
 //!
-//! Before any thread runs, the initialiser creates every object, keeps the original capability of each for ever, and fills
-//! the CSpaces with copies of the originals. So no capability that it hands out is an object's
-//! last, and none is the parent of another unless its badge is new. The model keeps the originals
-//! in slots that no thread can reach; [`Kernel::hand_over`] gives one away.
+//! Before any thread runs, the initialiser creates every object, keeps the original capability of
+//! each for ever, and fills the CSpaces with copies of the originals. So no capability that it
+//! hands out is an object's last, and none is the parent of another unless its badge is new. The
+//! model keeps the originals in slots that no thread can reach; [`Kernel::hand_over`] gives one
+//! away.
 
 use portcullis_kernel::{KernelError, Message};
 

@@ -1,8 +1,8 @@
 //! No message is delivered without the capability.
 //!
 //! Every delivery is held against what its sender and its receiver held at the time. For that the
-//! test keeps its own book: for each thread the capability through which it is sending, and
-//! that through which it is receiving. Each message carries a number of its own.
+//! test keeps its own book: for each thread the capability through which it is sending, and that
+//! through which it is receiving. Each message carries a number of its own.
 
 use std::collections::HashMap;
 

@@ -1,9 +1,10 @@
 //! The derivation tree against an oracle of parents.
 //!
-//! The oracle knows nothing of lists and marks: in it every capability names its parent. A copy's parent is the capability that it was
-//! made from where that one has children of its own (an original, or one whose badge was new when
-//! it was minted), and otherwise that one's parent. What is deleted leaves its children to its
-//! parent, or to nobody. Revoking deletes all that descends, and nothing else.
+//! The oracle knows nothing of lists and marks: in it every capability names its parent. A copy's
+//! parent is the capability that it was made from where that one has children of its own (an
+//! original, or one whose badge was new when it was minted), and otherwise that one's parent. What
+//! is deleted leaves its children to its parent, or to nobody. Revoking deletes all that descends,
+//! and nothing else.
 
 use std::collections::BTreeMap;
 
