@@ -12,9 +12,10 @@
 //! What it does not do:
 //!
 //! - It does not schedule. A thread's priority, which is fixed, orders queues as the kernel's does,
-//!   and nothing else; who runs next is the driver's business. Every thread is taken to own a
-//!   scheduling context, so nothing is donated and the MCS call stack, which only says where a
-//!   donated context goes back to, is not there. Passive servers look the same but for time.
+//!   and nothing else; who runs next is the driver's business.
+//! - It gives no time away. Every thread is taken to own a scheduling context, so nothing is donated
+//!   and the MCS call stack, which only says where a donated context goes back to, is not there. A
+//!   passive server is therefore out of scope: it acts here as an active one.
 //! - Messages carry no capabilities, and Grant allows no more than GrantReply.
 //! - There is no fault handler: a thread that faults stops, and the driver is told why.
 //! - Long deletions are not preempted; their result is the kernel's.
