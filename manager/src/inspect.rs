@@ -143,8 +143,16 @@ impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
     }
 }
 
-/// Whether a grant includes the method of this name.
+/// Whether a grant includes a method: by its name, or as `interface.method`.
 fn includes(policy: &Policy<'_>, grant: &Grant, name: &str) -> bool {
+    let (interface, name) = match name.split_once('.') {
+        Some((interface, name)) => (Some(interface), name),
+        None => (None, name),
+    };
+    let sought = interface.map(|name| policy.interface(name).map(|(number, _)| number));
+    if sought.is_some_and(|sought| sought != Some(grant.interface)) {
+        return false;
+    }
     policy.methods().any(|method| {
         method.interface == grant.interface
             && method.name == name

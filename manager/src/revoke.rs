@@ -32,20 +32,23 @@ impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
         index: u16,
         by: Option<u16>,
     ) -> Result<(), RevokeError> {
-        let by = match by.map(u8::try_from) {
-            None => By::Policy,
-            Some(Ok(component)) if usize::from(component) < self.members.len() => {
-                By::Request(component)
-            }
-            Some(_) => return Err(RevokeError::NotInForce),
+        let revoked = match self.requester(by) {
+            Some(by) if self.is_in_force(index) => self
+                .revoke_tree(kernel, index, by)
+                .map_err(RevokeError::Kernel),
+            _ => Err(RevokeError::NotInForce),
         };
-        if !self.is_in_force(index) {
-            return Err(RevokeError::NotInForce);
-        }
-        let revoked = self.revoke_tree(kernel, index, by);
         self.progress(kernel);
         self.announce(kernel);
-        revoked.map_err(RevokeError::Kernel)
+        revoked
+    }
+
+    fn requester(&self, by: Option<u16>) -> Option<By> {
+        let Some(component) = by else {
+            return Some(By::Policy);
+        };
+        let known = usize::from(component) < self.members.len();
+        known.then_some(By::Request(component as u8))
     }
 
     /// Takes note of a component's fault: revokes every grant that it holds and, where the policy

@@ -1,0 +1,430 @@
+//! Taking grants back: what the kernel then refuses, what the log says, what comes again.
+
+mod support;
+
+use portcullis_kernel::{
+    Badge, Generation, KernelError, Message, Mode, Refusal, Syscall, cspace, label,
+};
+use portcullis_log::{Cause, Operation, Outcome};
+use portcullis_manager::{RevokeError, Unissued};
+use portcullis_manager_api::UNAVAILABLE;
+use portcullis_model::{Completion, ThreadId, ThreadState};
+use portcullis_policy_format::testing::Draft;
+
+use support::draft::{call, empty, small};
+use support::world::{ROOMY, World};
+
+/// A request for method 0.
+fn request() -> Message {
+    Message::new(label::REQUEST)
+}
+
+/// Calls through the grant in `slot` of the thread's component.
+fn call_grant(world: &mut World, thread: ThreadId, slot: u32) -> Vec<(ThreadId, Completion)> {
+    let call = Syscall::Call(cspace::grant(slot), request());
+    world.machine.syscall(thread, &call)
+}
+
+fn recv(world: &mut World, thread: ThreadId) -> Vec<(ThreadId, Completion)> {
+    let recv = Syscall::Recv {
+        from: cspace::INPUT,
+        reply: cspace::REPLY,
+    };
+    world.machine.syscall(thread, &recv)
+}
+
+fn refused() -> Completion {
+    Completion::Message {
+        badge: Badge(0),
+        message: Message::new(KernelError::InvalidCapability.code().into()),
+    }
+}
+
+/// Whether a thread's call was answered by the kernel that there is no such capability.
+fn is_refused(completed: &[(ThreadId, Completion)], thread: ThreadId) -> bool {
+    completed.iter().any(|(it, completion)| {
+        let label = match completion {
+            Completion::Message { message, .. } => message.label(),
+            _ => return false,
+        };
+        *it == thread && label == KernelError::InvalidCapability.code().into()
+    })
+}
+
+#[test]
+fn a_call_reaches_the_object_with_the_grants_badge_until_it_is_revoked() {
+    let mut world = World::booted(&small());
+    let (ingest, vault) = (world.machine.thread(3), world.machine.thread(2));
+    assert_eq!(recv(&mut world, vault), []);
+    let completed = call_grant(&mut world, ingest, 2);
+    let badge = world.badge(3).badge();
+    assert_eq!(
+        completed,
+        [(
+            vault,
+            Completion::Message {
+                badge,
+                message: request()
+            }
+        )]
+    );
+    // It is being served, and keeps its reply.
+    world.revoke(3).unwrap();
+    assert_eq!(
+        world.machine.kernel.state(ingest),
+        ThreadState::BlockedOnReply
+    );
+    let reply = Syscall::ReplyRecv {
+        from: cspace::INPUT,
+        reply: cspace::REPLY,
+        message: Message::new(label::OK),
+    };
+    let completed = world.machine.syscall(vault, &reply);
+    assert!(matches!(completed[..], [(thread, Completion::Message { .. })] if thread == ingest));
+    // The next call is the kernel's to refuse, and nothing comes to the object.
+    let completed = call_grant(&mut world, ingest, 2);
+    assert!(
+        is_refused(&completed, ingest),
+        "{completed:?} is not {:?}",
+        refused()
+    );
+    assert_eq!(
+        world.machine.kernel.state(vault),
+        ThreadState::BlockedOnReceive
+    );
+}
+
+#[test]
+fn a_queued_call_is_cancelled_and_nobody_elses() {
+    let mut world = World::booted(&small());
+    let (ledger, ingest) = (world.machine.thread(1), world.machine.thread(3));
+    // Both wait for the vault, which serves nobody.
+    assert_eq!(call_grant(&mut world, ledger, 1), []);
+    assert_eq!(call_grant(&mut world, ingest, 2), []);
+    world.revoke(3).unwrap();
+    assert_eq!(
+        world.machine.kernel.state(ledger),
+        ThreadState::BlockedOnSend
+    );
+    assert_eq!(world.machine.kernel.state(ingest), ThreadState::Restart);
+    let mut completed = Vec::new();
+    world
+        .machine
+        .kernel
+        .restart(ingest, &mut |thread, completion| {
+            completed.push((thread, completion))
+        });
+    assert!(is_refused(&completed, ingest), "{completed:?}");
+}
+
+#[test]
+fn what_was_derived_goes_first_the_deepest_before_all() {
+    let mut world = World::booted(&small());
+    world.issue(5, Some(3)).unwrap();
+    world.issue(6, Some(5)).unwrap();
+    world.issue(7, Some(3)).unwrap();
+    let issued = world.log().len();
+    world.revoke(3).unwrap();
+    let order: Vec<_> = world.log()[issued..]
+        .iter()
+        .map(|it| it.1.unwrap())
+        .collect();
+    assert_eq!(order, [7, 6, 5, 3]);
+    let parents: Vec<_> = world.machine.records[issued..]
+        .iter()
+        .map(|record| record.grant.unwrap().parent)
+        .collect();
+    assert_eq!(parents, [Some(3), Some(5), Some(3), None]);
+}
+
+#[test]
+fn revoking_a_derived_grant_leaves_what_it_was_derived_from() {
+    let mut world = World::booted(&small());
+    world.issue(5, Some(3)).unwrap();
+    world.issue(6, Some(5)).unwrap();
+    world.issue(7, Some(3)).unwrap();
+    world.revoke(5).unwrap();
+    let left: Vec<_> = [3, 5, 6, 7]
+        .into_iter()
+        .filter(|it| world.manager.is_in_force(*it))
+        .collect();
+    assert_eq!(left, [3, 7]);
+    world.issue(5, Some(3)).unwrap();
+    world.revoke(3).unwrap();
+    assert!(
+        ![3, 5, 6, 7]
+            .into_iter()
+            .any(|it| world.manager.is_in_force(it))
+    );
+}
+
+#[test]
+fn a_grant_is_derived_from_the_delegators_own_only() {
+    let mut world = World::booted(&small());
+    for (index, parent, refusal) in [
+        (5, None, Unissued::NotPermitted),
+        (5, Some(2), Unissued::NotPermitted), // another object
+        (5, Some(1), Unissued::NotPermitted), // another's grant
+        (5, Some(99), Unissued::NotPermitted),
+        (99, None, Unissued::NotPermitted),
+        (2, None, Unissued::NotPermitted), // for boot only
+        (8, Some(3), Unissued::NotPermitted),
+        (6, Some(5), Unissued::Unavailable), // its parent is not in force
+    ] {
+        assert_eq!(
+            world.issue(index, parent),
+            Err(refusal),
+            "{index} from {parent:?}"
+        );
+    }
+    assert!(world.issue(8, None).is_ok());
+    assert_eq!(world.issue(8, None), Err(Unissued::Unavailable));
+}
+
+#[test]
+fn methods_beyond_the_parents_are_not_delegated() {
+    let mut draft = small();
+    draft.grants[5].methods.0 = 0b111;
+    let mut world = World::booted(&draft);
+    assert_eq!(world.issue(5, Some(3)), Err(Unissued::NotPermitted));
+}
+
+#[test]
+fn a_revoked_grant_is_not_revoked_again() {
+    let mut world = World::booted(&small());
+    for index in [5, 99] {
+        assert_eq!(world.revoke(index), Err(RevokeError::NotInForce));
+    }
+    world.revoke(2).unwrap();
+    assert_eq!(world.revoke(2), Err(RevokeError::NotInForce));
+}
+
+#[test]
+fn who_asked_stands_in_the_record() {
+    let mut world = World::booted(&small());
+    world
+        .manager
+        .revoke(&mut world.machine, 2, Some(6))
+        .unwrap();
+    world.check();
+    let cause = world.machine.records.last().unwrap().cause;
+    let line = Some(131);
+    assert_eq!(cause, Cause::Request { component: 6, line });
+    let nobody = world.manager.revoke(&mut world.machine, 3, Some(7));
+    assert_eq!(nobody, Err(RevokeError::NotInForce));
+}
+
+#[test]
+fn the_kernel_refuses_each_invocation_of_a_revocation_in_turn() {
+    let derived = || {
+        let mut world = World::booted(&small());
+        world.issue(5, Some(3)).unwrap();
+        world.issue(6, Some(5)).unwrap();
+        world
+    };
+    let mut world = derived();
+    let before = world.machine.invocations;
+    world.revoke(3).unwrap();
+    let count = world.machine.invocations - before;
+    assert_eq!(count, 9, "three of each");
+    for refused in 0..count {
+        let mut world = derived();
+        let error = KernelError::FailedLookup;
+        world.refuse(refused, error);
+        let result = world.revoke(3);
+        // Deepest first: 6, 5, 3; each Revoke, CancelBadgedSends, Delete.
+        let index = [6, 5, 3][refused as usize / 3];
+        let mut revoked = vec![3, 5, 6];
+        if refused % 3 == 0 {
+            assert_eq!(result, Err(RevokeError::Kernel(error)));
+            let record = (Operation::Revoke, Some(index), Outcome::from(error));
+            assert!(world.log().contains(&record));
+            assert!(world.manager.is_in_force(index));
+            revoked.retain(|it| *it != index);
+            world
+                .revoke(index)
+                .expect("the second time the kernel does it");
+        } else {
+            assert_eq!(result, Ok(()), "no subject holds it");
+            let parent = [Some(5), Some(3), None][refused as usize / 3];
+            if let Some(parent) = parent {
+                // Its badge may be queued, or its root is taken: never again in this boot.
+                let _ = world.issue(parent, Some(3));
+                assert!(world.issue(index, Some(parent)).is_err());
+            }
+            assert!(
+                world
+                    .manager
+                    .platform()
+                    .lines
+                    .last()
+                    .unwrap()
+                    .contains("is retired")
+            );
+        }
+        assert!(!revoked.into_iter().any(|it| world.manager.is_in_force(it)));
+    }
+}
+
+#[test]
+fn a_full_ring_delays_records_and_no_revocation() {
+    let mut world = World::new(&small(), 9);
+    world.boot();
+    assert_eq!(world.room(), 1);
+    for index in [4, 1, 3] {
+        world.revoke(index).unwrap();
+        assert!(!world.manager.is_in_force(index));
+    }
+    assert_eq!(world.room(), 0);
+    assert_eq!(world.issue(8, None), Err(Unissued::Full));
+    let logged = world.log().len();
+    world.acknowledge();
+    world.notify();
+    let later: Vec<_> = world.log()[logged..]
+        .iter()
+        .map(|it| it.1.unwrap())
+        .collect();
+    assert_eq!(later, [1, 3], "in the order in which they were revoked");
+    assert!(world.issue(8, None).is_ok());
+}
+
+#[test]
+fn no_grant_overtakes_a_revocation_that_is_not_logged() {
+    let mut world = World::new(&small(), 8);
+    world.boot();
+    assert_eq!(world.room(), 0);
+    world.revoke(3).unwrap();
+    // One record fits: the revocation's, and no grant's.
+    world.acknowledge();
+    world.issue(8, None).unwrap();
+    let log = world.log();
+    let place = |wanted| log.iter().position(|it| (it.0, it.1) == wanted).unwrap();
+    let revoked = place((Operation::Revoke, Some(3)));
+    assert!(revoked < place((Operation::Mint, Some(8))));
+}
+
+#[test]
+fn a_restarted_component_holds_its_boot_grants_under_a_new_generation() {
+    let mut world = World::booted(&small());
+    world.issue(5, Some(3)).unwrap();
+    let before = world.log().len();
+    world.fault(3).unwrap();
+    let records = &world.machine.records[before..];
+    let said: Vec<_> = records
+        .iter()
+        .map(|it| {
+            (
+                it.operation,
+                it.grant
+                    .map(|grant| (grant.index, grant.generation.number())),
+            )
+        })
+        .collect();
+    assert_eq!(
+        said,
+        [
+            (Operation::Fault, None),
+            (Operation::Revoke, Some((2, 0))),
+            (Operation::Revoke, Some((5, 0))),
+            (Operation::Revoke, Some((3, 0))),
+            (Operation::Revoke, Some((4, 0))),
+            (Operation::Mint, Some((2, 1))),
+            (Operation::Mint, Some((3, 1))),
+            (Operation::Mint, Some((4, 1))),
+        ]
+    );
+    let fault = Cause::Fault {
+        component: 3,
+        reason: 11,
+    };
+    assert!(records[..5].iter().all(|record| record.cause == fault));
+    assert_eq!(records[5].cause, Cause::Policy { line: 131 });
+    assert_eq!(world.badge(3).generation(), Generation::new(1).unwrap());
+    assert!(
+        !world.manager.is_in_force(5),
+        "what was derived does not come again"
+    );
+    assert!(world.find(3, "vault", "worm", Mode::Call).is_ok());
+}
+
+#[test]
+fn a_stopped_component_holds_nothing_and_is_not_found() {
+    let mut draft = small();
+    draft.components[2].on_fault = portcullis_policy_format::OnFault::Stop;
+    draft.grants.insert(2, call(2, 1, 1));
+    let mut world = World::booted(&draft);
+    assert!(world.manager.is_in_force(2));
+    world.fault(2).unwrap();
+    assert!(!world.manager.is_in_force(2));
+    let answer = world.find(3, "vault", "worm", Mode::Call);
+    assert_eq!(answer, Err(Refusal::Object(UNAVAILABLE)));
+    let answer = world.find(2, "ledger", "worm", Mode::Call);
+    assert_eq!(answer, Err(Refusal::Object(UNAVAILABLE)));
+    assert!(world.find(3, "ledger", "worm", Mode::Call).is_ok());
+}
+
+#[test]
+fn a_fault_with_a_full_ring_is_logged_and_repaired_when_there_is_room() {
+    let mut world = World::new(&small(), 8);
+    world.boot();
+    assert_eq!(world.room(), 0);
+    world.fault(3).unwrap();
+    world.fault(3).unwrap();
+    assert_eq!(
+        [2, 3, 4].map(|index| world.manager.is_in_force(index)),
+        [false; 3]
+    );
+    for _ in 0..3 {
+        world.acknowledge();
+        world.notify();
+    }
+    let since: Vec<_> = world.log()[8..].iter().map(|it| (it.0, it.1)).collect();
+    assert_eq!(
+        since,
+        [
+            (Operation::Fault, None),
+            (Operation::Revoke, Some(2)),
+            (Operation::Revoke, Some(3)),
+            (Operation::Revoke, Some(4)),
+            (Operation::Mint, Some(2)),
+            (Operation::Mint, Some(3)),
+            (Operation::Mint, Some(4)),
+        ]
+    );
+    assert_eq!(
+        [2, 3, 4].map(|index| world.manager.is_in_force(index)),
+        [true; 3]
+    );
+}
+
+#[test]
+fn a_component_that_is_not_there_cannot_fault() {
+    let mut world = World::booted(&small());
+    for component in [7, 256, u16::MAX] {
+        assert_eq!(world.fault(component), Err(RevokeError::NotInForce));
+    }
+}
+
+#[test]
+fn an_index_whose_generations_are_used_up_is_retired() {
+    let draft = Draft {
+        grants: vec![call(1, 1, 2)],
+        ..empty(3)
+    };
+    let mut world = World::new(&draft, ROOMY);
+    world.boot();
+    for generation in 0..=Generation::MAX.number() {
+        assert_eq!(world.badge(0).generation().number(), generation);
+        let fault = world.manager.revoke_component(&mut world.machine, 1, 0);
+        assert_eq!(fault, Ok(()));
+        world.machine.acknowledge();
+    }
+    assert!(!world.manager.is_in_force(0));
+    assert_eq!(
+        world.manager.platform().lines.last().unwrap(),
+        "grant 0 of 'ledger' is retired until the next boot"
+    );
+    let answer = world.manager.revoke_component(&mut world.machine, 1, 0);
+    assert_eq!(answer, Ok(()));
+    assert!(!world.manager.is_in_force(0));
+}

@@ -1,0 +1,209 @@
+//! Policies, drafted by hand and at random.
+
+use ed25519_dalek::SigningKey;
+use portcullis_kernel::{Method, MethodSet, Mode};
+use portcullis_policy_format::testing::Draft;
+use portcullis_policy_format::{
+    Component, Domain, Grant, Interface, InterfaceMethod, Never, OnFault, When,
+};
+use proptest::prelude::*;
+
+/// Names of components; the first is the manager.
+pub const NAMES: [&str; 8] = [
+    "manager", "ledger", "vault", "ingest", "publish", "edge", "console", "blk",
+];
+/// Number of the manager.
+pub const MANAGER: u16 = 0;
+/// Number of the interface `inspect`.
+pub const INSPECT: u16 = 0;
+/// Number of another interface.
+pub const WORM: u16 = 1;
+
+pub fn key() -> SigningKey {
+    SigningKey::from_bytes(&[42; 32])
+}
+
+/// Components with an interface each way, no grants. The channel of component n is n.
+pub fn empty(components: u16) -> Draft<'static> {
+    let names = |interface: u16, names: &[&'static str]| -> Vec<_> {
+        (0..)
+            .zip(names)
+            .map(|(number, name)| InterfaceMethod {
+                interface,
+                method: Method::new(number).unwrap(),
+                name,
+            })
+            .collect()
+    };
+    let mut methods = names(INSPECT, &["grants", "component", "record", "why", "status"]);
+    methods.extend(names(WORM, &["append", "read", "prove"]));
+    Draft {
+        name: "drafted",
+        version: 1,
+        domains: ["inner", "outer"].map(|name| Domain { name }).into(),
+        interfaces: ["inspect", "worm"].map(|name| Interface { name }).into(),
+        methods,
+        components: (0..components)
+            .map(|number| Component {
+                name: NAMES[usize::from(number)],
+                domain: number % 2,
+                channel: (number != MANAGER).then_some(number as u8),
+                on_fault: if number % 2 == 1 {
+                    OnFault::Restart
+                } else {
+                    OnFault::Stop
+                },
+            })
+            .collect(),
+        flows: Vec::new(),
+        nevers: Vec::new(),
+        grants: Vec::new(),
+    }
+}
+
+/// A `call` grant at boot.
+pub fn call(subject: u16, slot: u16, object: u16) -> Grant {
+    Grant {
+        subject,
+        slot,
+        object,
+        interface: WORM,
+        methods: MethodSet(0b11),
+        mode: Mode::Call,
+        notification: None,
+        when: When::Boot,
+        lease_ms: None,
+        line: 100 + u32::from(subject) * 10 + u32::from(slot),
+    }
+}
+
+/// A small system: a log stream, calls, a notification, a send on request, a chain of delegation
+/// (grant 3 of ingest, to publish, to edge), `inspect` for the console.
+pub fn small() -> Draft<'static> {
+    let mut draft = empty(7);
+    let notify = |mode, bit, grant| Grant {
+        mode,
+        notification: Some(bit),
+        ..grant
+    };
+    let when = |when, grant| Grant { when, ..grant };
+    draft.grants = vec![
+        notify(Mode::Stream, 5, call(0, 1, 1)), // 0: manager to ledger
+        call(1, 1, 2),                          // 1: ledger to vault
+        call(3, 1, 1),                          // 2: ingest to ledger
+        call(3, 2, 2),                          // 3: ingest to vault
+        notify(Mode::Notify, 6, call(3, 3, 4)), // 4: ingest to publish
+        when(When::Delegated(3), call(4, 1, 2)), // 5: ingest's grant 3 to publish
+        when(When::Delegated(4), call(5, 1, 2)), // 6: publish's grant 5 to edge
+        when(When::Delegated(3), call(5, 2, 2)), // 7: ingest's grant 3 to edge
+        Grant {
+            mode: Mode::Send,
+            ..when(When::Request, call(5, 3, 6)) // 8: edge to console
+        },
+        Grant {
+            interface: INSPECT,
+            methods: MethodSet(0b1_1111),
+            ..call(6, 1, 0) // 9: console to manager
+        },
+    ];
+    draft.nevers = vec![Never {
+        from: 1,
+        to: 0,
+        line: 7,
+    }];
+    draft
+}
+
+prop_compose! {
+    fn wanted(components: u16)(
+        subject in 0..components,
+        object in 0..components,
+        interface in 0..2u16,
+        methods in 1..32u32,
+        mode in prop_oneof![
+            3 => Just(Mode::Call),
+            2 => Just(Mode::Send),
+            1 => Just(Mode::Notify),
+            1 => Just(Mode::Stream),
+        ],
+        bit in 0..62u8,
+        when in prop_oneof![3 => Just(None), 1 => Just(Some(When::Request))],
+        // Another component's grant to derive from, and a part of its methods.
+        derived in proptest::option::of((any::<prop::sample::Index>(), 1..32u32)),
+        lease_ms in prop_oneof![9 => Just(None), 1 => Just(Some(5_000))],
+    ) -> (Grant, Option<(prop::sample::Index, u32)>) {
+        let signals = matches!(mode, Mode::Notify | Mode::Stream);
+        let grant = Grant {
+            subject,
+            slot: 0,
+            object,
+            interface,
+            methods: MethodSet(methods),
+            mode,
+            notification: signals.then_some(bit),
+            when: when.unwrap_or(When::Boot),
+            lease_ms,
+            line: 0,
+        };
+        (grant, derived)
+    }
+}
+
+/// Any policy of two to eight components: each grant with its slot and line, about a third derived
+/// from another.
+pub fn any_draft() -> impl Strategy<Value = Draft<'static>> {
+    (2..=8u16)
+        .prop_flat_map(|components| {
+            let grants = prop::collection::vec(wanted(components), 0..24);
+            (Just(components), grants, any::<bool>())
+        })
+        .prop_map(|(components, wanted, never)| {
+            let mut grants: Vec<Grant> = Vec::new();
+            for (grant, derived) in wanted {
+                grants.push(derive(grant, derived, &grants));
+            }
+            let mut draft = empty(components);
+            draft.grants = placed(grants);
+            if never {
+                draft.nevers.push(Never {
+                    from: 1,
+                    to: 0,
+                    line: 3,
+                });
+            }
+            draft
+        })
+}
+
+fn derive(grant: Grant, derived: Option<(prop::sample::Index, u32)>, before: &[Grant]) -> Grant {
+    let Some((from, mask)) = derived else {
+        return grant;
+    };
+    if before.is_empty() {
+        return grant;
+    }
+    let from = from.get(before);
+    let part = MethodSet(from.methods.0 & mask);
+    if from.subject == grant.subject || part.is_empty() {
+        return grant;
+    }
+    Grant {
+        subject: grant.subject,
+        methods: part,
+        when: When::Delegated(from.subject),
+        lease_ms: None,
+        ..*from
+    }
+}
+
+/// Gives each grant its slot, and puts them in a policy's order.
+fn placed(mut grants: Vec<Grant>) -> Vec<Grant> {
+    grants.sort_by_key(|grant| grant.subject);
+    let mut used = [0; NAMES.len()];
+    for (line, grant) in (1..).zip(&mut grants) {
+        let used = &mut used[usize::from(grant.subject)];
+        *used += 1;
+        (grant.slot, grant.line) = (*used, line);
+    }
+    grants
+}

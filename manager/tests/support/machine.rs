@@ -1,0 +1,494 @@
+//! The kernel model as the manager sees it, watched.
+
+use std::collections::BTreeSet;
+
+use portcullis_kernel::{
+    Badge, CNodes, CPtr, GrantBadge, Invocation, KernelError, Message, Rights, Source, Syscall,
+    Syscalls, cspace,
+};
+use portcullis_log::ring::Reader;
+use portcullis_log::{GrantFields, Operation, Outcome, RECORD_MAX, Record};
+use portcullis_manager_api::{Authority, grants_radix, guard_bits};
+use portcullis_model::{Capability, Completion, Kernel, ObjectId, ThreadId};
+use portcullis_policy_format::Grant;
+use portcullis_policy_format::testing::Draft;
+
+use super::draft::MANAGER;
+use super::memory::Shared;
+
+/// A capability of a grant as a scan finds it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Scanned {
+    pub subject: u16,
+    pub slot: u16,
+    /// The badge that the capability carries.
+    pub badge: u64,
+}
+
+/// The kernel, the objects of a system, and the ledger's end of the log.
+pub struct Machine {
+    pub kernel: Kernel,
+    pub manager: ThreadId,
+    pub draft: Draft<'static>,
+    pub layout: Authority,
+    pub authority: ObjectId,
+    pub endpoints: Vec<ObjectId>,
+    pub notifications: Vec<ObjectId>,
+    pub grants: Vec<ObjectId>,
+    pub reader: Reader<Shared, Shared>,
+    /// Every record of this boot.
+    pub records: Vec<Record>,
+    /// Invocations that the manager made.
+    pub invocations: u64,
+    /// Refuse the invocation with this number, without executing it.
+    pub refuse: Option<(u64, KernelError)>,
+    /// How often the ledger was signalled.
+    pub signals: u32,
+    fixed: Vec<(u64, Capability)>,
+}
+
+impl Machine {
+    pub fn new(draft: &Draft<'static>, reader: Reader<Shared, Shared>) -> Self {
+        let mut kernel = Kernel::new();
+        let components = draft.components.len() as u16;
+        let layout = Authority::new(components);
+        let radix = layout.radix(draft.grants.len() as u32);
+        let authority = kernel.create_cnode(radix);
+        let (mut endpoints, mut notifications, mut grants) = (vec![], vec![], vec![]);
+        insert(
+            &mut kernel,
+            authority,
+            Authority::ITSELF,
+            cnode(authority, radix),
+        );
+        for number in 0..components {
+            let endpoint = kernel.create_endpoint();
+            let notification = kernel.create_notification();
+            let held = draft
+                .grants
+                .iter()
+                .filter(|it| it.subject == number)
+                .count();
+            let radix = grants_radix(held as u32);
+            let held = kernel.create_cnode(radix);
+            let source = endpoint_capability(endpoint, Rights::ALL);
+            insert(
+                &mut kernel,
+                authority,
+                layout.grants_cnode(number),
+                cnode(held, radix),
+            );
+            insert(&mut kernel, authority, layout.endpoint(number), source);
+            insert(
+                &mut kernel,
+                authority,
+                layout.notification(number),
+                notification_capability(notification),
+            );
+            endpoints.push(endpoint);
+            notifications.push(notification);
+            grants.push(held);
+        }
+        let manager = kernel.create_thread(200);
+        let root = kernel.create_cnode(cspace::ROOT_RADIX);
+        insert(
+            &mut kernel,
+            root,
+            cspace::PORTCULLIS_ROOT_SLOT as u32,
+            cnode(authority, radix),
+        );
+        kernel
+            .set_cspace(
+                manager,
+                Capability::CNode {
+                    object: root,
+                    guard: 0,
+                    guard_size: 0,
+                },
+            )
+            .unwrap();
+        let fixed = kernel.scan(authority).collect();
+        Self {
+            kernel,
+            manager,
+            draft: draft.clone(),
+            layout,
+            authority,
+            endpoints,
+            notifications,
+            grants,
+            reader,
+            records: Vec::new(),
+            invocations: 0,
+            refuse: None,
+            signals: 0,
+            fixed,
+        }
+    }
+
+    /// Gives component `number` a thread, whose pointers are those of its grants.
+    pub fn thread(&mut self, number: u16) -> ThreadId {
+        let thread = self.kernel.create_thread(100);
+        let root = self.kernel.create_cnode(cspace::ROOT_RADIX);
+        let held = self.draft.grants.iter().filter(|it| it.subject == number);
+        let radix = grants_radix(held.count() as u32);
+        let grants = cnode(self.grants[usize::from(number)], radix);
+        insert(
+            &mut self.kernel,
+            root,
+            cspace::PORTCULLIS_ROOT_SLOT as u32,
+            grants,
+        );
+        let microkit = self.kernel.create_cnode(cspace::MICROKIT_RADIX);
+        insert(
+            &mut self.kernel,
+            root,
+            0,
+            cnode(microkit, cspace::MICROKIT_RADIX),
+        );
+        let input = endpoint_capability(self.endpoints[usize::from(number)], Rights::READ);
+        insert(
+            &mut self.kernel,
+            microkit,
+            cspace::INPUT.bits() as u32,
+            input,
+        );
+        let reply = self.kernel.create_reply();
+        let reply = Capability::Reply { object: reply };
+        insert(
+            &mut self.kernel,
+            microkit,
+            cspace::REPLY.bits() as u32,
+            reply,
+        );
+        self.kernel
+            .set_cspace(
+                thread,
+                Capability::CNode {
+                    object: root,
+                    guard: 0,
+                    guard_size: 0,
+                },
+            )
+            .unwrap();
+        thread
+    }
+
+    /// Gives the manager another capability to a component's endpoint, before it boots.
+    pub fn replace_source(&mut self, object: u16, source: impl FnOnce(ObjectId) -> Capability) {
+        let slot = self.layout.endpoint(object);
+        let endpoint = self.endpoints[usize::from(object)];
+        let name = Invocation::Delete(portcullis_kernel::CNodeSlot {
+            root: cspace::grant(Authority::ITSELF),
+            index: slot.into(),
+            depth: Authority::DEPTH,
+        });
+        self.execute(&name).unwrap();
+        insert(&mut self.kernel, self.authority, slot, source(endpoint));
+        self.fixed = self.kernel.scan(self.authority).collect();
+    }
+
+    /// Makes a system call; gives what completed, by thread.
+    pub fn syscall(&mut self, thread: ThreadId, call: &Syscall) -> Vec<(ThreadId, Completion)> {
+        let mut completed = Vec::new();
+        self.kernel
+            .syscall(thread, call, &mut |thread, completion| {
+                completed.push((thread, completion))
+            });
+        completed
+    }
+
+    /// Reads what the manager wrote, and holds each record against what is in force: the record of
+    /// a revocation may come only when the capability is gone.
+    pub fn drain(&mut self) {
+        let mut buffer = [0; RECORD_MAX];
+        while let Some(bytes) = self.reader.pop(&mut buffer).unwrap() {
+            let record = Record::decode(bytes).expect("the manager writes records");
+            assert_eq!(record.sequence, self.records.len() as u64);
+            if let (Operation::Revoke, Outcome::Done, Some(grant)) =
+                (record.operation, record.outcome, record.grant)
+            {
+                let badge = self.badge_of(&grant);
+                let held = |it: &Scanned| {
+                    (it.subject, it.slot, it.badge) == (grant.subject, grant.slot, badge)
+                };
+                assert!(
+                    !self.scan().iter().any(held),
+                    "reported before it was in force: {record:?}"
+                );
+            }
+            self.records.push(record);
+        }
+    }
+
+    /// Makes everything that was read durable.
+    pub fn acknowledge(&mut self) {
+        self.drain();
+        self.reader.acknowledge().unwrap();
+    }
+
+    /// Every capability of a grant that its subject can use.
+    pub fn scan(&self) -> BTreeSet<Scanned> {
+        let mut found = BTreeSet::new();
+        for (subject, cnode) in (0..).zip(&self.grants) {
+            for (slot, capability) in self.kernel.scan(*cnode) {
+                found.insert(Scanned {
+                    subject,
+                    slot: slot as u16,
+                    badge: capability.badge().0,
+                });
+            }
+        }
+        // The manager uses its grants' roots.
+        for (index, grant) in (0..).zip(&self.draft.grants) {
+            let root = u64::from(self.layout.root(index));
+            let capability = self.kernel.capability(self.authority, root).unwrap();
+            if grant.subject == MANAGER && capability != Capability::Null {
+                found.insert(Scanned {
+                    subject: MANAGER,
+                    slot: grant.slot,
+                    badge: capability.badge().0,
+                });
+            }
+        }
+        found
+    }
+
+    /// The ceiling, and that the manager holds nothing else: every capability in every CNode is one
+    /// that the policy allows there, to the bit.
+    pub fn check_ceiling(&self) {
+        for (subject, cnode) in (0..).zip(&self.grants) {
+            for (slot, capability) in self.kernel.scan(*cnode) {
+                let allowed = (0..)
+                    .zip(&self.draft.grants)
+                    .find(|(_, grant)| (grant.subject, u64::from(grant.slot)) == (subject, slot));
+                let (index, grant) = allowed.expect("no grant allows a capability here");
+                assert_ne!(subject, MANAGER, "the manager's grants are roots");
+                self.check_capability(capability, index, grant, grant.mode.rights());
+            }
+        }
+        let mut fixed = self.fixed.iter();
+        for (slot, capability) in self.kernel.scan(self.authority) {
+            let first = u64::from(self.layout.root(0));
+            if slot < first {
+                assert_eq!(fixed.next(), Some(&(slot, capability)));
+                continue;
+            }
+            let index = (slot - first) as u16;
+            let grant = &self.draft.grants[usize::from(index)];
+            let rights = if grant.subject == MANAGER {
+                grant.mode.rights()
+            } else {
+                Rights::ALL
+            };
+            self.check_capability(capability, index, grant, rights);
+        }
+        assert_eq!(fixed.next(), None, "a source is gone");
+        self.kernel.check_all().unwrap();
+    }
+
+    fn check_capability(&self, capability: Capability, index: u16, grant: &Grant, most: Rights) {
+        let object = usize::from(grant.object);
+        match (capability, grant.notification) {
+            (
+                Capability::Endpoint {
+                    object: to,
+                    badge,
+                    rights,
+                },
+                None,
+            ) => {
+                assert_eq!(to, self.endpoints[object]);
+                let Source::Grant(badge) = badge.source() else {
+                    panic!("{badge:?} is not a grant's");
+                };
+                assert_eq!(badge.index(), index);
+                assert!(badge.methods().is_subset(grant.methods));
+                assert_eq!(rights, most);
+            }
+            (
+                Capability::Notification {
+                    object: to,
+                    badge,
+                    rights,
+                },
+                Some(bit),
+            ) => {
+                assert_eq!(to, self.notifications[object]);
+                assert_eq!(badge, Badge(1 << bit));
+                let Rights { read, write, .. } = most;
+                assert_eq!(
+                    rights,
+                    Rights {
+                        read,
+                        write,
+                        ..Rights::NONE
+                    }
+                );
+            }
+            _ => panic!("{capability:?} is not what {grant:?} gives"),
+        }
+        assert!(grant.lease_ms.is_none(), "nothing ends a lease yet");
+    }
+
+    /// The badge that the capability of a logged grant carries.
+    pub fn badge_of(&self, grant: &GrantFields) -> u64 {
+        match self.draft.grants[usize::from(grant.index)].notification {
+            Some(bit) => 1 << bit,
+            None => {
+                GrantBadge::new(grant.index, grant.generation, grant.methods)
+                    .expect("a logged grant has methods")
+                    .badge()
+                    .0
+            }
+        }
+    }
+
+    /// What an invocation may name, and that its grant is logged.
+    fn check_invocation(&mut self, invocation: &Invocation) {
+        self.drain();
+        let itself = cspace::grant(Authority::ITSELF);
+        let root = |it: &portcullis_kernel::CNodeSlot| {
+            assert_eq!((it.root, it.depth), (itself, Authority::DEPTH));
+            it.index
+                .checked_sub(self.layout.root(0).into())
+                .map(|index| index as u16)
+        };
+        match invocation {
+            Invocation::Mint {
+                destination, badge, ..
+            } => {
+                let index = root(destination).expect("mints into the root of a grant");
+                let grant = self.last_issued(index);
+                assert_eq!(*badge, self.badge_of(&grant));
+            }
+            Invocation::Copy {
+                destination,
+                source,
+                rights,
+            } => {
+                let grant = self.last_issued(root(source).expect("copies a root"));
+                assert_eq!(
+                    destination.root,
+                    cspace::grant(self.layout.grants_cnode(grant.subject))
+                );
+                assert_eq!(destination.index, u64::from(grant.slot));
+                assert_eq!(*rights, grant.mode.rights());
+            }
+            Invocation::Revoke(slot) | Invocation::Delete(slot) => {
+                root(slot).expect("takes nothing but grants back");
+            }
+            Invocation::CancelBadgedSends(slot) => {
+                root(slot);
+            }
+            Invocation::Move { .. } | Invocation::Mutate { .. } => {
+                panic!("the manager moves nothing: {invocation:?}")
+            }
+        }
+    }
+
+    /// The grant that the latest record says was issued.
+    fn last_issued(&self, index: u16) -> GrantFields {
+        let record = self.records.last().expect("logged before done");
+        assert!(matches!(
+            record.operation,
+            Operation::Mint | Operation::Copy
+        ));
+        assert_eq!(record.outcome, Outcome::Done);
+        let grant = record.grant.expect("an issue names its grant");
+        assert_eq!(grant.index, index);
+        grant
+    }
+}
+
+impl CNodes for Machine {
+    fn invoke(&mut self, invocation: &Invocation) -> Result<(), KernelError> {
+        self.check_invocation(invocation);
+        let number = self.invocations;
+        self.invocations += 1;
+        let result = match self.refuse {
+            Some((refused, error)) if refused == number => Err(error),
+            _ => self.execute(invocation),
+        };
+        self.check_ceiling();
+        result
+    }
+}
+
+impl Machine {
+    fn execute(&mut self, invocation: &Invocation) -> Result<(), KernelError> {
+        let manager = self.manager;
+        let completed = self.syscall(manager, &Syscall::Invoke(*invocation));
+        match completed.last() {
+            Some((thread, Completion::Invoked(result))) if *thread == manager => *result,
+            other => panic!("an invocation completes: {other:?}"),
+        }
+    }
+}
+
+impl Syscalls for Machine {
+    fn call(&mut self, to: CPtr, _: &mut Message) {
+        panic!("the manager calls nobody: {to:?}");
+    }
+
+    fn send(&mut self, to: CPtr, _: &Message) {
+        panic!("the manager sends nothing: {to:?}");
+    }
+
+    fn nb_send(&mut self, to: CPtr, _: &Message) {
+        panic!("the manager sends nothing: {to:?}");
+    }
+
+    fn signal(&mut self, to: CPtr) {
+        self.signals += 1;
+        let manager = self.manager;
+        let completed = self.syscall(manager, &Syscall::Send(to, Message::default()));
+        assert_eq!(completed, [(manager, Completion::Done)]);
+    }
+
+    fn recv(&mut self, from: CPtr, _: &mut Message) -> Badge {
+        panic!("the test serves: {from:?}");
+    }
+
+    fn nb_recv(&mut self, from: CPtr, _: &mut Message) -> Option<Badge> {
+        panic!("the test serves: {from:?}");
+    }
+
+    fn reply_recv(&mut self, from: CPtr, _: &mut Message) -> Badge {
+        panic!("the test serves: {from:?}");
+    }
+
+    fn yield_now(&mut self) {}
+}
+
+pub fn insert(kernel: &mut Kernel, cnode: ObjectId, slot: u32, capability: Capability) {
+    kernel.insert(cnode, slot.into(), capability).unwrap();
+}
+
+pub fn endpoint_capability(object: ObjectId, rights: Rights) -> Capability {
+    Capability::Endpoint {
+        object,
+        badge: Badge(0),
+        rights,
+    }
+}
+
+pub fn notification_capability(object: ObjectId) -> Capability {
+    Capability::Notification {
+        object,
+        badge: Badge(0),
+        rights: Rights {
+            read: true,
+            write: true,
+            ..Rights::NONE
+        },
+    }
+}
+
+fn cnode(object: ObjectId, radix: u8) -> Capability {
+    Capability::CNode {
+        object,
+        guard: 0,
+        guard_size: guard_bits(radix),
+    }
+}

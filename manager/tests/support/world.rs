@@ -1,0 +1,271 @@
+//! A manager, its machine and the log, driven one step at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use ed25519_dalek::SigningKey;
+use portcullis_kernel::{
+    Badge, Caller, Component as _, GrantBadge, KernelError, Message, Method, Mode, Refusal, Source,
+    label,
+};
+use portcullis_log::ring::{Reader, SLOT, SLOTS_OFFSET, Writer};
+use portcullis_log::{BootId, GrantFields, Operation, Outcome, Record};
+use portcullis_manager::{Config, Manager, Platform, Table, Unissued};
+use portcullis_manager_api::{Buffer, FIND, Find, Found};
+use portcullis_policy_format::testing::Draft;
+use serde::{Deserialize, Serialize};
+
+use super::draft;
+use super::machine::{Machine, Scanned};
+use super::memory::Shared;
+
+/// Grants that the tests' tables have room for.
+pub const TABLE: usize = 64;
+/// The boot id of every test.
+pub const BOOT: BootId = BootId([0xb0; 16]);
+/// Slots of a ring that no test fills.
+pub const ROOMY: usize = 4_096;
+
+/// A clock that ticks with each look, and lines that are kept.
+#[derive(Debug, Default)]
+pub struct Desk {
+    pub time: u64,
+    pub lines: Vec<String>,
+}
+
+impl Platform for Desk {
+    fn now(&mut self) -> u64 {
+        self.time += 1;
+        self.time
+    }
+
+    fn report(&mut self, line: fmt::Arguments<'_>) {
+        self.lines.push(line.to_string());
+    }
+}
+
+pub struct World {
+    pub machine: Machine,
+    pub manager: Manager<'static, Desk, Shared, Shared>,
+    slots: usize,
+    /// Records that were there when the ring last ran.
+    acknowledged: usize,
+}
+
+impl World {
+    /// A system with this policy and a ring of so many records. Nothing has run.
+    pub fn new(draft: &Draft<'static>, slots: usize) -> Self {
+        Self::with_policy(draft, draft.sign(&draft::key()), slots)
+    }
+
+    /// As [`World::new`], but the manager is given these bytes as its policy.
+    pub fn with_policy(draft: &Draft<'static>, policy: Vec<u8>, slots: usize) -> Self {
+        Self::with_key(draft, policy, slots, &draft::key(), 0)
+    }
+
+    pub fn with_key(
+        draft: &Draft<'static>,
+        policy: Vec<u8>,
+        slots: usize,
+        key: &SigningKey,
+        in_force: u32,
+    ) -> Self {
+        let ring = Shared::new(SLOTS_OFFSET + slots * SLOT);
+        let acknowledgement = Shared::new(4096);
+        let reader = Reader::new(ring.clone(), acknowledgement.clone());
+        let writer = Writer::new(ring, acknowledgement).unwrap();
+        // A few KiB for each world of a test's run.
+        let config = Config {
+            policy: policy.leak(),
+            keys: vec![key.verifying_key()].leak(),
+            in_force,
+            boot: BOOT,
+        };
+        let table = Box::leak(Box::new(Table::<TABLE>::new()));
+        Self {
+            machine: Machine::new(draft, reader),
+            manager: Manager::new(config, Desk::default(), writer, table),
+            slots,
+            acknowledged: 0,
+        }
+    }
+
+    /// A system that has booted.
+    pub fn booted(draft: &Draft<'static>) -> Self {
+        let mut world = Self::new(draft, ROOMY);
+        world.boot();
+        world
+    }
+
+    pub fn boot(&mut self) {
+        self.manager.init(&mut self.machine);
+        self.check();
+    }
+
+    /// Has the kernel refuse the invocation that comes after so many others.
+    pub fn refuse(&mut self, after: u64, error: KernelError) {
+        self.machine.refuse = Some((self.machine.invocations + after, error));
+    }
+
+    pub fn acknowledge(&mut self) {
+        self.machine.acknowledge();
+        self.acknowledged = self.machine.records.len();
+    }
+
+    pub fn notify(&mut self) {
+        self.manager.notified(&mut self.machine, 1);
+        self.check();
+    }
+
+    /// Calls the manager on a static channel.
+    pub fn call<'b, A: Deserialize<'b>>(
+        &mut self,
+        caller: Caller,
+        method: Method,
+        request: &impl Serialize,
+        buffer: &'b mut Buffer,
+    ) -> Result<A, Refusal> {
+        let mut message = Message::default();
+        let label = label::REQUEST + u64::from(method.number());
+        message.encode(label, request).unwrap();
+        self.manager
+            .call(&mut self.machine, caller, method, &mut message);
+        self.check();
+        message.outcome()?;
+        message.decode(buffer).ok_or(Refusal::Garbled)
+    }
+
+    pub fn find(
+        &mut self,
+        channel: u8,
+        object: &str,
+        interface: &str,
+        mode: Mode,
+    ) -> Result<Found, Refusal> {
+        let find = Find {
+            object,
+            interface,
+            mode,
+        };
+        self.call(Caller::Channel(channel), FIND, &find, &mut [0; _])
+    }
+
+    pub fn issue(&mut self, index: u16, parent: Option<u16>) -> Result<GrantBadge, Unissued> {
+        let issued = self.manager.issue(&mut self.machine, index, parent);
+        self.check();
+        issued
+    }
+
+    pub fn revoke(&mut self, index: u16) -> Result<(), portcullis_manager::RevokeError> {
+        let revoked = self.manager.revoke(&mut self.machine, index, None);
+        self.check();
+        revoked
+    }
+
+    pub fn fault(&mut self, component: u16) -> Result<(), portcullis_manager::RevokeError> {
+        let revoked = self
+            .manager
+            .revoke_component(&mut self.machine, component, 11);
+        self.check();
+        revoked
+    }
+
+    /// The badge of a grant in force, as its object would see it.
+    pub fn badge(&self, index: u16) -> GrantBadge {
+        let grant = self.machine.draft.grants[usize::from(index)];
+        let held = self.machine.scan();
+        let held = held
+            .iter()
+            .find(|it| (it.subject, it.slot) == (grant.subject, grant.slot))
+            .expect("the grant is in force");
+        match Badge(held.badge).source() {
+            Source::Grant(badge) => badge,
+            other => panic!("not an endpoint's: {other:?}"),
+        }
+    }
+
+    /// Records of this boot, as operation, index, outcome.
+    pub fn log(&self) -> Vec<(Operation, Option<u16>, Outcome)> {
+        let of = |it: &Record| (it.operation, it.grant.map(|grant| grant.index), it.outcome);
+        self.machine.records.iter().map(of).collect()
+    }
+
+    /// Room in the ring, counted apart from the manager.
+    pub fn room(&self) -> usize {
+        self.slots - (self.machine.records.len() - self.acknowledged)
+    }
+
+    /// Every invariant that holds when the manager waits.
+    pub fn check(&mut self) {
+        self.machine.drain();
+        self.machine.check_ceiling();
+        let scanned = self.machine.scan();
+        let replayed = self.replay();
+        if self.room() > 0 {
+            assert_eq!(replayed, scanned, "the log replayed, and what is in force");
+        } else {
+            let more: Vec<_> = scanned.difference(&replayed).collect();
+            assert!(more.is_empty(), "in force and not in the log: {more:?}");
+        }
+        self.check_states(&scanned);
+    }
+
+    /// The manager's table says what a scan finds.
+    fn check_states(&self, scanned: &BTreeSet<Scanned>) {
+        for (index, grant) in (0..).zip(&self.machine.draft.grants) {
+            let held = scanned
+                .iter()
+                .any(|it| (it.subject, it.slot) == (grant.subject, grant.slot));
+            assert_eq!(self.manager.is_in_force(index), held, "grant {index}");
+        }
+        assert_eq!(self.manager.in_force() as usize, scanned.len());
+        if !self.manager.is_sealed() {
+            return;
+        }
+        let seals: Vec<_> = self
+            .log()
+            .into_iter()
+            .filter(|it| it.0 == Operation::Seal)
+            .collect();
+        assert_eq!(seals, [(Operation::Seal, None, Outcome::Done)]);
+    }
+
+    /// The grants in force that the log tells of. No index and generation come twice, and a derived
+    /// grant's parent is in force when it is issued.
+    fn replay(&self) -> BTreeSet<Scanned> {
+        let mut in_force: BTreeMap<u16, GrantFields> = BTreeMap::new();
+        let mut used = BTreeSet::new();
+        let mut time = 0;
+        for record in &self.machine.records {
+            assert_eq!(record.boot, BOOT);
+            assert!(record.time >= time);
+            time = record.time;
+            let Some(grant) = record.grant else { continue };
+            match (record.operation, record.outcome) {
+                (Operation::Mint | Operation::Copy, Outcome::Done) => {
+                    let pair = (grant.index, grant.generation);
+                    assert!(used.insert(pair), "{pair:?} was used before");
+                    let parent = grant.parent.map(|parent| in_force.contains_key(&parent));
+                    assert_ne!(parent, Some(false), "derived from nothing");
+                    assert!(in_force.insert(grant.index, grant).is_none());
+                }
+                // Where nothing was tried there is no record before it to take back.
+                (Operation::Mint | Operation::Copy, Outcome::Error(_))
+                    if in_force.get(&grant.index) == Some(&grant) =>
+                {
+                    in_force.remove(&grant.index);
+                }
+                (Operation::Revoke, Outcome::Done) => {
+                    assert_eq!(in_force.remove(&grant.index), Some(grant));
+                }
+                _ => {}
+            }
+        }
+        let scanned = |grant: &GrantFields| Scanned {
+            subject: grant.subject,
+            slot: grant.slot,
+            badge: self.machine.badge_of(grant),
+        };
+        in_force.values().map(scanned).collect()
+    }
+}
