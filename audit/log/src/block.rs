@@ -171,6 +171,12 @@ pub struct Layout {
 
 const _: () = assert!(size_of::<Layout>() == BLOCK_SIZE);
 
+/// The digest that a block of these bytes must end with.
+pub fn digest_of(bytes: &[u8; BLOCK_SIZE]) -> Hash {
+    let layout: &Layout = zerocopy::transmute_ref!(bytes);
+    layout.computed_digest()
+}
+
 impl Layout {
     /// SHA-256 of all but the digest.
     pub fn computed_digest(&self) -> Hash {

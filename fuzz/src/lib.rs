@@ -1,0 +1,216 @@
+//! What each fuzz target does with its input: decode it, and hold what came out to its promise.
+//!
+//! A decoder that checks a hash would refuse almost every input before it looked at it. Its target
+//! gives it the input twice: as it is, and with the hash put right, as a forger would.
+
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+
+use ed25519_dalek::SigningKey;
+use portcullis_audit::proof::Proof;
+use portcullis_ingest::bundle::{Bundle, encode_header};
+use portcullis_kernel::{Message, OutOfRange, Region, label};
+use portcullis_log::block::{BLOCK_SIZE, Block, LogId, LogKind, digest_of};
+use portcullis_log::checkpoint::Checkpoint;
+use portcullis_log::note::{Note, SIGNATURES_MAX, Verifier};
+use portcullis_log::scanner::Scanner;
+use portcullis_log::{RECORD_MAX, Record};
+use portcullis_manager_api::{ComponentView, Find, Found, GrantView, Why};
+use portcullis_policy::source::Source;
+use portcullis_policy_format::{Policy, testing};
+use portcullis_sdf::Target;
+
+/// The id of the log that the seeds of `block` belong to.
+pub const LOG: LogId = portcullis_audit::testing::LOG;
+
+/// A decoder's name, which is its target's and its corpus's, and what is done with an input.
+pub type Decoder = (&'static str, fn(&[u8]));
+
+/// Every decoder.
+pub const DECODERS: [Decoder; 9] = [
+    ("record", record),
+    ("note", note),
+    ("proof", proof),
+    ("block", block),
+    ("policy", policy),
+    ("policy_toml", policy_toml),
+    ("sdf", sdf),
+    ("bundle", bundle),
+    ("message", message),
+];
+
+/// A record that decodes has these bytes and no others.
+pub fn record(data: &[u8]) {
+    if let Some(record) = Record::decode(data) {
+        let mut buffer = [0; RECORD_MAX];
+        assert_eq!(record.encode(&mut buffer), data);
+    }
+}
+
+/// A note that is read has a signature, a verifier key that is read is written the same.
+pub fn note(data: &[u8]) {
+    if let Ok(note) = Note::parse(data) {
+        let signatures = note.signatures().count();
+        assert!((1..=SIGNATURES_MAX).contains(&signatures));
+        if let Ok(checkpoint) = Checkpoint::parse(note.text()) {
+            let mut text = String::new();
+            checkpoint
+                .write(&mut text)
+                .expect("a String takes any text");
+            assert_eq!(text, note.text());
+        }
+    }
+    if let Ok(text) = str::from_utf8(data)
+        && let Ok(verifier) = Verifier::parse(text)
+    {
+        assert_eq!(verifier.to_string(), text);
+    }
+}
+
+/// A proof is read or refused.
+pub fn proof(data: &[u8]) {
+    if let Ok(text) = str::from_utf8(data)
+        && let Ok(proof) = Proof::parse(text)
+    {
+        assert!(text.ends_with(proof.note()));
+    }
+}
+
+/// Blocks, each cut from the input and filled up with zeros: as they are, and with their digest put
+/// right. The scanner takes them all, and what it ends with is in order.
+pub fn block(data: &[u8]) {
+    let mut scanner = Scanner::new(LogKind::Grants, LOG);
+    for piece in data.chunks(BLOCK_SIZE) {
+        let mut bytes = [0; BLOCK_SIZE];
+        bytes[..piece.len()].copy_from_slice(piece);
+        check_block(&bytes);
+        let digest = digest_of(&bytes);
+        bytes[BLOCK_SIZE - digest.len()..].copy_from_slice(&digest);
+        check_block(&bytes);
+        scanner.feed(&bytes);
+    }
+    if let Ok((tip, tree)) = scanner.finish() {
+        assert_eq!(tip.records, tree.size());
+        assert!(tip.block <= scanner.block());
+    }
+}
+
+fn check_block(bytes: &[u8; BLOCK_SIZE]) {
+    if let Ok(block) = Block::read(bytes) {
+        assert_eq!(block.records().count(), usize::from(block.record_count()));
+        let lengths: usize = block.records().map(|record| record.len() + 2).sum();
+        assert_eq!(lengths, block.payload().len());
+    }
+}
+
+/// A compiled policy; and the input as the body of one that is signed.
+pub fn policy(data: &[u8]) {
+    let walk = |policy: &Policy<'_>| {
+        let counts = policy.counts();
+        assert_eq!(policy.grants().count(), counts.grants as usize);
+        assert_eq!(policy.components().count(), usize::from(counts.components));
+        assert_eq!(policy.methods().count(), usize::from(counts.methods));
+    };
+    if let Ok(policy) = Policy::inspect(data) {
+        walk(&policy);
+    }
+    let key = SigningKey::from_bytes(&[0x22; 32]);
+    let signed = testing::sign(1, data, &key);
+    if let Ok(policy) = Policy::verify(&signed, &[key.verifying_key()], 0) {
+        walk(&policy);
+    }
+}
+
+/// The policy language. Every problem can be said.
+pub fn policy_toml(data: &[u8]) {
+    if let Ok(text) = str::from_utf8(data) {
+        let reading = portcullis_policy::read::read(Arc::new(Source::new("fuzzed", text)));
+        for problem in reading.problems {
+            assert!(!problem.to_string().is_empty());
+        }
+    }
+}
+
+/// The system description. Every error can be said.
+pub fn sdf(data: &[u8]) {
+    if let Ok(text) = str::from_utf8(data)
+        && let Err(errors) = portcullis_sdf::parse(text, &Target::ANY)
+    {
+        assert!(!errors.to_string().is_empty());
+    }
+}
+
+/// A region that holds the input.
+struct Bytes<'a>(&'a [u8]);
+
+impl Region for Bytes<'_> {
+    fn size(&self) -> usize {
+        self.0.len()
+    }
+
+    fn read(&self, offset: usize, buffer: &mut [u8]) -> Result<(), OutOfRange> {
+        let (length, size) = (buffer.len(), self.size());
+        let refused = OutOfRange {
+            offset,
+            length,
+            size,
+        };
+        let end = offset.checked_add(length).ok_or(refused)?;
+        buffer.copy_from_slice(self.0.get(offset..end).ok_or(refused)?);
+        Ok(())
+    }
+
+    fn load(&self, offset: usize) -> Result<u64, OutOfRange> {
+        let mut word = [0; 8];
+        self.read(offset, &mut word)?;
+        Ok(u64::from_le_bytes(word))
+    }
+}
+
+/// A bundle of documents; and the input behind a header for as many entries as its first byte says.
+pub fn bundle(data: &[u8]) {
+    check_bundle(&Bytes(data));
+    if let Some((count, rest)) = data.split_first() {
+        check_bundle(&Bytes(
+            &[&encode_header((*count).into())[..], rest].concat(),
+        ));
+    }
+}
+
+fn check_bundle(region: &Bytes<'_>) {
+    let Ok(bundle) = Bundle::open(region) else {
+        return;
+    };
+    for index in 0..bundle.count().min(1 << 10) {
+        let _ = bundle.entry(region, index);
+    }
+    assert!(bundle.entry(region, bundle.count()).is_err());
+}
+
+/// The words of a message, read as each of the manager's types; what is read is written the same.
+pub fn message(data: &[u8]) {
+    let words: Vec<u64> = data
+        .chunks(8)
+        .take(portcullis_kernel::MAX_WORDS)
+        .map(|bytes| {
+            let mut word = [0; 8];
+            word[..bytes.len()].copy_from_slice(bytes);
+            u64::from_le_bytes(word)
+        })
+        .collect();
+    let mut message = Message::default();
+    message.set(label::REQUEST, &words);
+    macro_rules! each {
+        ($($kind:ty)*) => {$({
+            let mut buffer = [0; _];
+            if let Some(value) = message.decode::<$kind>(&mut buffer) {
+                let mut again = Message::default();
+                again.encode(label::REQUEST, &value).expect("it was in a message");
+                let mut buffer = [0; _];
+                assert_eq!(again.decode::<$kind>(&mut buffer), Some(value));
+            }
+        })*};
+    }
+    each!(Find<'_> Found GrantView<'_> ComponentView<'_> Why<'_> Record);
+}
