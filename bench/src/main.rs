@@ -3,6 +3,8 @@
 //! Every measurement is a [`Line`]; `--json` prints them as an array. A bar that is missed is
 //! reported as missed and is no error: machines are noisy, and a test never depends on time.
 
+mod verify;
+
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -36,7 +38,7 @@ struct Arguments {
 /// A measurement: its name, for the filter, and what takes it.
 type Measurement = (&'static str, fn() -> Vec<Line>);
 
-const MEASUREMENTS: &[Measurement] = &[];
+const MEASUREMENTS: &[Measurement] = &[("log verify", verify::measure)];
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
