@@ -5,6 +5,7 @@
 //! JSON with `--json`); what is wrong goes to standard error. No verb changes a file that its
 //! arguments do not name.
 
+mod capscan;
 mod ceiling;
 mod check;
 mod compile;
@@ -16,6 +17,7 @@ mod keygen;
 mod load;
 mod log;
 mod output;
+mod run;
 mod sign;
 mod why;
 
@@ -59,6 +61,8 @@ verbs! {
     Diff(diff::Diff),
     Why(why::Why),
     Graph(graph::Graph),
+    Run(run::RunAppliance),
+    Capscan(capscan::Capscan),
     Log(log::Log),
     Completions(completions::Completions),
 }
@@ -82,6 +86,8 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
+    // A component of an appliance is another process of this executable.
+    portcullis_hosted::component_main(portcullis_hosted::pd::program);
     let cli = Cli::parse();
     failure::set_up_messages();
     let output = Output::new(cli.json);

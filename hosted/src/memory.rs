@@ -68,11 +68,6 @@ impl Memory {
         })
     }
 
-    /// Whether the region can be written by anybody.
-    pub fn is_writable(&self) -> bool {
-        self.writable.is_some()
-    }
-
     /// Size in bytes.
     pub fn size(&self) -> usize {
         self.size
@@ -81,7 +76,7 @@ impl Memory {
     /// The descriptor to map for this access.
     pub fn descriptor(&self, access: Access) -> io::Result<BorrowedFd<'_>> {
         match access {
-            Access::Read | Access::Constant => Ok(self.readable.as_fd()),
+            Access::Read => Ok(self.readable.as_fd()),
             Access::ReadWrite => self.writable.as_ref().map(AsFd::as_fd).ok_or_else(|| {
                 io::Error::new(
                     io::ErrorKind::PermissionDenied,
@@ -183,6 +178,12 @@ mod tests {
         assert!(file.set_len(8192).is_err());
         let constant = Memory::filled("test", b"policy", 4096, false).unwrap();
         assert!(constant.descriptor(Access::ReadWrite).is_err());
+        let bytes = |memory: &Memory| {
+            let file = memory.descriptor(Access::Read)?.try_clone_to_owned()?;
+            io::Result::Ok(Mapped::read_only(&file, 4096)?.constant())
+        };
+        assert_eq!(&bytes(&constant).unwrap().unwrap()[..6], b"policy");
+        assert_eq!(bytes(&memory).unwrap(), None, "it can be written");
         assert!(Memory::filled("test", &[0; 5000], 4096, false).is_err());
     }
 }

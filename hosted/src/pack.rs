@@ -12,7 +12,7 @@ mod walk;
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use portcullis_ingest::bundle::{
@@ -21,6 +21,9 @@ use portcullis_ingest::bundle::{
 use portcullis_publish::DocumentPath;
 
 use walk::Found;
+
+/// Mode of the bundle: documents lie in it in the clear, and their permissions may be narrow.
+const PRIVATE: u32 = 0o600;
 
 /// What came of packing.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -98,6 +101,7 @@ pub fn pack(
         .write(true)
         .create(true)
         .truncate(true)
+        .mode(PRIVATE)
         .open(&fresh)
         .map_err(|error| failed("create", error))?;
     let packed = Packer::new(&file, found.len(), progress)
@@ -112,6 +116,9 @@ struct Packer<'a> {
     layout: Layout,
     count: u32,
     packed: Packed,
+    /// Bytes read, and to read.
+    done: u64,
+    total: u64,
     progress: &'a mut dyn FnMut(u64, u64),
 }
 
@@ -124,31 +131,28 @@ impl<'a> Packer<'a> {
             layout: Layout::new(count),
             count,
             packed: Packed::default(),
+            done: 0,
+            total: 0,
             progress,
         }
     }
 
     fn pack(mut self, found: Vec<Found>) -> io::Result<Packed> {
         self.file.write_all_at(&encode_header(self.count), 0)?;
-        let total = found.iter().map(Found::size).sum();
-        let mut done = 0;
+        self.total = found.iter().map(Found::size).sum();
         for (index, found) in (0..self.count).zip(found) {
             let size = found.size();
-            let entry = self.entry(found, &mut |bytes, progress| progress(done + bytes, total))?;
+            let entry = self.entry(found)?;
             self.file
                 .write_all_at(&encode_entry(&entry), entry_offset(index))?;
-            done += size;
-            (self.progress)(done, total);
+            self.done += size;
+            (self.progress)(self.done, self.total);
         }
         self.file.set_len(self.layout.size())?;
         Ok(self.packed)
     }
 
-    fn entry(
-        &mut self,
-        found: Found,
-        report: &mut dyn FnMut(u64, &mut dyn FnMut(u64, u64)),
-    ) -> io::Result<Entry> {
+    fn entry(&mut self, found: Found) -> io::Result<Entry> {
         let path = match DocumentPath::from_bytes(found.path.as_bytes()) {
             Ok(path) => path,
             Err(error) => return Ok(self.leave_out(&found, Why::Name(error.to_string()), 0)),
@@ -158,9 +162,10 @@ impl<'a> Packer<'a> {
             Err(why) => return Ok(self.leave_out(&found, why.clone(), 0)),
         };
         let start = self.layout.size();
-        let progress = &mut *self.progress;
+        let (done, total) = (self.done, self.total);
         let copied = content::copy(source, self.file, start, &mut |bytes| {
-            report(bytes, progress)
+            // A file that grew while it was read is found out when it is through.
+            (self.progress)((done + bytes).min(total), total);
         })?;
         match copied {
             Ok((size, sha256)) => {

@@ -4,18 +4,26 @@
 //! parameters, and decides nothing.
 
 use std::convert::Infallible;
+use std::fmt::{self, Write as _};
 use std::os::fd::OwnedFd;
+use std::time::SystemTime;
 
 use portcullis_blk::Blk;
 use portcullis_console::{Console, Serial};
 use portcullis_edge::Edge;
 use portcullis_ingest::Ingest;
-use portcullis_kernel::{Caller, Component, Message, Method, RegionMut, Syscalls, serve};
+use portcullis_kernel::{
+    Answer, Caller, Component, Message, Method, Region, RegionMut, Source, Syscalls, cspace,
+    dispatch, serve,
+};
 use portcullis_ledger::Ledger;
+use portcullis_log::BootId;
+use portcullis_log::ring::Writer;
+use portcullis_manager::{Config, MAX_TABLE, Manager, Platform, Table, trusted_keys};
 use portcullis_publish::Publish;
 use portcullis_vault::Vault;
 
-use crate::component::{Environment, MappedMut, Program};
+use crate::component::{Client, Environment, MappedMut, Program};
 use crate::disk::FileDisk;
 
 /// Names of the parameters that components are told.
@@ -56,6 +64,7 @@ pub fn program(name: &str) -> Option<Program> {
         "edge" => edge,
         "ingest" => ingest,
         "ledger" => ledger,
+        "manager" => manager,
         "publish" => publish,
         "vault" => vault,
         _ => return None,
@@ -70,6 +79,84 @@ fn channel(environment: &Environment) -> u8 {
 fn number(environment: &Environment, name: &str) -> u64 {
     let number = environment.parameter(name);
     number.unwrap_or_else(|| panic!("the hosted kernel passes no {name:?} here"))
+}
+
+/// The manager, which alone is told of faults.
+fn manager(mut environment: Environment) -> Infallible {
+    let policy = environment.region("policy");
+    let policy = policy.constant().expect("nobody writes the policy");
+    let keys = environment.region("policy_keys");
+    let keys = keys.constant().expect("nobody writes the keys");
+    let keys = trusted_keys(keys).unwrap_or_else(|error| panic!("policy_keys: {error}"));
+    let [first, second] = parameter::BOOT.map(|name| number(&environment, name).to_le_bytes());
+    let boot = std::array::from_fn(|i| if i < 8 { first[i] } else { second[i - 8] });
+    let config = Config {
+        policy,
+        keys: &keys,
+        in_force: 0,
+        boot: BootId(boot),
+    };
+    let host = Host {
+        output: environment.device(device::OUTPUT),
+    };
+    let log = environment.region_mut("grant_log");
+    let ring = Writer::new(log, environment.region("grant_log_ack"))
+        .expect("system.xml gives the ring more than a page");
+    let mut table = Table::<MAX_TABLE>::new();
+    let mut manager = Manager::new(config, host, ring, &mut table);
+    serve_with_faults(&mut environment.kernel, &mut manager)
+}
+
+/// As [`serve`], and takes the faults that the kernel tells of.
+fn serve_with_faults<P: Platform, R: RegionMut, A: Region>(
+    kernel: &mut Client,
+    manager: &mut Manager<'_, P, R, A>,
+) -> ! {
+    manager.init(kernel);
+    let mut message = Message::default();
+    let mut badge = kernel.recv(cspace::INPUT, &mut message);
+    loop {
+        if let Source::Fault(component) = badge.source() {
+            // What could not be revoked is still in force, and in the log as such.
+            let _ = manager.revoke_component(kernel, component.into(), message.word(0));
+        }
+        badge = match dispatch(kernel, manager, badge, &mut message) {
+            Answer::Reply => kernel.reply_recv(cspace::INPUT, &mut message),
+            Answer::None => kernel.recv(cspace::INPUT, &mut message),
+        };
+    }
+}
+
+/// What the host gives the manager.
+struct Host {
+    output: OwnedFd,
+}
+
+impl Platform for Host {
+    fn now(&mut self) -> u64 {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        since.map_or(0, |time| time.as_nanos() as u64)
+    }
+
+    fn report(&mut self, line: fmt::Arguments<'_>) {
+        let mut text = Line::default();
+        // What does not fit is cut; an error says no more than that.
+        let _ = writeln!(text, "manager: {line}");
+        write_all(&self.output, &text.0);
+    }
+}
+
+/// Text in a buffer of its own: the sandbox leaves no way to get more memory.
+#[derive(Default)]
+struct Line(heapless::Vec<u8, 512>);
+
+impl fmt::Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let fits = text.len().min(self.0.capacity() - self.0.len());
+        self.0
+            .extend_from_slice(&text.as_bytes()[..fits])
+            .map_err(|_| fmt::Error)
+    }
 }
 
 fn blk(mut environment: Environment) -> Infallible {

@@ -1,3 +1,271 @@
-//! The reference appliance, hosted.
+//! The reference appliance on the hosted kernel: from files to running components, to the end.
+//!
+//! In order: [`Appliance::prepare`] opens the state directory, checks, compiles and signs the policy
+//! and computes who holds what; [`Appliance::pack`] makes the documents one bundle;
+//! [`Appliance::start`] makes the kernel's objects and starts a process for each protection domain;
+//! [`Running::run`] is the kernel's loop. It prints nothing: who calls it does.
+
+mod capscan;
+mod control;
+mod plan;
+mod running;
+mod serial;
 mod state;
+
+pub use capscan::{Comparison, Held, Place, Scan, Scanned, To, compare};
+pub use control::{ControlError, capscan_of, scan_of};
+pub use plan::PlanError;
+pub use running::{Ended, Paused, Running, Until};
+pub use serial::Console;
 pub use state::{State, StateError};
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+
+use crate::component::{Access, Isolation, SetupError, Use};
+use crate::construct::{ConstructError, Constructed};
+use crate::disk::FileDisk;
+use crate::machine::{Event, Limits, Machine, Spawner, Start};
+use crate::memory::Memory;
+use crate::pack::{PackError, Packed, pack};
+use crate::pd::{self, device, parameter};
+use plan::{MANAGER, Plan};
+use state::random;
+
+/// Bytes of a page: what regions consist of (aarch64, riscv64 and x86-64 alike).
+const PAGE: u64 = 4096;
+/// The components that say how far they came.
+const TELLING: [&str; 2] = ["edge", "ingest"];
+
+/// An appliance that does not run yet.
+pub struct Appliance {
+    state: State,
+    plan: Plan,
+    packed: Packed,
+}
+
+/// Why an appliance does not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// A region could not be made.
+    Region(String, io::Error),
+    /// The kernel refuses a capability of the distribution.
+    Construct(ConstructError),
+    /// A component's process did not start.
+    Component(String, SetupError),
+    /// The state directory cannot be used.
+    State(StateError),
+    /// Something of the host is in the way.
+    Host(&'static str, io::Error),
+}
+
+impl Appliance {
+    /// Opens the state directory and makes ready what is to run.
+    pub fn prepare(policy: &Path, system: &Path, state: &Path) -> Result<Self, PlanError> {
+        let state = State::open(state)?;
+        let plan = Plan::new(policy, system, &state)?;
+        state.keep_policy(&plan.compiled)?;
+        Ok(Self {
+            state,
+            plan,
+            packed: Packed::default(),
+        })
+    }
+
+    /// Makes the documents below `directory` the bundle that ingest reads.
+    pub fn pack(
+        &mut self,
+        directory: &Path,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<&Packed, PackError> {
+        self.packed = pack(directory, &self.state.file("inbox.bundle"), progress)?;
+        Ok(&self.packed)
+    }
+
+    /// The state directory.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The compiled policy.
+    pub fn policy(&self) -> &[u8] {
+        &self.plan.compiled
+    }
+
+    /// Starts the kernel, and a process for each protection domain. `console` is what the console
+    /// is connected to; `report` is told what people should know.
+    pub fn start(
+        self,
+        spawner: &Spawner,
+        console: Console,
+        report: Box<dyn FnMut(Event)>,
+    ) -> Result<Running, StartError> {
+        let mut constructed =
+            Constructed::new(&self.plan.distribution, MANAGER).map_err(StartError::Construct)?;
+        let kernel = std::mem::take(&mut constructed.kernel);
+        let mut machine = Machine::new(kernel, Limits::default(), report);
+        let regions = self.regions()?;
+        let outcomes = outcomes()?;
+        let disk = self.state.open_disk().map_err(StartError::State)?;
+        let blocks = FileDisk::blocks_of(&disk).map_err(|error| StartError::Host("disk", error))?;
+        let common = Common {
+            blocks,
+            boot: words(random::<16>().map_err(StartError::State)?),
+            salt: words(random::<16>().map_err(StartError::State)?),
+        };
+        for pd in self.plan.protection_domains() {
+            let start = Start {
+                name: pd.to_owned(),
+                program: pd.to_owned(),
+                regions: self.mapped(pd, &regions, &outcomes),
+                devices: devices(pd, &disk, &console),
+                parameters: self.parameters(pd, &common, &console),
+            };
+            let thread = constructed
+                .thread(pd)
+                .expect("made from the same distribution");
+            let handler = constructed.fault_handler(pd);
+            machine
+                .start(spawner, &start, thread, handler)
+                .map_err(|error| StartError::Component(pd.to_owned(), error))?;
+        }
+        Running::new(self, machine, constructed, console, outcomes)
+    }
+
+    /// Makes every region of the description that is not a device's.
+    fn regions(&self) -> Result<BTreeMap<String, Memory>, StartError> {
+        let memory = self.plan.distribution.regions.iter();
+        let memory = memory.filter(|region| region.phys_addr.is_none());
+        let made = memory.map(|region| {
+            let writable = region.mappings.iter().any(|mapping| mapping.write);
+            let memory = match (&region.prefill, region.size) {
+                // As large as its file, which is mapped and not copied: it may hold gigabytes.
+                (Some(file), None) => File::open(self.state.file(file)).and_then(Memory::file),
+                (Some(file), Some(size)) => {
+                    std::fs::read(self.state.file(file)).and_then(|content| {
+                        Memory::filled(&region.name, &content, in_pages(size), writable)
+                    })
+                }
+                (None, size) => Memory::zeroed(&region.name, in_pages(size.unwrap_or(PAGE))),
+            };
+            memory
+                .map(|memory| (region.name.clone(), memory))
+                .map_err(|error| StartError::Region(region.name.clone(), error))
+        });
+        made.collect()
+    }
+
+    fn mapped<'m>(
+        &self,
+        pd: &str,
+        regions: &'m BTreeMap<String, Memory>,
+        outcomes: &'m BTreeMap<String, Memory>,
+    ) -> Vec<(String, &'m Memory, Access)> {
+        let described = self.plan.mapped(pd);
+        let mut mapped: Vec<_> = described
+            .map(|(name, access)| (name.to_owned(), &regions[name], access))
+            .collect();
+        if let Some(outcome) = outcomes.get(pd) {
+            mapped.push((pd::OUTCOME.to_owned(), outcome, Access::ReadWrite));
+        }
+        mapped
+    }
+
+    fn parameters(&self, pd: &str, common: &Common, console: &Console) -> Vec<(String, u64)> {
+        let mut parameters = Vec::new();
+        let mut add = |name: &str, value: u64| parameters.push((name.to_owned(), value));
+        if let Some(channel) = self.plan.channel(pd) {
+            add(parameter::CHANNEL, channel.into());
+        }
+        if let Some((_, id)) = self.plan.interrupt(pd) {
+            add(parameter::IRQ, id.into());
+        }
+        match pd {
+            MANAGER => parameter::BOOT
+                .iter()
+                .zip(common.boot)
+                .for_each(|(name, word)| add(name, word)),
+            "vault" => parameter::SALT
+                .iter()
+                .zip(common.salt)
+                .for_each(|(name, word)| add(name, word)),
+            "blk" => add(parameter::BLOCKS, common.blocks),
+            "console" => add(parameter::IS_TERMINAL, console.is_terminal().into()),
+            _ => {}
+        }
+        parameters
+    }
+}
+
+/// What is the same for all components of a run.
+struct Common {
+    blocks: u64,
+    boot: [u64; 2],
+    salt: [u64; 2],
+}
+
+/// The devices of a protection domain: its own, and nothing else.
+fn devices<'a>(
+    pd: &str,
+    disk: &'a File,
+    console: &'a Console,
+) -> Vec<(String, std::os::fd::BorrowedFd<'a>, Use)> {
+    let output = || (device::OUTPUT.to_owned(), console.output(), Use::Output);
+    match pd {
+        "blk" => vec![(device::DISK.to_owned(), disk.as_fd(), Use::Disk)],
+        "console" => {
+            vec![
+                (device::INPUT.to_owned(), console.input(), Use::Input),
+                output(),
+            ]
+        }
+        // So that the operator is told where the console cannot tell: no grant was issued.
+        MANAGER => vec![output()],
+        _ => Vec::new(),
+    }
+}
+
+fn outcomes() -> Result<BTreeMap<String, Memory>, StartError> {
+    let page = in_pages(PAGE);
+    let made = TELLING.map(|pd| {
+        Memory::zeroed(pd::OUTCOME, page)
+            .map(|memory| (pd.to_owned(), memory))
+            .map_err(|error| StartError::Region(pd::OUTCOME.to_owned(), error))
+    });
+    made.into_iter().collect()
+}
+
+fn in_pages(size: u64) -> usize {
+    size.next_multiple_of(PAGE) as usize
+}
+
+fn words(bytes: [u8; 16]) -> [u64; 2] {
+    let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
+    [word(0), word(8)]
+}
+
+/// A spawner of this executable's components, with these walls.
+pub fn spawner(isolation: Isolation) -> Spawner {
+    Spawner {
+        isolation,
+        ..Spawner::this_executable()
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Region(name, error) => write!(f, "region {name:?} cannot be made: {error}"),
+            Self::Construct(error) => error.fmt(f),
+            Self::Component(pd, error) => write!(f, "{pd} does not start: {error}"),
+            Self::State(error) => error.fmt(f),
+            Self::Host(what, error) => write!(f, "{what}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}

@@ -23,6 +23,8 @@ const WORD: usize = size_of::<u64>();
 pub struct Mapped {
     start: NonNull<u8>,
     size: usize,
+    /// Whether nobody can write or shorten the file any more.
+    sealed: bool,
 }
 
 /// A region that is mapped read-write. Only the platform that mapped it makes one.
@@ -50,7 +52,25 @@ impl Mapped {
             )
         }?;
         let start = NonNull::new(start.cast()).ok_or(rustix::io::Errno::NOMEM)?;
-        Ok(Self { start, size })
+        // A file of a file system has no seals.
+        let seals = rustix::fs::fcntl_get_seals(file).unwrap_or(SealFlags::empty());
+        let sealed = seals.contains(SealFlags::WRITE | SealFlags::SHRINK | SealFlags::SEAL);
+        Ok(Self {
+            start,
+            size,
+            sealed,
+        })
+    }
+
+    /// The region's bytes, where nobody can write them any more, this process included.
+    pub fn constant(&self) -> Option<&'static [u8]> {
+        if !self.sealed {
+            return None;
+        }
+        // SAFETY: the seals, which cannot be taken off, keep every byte of the file as it is and
+        // where it is (memfd_create(2)), so nothing writes what the slice borrows; the mapping has
+        // `size` bytes, is never undone, and starts on a page.
+        Some(unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.size) })
     }
 
     /// Address of the first byte, for tests that attack the mapping.
@@ -99,20 +119,6 @@ impl MappedMut {
     pub fn address(&self) -> usize {
         self.0.address()
     }
-}
-
-/// Maps the first `size` bytes of `file`, a memory file that is sealed: nobody, this process
-/// included, can write or shorten it any more. `EPERM` where it is not.
-pub(super) fn constant(file: &OwnedFd, size: usize) -> rustix::io::Result<&'static [u8]> {
-    let seals = rustix::fs::fcntl_get_seals(file)?;
-    if !seals.contains(SealFlags::WRITE | SealFlags::SHRINK | SealFlags::SEAL) {
-        return Err(rustix::io::Errno::PERM);
-    }
-    let mapped = Mapped::read_only(file, size)?;
-    // SAFETY: the seals, which cannot be taken off, keep every byte of the file as it is and where
-    // it is (memfd_create(2)), so nothing writes what the slice borrows; the mapping has `size`
-    // bytes, is never undone, and starts on a page.
-    Ok(unsafe { std::slice::from_raw_parts(mapped.start.as_ptr(), mapped.size) })
 }
 
 impl Region for Mapped {

@@ -13,7 +13,7 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::mapped::{self, Mapped, MappedMut};
+use super::mapped::{Mapped, MappedMut};
 use super::{Client, SandboxError};
 
 /// Most descriptors in one packet (Linux's SCM_MAX_FD is 253); the reference appliance needs 5.
@@ -59,10 +59,8 @@ pub(crate) struct DeviceSetup {
 /// How a component maps a region.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Access {
-    /// To read, while others may write.
+    /// To read.
     Read,
-    /// To read, where nobody can write any more: the memory is sealed.
-    Constant,
     /// To read and write.
     ReadWrite,
 }
@@ -100,7 +98,6 @@ pub struct Environment {
     /// The way to the kernel.
     pub kernel: Client,
     readable: BTreeMap<String, Mapped>,
-    constant: BTreeMap<String, &'static [u8]>,
     writable: BTreeMap<String, MappedMut>,
     devices: BTreeMap<String, OwnedFd>,
     parameters: BTreeMap<String, u64>,
@@ -115,16 +112,6 @@ impl Environment {
         self.readable
             .remove(name)
             .unwrap_or_else(|| panic!("system.xml maps no region {name:?} to be read here"))
-    }
-
-    /// The bytes of the region that the component maps under this name, and that nobody writes.
-    ///
-    /// # Panics
-    /// As [`region`](Self::region).
-    pub fn constant(&self, name: &str) -> &'static [u8] {
-        self.constant
-            .get(name)
-            .unwrap_or_else(|| panic!("system.xml maps no constant region {name:?} here"))
     }
 
     /// The region that the component maps read-write under this name.
@@ -156,7 +143,6 @@ impl Environment {
 /// An [`Environment`] without its kernel.
 pub(super) struct Unstarted {
     readable: BTreeMap<String, Mapped>,
-    constant: BTreeMap<String, &'static [u8]>,
     writable: BTreeMap<String, MappedMut>,
     devices: BTreeMap<String, (OwnedFd, Use)>,
     parameters: BTreeMap<String, u64>,
@@ -179,7 +165,6 @@ impl Unstarted {
         Environment {
             kernel,
             readable: self.readable,
-            constant: self.constant,
             writable: self.writable,
             devices: devices.collect(),
             parameters: self.parameters,
@@ -265,7 +250,6 @@ pub(super) fn prepare(setup: &Setup, descriptors: Vec<OwnedFd>) -> Result<Unstar
     let mut descriptors = descriptors.into_iter();
     let mut unstarted = Unstarted {
         readable: BTreeMap::new(),
-        constant: BTreeMap::new(),
         writable: BTreeMap::new(),
         devices: BTreeMap::new(),
         parameters: setup.parameters.iter().cloned().collect(),
@@ -277,10 +261,6 @@ pub(super) fn prepare(setup: &Setup, descriptors: Vec<OwnedFd>) -> Result<Unstar
             Access::Read => {
                 let mapped = Mapped::read_only(&file, region.size).map_err(failed)?;
                 unstarted.readable.insert(name, mapped);
-            }
-            Access::Constant => {
-                let bytes = mapped::constant(&file, region.size).map_err(failed)?;
-                unstarted.constant.insert(name, bytes);
             }
             Access::ReadWrite => {
                 let mapped = MappedMut::read_write(&file, region.size).map_err(failed)?;

@@ -155,12 +155,21 @@ impl Machine {
         &self.kernel
     }
 
-    /// Whether a component is set aside or was reported as hung.
+    /// The components that overran their slices and have not come back.
     pub fn hung(&self) -> impl Iterator<Item = &str> {
         let aside = |task: &&Task| matches!(task.state, State::Aside { .. });
         self.tasks
             .iter()
             .filter(aside)
+            .map(|task| task.name.as_str())
+    }
+
+    /// The components that faulted.
+    pub fn faulted(&self) -> impl Iterator<Item = &str> {
+        let dead = |task: &&Task| task.state == State::Dead;
+        self.tasks
+            .iter()
+            .filter(dead)
             .map(|task| task.name.as_str())
     }
 

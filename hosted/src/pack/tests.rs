@@ -227,7 +227,7 @@ fn an_unreadable_file_is_left_out() {
     case.write("closed", b"x");
     case.write("open", b"y");
     let closed = case.documents().join("closed");
-    fs::set_permissions(closed, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(closed, fs::Permissions::from_mode(0o000)).unwrap();
     let denied = Why::Unreadable(io::ErrorKind::PermissionDenied);
     if is_root() {
         println!("permissions do not hold root back: only that nothing is lost was checked");

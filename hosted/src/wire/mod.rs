@@ -69,6 +69,10 @@ mod kind {
 }
 
 /// What a well-formed request asks for.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one a packet, never kept: to allocate on each call would cost more than the room"
+)]
 #[derive(Clone, PartialEq, Debug)]
 pub enum Asked {
     /// A system call.
@@ -96,6 +100,10 @@ pub enum Malformed {
 }
 
 /// What the kernel answers.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one a packet, never kept: to allocate on each call would cost more than the room"
+)]
 #[derive(Clone, PartialEq, Debug)]
 pub enum Answered {
     /// The system call is over and gives nothing.

@@ -1,0 +1,72 @@
+//! `portcullis capscan`: holds the grant slots of a running appliance against its log.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use portcullis_hosted::appliance::{ControlError, capscan_of};
+use serde::Serialize;
+
+use crate::Run;
+use crate::failure::{Failure, Verdict};
+use crate::output::Output;
+use crate::run::show;
+
+const EXAMPLE: &str = "\
+Asks the running appliance what every grant slot holds, replays the log on its disk, and compares
+both: object, badge and rights, slot by slot.
+
+Exit codes:
+  0  the slots hold what the log says, and nothing else
+  1  they differ, or the log does not hold
+  3  no appliance runs on the state directory
+
+Example:
+  portcullis capscan --state target/appliance";
+
+/// Hold the live grant slots against the log
+#[derive(Args)]
+#[command(after_help = EXAMPLE)]
+pub(crate) struct Capscan {
+    /// The state directory of the running appliance
+    #[arg(long, value_name = "DIR", default_value = "target/appliance")]
+    state: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Found {
+    equal: bool,
+    grants_in_slots: usize,
+    grants_in_log: usize,
+    differences: Vec<String>,
+}
+
+impl Run for Capscan {
+    fn run(self, output: Output) -> Result<Verdict, Failure> {
+        let comparison = match capscan_of(&self.state) {
+            Ok(comparison) => comparison,
+            Err(ControlError::Log(why)) => {
+                eprintln!("{why}");
+                return Ok(Verdict::DoesNotHold);
+            }
+            Err(error) => return Err(Failure::could_not_run(error)),
+        };
+        let found = Found {
+            equal: comparison.is_equal(),
+            grants_in_slots: comparison.scanned,
+            grants_in_log: comparison.logged,
+            differences: comparison.differences,
+        };
+        output.print(&found, |found| {
+            show::capscan(
+                found.grants_in_slots,
+                found.grants_in_log,
+                &found.differences,
+            )
+        })?;
+        Ok(if found.equal {
+            Verdict::Holds
+        } else {
+            Verdict::DoesNotHold
+        })
+    }
+}

@@ -1,0 +1,151 @@
+//! `portcullis run`: boots the reference appliance on the hosted kernel.
+
+pub(crate) mod show;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use portcullis_hosted::appliance::{
+    Appliance, Console, Paused, PlanError, Running, Until, spawner,
+};
+use portcullis_hosted::isolation::{ThisMachine, isolation};
+
+use crate::Run;
+use crate::failure::{Failure, Verdict};
+use crate::load;
+use crate::output::{Output, write_line};
+use show::Summary;
+
+/// Packing that takes longer shows its progress.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+const EXAMPLE: &str = "\
+Each file in DIR goes through ingest into the vault, and its digest into the ledger; what lies in
+DIR/public is released to the edge. State stays in the state directory; the next run goes on from it.
+While it runs, type `help`; `quit`, Ctrl-D or Ctrl-C ends it.
+
+Exit codes:
+  0  the documents are through, or the appliance was ended
+  1  a component failed, a document was lost, or slots and log differ
+  2  the policy or the system description does not hold
+  3  it could not run: isolation is missing, the state is in use
+
+Examples:
+  portcullis run --once
+  portcullis run --documents ~/archive --state /var/lib/archive";
+
+/// Boot the reference appliance: each component in a process of its own
+#[derive(Args)]
+#[command(name = "run", after_help = EXAMPLE)]
+pub(crate) struct RunAppliance {
+    /// The policy
+    #[arg(long, value_name = "FILE", default_value = "policy/appliance.toml")]
+    policy: PathBuf,
+    /// The Microkit system description
+    #[arg(long, value_name = "FILE", default_value = "system.xml")]
+    system: PathBuf,
+    /// The documents to take in
+    #[arg(long, value_name = "DIR", default_value = "samples/documents")]
+    documents: PathBuf,
+    /// Where state is kept between runs
+    #[arg(long, value_name = "DIR", default_value = "target/appliance")]
+    state: PathBuf,
+    /// End when the documents are through
+    #[arg(long)]
+    once: bool,
+    /// Run even where Landlock or seccomp is missing
+    #[arg(long)]
+    accept_weaker_isolation: bool,
+}
+
+impl Run for RunAppliance {
+    fn run(self, output: Output) -> Result<Verdict, Failure> {
+        let walls = isolation(&ThisMachine, self.accept_weaker_isolation)
+            .map_err(Failure::could_not_run)?;
+        let system = load::system(&self.system)?;
+        load::check(&self.policy, Some(&system))?.map_err(Failure::problems)?;
+        let mut appliance =
+            Appliance::prepare(&self.policy, &self.system, &self.state).map_err(plan_failure)?;
+        let say = Say(!output.is_json());
+        say.line(&show::prepared(&appliance, &walls))?;
+        let packed = self.pack(&mut appliance)?;
+        say.line(&packed)?;
+        let console = if output.is_json() {
+            Console::standard_error()
+        } else {
+            Console::standard(self.once)
+        };
+        let console = console.map_err(Failure::could_not_run)?;
+        let report = Box::new(|event| eprintln!("kernel: {event}"));
+        let mut running = appliance
+            .start(&spawner(walls), console, report)
+            .map_err(Failure::could_not_run)?;
+        let summary = self.live(&mut running)?;
+        output.print(&summary, show::ended)?;
+        Ok(summary.verdict())
+    }
+}
+
+impl RunAppliance {
+    /// Packs the documents, with a progress bar where that takes long.
+    fn pack(&self, appliance: &mut Appliance) -> Result<String, Failure> {
+        let start = Instant::now();
+        let mut bar: Option<ProgressBar> = None;
+        let packed = appliance.pack(&self.documents, &mut |done, total| {
+            if bar.is_none() && start.elapsed() > PATIENCE {
+                let style = ProgressStyle::with_template(
+                    "packing documents  {bar:40} {percent:>3} %  {bytes} of {total_bytes}",
+                );
+                let style = style.expect("the template is sound");
+                bar = Some(ProgressBar::new(total).with_style(style));
+            }
+            if let Some(bar) = &bar {
+                bar.set_position(done);
+            }
+        });
+        if let Some(bar) = bar {
+            bar.finish_and_clear();
+        }
+        let packed = packed.map_err(Failure::could_not_run)?;
+        Ok(show::packed(&self.documents, packed))
+    }
+
+    /// Runs to the end, and says what came of it.
+    fn live(&self, running: &mut Running) -> Result<Summary, Failure> {
+        let mut paused = running.run(Until::Idle).map_err(Failure::could_not_run)?;
+        if paused == Paused::Idle && !self.once {
+            running.run(Until::Asked).map_err(Failure::could_not_run)?;
+            running
+                .run(Until::Settled)
+                .map_err(Failure::could_not_run)?;
+            return Summary::of(running, true);
+        }
+        if paused == Paused::Asked {
+            eprintln!("ending: what was begun is finished first; Ctrl-C ends at once");
+            paused = running
+                .run(Until::Settled)
+                .map_err(Failure::could_not_run)?;
+        }
+        Summary::of(running, paused == Paused::Asked)
+    }
+}
+
+/// Prints for people; nothing where JSON was asked for.
+#[derive(Clone, Copy)]
+struct Say(bool);
+
+impl Say {
+    fn line(self, text: &str) -> Result<(), Failure> {
+        if self.0 { write_line(text) } else { Ok(()) }
+    }
+}
+
+/// A policy or description that does not hold was reported before, with its lines.
+fn plan_failure(error: PlanError) -> Failure {
+    match error {
+        PlanError::Read(..) | PlanError::State(_) => Failure::could_not_run(error),
+        _ => Failure::bad_input(error),
+    }
+}

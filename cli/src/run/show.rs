@@ -1,0 +1,148 @@
+//! What `portcullis run` prints.
+
+use std::path::Path;
+
+use portcullis_hosted::appliance::{Appliance, Comparison, Running};
+use portcullis_hosted::component::Isolation;
+use portcullis_hosted::pack::Packed;
+use portcullis_policy::keys::hexadecimal;
+use portcullis_policy_format::Policy;
+use serde::Serialize;
+
+use crate::failure::{Failure, Verdict};
+
+/// How a run ended.
+#[derive(Serialize)]
+pub(super) struct Summary {
+    /// Whether every document was tried.
+    through: bool,
+    /// Whether somebody ended it.
+    ended: bool,
+    /// What failed.
+    failures: Vec<String>,
+    /// Grants whose capabilities are in the slots.
+    grants_in_slots: Option<usize>,
+    /// Grants in force in the log.
+    grants_in_log: Option<usize>,
+    /// How slots and log differ.
+    differences: Vec<String>,
+}
+
+impl Summary {
+    /// Holds slots against log, and asks what failed.
+    pub(super) fn of(running: &Running, ended: bool) -> Result<Self, Failure> {
+        let outcome = running.outcome().map_err(Failure::could_not_run)?;
+        let mut failures = outcome.failures;
+        let compared = running.capscan().map_err(|error| failures.push(error)).ok();
+        let count = |of: fn(&Comparison) -> usize| compared.as_ref().map(of);
+        Ok(Self {
+            through: outcome.is_through,
+            ended,
+            failures,
+            grants_in_slots: count(|it| it.scanned),
+            grants_in_log: count(|it| it.logged),
+            differences: compared.map_or_else(Vec::new, |it| it.differences),
+        })
+    }
+
+    pub(super) fn verdict(&self) -> Verdict {
+        if self.failures.is_empty() && self.differences.is_empty() {
+            Verdict::Holds
+        } else {
+            Verdict::DoesNotHold
+        }
+    }
+}
+
+/// What was made ready.
+pub(super) fn prepared(appliance: &Appliance, walls: &Isolation) -> String {
+    let state = appliance.state();
+    let what = if state.is_new {
+        "made new"
+    } else {
+        "goes on from the last run"
+    };
+    let mut lines = vec![row("state", &format!("{}, {what}", state.path().display()))];
+    if let Ok(policy) = Policy::inspect(appliance.policy()) {
+        let counts = policy.counts();
+        let sha256 = hexadecimal(policy.sha256());
+        let text = format!(
+            "{} version {}, {} components, {} grants, sha256 {}",
+            policy.name(),
+            policy.version(),
+            counts.components,
+            counts.grants,
+            &sha256[..16]
+        );
+        lines.push(row("policy", &text));
+    }
+    let isolation = match (walls.landlock, walls.seccomp) {
+        (true, true) => "a process a component, each under Landlock and seccomp",
+        (false, true) => "WEAKER: a process a component, each under seccomp alone",
+        (true, false) => "WEAKER: a process a component, each under Landlock alone",
+        (false, false) => "WEAKER: a process a component, and no sandbox",
+    };
+    lines.push(row("isolation", isolation));
+    lines.join("\n")
+}
+
+/// What was packed, and what was not.
+pub(super) fn packed(directory: &Path, packed: &Packed) -> String {
+    let documents = if packed.documents == 1 {
+        "document"
+    } else {
+        "documents"
+    };
+    let text = format!(
+        "{} {documents}, {} bytes, from {}",
+        packed.documents,
+        packed.bytes,
+        directory.display()
+    );
+    let mut lines = vec![row("documents", &text)];
+    for left_out in &packed.left_out {
+        lines.push(row(
+            "  left out",
+            &format!("{}: {}", left_out.path, left_out.why),
+        ));
+    }
+    lines.join("\n") + "\n"
+}
+
+/// How the run ended.
+pub(super) fn ended(summary: &Summary) -> String {
+    // Apart from what the components said.
+    let mut lines = vec![String::new()];
+    if let (Some(slots), Some(log)) = (summary.grants_in_slots, summary.grants_in_log) {
+        lines.push(capscan(slots, log, &summary.differences));
+    }
+    for failure in &summary.failures {
+        lines.push(row("failed", failure));
+    }
+    let end = match (summary.failures.is_empty(), summary.through) {
+        (true, true) => "the documents are through",
+        (false, _) => "not everything went well",
+        (true, false) => "ended before the documents were through",
+    };
+    lines.push(row("end", end));
+    lines.join("\n")
+}
+
+/// The result of a capscan, a line for each difference.
+pub(crate) fn capscan(slots: usize, log: usize, differences: &[String]) -> String {
+    let word = if differences.is_empty() {
+        "equal"
+    } else {
+        "DIFFERENT"
+    };
+    let mut lines = vec![row(
+        "capscan",
+        &format!("{slots} grants in the slots, {log} in the log: {word}"),
+    )];
+    lines.extend(differences.iter().map(|it| row("", it)));
+    lines.join("\n")
+}
+
+fn row(name: &str, text: &str) -> String {
+    format!("{name:<11} {text}").trim_end().to_owned()
+}

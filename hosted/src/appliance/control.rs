@@ -1,0 +1,128 @@
+//! The control socket: where a running appliance tells its operator which grants its slots hold.
+//!
+//! A Unix socket in the state directory, which only its owner can enter. Whoever connects is sent
+//! one scan and is asked nothing; so nothing can be changed through it.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use portcullis_policy_format::Policy;
+
+use super::capscan::{Comparison, Scan, compare};
+use super::running::logged;
+
+/// Name of the socket in the state directory.
+const NAME: &str = "control.sock";
+/// How long one who asks and does not read may hold the kernel up.
+const PATIENCE: Duration = Duration::from_millis(200);
+/// Largest scan that is read, in bytes: 65,536 grants of some 100 bytes.
+const MAX_SCAN: u64 = 16 << 20;
+
+/// The listening end. The socket's file goes with it.
+#[derive(Debug)]
+pub(super) struct Control {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+/// Why there is no scan.
+#[derive(Debug)]
+pub enum ControlError {
+    /// No appliance runs on this state directory.
+    NotRunning(PathBuf),
+    /// It runs, and did not answer as it should.
+    Answer(io::Error),
+    /// The log on its disk, or the policy that it names, cannot be read or does not hold.
+    Log(String),
+}
+
+impl Control {
+    /// Listens in a state directory, which this process owns: a socket that is there was left
+    /// behind.
+    pub(super) fn listen(state: &Path) -> io::Result<Self> {
+        let path = state.join(NAME);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(short_path(&File::open(state)?))?;
+        listener.set_nonblocking(true)?;
+        Ok(Self { listener, path })
+    }
+
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+
+    /// Answers whoever connected. One that does not read goes without.
+    pub(super) fn answer(&self, scan: &Scan) {
+        let Ok((mut stream, _)) = self.listener.accept() else {
+            return;
+        };
+        let bytes = postcard::to_allocvec(scan).expect("a scan is plain data");
+        let _ = stream
+            .set_nonblocking(false)
+            .and_then(|()| stream.set_write_timeout(Some(PATIENCE)))
+            .and_then(|()| stream.write_all(&bytes));
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Asks the appliance that runs on a state directory what its grant slots hold.
+pub fn scan_of(state: &Path) -> Result<Scan, ControlError> {
+    let not_running = |_| ControlError::NotRunning(state.to_owned());
+    let directory = File::open(state).map_err(not_running)?;
+    let stream = UnixStream::connect(short_path(&directory)).map_err(not_running)?;
+    let mut bytes = Vec::new();
+    let read = stream.take(MAX_SCAN).read_to_end(&mut bytes);
+    read.map_err(ControlError::Answer)?;
+    postcard::from_bytes(&bytes).map_err(|_| {
+        ControlError::Answer(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the scan is cut off",
+        ))
+    })
+}
+
+/// Holds the slots of the appliance that runs on a state directory against the log on its disk.
+pub fn capscan_of(state: &Path) -> Result<Comparison, ControlError> {
+    let scan = scan_of(state)?;
+    let compiled = std::fs::read(state.join("appliance.policy"));
+    let compiled = compiled.map_err(|error| ControlError::Log(error.to_string()))?;
+    let policy = Policy::inspect(&compiled);
+    let policy = policy.map_err(|error| ControlError::Log(error.to_string()))?;
+    let log = logged(state).map_err(ControlError::Log)?;
+    Ok(compare(&scan, &log, &policy))
+}
+
+/// The socket's path by way of the open directory: a socket's own path has at most 107 bytes.
+fn short_path(directory: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd())).join(NAME)
+}
+
+impl fmt::Display for ControlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotRunning(path) => write!(
+                f,
+                "no appliance runs on {}: start one with `portcullis run`, or name its directory \
+                 with --state",
+                path.display()
+            ),
+            Self::Log(why) => f.write_str(why),
+            Self::Answer(error) => write!(f, "the appliance did not answer: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ControlError {}

@@ -1,0 +1,153 @@
+//! From policy and system description to what runs: checked, compiled, signed.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use portcullis_policy::distribution::{AddressSpace, Configuration, Distribution, Mismatch};
+use portcullis_policy::{Described, Problems, Source};
+use portcullis_policy_format::PolicyError;
+use portcullis_sdf::{Architecture, Errors, System, Target};
+
+use super::state::{State, StateError};
+use crate::component::Access;
+
+/// Name of the protection domain that mints grants, and that is told of faults.
+pub(super) const MANAGER: &str = "manager";
+
+/// What runs, and who holds what in it.
+pub(super) struct Plan {
+    pub(super) system: System,
+    pub(super) distribution: Distribution,
+    /// The policy, signed.
+    pub(super) compiled: Vec<u8>,
+}
+
+/// Why nothing runs.
+#[derive(Debug)]
+pub enum PlanError {
+    /// A file cannot be read.
+    Read(std::path::PathBuf, std::io::Error),
+    /// The system description does not hold.
+    System {
+        /// The description.
+        source: Arc<Source>,
+        /// Everything that is wrong with it.
+        errors: Errors,
+    },
+    /// The policy does not hold.
+    Policy(Problems),
+    /// The compiled policy does not hold together.
+    Compiled(PolicyError),
+    /// The policy does not fit the system.
+    Mismatch(Mismatch),
+    /// The state directory cannot be used.
+    State(StateError),
+}
+
+impl Plan {
+    /// Reads, checks, compiles and signs.
+    pub(super) fn new(policy: &Path, system: &Path, state: &State) -> Result<Self, PlanError> {
+        let read = |path: &Path| {
+            let source = Source::read(path).map(Arc::new);
+            source.map_err(|error| PlanError::Read(path.to_owned(), error))
+        };
+        let (policy, source) = (read(policy)?, read(system)?);
+        let system = portcullis_sdf::parse(source.text(), &Target::ANY).map_err(|errors| {
+            PlanError::System {
+                source: Arc::clone(&source),
+                errors,
+            }
+        })?;
+        let described = Described {
+            system: &system,
+            source: &source,
+        };
+        let policy = portcullis_policy::load(policy, Some(described)).map_err(PlanError::Policy)?;
+        let compiled = portcullis_policy::compile(&policy, &system).map_err(PlanError::Policy)?;
+        let compiled =
+            portcullis_policy::sign(&compiled, &state.policy_key).map_err(PlanError::Compiled)?;
+        let policy =
+            portcullis_policy_format::Policy::inspect(&compiled).map_err(PlanError::Compiled)?;
+        // The model has no architecture; that of the reference board stands for all of them.
+        let configuration = Configuration {
+            architecture: Architecture::Aarch64,
+            benchmark: false,
+        };
+        let distribution =
+            Distribution::new(&policy, &system, &configuration).map_err(PlanError::Mismatch)?;
+        Ok(Self {
+            system,
+            distribution,
+            compiled,
+        })
+    }
+
+    /// The names of the protection domains.
+    pub(super) fn protection_domains(&self) -> impl Iterator<Item = &str> {
+        self.distribution
+            .protection_domains
+            .iter()
+            .map(|pd| pd.name.as_str())
+    }
+
+    /// The regions that a protection domain maps, and how. Regions of devices are left out: on the
+    /// hosted kernel a device is a descriptor.
+    pub(super) fn mapped(&self, pd: &str) -> impl Iterator<Item = (&str, Access)> {
+        let memory = self
+            .distribution
+            .regions
+            .iter()
+            .filter(|it| it.phys_addr.is_none());
+        memory.filter_map(move |region| {
+            let own = |space: &AddressSpace| matches!(space, AddressSpace::Pd(name) if name == pd);
+            let mapping = region.mappings.iter().find(|it| own(&it.space))?;
+            let access = if mapping.write {
+                Access::ReadWrite
+            } else {
+                Access::Read
+            };
+            Some((region.name.as_str(), access))
+        })
+    }
+
+    /// A protection domain's id of its channel to the manager.
+    pub(super) fn channel(&self, pd: &str) -> Option<u8> {
+        let manager = self.system.pd_named(MANAGER)?;
+        let pd = self.system.pd_named(pd)?;
+        let mut ends = self.system.ends();
+        let to_manager = ends
+            .find(|(end, other)| end.pd.value == pd && end.pp.value && other.pd.value == manager);
+        to_manager.map(|(end, _)| end.id.value)
+    }
+
+    /// The first interrupt of a protection domain: its number, and the id of its channel.
+    pub(super) fn interrupt(&self, pd: &str) -> Option<(u64, u8)> {
+        let pd = self.system.pd(self.system.pd_named(pd)?);
+        let irq = pd.irqs.first()?;
+        Some((irq.number().value, irq.id.value))
+    }
+}
+
+impl From<StateError> for PlanError {
+    fn from(error: StateError) -> Self {
+        Self::State(error)
+    }
+}
+
+impl fmt::Display for PlanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read(path, error) => write!(f, "cannot read {}: {error}", path.display()),
+            Self::System { source, errors } => {
+                write!(f, "{}: {errors}", source.name())
+            }
+            Self::Policy(problems) => problems.fmt(f),
+            Self::Compiled(error) => error.fmt(f),
+            Self::Mismatch(error) => error.fmt(f),
+            Self::State(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for PlanError {}
