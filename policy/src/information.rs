@@ -42,16 +42,25 @@ pub enum Edge<'p> {
     Region {
         /// Its name.
         name: &'p str,
-        /// Where it says that the first may write it.
-        written: &'p Place,
-        /// Where it says that the second maps it.
-        mapped: &'p Place,
+        /// The rule that says that the first may write it.
+        written: Rule<'p>,
+        /// The rule that says that the second maps it.
+        mapped: Rule<'p>,
     },
     /// Another static rule, by its position.
     Static {
         /// The rule.
         rule: usize,
     },
+}
+
+/// A rule that maps memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rule<'p> {
+    /// Where it names the region.
+    pub region: &'p Place,
+    /// Its policy line, from 1.
+    pub line: u32,
 }
 
 /// One step of a path.
@@ -68,8 +77,8 @@ pub struct Hop<'p> {
 /// Who maps a memory region, with the rules that say so.
 #[derive(Default)]
 pub(crate) struct Mappings<'p> {
-    pub(crate) writers: Vec<(ComponentId, &'p Place)>,
-    pub(crate) readers: Vec<(ComponentId, &'p Place)>,
+    pub(crate) writers: Vec<(ComponentId, Rule<'p>)>,
+    pub(crate) readers: Vec<(ComponentId, Rule<'p>)>,
 }
 
 impl<'p> Information<'p> {
@@ -124,8 +133,8 @@ impl<'p> Information<'p> {
                 for (reader, mapped) in mappings.writers.iter().chain(&mappings.readers) {
                     let edge = Edge::Region {
                         name,
-                        written,
-                        mapped,
+                        written: *written,
+                        mapped: *mapped,
                     };
                     self.add(*writer, *reader, edge);
                 }
@@ -214,14 +223,19 @@ pub(crate) fn mappings(policy: &Policy) -> BTreeMap<&str, Mappings<'_>> {
             } else {
                 &mut mappings.readers
             };
-            side.push((rule.component, &rule.object));
+            let (region, line) = (&rule.object, rule.place.line);
+            side.push((rule.component, Rule { region, line }));
         }
     }
     for grant in &policy.grants {
         if let (Mode::Stream, Some(region)) = (grant.mode, &grant.region) {
             let mappings = regions.entry(&region.name).or_default();
-            mappings.writers.push((grant.subject, &region.place));
-            mappings.readers.push((grant.object, &region.place));
+            let rule = Rule {
+                region: &region.place,
+                line: grant.line(),
+            };
+            mappings.writers.push((grant.subject, rule));
+            mappings.readers.push((grant.object, rule));
         }
     }
     regions
@@ -263,11 +277,27 @@ impl Hop<'_> {
             }
             Edge::Region {
                 written, mapped, ..
-            } if written == mapped => vec![written],
+            } if written == mapped => vec![written.region],
             Edge::Region {
                 written, mapped, ..
-            } => vec![written, mapped],
+            } => vec![written.region, mapped.region],
             Edge::Static { rule } => vec![&policy.statics[rule].object],
+        }
+    }
+
+    /// The policy lines of these rules.
+    pub fn lines(&self, policy: &Policy) -> Vec<u32> {
+        match self.edge {
+            Edge::Grant { rule, .. } | Edge::Delegation { rule } => {
+                vec![policy.grants[rule].line()]
+            }
+            Edge::Region {
+                written, mapped, ..
+            } if written == mapped => vec![written.line],
+            Edge::Region {
+                written, mapped, ..
+            } => vec![written.line, mapped.line],
+            Edge::Static { rule } => vec![policy.statics[rule].place.line],
         }
     }
 }

@@ -94,8 +94,14 @@ pub fn read(source: Arc<Source>) -> Reading {
             flows: true,
             authority: true,
         };
+        let mut last = None;
         for error in errors {
-            reader.syntax(&error);
+            // The parser can stumble twice over one thing.
+            let this = Some((error.message().to_owned(), error.span()));
+            if this != last {
+                reader.syntax(&error);
+            }
+            last = this;
         }
     }
     Reading {

@@ -94,13 +94,19 @@ impl SourceCode for Source {
             Some(next) => *next,
             None => self.text.len(),
         };
-        let from = self.lines[first];
+        // Without lines before, what is wanted is the span itself and its column.
+        let (from, column) = if lines_before == 0 {
+            let place = self.place(start..end);
+            (start, self.line_column(&place).1 as usize - 1)
+        } else {
+            (self.lines[first], 0)
+        };
         Ok(Box::new(MietteSpanContents::new_named(
             self.name.clone(),
             &self.text.as_bytes()[from..until],
             SourceSpan::from(from..until),
             first,
-            0,
+            column,
             self.lines.len(),
         )))
     }

@@ -29,29 +29,46 @@ pub fn lease(milliseconds: u32) -> String {
 /// "did you mean", or else what there is.
 pub fn suggestion<'n>(
     word: &str,
-    candidates: impl Iterator<Item = &'n str> + Clone,
+    candidates: impl Iterator<Item = &'n str>,
     otherwise: impl FnOnce() -> String,
 ) -> String {
-    /// Below this similarity (Jaro-Winkler, 0 to 1) a suggestion is more of a riddle than a help.
-    const SIMILAR: f64 = 0.75;
-    let similarity = |name: &&str| strsim::jaro_winkler(word, name);
-    let closest = candidates
-        .max_by(|a, b| similarity(a).total_cmp(&similarity(b)))
-        .filter(|name| similarity(name) >= SIMILAR);
-    match closest {
+    match closest(word, candidates) {
         Some(name) => format!("did you mean `{name}`?"),
         None => otherwise(),
     }
 }
 
-/// "one of `a`, `b` or `c`".
+/// The candidate that was probably meant.
+pub(crate) fn closest<'n>(
+    word: &str,
+    candidates: impl Iterator<Item = &'n str>,
+) -> Option<&'n str> {
+    /// Below this similarity (Jaro-Winkler, 0 to 1) a suggestion is more of a riddle than a help.
+    const SIMILAR: f64 = 0.75;
+    candidates
+        .map(|name| (strsim::jaro_winkler(word, name), name))
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .filter(|(similarity, _)| *similarity >= SIMILAR)
+        .map(|(_, name)| name)
+}
+
+/// "`a`, `b` or `c`".
 pub(crate) fn one_of(words: &[&str]) -> String {
+    joined(words, "or")
+}
+
+/// "`a`, `b` and `c`".
+pub(crate) fn all_of(words: &[&str]) -> String {
+    joined(words, "and")
+}
+
+fn joined(words: &[&str], conjunction: &str) -> String {
     match words {
         [] => String::from("nothing"),
         [one] => format!("`{one}`"),
         [first @ .., last] => {
             let first: Vec<String> = first.iter().map(|word| format!("`{word}`")).collect();
-            format!("{} or `{last}`", first.join(", "))
+            format!("{} {conjunction} `{last}`", first.join(", "))
         }
     }
 }

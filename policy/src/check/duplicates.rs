@@ -17,7 +17,7 @@ use crate::text::authority;
 pub enum DuplicateFault {
     /// Two grants from one component to another share methods.
     #[error(
-        "`{subject}` is granted {methods} of `{interface}` on `{object}` by {mode} twice: \
+        "`{subject}` is granted `{methods}` of `{interface}` on `{object}` by {mode} twice: \
          the first is on line {line}"
     )]
     #[diagnostic(

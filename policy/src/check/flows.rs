@@ -127,12 +127,12 @@ impl<'p> Crossings<'p> {
                     if written == mapped || !seen.insert(domains) {
                         continue;
                     }
-                    let region = || (format!("memory region `{name}`"), *written);
+                    let region = || (format!("memory region `{name}`"), written.region);
                     let problem = self.crossing(*writer, *reader, Mode::Stream, region);
                     let writes = format!("`{}` may write it", self.name(*writer));
                     let maps = format!("`{}` maps it", self.name(*reader));
                     problems.extend(
-                        problem.map(|problem| problem.also(written, writes).also(mapped, maps)),
+                        problem.map(|it| it.also(written.region, writes).also(mapped.region, maps)),
                     );
                 }
             }

@@ -22,7 +22,7 @@ pub enum LogFault {
     /// Too few slots.
     #[error(
         "region `{region}` has room for {slots} records of the grant log, and a boot writes \
-         {records}: {grants} boot grants, and its begin and end"
+         {records}: one for each boot grant, and two for its begin and end"
     )]
     #[diagnostic(
         code(policy::log_ring_too_small),
@@ -35,8 +35,6 @@ pub enum LogFault {
         slots: usize,
         /// Records of a boot.
         records: usize,
-        /// Boot grants.
-        grants: usize,
         /// Bytes that it needs.
         needed: usize,
     },
@@ -56,14 +54,12 @@ pub(super) fn check(check: &mut Check<'_>, system: &System) {
         .and_then(|region| system.region(region).size.as_ref());
     let Some(size) = size else { return };
     let slots = (size.value as usize).saturating_sub(SLOTS_OFFSET) / SLOT;
-    let grants = check.ceiling.boot_count();
-    let records = grants + OTHER_RECORDS;
+    let records = check.ceiling.boot_count() + OTHER_RECORDS;
     if slots < records {
         let fault = LogFault::RingTooSmall {
             region: ring.name.clone(),
             slots,
             records,
-            grants,
             needed: (SLOTS_OFFSET + records * SLOT).next_multiple_of(PAGE),
         };
         check.broken(&ring.place, "the ring", fault);

@@ -25,7 +25,7 @@ pub enum NeverFault {
         from: String,
         /// The domain that it must not reach.
         to: String,
-        /// The components on the way.
+        /// The components on the way, with the policy line of every step.
         path: String,
     },
     /// A rule from a domain to itself.
@@ -65,15 +65,16 @@ pub(super) fn check(check: &mut Check<'_>) {
 
 fn broken(policy: &Policy, never: &Never, path: &[Hop<'_>]) -> Problem {
     let name = |id| format!("`{}`", policy.component(id).name);
-    let stations = path
-        .first()
-        .map(|hop| hop.from)
-        .into_iter()
-        .chain(path.iter().map(|hop| hop.to));
+    let start = path.first().map(|hop| name(hop.from)).unwrap_or_default();
+    let steps = path.iter().map(|hop| {
+        let lines: Vec<String> = hop.lines(policy).iter().map(u32::to_string).collect();
+        let word = if lines.len() == 1 { "line" } else { "lines" };
+        format!(" -> {} ({word} {})", name(hop.to), lines.join(" and "))
+    });
     let fault = NeverFault::Broken {
         from: policy.domain(never.from).name.clone(),
         to: policy.domain(never.to).name.clone(),
-        path: stations.map(name).collect::<Vec<_>>().join(" -> "),
+        path: start + &steps.collect::<String>(),
     };
     let mut problem = Problem::broken(&policy.source, &never.place, "must never be", fault);
     for (number, hop) in (1..).zip(path) {

@@ -10,7 +10,7 @@ pub enum ReadFault {
     #[error("this is not TOML: {message}")]
     #[diagnostic(
         code(policy::syntax),
-        help("the policy is a TOML 1.0 document: https://toml.io")
+        help("a policy is a TOML document, in which each name is declared once: https://toml.io")
     )]
     Syntax {
         /// The TOML parser's message.

@@ -6,7 +6,7 @@ use toml::de::{DeTable, DeValue};
 use super::Reader;
 use super::fault::ReadFault;
 use crate::model::Place;
-use crate::text::{one_of, suggestion};
+use crate::text::{all_of, closest};
 
 /// A table whose every field is known to be one that it may have.
 pub(super) struct Fields<'t, 'i> {
@@ -15,6 +15,8 @@ pub(super) struct Fields<'t, 'i> {
     what: &'static str,
     /// Where it starts.
     pub(super) place: Place,
+    /// Fields that others were probably meant to be.
+    meant: Vec<&'static str>,
 }
 
 /// A text of the policy and its place.
@@ -43,7 +45,7 @@ impl<'t, 'i> Fields<'t, 'i> {
                 &place,
                 "not a table",
                 ReadFault::WrongKind {
-                    field: what.to_owned(),
+                    field: what.trim_start_matches("a ").to_owned(),
                     found: kind(value.get_ref()),
                     expected: "a table",
                     example: format!("{{ {} }}", fields.first().map_or("", |field| field.1)),
@@ -62,25 +64,31 @@ impl<'t, 'i> Fields<'t, 'i> {
         table: &'t DeTable<'i>,
         place: Place,
     ) -> Self {
-        let names: Vec<&str> = fields.iter().map(|field| field.0).collect();
+        let names: Vec<&'static str> = fields.iter().map(|field| field.0).collect();
+        let mut meant = Vec::new();
         for key in table.keys() {
             let name = key.get_ref().as_ref();
-            if !names.contains(&name) {
-                let all = || match names.as_slice() {
-                    [] => format!("{what} has no fields at all"),
-                    names => format!("the fields are {}", one_of(names).replace(" or ", " and ")),
-                };
-                let help = suggestion(name, names.iter().copied(), all);
-                let field = name.to_owned();
-                let place = reader.source.place(key.span());
-                reader.report(
-                    &place,
-                    "unknown field",
-                    ReadFault::UnknownField { what, field, help },
-                );
+            if names.contains(&name) {
+                continue;
             }
+            let closest = closest(name, names.iter().copied());
+            let help = match (closest, names.as_slice()) {
+                (Some(closest), _) => format!("did you mean `{closest}`?"),
+                (None, []) => format!("{what} has no fields at all"),
+                (None, _) => format!("its fields are {}", all_of(&names)),
+            };
+            meant.extend(closest);
+            let field = name.to_owned();
+            let place = reader.source.place(key.span());
+            let fault = ReadFault::UnknownField { what, field, help };
+            reader.report(&place, "unknown field", fault);
         }
-        Self { table, what, place }
+        Self {
+            table,
+            what,
+            place,
+            meant,
+        }
     }
 
     /// A field's value, if it is there.
@@ -92,7 +100,8 @@ impl<'t, 'i> Fields<'t, 'i> {
     pub(super) fn required(&self, reader: &mut Reader, field: Field) -> Option<&'t Value<'i>> {
         let (name, example) = field;
         let value = self.optional(name);
-        if value.is_none() {
+        // A field that was misspelt was reported as that.
+        if value.is_none() && !self.meant.contains(&name) {
             reader.report(
                 &self.place,
                 format!("needs `{name}`"),
@@ -172,7 +181,7 @@ pub(super) fn texts<'t>(
 /// A value as a whole number from `low` to `high`.
 pub(super) fn number(
     reader: &mut Reader,
-    (name, example): Field,
+    (name, example): (&str, &str),
     value: &Value<'_>,
     low: u64,
     high: u64,

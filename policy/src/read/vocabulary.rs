@@ -14,7 +14,6 @@ use toml::de::DeValue;
 const DOMAIN: Field = ("domain", "domain = \"vault\"");
 const OFFERS: Field = ("offers", "offers = [\"worm\"]");
 const ON_FAULT: Field = ("on_fault", "on_fault = \"restart\"");
-const METHOD_NUMBER: Field = ("method number", "append = 0");
 const COMPONENT: &[Field] = &[DOMAIN, OFFERS, ON_FAULT];
 
 impl Reader {
@@ -85,7 +84,7 @@ impl Reader {
             self.wrong_kind(name, "a method number", "append = 0", value, found);
             return None;
         };
-        let number = number(self, METHOD_NUMBER, value, 0, highest)?;
+        let number = number(self, (name, "append = 0"), value, 0, highest)?;
         let method = Method::new(number as u8).expect("`number` keeps to its range");
         if let Some(other) = others.iter().find(|other| other.method == method) {
             let fault = ReadFault::DuplicateMethodNumber {
