@@ -10,11 +10,11 @@ use std::collections::HashSet;
 
 use portcullis_log::block::Records;
 use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, Record};
-use portcullis_policy_format::{MAX_COMPONENTS, MAX_GRANTS_PER_COMPONENT};
 use serde::Serialize;
 
 use crate::finding::{Finding, Place, What};
 use crate::policies::{Policies, PolicyTable};
+use crate::table::{Entry, Table};
 use crate::walk::Sink;
 
 /// Most findings that are kept of a replay: one cause can give a finding for every record after it.
@@ -406,81 +406,6 @@ impl<'p> Replay<'p> {
             }
             Ok(_) => {}
         }
-    }
-}
-
-/// The grants of a boot, by index and by slot. Grows with the largest of each that was seen.
-#[derive(Clone, Default, Debug)]
-struct Table {
-    entries: Vec<Entry>,
-    /// By subject, then by slot: the index of the grant that lies there.
-    slots: Vec<Vec<Option<u16>>>,
-}
-
-/// What became of one grant index.
-#[derive(Clone, Copy, Default, Debug)]
-struct Entry {
-    in_force: Option<InForce>,
-    /// The lowest generation that the index may be issued with.
-    lowest: u16,
-    /// Grants in force that were derived from it.
-    children: u32,
-}
-
-impl Table {
-    fn in_force(&self) -> impl Iterator<Item = InForce> {
-        self.entries.iter().filter_map(|entry| entry.in_force)
-    }
-
-    fn entry(&mut self, index: u16) -> &mut Entry {
-        let index = usize::from(index);
-        if self.entries.len() <= index {
-            self.entries.resize(index + 1, Entry::default());
-        }
-        &mut self.entries[index]
-    }
-
-    /// What lies in a grant's slot; `None` where no component can have it.
-    fn slot(&mut self, grant: &GrantFields) -> Option<&mut Option<u16>> {
-        let (subject, slot) = (usize::from(grant.subject), usize::from(grant.slot));
-        if grant.subject >= MAX_COMPONENTS || slot >= MAX_GRANTS_PER_COMPONENT as usize {
-            return None;
-        }
-        if self.slots.len() <= subject {
-            self.slots.resize(subject + 1, Vec::new());
-        }
-        let slots = &mut self.slots[subject];
-        if slots.len() <= slot {
-            slots.resize(slot + 1, None);
-        }
-        slots.get_mut(slot)
-    }
-
-    /// Takes a grant out of force; gives back how many in force were derived from it.
-    fn remove(&mut self, index: u16) -> u32 {
-        self.detach(index);
-        let entry = self.entry(index);
-        let children = std::mem::take(&mut entry.children);
-        if let Some(InForce { grant, .. }) = entry.in_force.take()
-            && let Some(slot) = self.slot(&grant)
-        {
-            *slot = None;
-        }
-        children
-    }
-
-    /// Makes a grant one that was derived from none.
-    fn detach(&mut self, index: u16) {
-        let in_force = self.entry(index).in_force.as_mut();
-        if let Some(parent) = in_force.and_then(|it| it.grant.parent.take()) {
-            let parent = self.entry(parent);
-            parent.children = parent.children.saturating_sub(1);
-        }
-    }
-
-    fn clear(&mut self) {
-        self.entries.clear();
-        self.slots.clear();
     }
 }
 

@@ -98,17 +98,9 @@ impl LogKind {
     }
 }
 
-/// Tells the logs of appliances apart.
+/// Tells the logs of appliances apart: the id of the disk that they are on.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub struct LogId(pub [u8; 16]);
-
-impl LogId {
-    /// The id of the logs that were begun with this key: the first half of its SHA-256.
-    pub fn of_key(key: &ed25519_dalek::VerifyingKey) -> Self {
-        let digest = Sha256::digest(key.as_bytes());
-        Self(core::array::from_fn(|i| digest[i]))
-    }
-}
 
 /// What a block is, where it belongs, what it chains to.
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned, Clone, Copy, Debug)]
