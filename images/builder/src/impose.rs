@@ -11,7 +11,7 @@ use microkit_tool::capdl::spec::capdl_obj_physical_size_bits;
 use microkit_tool::capdl::{CapDLNamedObject, CapDLSpecContainer};
 use microkit_tool::sel4::Config;
 use miette::{Result, miette};
-use portcullis_policy::distribution::{CNode, Capability, Distribution, Object};
+use portcullis_policy::distribution::{CNode, Capability, Distribution, Object, ProtectionDomain};
 use sel4_capdl_initializer_types::{
     Cap, CapSlot, CapTableEntry, Object as CapDlObject, ObjectId, Rights, Word, cap, object,
 };
@@ -30,7 +30,7 @@ pub fn impose(
         for cnode in &pd.cspace {
             fill(spec, &ids, &pd.name, cnode)?;
         }
-        bind_notification(spec, &ids, pd)?;
+        bind(spec, &ids, pd)?;
     }
     fill(spec, &ids, MONITOR, &distribution.monitor)?;
     for irq in &distribution.irqs {
@@ -89,18 +89,17 @@ fn fill(spec: &mut CapDLSpecContainer, ids: &Ids, pd: &str, cnode: &CNode) -> Re
     Ok(())
 }
 
-/// The bound notification keeps the rights that the distribution says; the other bindings of a TCB
-/// (CSpace, VSpace, IPC buffer, scheduling context, fault endpoint) are the tool's.
-fn bind_notification(
-    spec: &mut CapDLSpecContainer,
-    ids: &Ids,
-    pd: &portcullis_policy::distribution::ProtectionDomain,
-) -> Result<()> {
-    let wanted = ids.capability(&pd.tcb.notification)?;
+/// The notification and fault endpoint bound to a TCB get the rights that the distribution says; its
+/// other bindings (CSpace, VSpace, IPC buffer, scheduling context) are the tool's.
+fn bind(spec: &mut CapDLSpecContainer, ids: &Ids, pd: &ProtectionDomain) -> Result<()> {
+    let notification = ids.capability(&pd.tcb.notification)?;
+    let fault_endpoint = ids.capability(&pd.tcb.fault_endpoint)?;
     let tcb = ids.object(&Object::Tcb(pd.name.clone()))?;
     for entry in slots(spec, tcb).into_iter().flatten() {
-        if let Cap::Notification(_) = entry.cap {
-            entry.cap = wanted.clone();
+        match entry.cap {
+            Cap::Notification(_) => entry.cap = notification.clone(),
+            Cap::Endpoint(_) => entry.cap = fault_endpoint.clone(),
+            _ => {}
         }
     }
     Ok(())

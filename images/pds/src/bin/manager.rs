@@ -5,9 +5,10 @@
 
 use core::fmt;
 
+use ed25519_dalek::VerifyingKey;
 use portcullis_log::BootId;
 use portcullis_log::ring::Writer;
-use portcullis_manager::{Config, MAX_KEYS, Manager, Platform, Table, VerifyingKey, trusted_keys};
+use portcullis_manager::{Config, MAX_KEYS, Manager, Platform, Table, trusted_keys};
 use portcullis_runtime::{Domain, Memory, bytes, nanoseconds, region};
 use sel4_microkit::{debug_println, protection_domain};
 use static_cell::{ConstStaticCell, StaticCell};
