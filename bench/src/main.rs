@@ -3,6 +3,7 @@
 //! Every measurement is a [`Line`]; `--json` prints them as an array. A bar that is missed is
 //! reported as missed and is no error: machines are noisy, and a test never depends on time.
 
+mod call;
 mod verify;
 
 use std::process::ExitCode;
@@ -38,9 +39,15 @@ struct Arguments {
 /// A measurement: its name, for the filter, and what takes it.
 type Measurement = (&'static str, fn() -> Vec<Line>);
 
-const MEASUREMENTS: &[Measurement] = &[("log verify", verify::measure)];
+const MEASUREMENTS: &[Measurement] = &[
+    ("hosted call", call::measure),
+    ("log verify", verify::measure),
+];
 
 fn main() -> ExitCode {
+    // Components, and the ends of a bare ping-pong, are other processes of this executable.
+    portcullis_hosted::component_main(call::program);
+    call::bare_main();
     let arguments = Arguments::parse();
     let wanted = arguments.filter.as_deref().unwrap_or("");
     let lines: Vec<Line> = MEASUREMENTS
