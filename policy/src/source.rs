@@ -90,6 +90,7 @@ impl SourceCode for Source {
         let first = self.line_of(start).saturating_sub(lines_before);
         // A span that ends with its line's newline does not reach into the next line.
         let last = self.line_of(end.saturating_sub(1).max(start)) + lines_after;
+        let last = last.min(self.lines.len() - 1);
         let until = match self.lines.get(last + 1) {
             Some(next) => *next,
             None => self.text.len(),
@@ -107,7 +108,7 @@ impl SourceCode for Source {
             SourceSpan::from(from..until),
             first,
             column,
-            self.lines.len(),
+            last + 1 - first,
         )))
     }
 }

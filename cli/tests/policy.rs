@@ -1,0 +1,368 @@
+//! The verbs about policies, as a user meets them: output, exit codes, files.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use serde_json::Value;
+use tempfile::TempDir;
+
+const POLICY: &str = "policy/appliance.toml";
+const SYSTEM: &str = "system.xml";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The command, run in the project's root.
+fn portcullis(arguments: &[&str]) -> Command {
+    let mut command = Command::cargo_bin("portcullis").unwrap();
+    command.current_dir(root()).args(arguments);
+    command
+}
+
+/// Exit code, standard output and standard error.
+fn run(arguments: &[&str]) -> (i32, String, String) {
+    let output = portcullis(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let code = output.status.code().unwrap();
+    (code, text(output.stdout), text(output.stderr))
+}
+
+/// The same with `--json`: the code and the value.
+fn json(arguments: &[&str]) -> (i32, Value) {
+    let arguments = [arguments, &["--json"]].concat();
+    let (code, out, error) = run(&arguments);
+    assert_eq!(error, "", "{arguments:?}");
+    (code, serde_json::from_str(&out).unwrap())
+}
+
+/// A folder with a copy of the reference policy, changed.
+fn changed(from: &str, to: &str) -> (TempDir, String) {
+    let folder = TempDir::new().unwrap();
+    let text = std::fs::read_to_string(root().join(POLICY)).unwrap();
+    assert!(text.contains(from), "the reference policy has `{from}`");
+    let path = folder.path().join("policy.toml");
+    std::fs::write(&path, text.replacen(from, to, 1)).unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    (folder, path)
+}
+
+fn path(folder: &TempDir, name: &str) -> String {
+    folder.path().join(name).to_str().unwrap().to_owned()
+}
+
+#[test]
+fn check_finds_the_system_description_and_holds() {
+    let (code, out, error) = run(&["check", POLICY]);
+    assert_eq!((code, error.as_str()), (0, ""));
+    assert!(out.contains("holds (held against system.xml)"), "{out}");
+    let (code, report) = json(&["check", POLICY]);
+    assert_eq!(code, 0);
+    assert_eq!(report["holds"], true);
+    assert_eq!(report["system"], SYSTEM);
+    assert_eq!(report["policy"]["grants"], 15);
+    assert_eq!(report["problems"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn check_can_leave_the_system_out() {
+    let (code, report) = json(&["check", POLICY, "--alone"]);
+    assert_eq!((code, &report["system"]), (0, &Value::Null));
+    assert_eq!(run(&["check", POLICY, "--alone", "--system", SYSTEM]).0, 2);
+}
+
+#[test]
+fn check_says_where_a_policy_does_not_hold() {
+    let (_folder, policy) = changed(
+        "[[never]]\nfrom = \"edge\"\nto = \"vault\"",
+        "[[never]]\nfrom = \"edge\"\nto = \"console\"",
+    );
+    let (code, out, error) = run(&["check", &policy, "--system", SYSTEM]);
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(error.contains("policy::never_broken"), "{error}");
+    assert!(error.contains("`edge` -> `console`"), "{error}");
+    let (code, report) = json(&["check", &policy, "--system", SYSTEM]);
+    assert_eq!((code, &report["holds"]), (1, &Value::Bool(false)));
+    let problem = &report["problems"][0];
+    assert_eq!(problem["code"], "policy::never_broken");
+    assert!(problem["line"].as_u64().unwrap() > 400);
+    assert_eq!(problem["labels"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn what_cannot_be_understood_is_bad_input() {
+    let (_folder, policy) = changed("subject = \"ingest\"", "subjct = \"ingest\"");
+    let (code, _, error) = run(&["check", &policy, "--alone"]);
+    assert_eq!(code, 2);
+    assert!(error.contains("did you mean `subject`?"), "{error}");
+    let (code, report) = json(&["check", &policy, "--alone"]);
+    assert_eq!(
+        (code, &report["problems"][0]["code"]),
+        (2, &"policy::unknown_field".into())
+    );
+    for verb in ["ceiling", "graph"] {
+        assert_eq!(run(&[verb, &policy]).0, 2, "{verb}");
+    }
+    assert_eq!(run(&["diff", POLICY, &policy]).0, 2);
+    assert_eq!(
+        run(&["why", "--policy", &policy, "ingest", "ledger", "append"]).0,
+        2
+    );
+}
+
+#[test]
+fn a_system_description_that_is_none_is_bad_input() {
+    let folder = TempDir::new().unwrap();
+    let system = path(&folder, "system.xml");
+    std::fs::write(
+        &system,
+        "<system><protection_domain name=\"a\" priorty=\"1\"/></system>",
+    )
+    .unwrap();
+    let (code, _, error) = run(&["check", POLICY, "--system", &system]);
+    assert_eq!(code, 2);
+    assert!(
+        error.contains("priorty") && error.contains("system.xml:1:"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there_is_no_answer() {
+    for arguments in [
+        vec!["check", "missing.toml"],
+        vec!["check", POLICY, "--system", "missing.xml"],
+        vec!["ceiling", "missing.toml"],
+        vec!["diff", POLICY, "missing.toml"],
+        vec!["why", "--policy", "missing.toml", "a", "b", "c"],
+        vec!["graph", "missing.toml"],
+        vec!["sign", "missing.policy", "--key", "missing.key"],
+        vec!["compile", POLICY, "--system", SYSTEM, "-o", "/missing/out"],
+        vec!["keygen", "/missing/key"],
+    ] {
+        let (code, out, error) = run(&arguments);
+        assert_eq!((code, out.as_str()), (3, ""), "{arguments:?}");
+        assert!(error.contains("issing"), "{error}");
+    }
+}
+
+#[test]
+fn arguments_that_make_no_sense_are_bad_input() {
+    for arguments in [
+        vec![],
+        vec!["chek"],
+        vec!["check"],
+        vec!["completions", "dos"],
+    ] {
+        assert_eq!(run(&arguments).0, 2, "{arguments:?}");
+    }
+}
+
+#[test]
+fn keys_are_made_once_and_kept_private() {
+    let folder = TempDir::new().unwrap();
+    let key = path(&folder, "policy.key");
+    let (code, report) = json(&["keygen", &key]);
+    assert_eq!(code, 0);
+    let mode = std::fs::metadata(&key).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let private = std::fs::read_to_string(&key).unwrap();
+    assert!(private.starts_with("portcullis private key, ed25519 seed, hexadecimal\n"));
+    let public = std::fs::read(format!("{key}.pub")).unwrap();
+    let digits: String = public.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!((public.len(), &report["public_key"]), (32, &digits.into()));
+
+    let (code, _, error) = run(&["keygen", &key]);
+    assert_eq!(code, 2);
+    assert!(error.contains("never overwritten"), "{error}");
+    assert_eq!(std::fs::read_to_string(&key).unwrap(), private);
+    std::fs::remove_file(&key).unwrap();
+    assert_eq!(
+        run(&["keygen", &key]).0,
+        2,
+        "the public key alone is in the way too"
+    );
+    assert!(!Path::new(&key).exists());
+}
+
+#[test]
+fn a_policy_is_compiled_and_signed() {
+    let folder = TempDir::new().unwrap();
+    let [key, unsigned, signed] = ["k", "unsigned", "signed"].map(|name| path(&folder, name));
+    assert_eq!(run(&["keygen", &key]).0, 0);
+    let compile = ["compile", POLICY, "--system", SYSTEM, "-o"];
+    let (code, report) = json(&[&compile[..], &[&unsigned]].concat());
+    assert_eq!((code, &report["key_id"]), (0, &Value::Null));
+    assert_eq!(report["name"], "reference-appliance");
+    let (code, with_key) = json(&[&compile[..], &[&signed, "--key", &key]].concat());
+    assert_eq!((code, &with_key["sha256"]), (0, &report["sha256"]));
+    let (code, later) = json(&["sign", &unsigned, "--key", &key]);
+    assert_eq!((code, &later["key_id"]), (0, &with_key["key_id"]));
+    // Ed25519 signatures are deterministic (RFC 8032), so both ways give the same bytes.
+    assert_eq!(
+        std::fs::read(&unsigned).unwrap(),
+        std::fs::read(&signed).unwrap()
+    );
+}
+
+#[test]
+fn what_does_not_hold_is_neither_compiled_nor_signed() {
+    let (folder, policy) = changed("mode = \"notify\"", "mode = \"call\"");
+    let out = path(&folder, "out");
+    let (code, _, error) = run(&["compile", &policy, "--system", SYSTEM, "-o", &out]);
+    assert_eq!(code, 0, "publish runs above ingest: {error}");
+    let (folder, policy) = changed("object = \"publish\"", "object = \"vault\"");
+    let out = path(&folder, "out");
+    assert_eq!(
+        run(&["compile", &policy, "--system", SYSTEM, "-o", &out]).0,
+        1
+    );
+    assert!(!Path::new(&out).exists());
+
+    let [key, file] = ["k", "no-policy"].map(|name| path(&folder, name));
+    assert_eq!(run(&["keygen", &key]).0, 0);
+    std::fs::write(&file, "no policy").unwrap();
+    let (code, _, error) = run(&["sign", &file, "--key", &key]);
+    assert_eq!(code, 2);
+    assert!(error.contains("not a compiled policy"), "{error}");
+    assert_eq!(run(&["sign", &file, "--key", &file]).0, 2, "no key");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "no policy");
+}
+
+#[test]
+fn ceiling_shows_what_each_component_can_hold() {
+    let (code, out, _) = run(&["ceiling", POLICY]);
+    assert_eq!(code, 0);
+    assert!(out.starts_with("component  domain   boot"), "{out}");
+    let (code, rows) = json(&["ceiling", POLICY, "--component", "ingest"]);
+    assert_eq!(code, 0);
+    let [row] = rows.as_array().unwrap().as_slice() else {
+        panic!("{rows}");
+    };
+    assert_eq!((&row["boot"], &row["radix"]), (&4.into(), &6.into()));
+    assert_eq!(row["grants"][1]["object"], "ledger");
+    assert_eq!(row["static"][0]["perms"], "r");
+    let (code, _, error) = run(&["ceiling", POLICY, "--component", "ingst"]);
+    assert_eq!(code, 2);
+    assert!(error.contains("did you mean `ingest`?"), "{error}");
+}
+
+#[test]
+fn diff_tells_more_from_less() {
+    let (code, out, _) = run(&["diff", POLICY, POLICY]);
+    assert_eq!((code, out.as_str()), (0, "both policies allow the same\n"));
+    let (_folder, less) = changed("\"worm_append\", \"flush\"", "\"worm_append\"");
+    let (code, report) = json(&["diff", POLICY, &less]);
+    assert_eq!((code, &report["within"]), (0, &Value::Bool(true)));
+    assert_eq!(report["taken"][0]["what"], "disk: flush");
+    let (code, report) = json(&["diff", &less, POLICY]);
+    assert_eq!((code, &report["within"]), (1, &Value::Bool(false)));
+    assert_eq!(report["added"][0]["subject"], "ledger");
+    let (_folder, loose) = changed(
+        "[[never]]\nfrom = \"edge\"\nto = \"ledger\"",
+        "[[never]]\nfrom = \"edge\"\nto = \"drivers\"",
+    );
+    let (code, report) = json(&["diff", POLICY, &loose]);
+    assert_eq!((code, &report["added"][0]["kind"]), (1, &"never".into()));
+}
+
+#[test]
+fn why_answers_in_the_words_of_the_log() {
+    let (code, out, _) = run(&["why", "ingest", "ledger", "append"]);
+    assert_eq!(code, 0);
+    assert!(
+        out.starts_with("allowed: ingest -> ledger, append"),
+        "{out}"
+    );
+    assert!(out.contains("policy/appliance.toml:187: "), "{out}");
+    let verdict = |arguments: &[&str]| {
+        let (code, report) = json(&[&["why"], arguments].concat());
+        (
+            code,
+            report["verdict"].as_str().unwrap().to_owned(),
+            report["line"].is_null(),
+        )
+    };
+    let answer = |code, word: &str, no_line| (code, word.to_owned(), no_line);
+    assert_eq!(
+        verdict(&["ingest", "ledger", "worm.append"]),
+        answer(0, "allowed", false)
+    );
+    assert_eq!(
+        verdict(&["edge", "vault", "read"]),
+        answer(1, "forbidden", false)
+    );
+    assert_eq!(
+        verdict(&["edge", "blk", "info"]),
+        answer(1, "not permitted", true)
+    );
+    let (_folder, later) = changed("when = \"boot\"", "when = \"request\"");
+    let asked = ["--policy", &later, "ingest", "vault", "create"];
+    assert_eq!(verdict(&asked), answer(1, "unavailable", false));
+    let (code, _, error) = run(&["why", "ingest", "ledger", "apend"]);
+    assert_eq!(code, 2);
+    assert!(error.contains("did you mean `append`?"), "{error}");
+}
+
+#[test]
+fn the_graph_tells_one_way_from_calls() {
+    let (code, dot, _) = run(&["graph", POLICY]);
+    assert_eq!(code, 0);
+    assert!(
+        dot.starts_with("digraph \"reference-appliance\" {"),
+        "{dot}"
+    );
+    assert_eq!(dot.matches("subgraph cluster_").count(), 6);
+    let edge = |label: &str| dot.lines().find(|line| line.contains(label)).unwrap();
+    assert!(edge("worm: append\", dir=both").contains("style=solid"));
+    assert!(edge("feed: frame").contains("dir=forward"));
+    assert!(edge("ingest_vault").contains("style=dashed"));
+    assert_eq!(dot.matches('{').count(), dot.matches('}').count());
+    assert_eq!(json(&["graph", POLICY]).1["dot"], dot);
+}
+
+#[test]
+fn completions_are_printed_for_every_shell() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let (code, out, _) = run(&["completions", shell]);
+        assert_eq!(code, 0);
+        assert!(out.contains("keygen"), "{shell}");
+    }
+    assert_eq!(json(&["completions", "fish"]).1["shell"], "fish");
+}
+
+#[test]
+fn help_has_an_example_for_every_verb() {
+    let (code, help, _) = run(&["--help"]);
+    assert_eq!(code, 0);
+    assert!(help.contains("Exit codes:"), "{help}");
+    assert!(verbs(&help).len() >= 9, "{help}");
+    for verb in verbs(&help) {
+        has_an_example(&[verb]);
+    }
+}
+
+/// A verb has an example, or verbs of its own that have.
+fn has_an_example(verb: &[&str]) {
+    let (code, help, _) = run(&[verb, &["--help"]].concat());
+    assert_eq!(code, 0);
+    let own = verbs(&help);
+    for verb_of_it in &own {
+        has_an_example(&[verb, &[verb_of_it]].concat());
+    }
+    let example = help.contains("Example") && help.contains("  portcullis ");
+    assert!(example || !own.is_empty(), "{verb:?}: {help}");
+}
+
+/// The verbs that a help text lists.
+fn verbs(help: &str) -> Vec<&str> {
+    let listed = help.split("Commands:\n").nth(1).unwrap_or_default();
+    listed
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .filter(|line| !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|verb| *verb != "help")
+        .collect()
+}
