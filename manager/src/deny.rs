@@ -1,7 +1,7 @@
 //! Why a request is denied, and the record of it.
 
 use portcullis_kernel::{Mode, Region, RegionMut};
-use portcullis_log::{Cause, Operation, Outcome};
+use portcullis_log::{Cause, GrantFields, Operation, Outcome};
 use portcullis_manager_api::{FORBIDDEN, NOT_PERMITTED, UNAVAILABLE};
 use portcullis_policy_format::Policy;
 
@@ -10,8 +10,7 @@ use crate::{Manager, Platform};
 
 /// Records of a component's denied requests in one boot. One more says that there are others: its
 /// grant and its policy line are both absent and its outcome is *unavailable*, which no single
-/// denial's record has. Enough for each grant that a component of the reference appliance looks for,
-/// and 62 components together cannot fill a ring of the reference appliance twice.
+/// denial's record has. Three times what a component of the reference appliance ever looks for.
 pub const DENIAL_RECORDS: u8 = 16;
 
 /// Records that the ring must have room for before a denial is recorded: so no component can take
@@ -82,10 +81,7 @@ impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
         }
     }
 
-    fn denied(
-        &self,
-        denial: Denial,
-    ) -> (Option<portcullis_log::GrantFields>, Option<u32>, Outcome) {
+    fn denied(&self, denial: Denial) -> (Option<GrantFields>, Option<u32>, Outcome) {
         match denial {
             Denial::NotPermitted => (None, None, Outcome::NotPermitted),
             Denial::Forbidden(line) => (None, Some(line), Outcome::Forbidden),

@@ -41,15 +41,17 @@ mod keys;
 mod manager;
 mod member;
 mod platform;
+mod queue;
 mod revoke;
 mod slots;
+mod table;
 
 pub use boot::Refused;
 pub use deny::{DENIAL_RECORDS, DENIAL_ROOM};
-pub use entry::{GRANTS, MAX_TABLE, Table};
 pub use issue::{ISSUE_ROOM, Unissued};
 pub use keys::{KeysError, MAX_KEYS, trusted_keys};
 pub use manager::{Config, Manager};
 pub use platform::Platform;
 pub use portcullis_policy_format::VerifyingKey;
 pub use revoke::RevokeError;
+pub use table::{GRANTS, MAX_TABLE, Table};

@@ -9,9 +9,11 @@ use portcullis_log::{BootId, Operation, Outcome};
 use portcullis_manager_api::{Authority, FIND};
 use portcullis_policy_format::{MAX_COMPONENTS, Policy, VerifyingKey};
 
-use crate::entry::{By, Grants, Queue, State};
+use crate::entry::{By, State};
 use crate::journal::{Event, Journal};
 use crate::member::Member;
+use crate::queue::Queue;
+use crate::table::Grants;
 use crate::{Platform, Refused, Table, slots};
 
 /// Members that a policy can have.
