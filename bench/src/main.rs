@@ -3,6 +3,7 @@
 //! Every measurement is a [`Line`]; `--json` prints them as an array. A bar that is missed is
 //! reported as missed and is no error: machines are noisy, and a test never depends on time.
 
+mod boot;
 mod call;
 mod verify;
 
@@ -41,12 +42,13 @@ type Measurement = (&'static str, fn() -> Vec<Line>);
 
 const MEASUREMENTS: &[Measurement] = &[
     ("hosted call", call::measure),
+    ("boot grants", boot::measure),
     ("log verify", verify::measure),
 ];
 
 fn main() -> ExitCode {
     // Components, and the ends of a bare ping-pong, are other processes of this executable.
-    portcullis_hosted::component_main(call::program);
+    portcullis_hosted::component_main(|name| call::program(name).or_else(|| boot::program(name)));
     call::bare_main();
     let arguments = Arguments::parse();
     let wanted = arguments.filter.as_deref().unwrap_or("");
