@@ -136,9 +136,11 @@ impl Run for Grants {
             at.keep();
         }
         let Some(set) = at.found else {
-            return Err(Failure::bad_input(
-                "the grant log has no such boot or record",
-            ));
+            let text = match (&self.boot, self.at) {
+                (None, None) => "the grant log has no record",
+                _ => "the grant log has no such boot or record",
+            };
+            return Err(Failure::bad_input(text));
         };
         output.print(&set, human)?;
         Ok(verdict(&walked))
