@@ -38,7 +38,7 @@ Examples:
 
 /// Boot the reference appliance: each component in a process of its own
 #[derive(Args)]
-#[command(name = "run", after_help = EXAMPLE)]
+#[command(name = "run", after_help = EXAMPLE, args_override_self = true)]
 pub(crate) struct RunAppliance {
     /// The policy
     #[arg(long, value_name = "FILE", default_value = "policy/appliance.toml")]
