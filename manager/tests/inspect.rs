@@ -263,6 +263,29 @@ fn only_a_grant_of_inspect_that_is_in_force_is_answered() {
 }
 
 #[test]
+fn another_interface_of_the_manager_is_not_inspect() {
+    let mut draft = small();
+    draft.grants[9].interface = WORM;
+    let mut world = World::booted(&draft);
+    let caller = Caller::Grant(world.badge(CONSOLE));
+    let mut buffer = [0; _];
+    let answer = world.call::<Status<'_>>(caller, STATUS, &(), &mut buffer);
+    assert_eq!(answer, Err(Refusal::Object(UNAVAILABLE)));
+}
+
+#[test]
+fn a_grant_whose_revocation_is_not_yet_logged_is_not_answered() {
+    let mut world = World::new(&small(), 8);
+    world.boot();
+    assert_eq!(world.room(), 0);
+    let caller = Caller::Grant(world.badge(CONSOLE));
+    world.revoke(CONSOLE).unwrap();
+    let mut buffer = [0; _];
+    let answer = world.call::<Status<'_>>(caller, STATUS, &(), &mut buffer);
+    assert_eq!(answer, Err(Refusal::Object(UNAVAILABLE)));
+}
+
+#[test]
 fn requests_that_do_not_decode_are_bad_requests() {
     let (mut world, caller) = watched();
     for method in [GRANTS, COMPONENT, RECORD, WHY] {

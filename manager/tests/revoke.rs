@@ -9,6 +9,7 @@ use portcullis_log::{Cause, Operation, Outcome};
 use portcullis_manager::{RevokeError, Unissued};
 use portcullis_manager_api::UNAVAILABLE;
 use portcullis_model::{Completion, ThreadId, ThreadState};
+use portcullis_policy_format::OnFault;
 use portcullis_policy_format::testing::Draft;
 
 use support::draft::{call, empty, small};
@@ -350,7 +351,6 @@ fn a_restarted_component_holds_its_boot_grants_under_a_new_generation() {
 #[test]
 fn a_stopped_component_holds_nothing_and_is_not_found() {
     let mut draft = small();
-    draft.components[2].on_fault = portcullis_policy_format::OnFault::Stop;
     draft.grants.insert(2, call(2, 1, 1));
     let mut world = World::booted(&draft);
     assert!(world.manager.is_in_force(2));
@@ -361,6 +361,49 @@ fn a_stopped_component_holds_nothing_and_is_not_found() {
     let answer = world.find(2, "ledger", "worm", Mode::Call);
     assert_eq!(answer, Err(Refusal::Object(UNAVAILABLE)));
     assert!(world.find(3, "ledger", "worm", Mode::Call).is_ok());
+}
+
+#[test]
+fn nothing_is_issued_to_a_stopped_component_or_for_its_service() {
+    let mut world = World::booted(&small());
+    // The console, object of the edge's send on request, is stopped when it faults.
+    world.fault(6).unwrap();
+    assert_eq!(world.issue(8, None), Err(Unissued::Unavailable));
+
+    let mut draft = small();
+    draft.components[5].on_fault = OnFault::Stop;
+    let mut world = World::booted(&draft);
+    world.fault(5).unwrap();
+    assert_eq!(world.issue(8, None), Err(Unissued::Unavailable));
+}
+
+#[test]
+fn a_component_that_is_stopped_while_its_grants_are_due_does_not_get_them() {
+    let mut draft = small();
+    draft.components[3].on_fault = OnFault::Stop;
+    let mut world = World::new(&draft, 4);
+    world.boot();
+    assert!(!world.manager.is_in_force(3));
+    world.fault(3).unwrap();
+    for _ in 0..10 {
+        world.acknowledge();
+        world.notify();
+    }
+    assert!(world.manager.is_sealed());
+    assert_eq!(
+        [2, 3, 4].map(|index| world.manager.is_in_force(index)),
+        [false; 3]
+    );
+    assert!(world.manager.is_in_force(9));
+}
+
+#[test]
+fn what_was_asked_for_does_not_come_again_after_a_restart() {
+    let mut world = World::booted(&small());
+    world.issue(8, None).unwrap();
+    world.fault(5).unwrap();
+    assert!(!world.manager.is_in_force(8));
+    assert!(world.issue(8, None).is_ok(), "it may ask again");
 }
 
 #[test]
@@ -413,6 +456,7 @@ fn an_index_whose_generations_are_used_up_is_retired() {
     };
     let mut world = World::new(&draft, ROOMY);
     world.boot();
+    world.machine.watched = false; // 16,384 times the same
     for generation in 0..=Generation::MAX.number() {
         assert_eq!(world.badge(0).generation().number(), generation);
         let fault = world.manager.revoke_component(&mut world.machine, 1, 0);

@@ -6,6 +6,7 @@
     reason = "each test crate uses a part of it"
 )]
 
+pub mod ceiling;
 pub mod draft;
 pub mod machine;
 pub mod memory;

@@ -9,14 +9,16 @@ use portcullis_kernel::{
     label,
 };
 use portcullis_log::ring::{Reader, SLOT, SLOTS_OFFSET, Writer};
-use portcullis_log::{BootId, GrantFields, Operation, Outcome, Record};
+use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, Record};
 use portcullis_manager::{Config, Manager, Platform, Table, Unissued};
 use portcullis_manager_api::{Buffer, FIND, Find, Found};
+use portcullis_policy_format::When;
 use portcullis_policy_format::testing::Draft;
 use serde::{Deserialize, Serialize};
 
+use super::ceiling::Scanned;
 use super::draft;
-use super::machine::{Machine, Scanned};
+use super::machine::Machine;
 use super::memory::Shared;
 
 /// Grants that the tests' tables have room for.
@@ -26,7 +28,7 @@ pub const BOOT: BootId = BootId([0xb0; 16]);
 /// Slots of a ring that no test fills.
 pub const ROOMY: usize = 4_096;
 
-/// A clock that ticks with each look, and lines that are kept.
+/// A clock that ticks with each look and goes back with every fifth, and lines that are kept.
 #[derive(Debug, Default)]
 pub struct Desk {
     pub time: u64,
@@ -36,7 +38,11 @@ pub struct Desk {
 impl Platform for Desk {
     fn now(&mut self) -> u64 {
         self.time += 1;
-        self.time
+        if self.time.is_multiple_of(5) {
+            self.time - 3
+        } else {
+            self.time
+        }
     }
 
     fn report(&mut self, line: fmt::Arguments<'_>) {
@@ -230,6 +236,32 @@ impl World {
         assert_eq!(seals, [(Operation::Seal, None, Outcome::Done)]);
     }
 
+    /// A grant is issued when the policy says: at boot or again after a restart by itself, else
+    /// because its subject, or its delegator, asked.
+    fn check_cause(&self, record: &Record, grant: &GrantFields) {
+        if !matches!(record.operation, Operation::Mint | Operation::Copy) {
+            return;
+        }
+        let allowed = self.machine.draft.grants[usize::from(grant.index)];
+        let line = allowed.line;
+        let requester = match allowed.when {
+            When::Boot => None,
+            When::Request => Some(allowed.subject),
+            When::Delegated(from) => Some(from),
+        };
+        let expected = match requester {
+            None => Cause::Policy { line },
+            Some(component) => Cause::Request {
+                component,
+                line: Some(line),
+            },
+        };
+        assert_eq!(record.cause, expected);
+        let derived = matches!(allowed.when, When::Delegated(_));
+        assert_eq!(grant.parent.is_some(), derived);
+        assert_eq!(record.operation == Operation::Copy, derived);
+    }
+
     /// The grants in force that the log tells of. No index and generation come twice, and a derived
     /// grant's parent is in force when it is issued.
     fn replay(&self) -> BTreeSet<Scanned> {
@@ -241,6 +273,7 @@ impl World {
             assert!(record.time >= time);
             time = record.time;
             let Some(grant) = record.grant else { continue };
+            self.check_cause(record, &grant);
             match (record.operation, record.outcome) {
                 (Operation::Mint | Operation::Copy, Outcome::Done) => {
                     let pair = (grant.index, grant.generation);
