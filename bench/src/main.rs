@@ -5,6 +5,7 @@
 
 mod boot;
 mod call;
+mod check;
 mod verify;
 
 use std::process::ExitCode;
@@ -44,12 +45,16 @@ const MEASUREMENTS: &[Measurement] = &[
     ("hosted call", call::measure),
     ("boot grants", boot::measure),
     ("log verify", verify::measure),
+    ("policy check", check::measure),
 ];
 
 fn main() -> ExitCode {
     // Components, and the ends of a bare ping-pong, are other processes of this executable.
     portcullis_hosted::component_main(|name| call::program(name).or_else(|| boot::program(name)));
     call::bare_main();
+    if let Some(code) = check::child_main() {
+        return code;
+    }
     let arguments = Arguments::parse();
     let wanted = arguments.filter.as_deref().unwrap_or("");
     let lines: Vec<Line> = MEASUREMENTS

@@ -1,5 +1,7 @@
 //! Words for what a policy gives, the same in every message and table.
 
+use portcullis_policy_format::MAX_NAME;
+
 use crate::model::{Authority, Policy};
 
 /// What a static rule gives, without the permissions: "region `uart`", "interrupt 33".
@@ -45,7 +47,12 @@ pub(crate) fn closest<'n>(
 ) -> Option<&'n str> {
     /// Below this similarity (Jaro-Winkler, 0 to 1) a suggestion is more of a riddle than a help.
     const SIMILAR: f64 = 0.75;
+    /// Candidates that are compared: a help must not cost more than what it helps with.
+    const COMPARED: usize = 1_000;
+    let plausible = |name: &&str| name.len() <= MAX_NAME && word.len() <= 2 * MAX_NAME;
     candidates
+        .take(COMPARED)
+        .filter(plausible)
         .map(|name| (strsim::jaro_winkler(word, name), name))
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .filter(|(similarity, _)| *similarity >= SIMILAR)

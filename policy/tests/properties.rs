@@ -129,10 +129,10 @@ fn system_text() -> String {
         text += &pd(&format!("c{component}"), 10 + component);
     }
     for component in 0..COMPONENTS {
-        write!(
+        writeln!(
             text,
             "<channel><end pd=\"c{component}\" id=\"0\" pp=\"true\" notify=\"false\" />\
-             <end pd=\"manager\" id=\"{}\" notify=\"false\" /></channel>\n",
+             <end pd=\"manager\" id=\"{}\" notify=\"false\" /></channel>",
             component + 1
         )
         .unwrap();

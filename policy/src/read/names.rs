@@ -1,6 +1,6 @@
 //! Names and what they resolve to.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use portcullis_kernel::MethodSet;
 use portcullis_policy_format::MAX_NAME;
@@ -14,27 +14,25 @@ use crate::text::suggestion;
 /// What is declared. `None`: declared, but with a mistake that was reported already.
 #[derive(Default)]
 pub(super) struct Names {
-    pub(super) domains: HashMap<String, Option<DomainId>>,
-    pub(super) interfaces: HashMap<String, Option<InterfaceId>>,
-    pub(super) components: HashMap<String, Option<ComponentId>>,
+    pub(super) domains: BTreeMap<String, Option<DomainId>>,
+    pub(super) interfaces: BTreeMap<String, Option<InterfaceId>>,
+    pub(super) components: BTreeMap<String, Option<ComponentId>>,
     /// Interfaces of which a method had a mistake: a method that they do not have may be that one.
-    pub(super) partial: HashSet<InterfaceId>,
+    pub(super) partial: BTreeSet<InterfaceId>,
 }
 
 impl Reader {
     /// The domain with this name; that there is none is reported.
     pub(super) fn domain(&mut self, name: &Text<'_>) -> Option<DomainId> {
         let found = self.names.domains.get(name.value).copied();
-        self.resolved(found, "domain", name, "[domains]", |names| {
-            names.domains.keys().cloned().collect()
-        })
+        self.resolved(found, "domain", name, "[domains]", |names| &names.domains)
     }
 
     /// The interface with this name; that there is none is reported.
     pub(super) fn interface(&mut self, name: &Text<'_>) -> Option<InterfaceId> {
         let found = self.names.interfaces.get(name.value).copied();
         self.resolved(found, "interface", name, "[interfaces.NAME]", |names| {
-            names.interfaces.keys().cloned().collect()
+            &names.interfaces
         })
     }
 
@@ -42,7 +40,7 @@ impl Reader {
     pub(super) fn component(&mut self, name: &Text<'_>) -> Option<ComponentId> {
         let found = self.names.components.get(name.value).copied();
         self.resolved(found, "component", name, "[components.NAME]", |names| {
-            names.components.keys().cloned().collect()
+            &names.components
         })
     }
 
@@ -52,24 +50,19 @@ impl Reader {
         kind: &'static str,
         name: &Text<'_>,
         declared: &'static str,
-        all: impl FnOnce(&Names) -> Vec<String>,
+        all: impl FnOnce(&Names) -> &BTreeMap<String, Option<T>>,
     ) -> Option<T> {
         if let Some(found) = found {
             return found;
         }
-        let mut all = all(&self.names);
-        all.sort_unstable();
+        let all = all(&self.names).keys().map(String::as_str);
         let declare = || format!("declare it under `{declared}`, or remove what names it");
-        let help = suggestion(name.value, all.iter().map(String::as_str), declare);
-        self.report(
-            &name.place,
-            format!("no such {kind}"),
-            ReadFault::UnknownName {
-                kind,
-                name: name.value.to_owned(),
-                help,
-            },
-        );
+        let fault = ReadFault::UnknownName {
+            kind,
+            name: name.value.to_owned(),
+            help: suggestion(name.value, all, declare),
+        };
+        self.report(&name.place, format!("no such {kind}"), fault);
         None
     }
 
