@@ -1,15 +1,16 @@
-//! Components for the tests: two that talk, and many that misbehave.
+//! Components for the tests: two that talk, many that misbehave, and those of the appliance.
 
 mod attack;
 mod misbehave;
 mod talk;
 
-use portcullis_hosted::{Program, component_main};
+use portcullis_hosted::{Program, component_main, pd};
 
 fn programs(name: &str) -> Option<Program> {
     talk::program(name)
         .or_else(|| misbehave::program(name))
         .or_else(|| attack::program(name))
+        .or_else(|| pd::program(name))
 }
 
 fn main() {

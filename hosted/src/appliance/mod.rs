@@ -38,6 +38,9 @@ use state::random;
 
 /// Bytes of a page: what regions consist of (aarch64, riscv64 and x86-64 alike).
 const PAGE: u64 = 4096;
+/// Largest file, in bytes, that becomes sealed memory, which nobody can change: any policy (65,536
+/// grants take some 2 MiB), any key. A bundle of documents may take all the memory that there is.
+const COPIED: u64 = 16 << 20;
 /// The components that say how far they came.
 const TELLING: [&str; 2] = ["edge", "ingest"];
 
@@ -142,15 +145,9 @@ impl Appliance {
         let memory = memory.filter(|region| region.phys_addr.is_none());
         let made = memory.map(|region| {
             let writable = region.mappings.iter().any(|mapping| mapping.write);
-            let memory = match (&region.prefill, region.size) {
-                // As large as its file, which is mapped and not copied: it may hold gigabytes.
-                (Some(file), None) => File::open(self.state.file(file)).and_then(Memory::file),
-                (Some(file), Some(size)) => {
-                    std::fs::read(self.state.file(file)).and_then(|content| {
-                        Memory::filled(&region.name, &content, in_pages(size), writable)
-                    })
-                }
-                (None, size) => Memory::zeroed(&region.name, in_pages(size.unwrap_or(PAGE))),
+            let memory = match &region.prefill {
+                Some(file) => filled(&region.name, &self.state.file(file), region.size, writable),
+                None => Memory::zeroed(&region.name, in_pages(region.size.unwrap_or(PAGE))),
             };
             memory
                 .map(|memory| (region.name.clone(), memory))
@@ -237,6 +234,18 @@ fn outcomes() -> Result<BTreeMap<String, Memory>, StartError> {
             .map_err(|error| StartError::Region(pd::OUTCOME.to_owned(), error))
     });
     made.into_iter().collect()
+}
+
+/// A region that starts with the content of a file, and is as large as that where `size` is not
+/// given. A large file is mapped and not copied.
+fn filled(name: &str, path: &Path, size: Option<u64>, writable: bool) -> io::Result<Memory> {
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    if size.is_none() && !writable && length > COPIED {
+        return Memory::file(file);
+    }
+    let size = size.unwrap_or(length.max(1));
+    Memory::filled(name, &std::fs::read(path)?, in_pages(size), writable)
 }
 
 fn in_pages(size: u64) -> usize {

@@ -177,6 +177,11 @@ impl Running {
         io::Read::read(&mut self.signals, &mut [0; 16]).map(drop)
     }
 
+    /// The process of a protection domain.
+    pub fn process_id(&self, pd: &str) -> Option<u32> {
+        self.machine.process_id(self.constructed.thread(pd)?)
+    }
+
     /// What the grant slots hold now.
     pub fn scan(&self) -> Scan {
         let Ok(policy) = Policy::inspect(&self.appliance.plan.compiled) else {

@@ -1,6 +1,6 @@
 //! A component's process: what it starts with, how its sandbox closes, how it reaches the kernel.
 //!
-//! [`main`] is the whole life of such a process: it takes the setup packet and the descriptors that
+//! [`component_main`] is the whole life of such a process: it takes the setup packet and the descriptors that
 //! come with it, maps the regions, closes the sandbox, waits for its turn, and runs its program.
 
 mod client;

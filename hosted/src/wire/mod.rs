@@ -1,6 +1,6 @@
 //! The packets between a component's process and the kernel's.
 //!
-//! One packet is one message of a SOCK_SEQPACKET socket: a fixed [`Request`] or [`Answer`] header
+//! One packet is one message of a SOCK_SEQPACKET socket: a fixed header (`Request` or `Answer`)
 //! and the words in use, little-endian as all of Portcullis's formats. The component sends a request
 //! and reads one answer; nothing else crosses. The kernel trusts no byte of a request: [`decode`]
 //! gives a system call of the model or the one reason why it is none.
@@ -397,3 +397,6 @@ impl fmt::Display for Malformed {
 }
 
 impl std::error::Error for Malformed {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,187 @@
+//! The reference appliance, from documents to the log, in processes of its own.
+
+use std::cell::RefCell;
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use portcullis_hosted::appliance::{Appliance, Console, Paused, Running, Until, capscan_of};
+use portcullis_hosted::component::Isolation;
+use portcullis_hosted::machine::{Event, Spawner};
+
+/// Where an appliance keeps its state, what it is given, and what it showed.
+struct Case {
+    scratch: tempfile::TempDir,
+    output: File,
+    events: Rc<RefCell<Vec<Event>>>,
+}
+
+impl Case {
+    fn new() -> Self {
+        let scratch = tempfile::tempdir().unwrap();
+        fs::create_dir_all(scratch.path().join("documents/public")).unwrap();
+        Self {
+            scratch,
+            output: tempfile::tempfile().unwrap(),
+            events: Rc::default(),
+        }
+    }
+
+    fn state(&self) -> PathBuf {
+        self.scratch.path().join("state")
+    }
+
+    fn document(&self, path: &str, content: &[u8]) {
+        fs::write(self.scratch.path().join("documents").join(path), content).unwrap();
+    }
+
+    /// Boots, and lets it take the documents in.
+    fn boot(&mut self) -> Running {
+        self.boot_after(|_| ())
+    }
+
+    /// Boots after somebody had a hand in what was prepared.
+    fn boot_after(&mut self, meddle: impl FnOnce(&Path)) -> Running {
+        self.output = tempfile::tempfile().unwrap();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let (policy, system) = (root.join("policy/appliance.toml"), root.join("system.xml"));
+        let mut appliance = Appliance::prepare(&policy, &system, &self.state()).unwrap();
+        let documents = self.scratch.path().join("documents");
+        appliance.pack(&documents, &mut |_, _| ()).unwrap();
+        meddle(&self.state());
+        let spawner = Spawner {
+            executable: PathBuf::from(env!("CARGO_BIN_EXE_portcullis-testbed")),
+            isolation: Isolation::FULL,
+        };
+        let console = Console::with_output(self.output.try_clone().unwrap().into()).unwrap();
+        let events = Rc::clone(&self.events);
+        let report = Box::new(move |event| events.borrow_mut().push(event));
+        let mut running = appliance.start(&spawner, console, report).unwrap();
+        assert_eq!(running.run(Until::Settled).unwrap(), Paused::Idle);
+        running
+    }
+
+    /// What the console showed in the last boot.
+    fn shown(&self) -> String {
+        use std::io::Seek as _;
+        let mut text = String::new();
+        (&self.output).rewind().unwrap();
+        (&self.output).read_to_string(&mut text).unwrap();
+        text
+    }
+
+    fn assert_shown(&self, wanted: &str) {
+        let shown = self.shown();
+        assert!(shown.contains(wanted), "{wanted:?} is not in:\n{shown}");
+    }
+}
+
+/// Grants in the slots, and whether they are those of the log.
+fn grants(running: &Running) -> usize {
+    let compared = running.capscan().unwrap();
+    assert!(compared.is_equal(), "{:?}", compared.differences);
+    compared.scanned
+}
+
+#[test]
+fn documents_are_through_and_a_second_run_goes_on() {
+    let mut case = Case::new();
+    case.document("secret.txt", b"in the vault only");
+    case.document("public/notice.txt", b"for everybody");
+    let running = case.boot();
+    let ended = running.outcome().unwrap();
+    assert_eq!(*case.events.borrow(), []);
+    assert!(
+        ended.is_through && ended.failures.is_empty(),
+        "{ended:?}\n{}",
+        case.shown()
+    );
+    assert_eq!(grants(&running), 15);
+    case.assert_shown("ingest: 2 documents: 2 stored, 0 unchanged, 0 refused");
+    case.assert_shown("edge: 1 object listed, 0 damaged, 0 lost");
+    drop(running);
+
+    case.document("more.txt", b"new");
+    let running = case.boot();
+    case.assert_shown("ingest: 3 documents: 1 stored, 2 unchanged, 0 refused");
+    assert_eq!(grants(&running), 15);
+    assert_eq!(*case.events.borrow(), []);
+}
+
+#[test]
+fn what_cannot_be_a_document_loses_nothing_else() {
+    let mut case = Case::new();
+    case.document("empty", b"");
+    case.document("public/fine", b"fine");
+    let documents = case.scratch.path().join("documents");
+    let large = File::create(documents.join("largest")).unwrap();
+    large.set_len(64 << 20).unwrap();
+    let name = std::ffi::OsStr::from_bytes(b"not-\xff-utf8");
+    fs::write(documents.join(name), b"x").unwrap();
+    std::os::unix::fs::symlink("loop", documents.join("loop")).unwrap();
+    let running = case.boot();
+    case.assert_shown("ingest: 5 documents: 3 stored, 0 unchanged, 2 refused");
+    case.assert_shown("edge: 1 object listed");
+    let ended = running.outcome().unwrap();
+    assert_eq!(
+        ended.failures, [""; 0],
+        "what was left out was reported when it was packed"
+    );
+}
+
+#[test]
+fn a_dead_component_loses_its_grants_and_nobody_else_anything() {
+    let mut case = Case::new();
+    case.document("public/notice.txt", b"for everybody");
+    let mut running = case.boot();
+    let publish = running.process_id("publish").unwrap();
+    let process = rustix::process::Pid::from_raw(publish as i32).unwrap();
+    rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
+    // It holds 3 of 15; the policy says that it stays stopped.
+    while case.events.borrow().is_empty() {
+        running.run(Until::Settled).unwrap();
+    }
+    running.run(Until::Settled).unwrap();
+    assert_eq!(grants(&running), 12);
+    let ended = running.outcome().unwrap();
+    assert_eq!(ended.failures, ["publish faulted"]);
+    let scan = running.scan();
+    let of_publish = scan
+        .slots
+        .iter()
+        .filter(|it| it.place.to_string().ends_with("of publish"));
+    assert_eq!(of_publish.count(), 0);
+}
+
+#[test]
+fn the_control_socket_answers_while_it_runs_and_only_then() {
+    let mut case = Case::new();
+    let mut running = case.boot();
+    let state = case.state();
+    let asking = std::thread::spawn(move || capscan_of(&state).map(|it| it.is_equal()));
+    // The socket listens from the start, so who asks is answered at one of the next looks.
+    while !asking.is_finished() {
+        running.run(Until::Settled).unwrap();
+    }
+    assert!(asking.join().unwrap().unwrap());
+    drop(running);
+    assert!(capscan_of(&case.state()).is_err());
+}
+
+#[test]
+fn a_tampered_policy_gives_no_grant() {
+    let mut case = Case::new();
+    case.document("public/notice.txt", b"for everybody");
+    let running = case.boot_after(|state| {
+        let path = state.join("appliance.policy");
+        let mut compiled = fs::read(&path).unwrap();
+        *compiled.last_mut().unwrap() ^= 1;
+        fs::write(&path, compiled).unwrap();
+    });
+    case.assert_shown("manager: no grant is issued: the policy is damaged");
+    assert_eq!(running.scan().slots, []);
+    let ended = running.outcome().unwrap();
+    assert!(!ended.is_through, "{ended:?}");
+}
