@@ -178,16 +178,16 @@ proptest! {
             .map(ToString::to_string)
             .collect();
         let steps = distances(&rules);
-        for from in 0..COMPONENTS {
+        for (from, steps) in steps.iter().enumerate() {
             for to in (0..COMPONENTS).filter(|to| *to != from) {
                 let start = format!("something can flow from `d{from}` to `d{to}`, ");
                 let found: Vec<&String> = broken.iter().filter(|it| it.starts_with(&start)).collect();
-                if steps[from][to] >= FAR {
+                if steps[to] >= FAR {
                     prop_assert!(found.is_empty(), "{found:?}");
                     continue;
                 }
                 prop_assert_eq!(found.len(), 1, "from {} to {}", from, to);
-                prop_assert_eq!(found[0].matches(" -> ").count(), steps[from][to], "{}", found[0]);
+                prop_assert_eq!(found[0].matches(" -> ").count(), steps[to], "{}", found[0]);
                 let ends = format!("`{}` -> ", name(from));
                 prop_assert!(found[0].contains(&ends), "{}", found[0]);
             }
