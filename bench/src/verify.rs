@@ -77,7 +77,14 @@ fn record(sequence: u64) -> Record {
         lease_ms: None,
     };
     let (operation, grant, cause) = match sequence {
-        0 => (Operation::Boot, None, Cause::Load { version: 1, sha256: [3; 32] }),
+        0 => (
+            Operation::Boot,
+            None,
+            Cause::Load {
+                version: 1,
+                sha256: [3; 32],
+            },
+        ),
         _ if round % 2 == 0 => (Operation::Mint, Some(grant), Cause::Policy { line: 120 }),
         _ => (Operation::Revoke, Some(grant), Cause::Policy { line: 120 }),
     };
@@ -114,11 +121,15 @@ fn write(records: &[u8], key: &ed25519_dalek::SigningKey) -> Vec<u8> {
             Ok(_) => {}
             Err(PushError::BlockFull) => {
                 disk.extend_from_slice(builder.seal().expect("the block is full"));
-                builder.push(record).expect("an empty block takes any record");
+                builder
+                    .push(record)
+                    .expect("an empty block takes any record");
             }
             Err(_) => {
                 commit(&mut builder, &tree, &mut disk, key);
-                builder.push(record).expect("an empty block takes any record");
+                builder
+                    .push(record)
+                    .expect("an empty block takes any record");
             }
         }
         tree.append(record);
@@ -153,18 +164,34 @@ impl Blocks for Memory<'_> {
 }
 
 fn verify_all(disk: &[u8], key: &ed25519_dalek::VerifyingKey) {
-    let trust = Trust { kind: KIND, log: LOG, key: Some(key), checkpoints: &[] };
+    let trust = Trust {
+        kind: KIND,
+        log: LOG,
+        key: Some(key),
+        checkpoints: &[],
+    };
     let policies = Policies::default();
     let (report, _) = verify(&mut Memory(disk), &trust, &policies, |_| ()).expect("memory is read");
-    assert!(report.holds && report.records == RECORDS, "{:?}", report.findings);
+    assert!(
+        report.holds && report.records == RECORDS,
+        "{:?}",
+        report.findings
+    );
 }
 
 /// One hash a record, and one for every inner node: as many as the tree has leaves, less one.
 fn hash_alone(records: &[u8]) {
     let mut left = [0; 32];
     for record in Records::over(records) {
-        let leaf = Sha256::new().chain_update([0]).chain_update(record).finalize();
-        let node = Sha256::new().chain_update([1]).chain_update(left).chain_update(leaf).finalize();
+        let leaf = Sha256::new()
+            .chain_update([0])
+            .chain_update(record)
+            .finalize();
+        let node = Sha256::new()
+            .chain_update([1])
+            .chain_update(left)
+            .chain_update(leaf)
+            .finalize();
         left = node.into();
     }
     black_box(left);
