@@ -7,9 +7,12 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use portcullis_hosted::appliance::{Appliance, Console, Paused, Running, Until, capscan_of};
+use portcullis_hosted::appliance::{
+    Appliance, Console, Held, Paused, Place, Running, Scan, Scanned, To, Until, capscan_of, compare,
+};
 use portcullis_hosted::component::Isolation;
 use portcullis_hosted::machine::{Event, Spawner};
+use portcullis_policy_format::Policy;
 
 /// Where an appliance keeps its state, what it is given, and what it showed.
 struct Case {
@@ -153,6 +156,53 @@ fn a_dead_component_loses_its_grants_and_nobody_else_anything() {
         .iter()
         .filter(|it| it.place.to_string().ends_with("of publish"));
     assert_eq!(of_publish.count(), 0);
+}
+
+#[test]
+fn capscan_finds_every_way_in_which_a_slot_can_differ() {
+    let mut case = Case::new();
+    let running = case.boot();
+    let (scan, log) = (running.scan(), running.logged().unwrap());
+    let policy = Policy::inspect(running.appliance().policy()).unwrap();
+    let differences = |slots: Vec<Scanned>| compare(&Scan { slots }, &log, &policy).differences;
+    assert_eq!(differences(scan.slots.clone()), [""; 0]);
+    for index in 0..scan.slots.len() {
+        let mut less = scan.slots.clone();
+        let gone = less.remove(index);
+        let found = differences(less);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found[0].contains(&format!("{} is empty", gone.place)),
+            "{found:?}"
+        );
+
+        let meddle: [fn(&mut To); 3] = [
+            |to| to.badge ^= 1 << 16,
+            |to| to.rights ^= 0b0010,
+            |to| to.component = "edge-of-another-system".into(),
+        ];
+        for change in meddle {
+            let mut other = scan.slots.clone();
+            match &mut other[index].held {
+                Held::Endpoint(to) | Held::Notification(to) => change(to),
+                Held::Other(what) => panic!("{what}"),
+            }
+            let found = differences(other);
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(found[0].starts_with(&gone.place.to_string()), "{found:?}");
+        }
+    }
+    let mut more = scan.slots.clone();
+    more.push(Scanned {
+        place: Place::Grants {
+            component: "edge".into(),
+            slot: 9,
+        },
+        held: more[0].held.clone(),
+    });
+    let found = differences(more);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with("slot 9 of edge"), "{found:?}");
 }
 
 #[test]

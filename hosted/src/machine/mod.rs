@@ -12,17 +12,20 @@
 mod process;
 mod ready;
 mod report;
+mod step;
 mod task;
+mod watch;
 
 pub use process::{Ended, Spawner, Start};
 pub use report::{Event, Fault};
+pub use watch::Limits;
 
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use portcullis_kernel::{Badge, CPtr, Message, Syscall};
-use portcullis_model::{CapabilityFault, Completion, Kernel, ObjectId, ThreadId};
+use portcullis_model::{Kernel, ObjectId, ThreadId};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
@@ -30,7 +33,9 @@ use rustix::net::RecvFlags;
 use crate::component::SetupError;
 use crate::wire::{self, Answered, Asked, MAX_PACKET};
 use ready::ReadyQueues;
+use step::{Scratch, Step};
 use task::{State, Task, Turn};
+use watch::Watch;
 
 /// System calls between two looks at what happens outside, so that no component that never waits
 /// keeps an interrupt away. At about 10 us a call, interrupts are seen within a millisecond.
@@ -39,32 +44,6 @@ const LOOK_OUTSIDE: u32 = 64;
 /// 10 us a call, Microkit's default budget of 1 ms. A count and not a time, so that every run is the
 /// same.
 const TURN: u32 = 100;
-
-/// How long a component may run without a system call.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// How long the kernel waits before it looks at what the running component is doing.
-    pub tick: Duration,
-    /// Processor time after which it is set aside. Not wall time: on a loaded machine a component
-    /// may wait long for a processor, and that is no fault of its own.
-    pub slice: Duration,
-    /// Wall time after which it is set aside all the same: it waits for something that does not
-    /// come. Above the longest flush of a slow disk.
-    pub wait: Duration,
-    /// Wall time, once set aside, after which it is reported as hung.
-    pub hung: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            tick: Duration::from_millis(50),
-            slice: Duration::from_millis(100),
-            wait: Duration::from_secs(5),
-            hung: Duration::from_secs(5),
-        }
-    }
-}
 
 /// Why [`Machine::run`] returned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -97,13 +76,6 @@ pub struct Machine {
     report: Box<dyn FnMut(Event)>,
     buffer: [u8; MAX_PACKET + 1],
     scratch: Scratch,
-}
-
-/// What one step of the model did, before the machine acts on it. Kept to be used again.
-#[derive(Default)]
-struct Scratch {
-    completed: Vec<usize>,
-    faulted: Vec<(usize, CapabilityFault)>,
 }
 
 impl Machine {
@@ -453,75 +425,5 @@ impl Machine {
             Err(Errno::INTR) => Ok(vec![PollFlags::empty(); polled.len()]),
             Err(error) => Err(error.into()),
         }
-    }
-}
-
-/// Collects what one step of the model completes.
-struct Step<'a> {
-    tasks: &'a mut [Task],
-    task_of: &'a [Option<usize>],
-    scratch: &'a mut Scratch,
-}
-
-impl<'a> Step<'a> {
-    fn new(tasks: &'a mut [Task], task_of: &'a [Option<usize>], scratch: &'a mut Scratch) -> Self {
-        Self {
-            tasks,
-            task_of,
-            scratch,
-        }
-    }
-
-    fn done(&mut self, thread: ThreadId, completion: Completion) {
-        // A fault handler's thread has no process: nobody waits for its completion.
-        let Some(index) = self.task_of.get(thread.index()).copied().flatten() else {
-            return;
-        };
-        let task = &mut self.tasks[index];
-        if task.state == State::Dead {
-            return;
-        }
-        let answered = match completion {
-            Completion::Done => Answered::Done,
-            Completion::Message { badge, message } => Answered::Message(badge, message),
-            Completion::Nothing => Answered::Nothing,
-            Completion::Invoked(result) => Answered::Invoked(result),
-            Completion::Fault(fault) => return self.scratch.faulted.push((index, fault)),
-            Completion::Restarted => {
-                task.state = State::Ready(Turn::Restart);
-                return self.scratch.completed.push(index);
-            }
-        };
-        task.complete(&answered);
-        self.scratch.completed.push(index);
-    }
-}
-
-/// Watches a running component for an overrun.
-struct Watch {
-    limits: Limits,
-    started: Instant,
-    used_before: Option<Duration>,
-}
-
-impl Watch {
-    fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            started: Instant::now(),
-            used_before: None,
-        }
-    }
-
-    /// Asked once a tick: whether the component is to be set aside.
-    fn overruns(&mut self, task: &Task) -> bool {
-        if self.started.elapsed() >= self.limits.wait {
-            return true;
-        }
-        let Ok(used) = task.processor_time() else {
-            return true;
-        };
-        let before = *self.used_before.get_or_insert(used);
-        used.saturating_sub(before) >= self.limits.slice
     }
 }

@@ -1,0 +1,98 @@
+//! `portcullis run` and `portcullis capscan`, as a person calls them.
+
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn portcullis(arguments: &[&str], state: &Path) -> Command {
+    let mut command = Command::cargo_bin("portcullis").expect("cargo built it");
+    command
+        .current_dir(root())
+        .args(arguments)
+        .arg("--state")
+        .arg(state);
+    command
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn the_samples_go_through_and_a_second_run_goes_on() {
+    let state = tempfile::tempdir().unwrap();
+    for (made, outcome) in [
+        ("made new", "8 stored"),
+        ("goes on from the last run", "8 unchanged"),
+    ] {
+        let output = portcullis(&["run", "--once"], state.path())
+            .assert()
+            .success();
+        let shown = text(&output.get_output().stdout);
+        for wanted in [
+            made,
+            outcome,
+            "15 grants in force",
+            "edge: 3 objects listed, 0 damaged, 0 lost",
+            "capscan     15 grants in the slots, 15 in the log: equal",
+            "the documents are through",
+        ] {
+            assert!(shown.contains(wanted), "{wanted:?} is not in:\n{shown}");
+        }
+    }
+}
+
+#[test]
+fn json_is_all_that_standard_output_holds() {
+    let state = tempfile::tempdir().unwrap();
+    let output = portcullis(&["run", "--once", "--json"], state.path())
+        .assert()
+        .success();
+    let summary: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
+    assert_eq!(summary["through"], true);
+    assert_eq!(summary["grants_in_slots"], summary["grants_in_log"]);
+    assert_eq!(summary["failures"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn what_is_typed_is_answered_and_quit_ends_the_run() {
+    let state = tempfile::tempdir().unwrap();
+    let output = portcullis(&["run"], state.path())
+        .write_stdin("status\nquit\n")
+        .assert()
+        .success();
+    let shown = text(&output.get_output().stdout);
+    assert!(shown.contains("reference-appliance, version 1"), "{shown}");
+}
+
+#[test]
+fn capscan_without_an_appliance_is_exit_code_3() {
+    let state = tempfile::tempdir().unwrap();
+    let output = portcullis(&["capscan"], state.path()).assert().code(3);
+    assert!(text(&output.get_output().stderr).contains("no appliance runs"));
+}
+
+#[test]
+fn a_policy_that_does_not_hold_is_exit_code_2() {
+    let state = tempfile::tempdir().unwrap();
+    let policy = state.path().join("bad.toml");
+    std::fs::write(&policy, "name = 3\n").unwrap();
+    let policy = policy.to_str().unwrap();
+    let run = ["run", "--once", "--policy", policy];
+    portcullis(&run, &state.path().join("state"))
+        .assert()
+        .code(2);
+}
+
+#[test]
+fn documents_that_are_not_there_are_exit_code_3() {
+    let state = tempfile::tempdir().unwrap();
+    let run = ["run", "--once", "--documents", "no/such/directory"];
+    let output = portcullis(&run, state.path()).assert().code(3);
+    assert!(text(&output.get_output().stderr).contains("no/such/directory"));
+}

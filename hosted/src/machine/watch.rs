@@ -1,0 +1,62 @@
+//! How long a component may run, and whether it has.
+
+use std::time::{Duration, Instant};
+
+use super::task::Task;
+
+/// How long a component may run without a system call.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How long the kernel waits before it looks at what the running component is doing.
+    pub tick: Duration,
+    /// Processor time after which it is set aside. Not wall time: on a loaded machine a component
+    /// may wait long for a processor, and that is no fault of its own.
+    pub slice: Duration,
+    /// Wall time after which it is set aside all the same: it waits for something that does not
+    /// come. Above the longest flush of a slow disk.
+    pub wait: Duration,
+    /// Wall time, once set aside, after which it is reported as hung.
+    pub hung: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            tick: Duration::from_millis(50),
+            slice: Duration::from_millis(100),
+            wait: Duration::from_secs(5),
+            hung: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Watches a running component for an overrun.
+pub(super) struct Watch {
+    limits: Limits,
+    started: Instant,
+    used_before: Option<Duration>,
+}
+
+impl Watch {
+    /// Starts to watch.
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            started: Instant::now(),
+            used_before: None,
+        }
+    }
+
+    /// Asked once a tick: whether the component is to be set aside.
+    pub(super) fn overruns(&mut self, task: &Task) -> bool {
+        if self.started.elapsed() >= self.limits.wait {
+            return true;
+        }
+        // Where /proc hides it, wall time alone counts.
+        let Ok(used) = task.processor_time() else {
+            return false;
+        };
+        let before = *self.used_before.get_or_insert(used);
+        used.saturating_sub(before) >= self.limits.slice
+    }
+}
