@@ -8,6 +8,8 @@ mod show;
 mod verify;
 mod verify_proof;
 
+pub(crate) use verify::keep_checkpoints;
+
 use clap::{Args, Subcommand};
 
 use crate::Run;

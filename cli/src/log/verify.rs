@@ -1,10 +1,10 @@
 //! `portcullis log verify`: whether the logs are what was written, and what the policy allows.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use portcullis_audit::Finding;
-use portcullis_audit::state::State;
+use portcullis_audit::state::{CHECKPOINT, State};
 use portcullis_audit::verify::{Report, checkpoint_note, verify};
 use portcullis_audit::walk::Trust;
 use portcullis_log::block::{Footer, LogKind};
@@ -62,9 +62,7 @@ impl Run for Verify {
         for kind in kinds {
             let (report, head) = verify_one(&state, kind)?;
             if let (Some(path), Some(head), true) = (&self.save_checkpoint, head, report.holds) {
-                let key = state.key(kind).map_err(failure)?;
-                let note = checkpoint_note(kind, state.log(), &head, &key);
-                std::fs::write(path, note).map_err(|error| Failure::file("write", path, error))?;
+                save(&state, kind, &head, path)?;
             }
             reports.push(report);
         }
@@ -76,6 +74,38 @@ impl Run for Verify {
             Verdict::DoesNotHold
         })
     }
+}
+
+/// Verifies both logs of a state directory and keeps their checkpoints in it, so that a log that is
+/// cut back later is found. The result says what each log holds, or that it does not hold.
+pub(crate) fn keep_checkpoints(directory: &Path) -> Result<Vec<(String, bool)>, Failure> {
+    let state = State::open(directory).map_err(failure)?;
+    let mut logs = Vec::new();
+    for kind in [LogKind::Grants, LogKind::Worm] {
+        let (report, head) = verify_one(&state, kind)?;
+        if let (Some(head), true) = (head, report.holds) {
+            let path = directory.join(kind.name()).with_extension(CHECKPOINT);
+            save(&state, kind, &head, &path)?;
+        }
+        let verdict = if report.holds {
+            "holds"
+        } else {
+            "DOES NOT HOLD"
+        };
+        let text = format!("{}: {} records, {verdict}", kind.name(), report.records);
+        logs.push((text, report.holds));
+    }
+    Ok(logs)
+}
+
+/// Writes the checkpoint of a log that holds. A cut leaves the old one or the new.
+fn save(state: &State, kind: LogKind, head: &Footer, path: &Path) -> Result<(), Failure> {
+    let key = state.key(kind).map_err(failure)?;
+    let note = checkpoint_note(kind, state.log(), head, &key);
+    let unfinished = path.with_extension("new");
+    std::fs::write(&unfinished, note)
+        .and_then(|()| std::fs::rename(&unfinished, path))
+        .map_err(|error| Failure::file("write", path, error))
 }
 
 fn verify_one(state: &State, kind: LogKind) -> Result<(Report, Option<Footer>), Failure> {

@@ -10,6 +10,7 @@ use portcullis_policy_format::Policy;
 use serde::Serialize;
 
 use crate::failure::{Failure, Verdict};
+use crate::log::keep_checkpoints;
 
 /// How a run ended.
 #[derive(Serialize)]
@@ -26,6 +27,8 @@ pub(super) struct Summary {
     grants_in_log: Option<usize>,
     /// How slots and log differ.
     differences: Vec<String>,
+    /// What each log holds, once verified; its checkpoint is then kept in the state directory.
+    logs: Vec<String>,
 }
 
 impl Summary {
@@ -35,6 +38,9 @@ impl Summary {
         let mut failures = outcome.failures;
         let compared = running.capscan().map_err(|error| failures.push(error)).ok();
         let count = |of: fn(&Comparison) -> usize| compared.as_ref().map(of);
+        let logs = keep_checkpoints(running.appliance().state().path())?;
+        let broken = logs.iter().filter(|(_, holds)| !holds);
+        failures.extend(broken.map(|(log, _)| format!("log {log}: see portcullis log verify")));
         Ok(Self {
             through: outcome.is_through,
             ended,
@@ -42,6 +48,7 @@ impl Summary {
             grants_in_slots: count(|it| it.scanned),
             grants_in_log: count(|it| it.logged),
             differences: compared.map_or_else(Vec::new, |it| it.differences),
+            logs: logs.into_iter().map(|(log, _)| log).collect(),
         })
     }
 
@@ -116,6 +123,7 @@ pub(super) fn ended(summary: &Summary) -> String {
     if let (Some(slots), Some(log)) = (summary.grants_in_slots, summary.grants_in_log) {
         lines.push(capscan(slots, log, &summary.differences));
     }
+    lines.extend(summary.logs.iter().map(|log| row("log", log)));
     for failure in &summary.failures {
         lines.push(row("failed", failure));
     }
