@@ -1,7 +1,7 @@
 //! The `portcullis` command: reads arguments, runs one verb, sets the exit code.
 //!
 //! Each verb is a module of its own: a clap `Args` struct that implements [`Run`]. To add one, add a
-//! line to the list in [`verbs!`]'s only use. What a verb finds goes to standard output (tables, or
+//! line to the list in `verbs!`'s only use. What a verb finds goes to standard output (tables, or
 //! JSON with `--json`); what is wrong goes to standard error. No verb changes a file that its
 //! arguments do not name.
 
