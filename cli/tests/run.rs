@@ -63,11 +63,18 @@ fn json_is_all_that_standard_output_holds() {
 fn what_is_typed_is_answered_and_quit_ends_the_run() {
     let state = tempfile::tempdir().unwrap();
     let output = portcullis(&["run"], state.path())
-        .write_stdin("status\nquit\n")
+        .write_stdin("status\nwhy edge vault read\nquit\n")
         .assert()
         .success();
     let shown = text(&output.get_output().stdout);
-    assert!(shown.contains("reference-appliance, version 1"), "{shown}");
+    assert!(
+        shown.contains("grant log   17 records since boot"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("forbidden: the rule at policy line"),
+        "{shown}"
+    );
 }
 
 #[test]

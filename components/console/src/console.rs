@@ -205,6 +205,8 @@ impl<K: Syscalls, S: Serial> Component<K> for Console<S> {
                 Denied(refusal)
             ));
         }
+        // What was typed meanwhile was looked through for ^C; no interrupt announces it again.
+        self.input(kernel);
     }
 
     fn call(&mut self, kernel: &mut K, caller: Caller, method: Method, message: &mut Message) {

@@ -125,6 +125,11 @@ impl Running {
             let owned = owned?;
             let borrowed: Vec<_> = owned.iter().map(|file| file.as_fd()).collect();
             let index = match self.machine.run(&borrowed, when_idle)? {
+                // What was typed before the run was asked to end is answered first.
+                Stop::Idle if self.console_listens() && self.console.has_unread()? => {
+                    self.interrupt();
+                    continue;
+                }
                 Stop::Idle => return Ok(Paused::Idle),
                 Stop::Outside(index) => index,
             };
@@ -149,13 +154,16 @@ impl Running {
         }
         // The line interrupts for as long as there is input; while the console is at work on it,
         // there is no need to look.
-        if self
-            .interrupt
-            .is_some_and(|(thread, ..)| self.machine.is_blocked(thread))
-        {
+        if self.console_listens() {
             sources.push(Source::Unread);
         }
         sources
+    }
+
+    /// Whether the console waits for an interrupt.
+    fn console_listens(&self) -> bool {
+        let interrupt = self.interrupt;
+        interrupt.is_some_and(|(thread, ..)| self.machine.is_blocked(thread))
     }
 
     fn descriptor(&self, source: Source) -> std::os::fd::BorrowedFd<'_> {

@@ -7,6 +7,7 @@
 use std::io::{self, IsTerminal as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios};
@@ -94,6 +95,12 @@ impl Console {
     /// Whether there may be more input.
     pub(super) fn listens(&self) -> bool {
         self.listens
+    }
+
+    /// Whether the console has input that it did not read.
+    pub(super) fn has_unread(&self) -> io::Result<bool> {
+        let mut polled = [PollFd::new(&self.reader, PollFlags::IN)];
+        Ok(poll(&mut polled, Some(&Timespec::default()))? > 0)
     }
 
     /// Takes the input that has arrived.
