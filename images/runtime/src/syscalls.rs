@@ -1,7 +1,8 @@
 //! The system calls that `portcullis_kernel` names, made on seL4.
 
 use portcullis_kernel::{
-    Badge, CNodeSlot, CNodes, CPtr, Invocation, KernelError, Message, Rights, Syscalls, cspace,
+    Badge, CNodeSlot, CNodes, CPtr, Invocation, KernelError, MAX_WORDS, Message, Rights, Syscalls,
+    cspace,
 };
 use sel4::cap::{CNode, Endpoint, Notification, Reply};
 use sel4::{AbsoluteCPtr, CPtrWithDepth, Cap, CapRights, CapRightsBuilder, MessageInfo};
@@ -154,7 +155,9 @@ fn put(message: &Message) -> MessageInfo {
         .build()
 }
 
-/// Takes what the kernel delivered out of the IPC buffer.
+/// Takes what the kernel delivered out of the IPC buffer. Where a notification ended a receive, seL4
+/// leaves the message registers as they were, `info` too: its length may be anything.
 fn take(message: &mut Message, info: MessageInfo) {
-    sel4::with_ipc_buffer(|buffer| message.set(info.label(), &buffer.msg_regs()[..info.length()]));
+    let length = info.length().min(MAX_WORDS);
+    sel4::with_ipc_buffer(|buffer| message.set(info.label(), &buffer.msg_regs()[..length]));
 }

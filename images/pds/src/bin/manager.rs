@@ -40,7 +40,12 @@ fn init() -> Domain<Manager<'static, Board, Memory, Memory>> {
         Ok(keys) => keys,
         Err(error) => panic!("the image's policy keys cannot be read: {error}"),
     };
-    let config = Config { policy, keys: KEYS.init(keys), in_force: 0, boot: boot_id(policy) };
+    let config = Config {
+        policy,
+        keys: KEYS.init(keys),
+        in_force: 0,
+        boot: boot_id(policy),
+    };
     let ring = region!(grant_log, grant_log_size);
     let ring = Writer::new(ring, region!(grant_log_ack, grant_log_ack_size))
         .expect("system.xml gives the ring more than a page");
