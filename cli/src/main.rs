@@ -17,6 +17,7 @@ mod keygen;
 mod load;
 mod log;
 mod output;
+mod prepare;
 mod run;
 mod sign;
 mod why;
@@ -62,6 +63,7 @@ verbs! {
     Why(why::Why),
     Graph(graph::Graph),
     Run(run::RunAppliance),
+    Prepare(prepare::Prepare),
     Capscan(capscan::Capscan),
     Log(log::Log),
     Completions(completions::Completions),

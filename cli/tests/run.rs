@@ -103,3 +103,16 @@ fn documents_that_are_not_there_are_exit_code_3() {
     let output = portcullis(&run, state.path()).assert().code(3);
     assert!(text(&output.get_output().stderr).contains("no/such/directory"));
 }
+
+#[test]
+fn prepare_makes_what_an_image_is_built_from() {
+    let state = tempfile::tempdir().unwrap();
+    portcullis(&["prepare"], state.path()).assert().success();
+    let system = std::fs::read_to_string(root().join("system.xml")).unwrap();
+    let named = system.split("prefill_path=\"").skip(1);
+    let files: Vec<_> = named.filter_map(|rest| rest.split('"').next()).collect();
+    assert_eq!(files.len(), 5, "{files:?}");
+    for file in files {
+        assert!(state.path().join(file).is_file(), "{file}");
+    }
+}
