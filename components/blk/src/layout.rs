@@ -266,9 +266,9 @@ impl core::error::Error for TooSmall {}
 impl fmt::Display for HeaderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Magic => {
-                f.write_str("this is not a Portcullis disk: `portcullis run` makes one where none is")
-            }
+            Self::Magic => f.write_str(
+                "this is not a Portcullis disk: `portcullis run` makes one where none is",
+            ),
             Self::Hash => f.write_str("the partition header is damaged, and so is its copy"),
             Self::Version(version) => write!(
                 f,
