@@ -5,6 +5,7 @@
 //! with at most 62 components, what is not linear is bounded.
 
 mod calls;
+mod custody;
 mod delegation;
 mod duplicates;
 mod flows;
@@ -18,6 +19,7 @@ mod streams;
 mod system;
 
 pub use calls::CallFault;
+pub use custody::CustodyFault;
 pub use delegation::DelegationFault;
 pub use duplicates::DuplicateFault;
 pub use flows::FlowFault;
@@ -100,6 +102,7 @@ fn run(policy: &Policy, incomplete: Incomplete, described: Option<Described<'_>>
         flows::check(&mut check);
     }
     never::check(&mut check);
+    custody::check(&mut check);
     calls::check(&mut check);
     if let Some(described) = described {
         against(&mut check, incomplete, described);
