@@ -47,6 +47,13 @@ impl Case {
 
     /// Boots after somebody had a hand in what was prepared.
     fn boot_after(&mut self, meddle: impl FnOnce(&Path)) -> Running {
+        let mut running = self.start_after(meddle);
+        assert_eq!(running.run(Until::Settled).unwrap(), Paused::Idle);
+        running
+    }
+
+    /// The same, when no component has run yet.
+    fn start_after(&mut self, meddle: impl FnOnce(&Path)) -> Running {
         self.output = tempfile::tempfile().unwrap();
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let (policy, system) = (root.join("policy/appliance.toml"), root.join("system.xml"));
@@ -61,9 +68,7 @@ impl Case {
         let console = Console::with_output(self.output.try_clone().unwrap().into()).unwrap();
         let events = Rc::clone(&self.events);
         let report = Box::new(move |event| events.borrow_mut().push(event));
-        let mut running = appliance.start(&spawner, console, report).unwrap();
-        assert_eq!(running.run(Until::Settled).unwrap(), Paused::Idle);
-        running
+        appliance.start(&spawner, console, report).unwrap()
     }
 
     /// What the console showed in the last boot.
@@ -79,6 +84,13 @@ impl Case {
         let shown = self.shown();
         assert!(shown.contains(wanted), "{wanted:?} is not in:\n{shown}");
     }
+}
+
+/// Kills a component's process, as a crash would.
+fn kill(running: &Running, component: &str) {
+    let process = running.process_id(component).unwrap();
+    let process = rustix::process::Pid::from_raw(process as i32).unwrap();
+    rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
 }
 
 /// Grants in the slots, and whether they are those of the log.
@@ -139,15 +151,13 @@ fn a_dead_component_loses_its_grants_and_nobody_else_anything() {
     let mut case = Case::new();
     case.document("public/notice.txt", b"for everybody");
     let mut running = case.boot();
-    let publish = running.process_id("publish").unwrap();
-    let process = rustix::process::Pid::from_raw(publish as i32).unwrap();
-    rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
-    // It holds 3 of 15; the policy says that it stays stopped.
+    kill(&running, "publish");
+    // It holds 3 of 15 and serves 1; the policy says that it stays stopped.
     while case.events.borrow().is_empty() {
         running.run(Until::Settled).unwrap();
     }
     running.run(Until::Settled).unwrap();
-    assert_eq!(grants(&running), 12);
+    assert_eq!(grants(&running), 11);
     let ended = running.outcome().unwrap();
     assert_eq!(ended.failures, ["publish faulted"]);
     let scan = running.scan();
@@ -156,6 +166,24 @@ fn a_dead_component_loses_its_grants_and_nobody_else_anything() {
         .iter()
         .filter(|it| it.place.to_string().ends_with("of publish"));
     assert_eq!(of_publish.count(), 0);
+}
+
+#[test]
+fn nobody_waits_for_a_dead_console() {
+    let mut case = Case::new();
+    case.document("public/notice.txt", b"for everybody");
+    // It dies before it took a line: everybody's first line would wait for it for ever.
+    let mut running = case.start_after(|_| ());
+    kill(&running, "console");
+    while case.events.borrow().is_empty() {
+        running.run(Until::Settled).unwrap();
+    }
+    running.run(Until::Settled).unwrap();
+    let ended = running.outcome().unwrap();
+    assert!(ended.is_through);
+    assert_eq!(ended.failures, ["console faulted"]);
+    // It holds 1 of 15 and serves 6.
+    assert_eq!(grants(&running), 8);
 }
 
 #[test]

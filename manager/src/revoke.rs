@@ -51,8 +51,9 @@ impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
         known.then_some(By::Request(component as u8))
     }
 
-    /// Takes note of a component's fault: revokes every grant that it holds and, where the policy
-    /// says `on_fault = "restart"`, issues its boot grants anew under another generation. `reason`
+    /// Takes note of a component's fault: revokes every grant that it holds. Where the policy says
+    /// `on_fault = "restart"`, issues its boot grants anew under another generation; where it says
+    /// `stop`, revokes every grant to it too, so that nobody waits for it. `reason`
     /// is the platform's number for what it did; of faults that come before the log has taken the
     /// revocations of an earlier one, the log tells that one's.
     pub fn revoke_component<K: CNodes>(
@@ -75,17 +76,32 @@ impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
         self.unlogged_faults = true;
         // The fault itself may be told before what it led to; without room both are told later.
         let _ = self.log_boot().and_then(|()| self.log_revocations());
-        let revoked = self.revoke_held(kernel, number);
+        let held = self.members[usize::from(number)].indices();
+        let mut revoked = self.revoke_all(kernel, held, number);
+        if self.members[usize::from(number)].down {
+            // Whoever waits for it would wait for ever: their grants go too, which wakes them.
+            for subject in 0..self.members.len() {
+                let grants = self.members[subject].grants();
+                let served = grants.filter(|(_, grant)| grant.object == component);
+                let freed = self.revoke_all(kernel, served.map(|(index, _)| index), number);
+                revoked = revoked.and(freed);
+            }
+        }
         self.restart(number);
         self.progress(kernel);
         self.announce(kernel);
         revoked.map_err(RevokeError::Kernel)
     }
 
-    fn revoke_held<K: CNodes>(&mut self, kernel: &mut K, number: u8) -> Result<(), KernelError> {
-        let held = self.members[usize::from(number)].indices();
+    /// Revokes those of `indices` that are in force, since component `number` faulted.
+    fn revoke_all<K: CNodes>(
+        &mut self,
+        kernel: &mut K,
+        indices: impl IntoIterator<Item = u16>,
+        number: u8,
+    ) -> Result<(), KernelError> {
         let mut result = Ok(());
-        for index in held {
+        for index in indices {
             if self.is_in_force(index) {
                 let revoked = self.revoke_tree(kernel, index, By::Fault(number));
                 result = result.and(revoked);
