@@ -1,0 +1,20 @@
+//! The QEMU boards that the appliance runs on with the real kernel.
+//!
+//! In order: [`Sdk::find`] says whether this machine has a Microkit SDK; a [`System`] is a system
+//! description with its policy and programs; [`System::build`] makes a bootable [`Image`] of it for a
+//! [`Board`] and a [`Config`]; [`Machine::boot`] starts QEMU with it and reads its serial line. The
+//! programs and the image builder are in `images/`, a workspace of its own, which this one calls.
+
+mod board;
+mod error;
+mod machine;
+mod scenario;
+mod sdk;
+mod system;
+
+pub use board::{Board, Config};
+pub use error::Error;
+pub use machine::{Machine, raw_disk};
+pub use scenario::{Through, watch};
+pub use sdk::Sdk;
+pub use system::{Image, System, root};

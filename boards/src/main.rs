@@ -1,0 +1,102 @@
+//! Builds the reference appliance for a QEMU board and boots it.
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use clap::{Args, Parser};
+use portcullis_boards::{Board, Config, Error, Machine, Sdk, System, raw_disk, root, watch};
+use portcullis_hosted::appliance::Appliance;
+
+/// Builds the reference appliance for the QEMU boards, and boots it
+#[derive(Parser)]
+enum Arguments {
+    /// Boot the reference appliance: seL4, the serial console, a disk
+    Run(Run),
+    /// Print where the Microkit SDK is; exit code 3 where there is none
+    Sdk,
+}
+
+#[derive(Args)]
+#[command(
+    args_override_self = true,
+    after_help = "\
+Without --once the console is yours: `help` says what can be asked, Ctrl-C ends QEMU.
+
+Exit codes:
+  0  the documents are through, and the log on the disk holds; or QEMU was ended
+  1  they are not through, or the log does not hold
+  3  it could not be built or started"
+)]
+struct Run {
+    /// The board
+    board: Board,
+    /// The kernel's configuration
+    #[arg(long, default_value = "release")]
+    config: Config,
+    /// The documents to take in
+    #[arg(long, value_name = "DIR", default_value = "samples/documents")]
+    documents: PathBuf,
+    /// Where state is kept between runs
+    #[arg(long, value_name = "DIR", default_value = "target/appliance")]
+    state: PathBuf,
+    /// End when the documents are through
+    #[arg(long)]
+    once: bool,
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse() {
+        Arguments::Run(arguments) => run(&arguments),
+        Arguments::Sdk => sdk(),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error}");
+            let ran = error
+                .downcast_ref::<Error>()
+                .is_some_and(Error::is_of_the_run);
+            ExitCode::from(if ran { 1 } else { 3 })
+        }
+    }
+}
+
+fn sdk() -> Result<ExitCode, Box<dyn std::error::Error>> {
+    for board in Board::ALL {
+        let sdk = Sdk::find(board, Config::Release)?;
+        println!("{}", sdk.directory().display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run(arguments: &Run) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let sdk = Sdk::find(arguments.board, arguments.config)?;
+    let system = System::appliance();
+    let policy = root().join("policy/appliance.toml");
+    let mut appliance = Appliance::prepare(&policy, &system.description, &arguments.state)?;
+    let packed = appliance.pack(&arguments.documents, &mut |_, _| ())?;
+    for left_out in &packed.left_out {
+        println!("left out {}: {}", left_out.path, left_out.why);
+    }
+    let (board, config) = (sdk.board.name(), sdk.config.name());
+    eprintln!("building for {board}, {config}: minutes the first time, seconds later");
+    let image = system.build(&sdk, appliance.state().path())?;
+    let disk = raw_disk(&appliance.state().file("disk.img"));
+    if !arguments.once {
+        let mut qemu = Machine::command(&image, Some(&disk));
+        qemu.args(["-serial", "stdio"]).status()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut machine = Machine::boot(&image, Some(&disk), &[])?;
+    let through = watch(&mut machine, |line| println!("{line}"))?;
+    drop(machine);
+    if let Some(why) = through.failure() {
+        eprintln!("error: {why}");
+        return Ok(ExitCode::from(1));
+    }
+    let portcullis = std::env::current_exe()?.with_file_name("portcullis");
+    let mut verify = Command::new(portcullis);
+    verify.args(["log", "verify"]).arg(appliance.state().path());
+    let holds = verify.status()?.success();
+    Ok(ExitCode::from(u8::from(!holds)))
+}

@@ -1,0 +1,184 @@
+//! From system description, policy and programs to a bootable image.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use portcullis_sdf::Target;
+
+use crate::{Board, Error, Sdk};
+
+/// A system that an image can be made of.
+#[derive(Clone, Debug)]
+pub struct System {
+    /// Its name: a folder for what is built.
+    pub name: String,
+    /// The packages of `images/` with its programs.
+    pub packages: Vec<String>,
+    /// Its description, for `qemu_virt_aarch64`.
+    pub description: PathBuf,
+}
+
+/// An image that a board boots.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// The board that it is for.
+    pub board: Board,
+    /// What QEMU loads.
+    pub loader: PathBuf,
+    /// The capability distribution in it, for `portcullis check --image`.
+    pub distribution: PathBuf,
+}
+
+/// The repository.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("this package is a folder of the repository")
+}
+
+impl System {
+    /// The reference appliance.
+    pub fn appliance() -> Self {
+        Self {
+            name: "appliance".to_owned(),
+            packages: vec!["portcullis-pds".to_owned()],
+            description: root().join("system.xml"),
+        }
+    }
+
+    /// Builds the programs and packs them into an image. `prepared` is the directory with the compiled
+    /// policy, `appliance.policy`, and with the files that regions are filled from.
+    pub fn build(&self, sdk: &Sdk, prepared: &Path) -> Result<Image, Error> {
+        let images = target().join(format!("{}-{}", sdk.board.name(), sdk.config.name()));
+        let out = images.join(&self.name);
+        fs::create_dir_all(&out).map_err(Error::file("create", &out))?;
+        self.programs(sdk, &images)?;
+        let description = self.describe(sdk.board, &images, &out)?;
+        let image = Image {
+            board: sdk.board,
+            loader: out.join("loader.img"),
+            distribution: out.join("distribution.json"),
+        };
+        let mut builder = cargo();
+        builder.args(["run", "--quiet", "--locked", "--release"]);
+        builder.args(["--package", "portcullis-image", "--target-dir"]);
+        builder.arg(target()).arg("--").arg("--sdk").arg(sdk.path());
+        builder.args(["--board", sdk.board.name(), "--config", sdk.config.name()]);
+        builder.arg("--system").arg(description);
+        builder
+            .arg("--policy")
+            .arg(prepared.join("appliance.policy"));
+        builder.arg("--search-path").arg(&out);
+        builder.arg("--search-path").arg(prepared);
+        builder.arg("--output").arg(&image.loader);
+        builder.arg("--distribution").arg(&image.distribution);
+        succeed(builder, "making the image")?;
+        Ok(image)
+    }
+
+    /// Compiles the programs. rust-sel4 uses unstable features, so stable Rust is told to allow them.
+    fn programs(&self, sdk: &Sdk, images: &Path) -> Result<(), Error> {
+        let target = sdk.board.target();
+        let mut build = cargo();
+        build.args(["build", "--quiet", "--locked", "--release"]);
+        build.args(["--target", target, "--target-dir"]).arg(images);
+        for package in &self.packages {
+            build.args(["--package", package]);
+        }
+        build.env("RUSTC_BOOTSTRAP", "1");
+        build.env("SEL4_INCLUDE_DIRS", sdk.directory().join("include"));
+        if !has_core("rustc", target) {
+            core_from_debian(&mut build, target)?;
+        }
+        succeed(build, "compiling the programs")
+    }
+
+    /// Puts the description and the programs that it names into `out`.
+    fn describe(&self, board: Board, images: &Path, out: &Path) -> Result<PathBuf, Error> {
+        let read = fs::read_to_string(&self.description);
+        let text = read.map_err(Error::file("read", &self.description))?;
+        let text = board.adapt(&text);
+        let system = portcullis_sdf::parse(&text, &Target::ANY).map_err(|errors| {
+            let path = self.description.clone();
+            Error::Description { path, errors }
+        })?;
+        let compiled = images.join(board.target()).join("release");
+        for pd in &system.protection_domains {
+            let elf = Path::new(&pd.program.path.value);
+            let program = compiled.join(elf.with_extension(""));
+            fs::copy(&program, out.join(elf)).map_err(Error::file("copy", &program))?;
+        }
+        let path = out.join("system.xml");
+        fs::write(&path, text).map_err(Error::file("write", &path))?;
+        Ok(path)
+    }
+}
+
+/// Where `images/` is compiled to.
+fn target() -> PathBuf {
+    match env::var_os("CARGO_TARGET_DIR") {
+        Some(path) => root().join(path).join("images"),
+        None => root().join("images/target"),
+    }
+}
+
+/// Cargo in `images/`, without what the Cargo that runs us has set for itself.
+fn cargo() -> Command {
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(root().join("images"));
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG") || text.starts_with("CARGO_MANIFEST") {
+            cargo.env_remove(&name);
+        }
+    }
+    cargo
+}
+
+fn has_core(rustc: &str, target: &str) -> bool {
+    let mut asked = Command::new(rustc);
+    asked.args(["--print", "target-libdir", "--target", target]);
+    asked.output().is_ok_and(|it| {
+        let path = String::from_utf8_lossy(&it.stdout).trim().to_owned();
+        it.status.success() && Path::new(&path).is_dir()
+    })
+}
+
+/// Debian's rustc-web and rust-web-src build `core` where rustup cannot fetch it. Its linker is rustup's.
+fn core_from_debian(build: &mut Command, target: &'static str) -> Result<(), Error> {
+    let sysroot = |rustc: &str| {
+        let output = Command::new(rustc).args(["--print", "sysroot"]).output();
+        let text = output.map(|it| String::from_utf8_lossy(&it.stdout).trim().to_owned());
+        PathBuf::from(text.unwrap_or_default())
+    };
+    const DEBIAN: &str = "/usr/bin/rustc";
+    if !sysroot(DEBIAN).join("lib/rustlib/src").is_dir() {
+        return Err(Error::NoCore(target));
+    }
+    build.env("RUSTC", DEBIAN);
+    build.args(["-Z", "build-std=core,alloc,compiler_builtins"]);
+    build.args(["-Z", "build-std-features=compiler-builtins-mem"]);
+    let lld = sysroot("rustc").join("lib/rustlib/x86_64-unknown-linux-gnu/bin");
+    let path = env::var_os("PATH").unwrap_or_default();
+    let path = env::split_paths(&path).chain([lld]);
+    build.env(
+        "PATH",
+        env::join_paths(path).expect("these came out of a PATH"),
+    );
+    Ok(())
+}
+
+fn succeed(mut command: Command, doing: &'static str) -> Result<(), Error> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Error::Failed {
+            doing,
+            program,
+            status,
+        }),
+        Err(error) => Err(Error::Start { program, error }),
+    }
+}
