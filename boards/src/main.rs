@@ -62,8 +62,11 @@ fn main() -> ExitCode {
 }
 
 fn sdk() -> Result<ExitCode, Box<dyn std::error::Error>> {
-    for board in Board::ALL {
-        let sdk = Sdk::find(board, Config::Release)?;
+    let found: Result<Vec<_>, _> = Board::ALL
+        .map(|it| Sdk::find(it, Config::Release))
+        .into_iter()
+        .collect();
+    for sdk in found? {
         println!("{}", sdk.directory().display());
     }
     Ok(ExitCode::SUCCESS)
