@@ -82,6 +82,33 @@ impl Message {
         &self.words[..usize::from(self.length)]
     }
 
+    /// How many words the message carries.
+    pub const fn length(&self) -> usize {
+        self.length as usize
+    }
+
+    /// Room for the words of a message, of which [`length`](Self::length) says how many it carries. For
+    /// platforms: the kernel takes the first four from registers, however many there are.
+    pub const fn room(&self) -> &[u64; MAX_WORDS] {
+        &self.words
+    }
+
+    /// The same room, to receive into; [`received`](Self::received) then says what came.
+    pub const fn room_mut(&mut self) -> &mut [u64; MAX_WORDS] {
+        &mut self.words
+    }
+
+    /// Makes it a message of `label` and of the first `length` words in its
+    /// [`room`](Self::room_mut); above [`MAX_WORDS`] that is all of them.
+    pub const fn received(&mut self, label: u64, length: usize) {
+        self.label = label;
+        self.length = if length < MAX_WORDS {
+            length as u8
+        } else {
+            MAX_WORDS as u8
+        };
+    }
+
     /// Word `index`; 0 where the message is shorter.
     pub fn word(&self, index: usize) -> u64 {
         self.words().get(index).copied().unwrap_or(0)
@@ -221,6 +248,21 @@ mod tests {
             let mut message = Message::new(0);
             message.set(16, words);
             assert_eq!(message.decode::<u64>(&mut buffer), None, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn a_received_message_has_the_words_that_its_length_says_and_no_more_than_there_is_room_for() {
+        let mut message = Message::new(0);
+        message.room_mut()[..3].copy_from_slice(&[1, 2, 3]);
+        for (length, words) in [(0, &[][..]), (2, &[1, 2]), (3, &[1, 2, 3])] {
+            message.received(20, length);
+            assert_eq!((message.length(), message.words()), (length, words));
+            assert_eq!(message.label(), 20);
+        }
+        for length in [MAX_WORDS, MAX_WORDS + 1, 300, usize::MAX] {
+            message.received(20, length);
+            assert_eq!(message.words(), message.room());
         }
     }
 

@@ -12,6 +12,7 @@ mod clock;
 mod device;
 mod domain;
 mod memory;
+mod registers;
 mod syscalls;
 mod virtio;
 

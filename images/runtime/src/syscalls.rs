@@ -1,13 +1,17 @@
 //! The system calls that `portcullis_kernel` names, made on seL4.
 
+use core::ffi::c_int;
+
 use portcullis_kernel::{
-    Badge, CNodeSlot, CNodes, CPtr, Invocation, KernelError, MAX_WORDS, Message, Rights, Syscalls,
-    cspace,
+    Badge, CNodeSlot, CNodes, CPtr, Invocation, KernelError, Message, Rights, Syscalls, cspace,
 };
 use sel4::cap::{CNode, Endpoint, Notification, Reply};
-use sel4::{AbsoluteCPtr, CPtrWithDepth, Cap, CapRights, CapRightsBuilder, MessageInfo};
+use sel4::sys::syscall_id;
+use sel4::{AbsoluteCPtr, CPtrWithDepth, CapRights, CapRightsBuilder, MessageInfoBuilder};
 
-const REPLY: Reply = Cap::from_bits(cspace::REPLY.bits());
+use crate::registers::{REGISTERS, Received, system_call};
+
+const REPLY: u64 = cspace::REPLY.bits();
 
 /// The calling protection domain's system calls.
 #[derive(Debug)]
@@ -27,18 +31,15 @@ impl Sel4 {
 impl Syscalls for Sel4 {
     fn call(&mut self, to: CPtr, message: &mut Message) {
         let info = put(message);
-        let info = endpoint(to).call(info);
-        take(message, info);
+        exchange(syscall_id::Call, to, info, message);
     }
 
     fn send(&mut self, to: CPtr, message: &Message) {
-        let info = put(message);
-        endpoint(to).send(info);
+        transmit(syscall_id::Send, to, message);
     }
 
     fn nb_send(&mut self, to: CPtr, message: &Message) {
-        let info = put(message);
-        endpoint(to).nb_send(info);
+        transmit(syscall_id::NBSend, to, message);
     }
 
     fn signal(&mut self, to: CPtr) {
@@ -46,31 +47,22 @@ impl Syscalls for Sel4 {
     }
 
     fn recv(&mut self, from: CPtr, message: &mut Message) -> Badge {
-        let (info, badge) = if core::mem::take(&mut self.forfeit) {
-            let nothing = sel4::MessageInfoBuilder::default().build();
-            endpoint(cspace::MONITOR_ENDPOINT).nb_send_recv(nothing, endpoint(from), REPLY)
+        if core::mem::take(&mut self.forfeit) {
+            forfeit_and_recv(from, message)
         } else {
-            endpoint(from).recv(REPLY)
-        };
-        take(message, info);
-        Badge(badge)
+            exchange(syscall_id::Recv, from, 0, message)
+        }
     }
 
     fn nb_recv(&mut self, from: CPtr, message: &mut Message) -> Option<Badge> {
-        let (info, badge) = endpoint(from).nb_recv(REPLY);
+        let badge = exchange(syscall_id::NBRecv, from, 0, message);
         // Every capability that is handed out has a badge; seL4 reports "nothing" as badge zero.
-        if badge == 0 {
-            return None;
-        }
-        take(message, info);
-        Some(Badge(badge))
+        (badge.0 != 0).then_some(badge)
     }
 
     fn reply_recv(&mut self, from: CPtr, message: &mut Message) -> Badge {
         let info = put(message);
-        let (info, badge) = endpoint(from).reply_recv(info, REPLY);
-        take(message, info);
-        Badge(badge)
+        exchange(syscall_id::ReplyRecv, from, info, message)
     }
 
     fn yield_now(&mut self) {
@@ -127,10 +119,6 @@ fn kernel_error(code: sel4::sys::seL4_Error::Type) -> KernelError {
     KernelError::from_code(u64::from(code)).unwrap_or(KernelError::IllegalOperation)
 }
 
-fn endpoint(cptr: CPtr) -> Endpoint {
-    Endpoint::from_bits(cptr.bits())
-}
-
 fn slot(place: CNodeSlot) -> AbsoluteCPtr {
     let path = CPtrWithDepth::from_bits_with_depth(place.index, place.depth.into());
     AbsoluteCPtr::new(CNode::from_bits(place.root.bits()), path)
@@ -145,19 +133,63 @@ fn cap_rights(rights: Rights) -> CapRights {
         .build()
 }
 
-/// Puts `message` into the IPC buffer.
-fn put(message: &Message) -> MessageInfo {
-    let words = message.words();
-    sel4::with_ipc_buffer_mut(|buffer| buffer.msg_regs_mut()[..words.len()].copy_from_slice(words));
-    sel4::MessageInfoBuilder::default()
-        .label(message.label())
-        .length(words.len())
-        .build()
+/// Puts the words that do not go in registers into the IPC buffer; gives the message info word (label
+/// from bit 12, length below bit 7).
+#[inline(always)]
+fn put(message: &Message) -> u64 {
+    if message.length() > REGISTERS {
+        put_long(message.words());
+    }
+    message.label() << 12 | message.length() as u64
 }
 
-/// Takes what the kernel delivered out of the IPC buffer. Where a notification ended a receive, seL4
-/// leaves the message registers as they were, `info` too: its length may be anything.
-fn take(message: &mut Message, info: MessageInfo) {
-    let length = info.length().min(MAX_WORDS);
-    sel4::with_ipc_buffer(|buffer| message.set(info.label(), &buffer.msg_regs()[..length]));
+/// Out of line, so that a short message pays nothing for it.
+#[inline(never)]
+fn put_long(words: &[u64]) {
+    sel4::with_ipc_buffer_mut(|buffer| {
+        let place = &mut buffer.msg_regs_mut()[REGISTERS..words.len()];
+        place.copy_from_slice(&words[REGISTERS..]);
+    });
+}
+
+/// Makes a system call that sends `message` and receives nothing.
+fn transmit(number: c_int, to: CPtr, message: &Message) {
+    let info = put(message);
+    let [w0, w1, w2, w3, ..] = *message.room();
+    system_call(number, to.bits(), info, &mut [w0, w1, w2, w3], 0);
+}
+
+/// Makes a system call that receives into `message`. Where a notification ended it, seL4 leaves the
+/// message registers as they were, `info` too: its length may be anything.
+#[inline(always)]
+fn exchange(number: c_int, to: CPtr, info: u64, message: &mut Message) -> Badge {
+    let words = message.room_mut().first_chunk_mut();
+    let words = words.expect("a message has room for more than registers");
+    let Received { info, badge } = system_call(number, to.bits(), info, words, REPLY);
+    message.received(info >> 12, (info & 0x7f) as usize);
+    if message.length() > REGISTERS {
+        take(message, REGISTERS);
+    }
+    Badge(badge)
+}
+
+/// Takes the words from `first` on out of the IPC buffer.
+#[inline(never)]
+fn take(message: &mut Message, first: usize) {
+    let length = message.length();
+    sel4::with_ipc_buffer(|buffer| {
+        message.room_mut()[first..length].copy_from_slice(&buffer.msg_regs()[first..length]);
+    });
+}
+
+/// Gives the scheduling context back to the monitor and receives, in one system call.
+#[cold]
+fn forfeit_and_recv(from: CPtr, message: &mut Message) -> Badge {
+    let monitor = Endpoint::from_bits(cspace::MONITOR_ENDPOINT.bits());
+    let nothing = MessageInfoBuilder::default().build();
+    let reply = Reply::from_bits(REPLY);
+    let (info, badge) = monitor.nb_send_recv(nothing, Endpoint::from_bits(from.bits()), reply);
+    message.received(info.label(), info.length());
+    take(message, 0);
+    Badge(badge)
 }
