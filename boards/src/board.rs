@@ -4,6 +4,9 @@ use std::path::Path;
 use std::process::Command;
 
 use clap::ValueEnum;
+use portcullis_sdf::Architecture;
+
+use crate::memory::RAM_SIZE;
 
 /// A board that QEMU emulates.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -56,6 +59,14 @@ impl Board {
         }
     }
 
+    /// Its architecture.
+    pub(crate) fn architecture(self) -> Architecture {
+        match self {
+            Self::Aarch64 => Architecture::Aarch64,
+            Self::Riscv64 => Architecture::Riscv64,
+        }
+    }
+
     /// QEMU's program for its architecture.
     pub fn emulator(self) -> &'static str {
         match self {
@@ -83,7 +94,8 @@ impl Board {
     /// QEMU, about to boot the image at `loader`: no display, no disk, no serial line yet.
     pub(crate) fn machine(self, loader: &Path) -> Command {
         let mut qemu = Command::new(self.emulator());
-        qemu.args(["-m", "size=2G", "-display", "none", "-monitor", "none"]);
+        qemu.args(["-m", &format!("size={}M", RAM_SIZE >> 20)]);
+        qemu.args(["-display", "none", "-monitor", "none"]);
         qemu.args(["-nic", "none"]);
         qemu.args(["-global", "virtio-mmio.force-legacy=false"]);
         match self {
@@ -97,6 +109,14 @@ impl Board {
             }
         }
         qemu
+    }
+
+    /// The physical address at which its RAM begins.
+    pub(crate) fn ram(self) -> u64 {
+        match self {
+            Self::Aarch64 => 0x4000_0000,
+            Self::Riscv64 => 0x8000_0000,
+        }
     }
 
     /// The virtio-mmio bus whose registers `system.xml` names.

@@ -57,6 +57,12 @@ pub enum Error {
         /// What is wrong.
         errors: portcullis_sdf::Errors,
     },
+    /// The board's RAM cannot be shared with QEMU, or not be read.
+    #[error("the board's memory: {0}")]
+    Memory(io::Error),
+    /// It cannot be made out what the kernel's slots or the log hold.
+    #[error("capscan: {0}")]
+    Capscan(String),
     /// QEMU ended before what was waited for.
     #[error("QEMU ended before {awaited}{}", said(.last))]
     Ended {
@@ -80,7 +86,10 @@ pub enum Error {
 impl Error {
     /// Whether the image ran and did not do what it should, and not that there was none.
     pub fn is_of_the_run(&self) -> bool {
-        matches!(self, Self::Ended { .. } | Self::Silent { .. })
+        matches!(
+            self,
+            Self::Ended { .. } | Self::Silent { .. } | Self::Capscan(_)
+        )
     }
 
     /// For `map_err`: a file that cannot be read or written.

@@ -7,12 +7,17 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::{Error, Image};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+
+use crate::memory::Ram;
+use crate::{Board, Error, Image, Memory};
 
 /// A board that runs; QEMU is killed when this is dropped.
 #[derive(Debug)]
 pub struct Machine {
+    board: Board,
     qemu: Child,
+    ram: Ram,
     input: ChildStdin,
     lines: Receiver<String>,
     last: Option<String>,
@@ -30,6 +35,8 @@ impl Machine {
     /// further arguments for QEMU.
     pub fn boot(image: &Image, disk: Option<&str>, more: &[&str]) -> Result<Self, Error> {
         let mut command = Self::command(image, disk);
+        let ram = Ram::new().map_err(Error::Memory)?;
+        command.args(ram.arguments());
         command.args(["-serial", "stdio"]).args(more);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut qemu = command.spawn().map_err(|error| Error::Start {
@@ -49,7 +56,9 @@ impl Machine {
             }
         });
         Ok(Self {
+            board: image.board,
             qemu,
+            ram,
             input,
             lines,
             last: None,
@@ -107,6 +116,24 @@ impl Machine {
                 return Ok(lines);
             }
         }
+    }
+
+    /// What the RAM holds at this moment: the whole machine is paused while it is copied.
+    pub fn memory(&mut self) -> Result<Memory, Error> {
+        let ended = || Error::Ended {
+            awaited: "its memory was read".to_owned(),
+            last: self.last.clone(),
+        };
+        let qemu = Pid::from_child(&self.qemu);
+        kill_process(qemu, Signal::STOP).map_err(|_| ended())?;
+        let changes = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let change = waitid(WaitId::Pid(qemu), changes);
+        if !matches!(change, Ok(Some(status)) if status.stopped()) {
+            return Err(ended());
+        }
+        let memory = self.ram.copy(self.board).map_err(Error::Memory);
+        kill_process(qemu, Signal::CONT).map_err(|_| ended())?;
+        memory
     }
 
     /// Types `text` on the serial line.

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use clap::{Args, Parser};
-use portcullis_boards::{Board, Config, Error, Machine, Sdk, System, raw_disk, root, watch};
+use portcullis_boards::{
+    Board, Config, Error, Machine, Sdk, System, capscan, raw_disk, root, watch,
+};
 use portcullis_hosted::appliance::Appliance;
 
 /// Builds the reference appliance for the QEMU boards, and boots it
@@ -23,8 +25,9 @@ enum Arguments {
 Without --once the console is yours: `help` says what can be asked, Ctrl-C ends QEMU.
 
 Exit codes:
-  0  the documents are through, and the log on the disk holds; or QEMU was ended
-  1  they are not through, or the log does not hold
+  0  the documents are through, the log on the disk holds, and the kernel's slots hold what it says;
+     or QEMU was ended
+  1  they are not through, the log does not hold, or slots and log differ
   3  it could not be built or started"
 )]
 struct Run {
@@ -92,7 +95,9 @@ fn run(arguments: &Run) -> Result<ExitCode, Box<dyn std::error::Error>> {
     }
     let mut machine = Machine::boot(&image, Some(&disk), &[])?;
     let through = watch(&mut machine, |line| println!("{line}"))?;
+    let compared = capscan::check(&mut machine, &image, appliance.state().path())?;
     drop(machine);
+    println!("\ncapscan     {compared}");
     if let Some(why) = through.failure() {
         eprintln!("error: {why}");
         return Ok(ExitCode::from(1));
@@ -100,6 +105,6 @@ fn run(arguments: &Run) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let portcullis = std::env::current_exe()?.with_file_name("portcullis");
     let mut verify = Command::new(portcullis);
     verify.args(["log", "verify"]).arg(appliance.state().path());
-    let holds = verify.status()?.success();
+    let holds = verify.status()?.success() && compared.is_equal();
     Ok(ExitCode::from(u8::from(!holds)))
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use portcullis_sdf::Target;
 
-use crate::{Board, Error, Sdk};
+use crate::{Board, Config, Error, Sdk};
 
 /// A system that an image can be made of.
 #[derive(Clone, Debug)]
@@ -25,8 +25,14 @@ pub struct System {
 pub struct Image {
     /// The board that it is for.
     pub board: Board,
+    /// The configuration of its kernel.
+    pub config: Config,
     /// What QEMU loads.
     pub loader: PathBuf,
+    /// The kernel in it.
+    pub kernel: PathBuf,
+    /// The system that it was made of, as the board has it.
+    pub system: portcullis_sdf::System,
     /// The capability distribution in it, for `portcullis check --image`.
     pub distribution: PathBuf,
 }
@@ -55,10 +61,14 @@ impl System {
         let out = images.join(&self.name);
         fs::create_dir_all(&out).map_err(Error::file("create", &out))?;
         self.programs(sdk, &images)?;
-        let description = self.describe(sdk.board, &images, &out)?;
+        let description = out.join("system.xml");
+        let system = self.describe(sdk.board, &images, &description)?;
         let image = Image {
             board: sdk.board,
+            config: sdk.config,
+            system,
             loader: out.join("loader.img"),
+            kernel: sdk.directory().join("elf/sel4.elf"),
             distribution: out.join("distribution.json"),
         };
         let mut builder = cargo();
@@ -95,8 +105,13 @@ impl System {
         succeed(build, "compiling the programs")
     }
 
-    /// Puts the description and the programs that it names into `out`.
-    fn describe(&self, board: Board, images: &Path, out: &Path) -> Result<PathBuf, Error> {
+    /// Writes the description for a board, and puts the programs that it names beside it.
+    fn describe(
+        &self,
+        board: Board,
+        images: &Path,
+        to: &Path,
+    ) -> Result<portcullis_sdf::System, Error> {
         let read = fs::read_to_string(&self.description);
         let text = read.map_err(Error::file("read", &self.description))?;
         let text = board.adapt(&text);
@@ -108,11 +123,10 @@ impl System {
         for pd in &system.protection_domains {
             let elf = Path::new(&pd.program.path.value);
             let program = compiled.join(elf.with_extension(""));
-            fs::copy(&program, out.join(elf)).map_err(Error::file("copy", &program))?;
+            fs::copy(&program, to.with_file_name(elf)).map_err(Error::file("copy", &program))?;
         }
-        let path = out.join("system.xml");
-        fs::write(&path, text).map_err(Error::file("write", &path))?;
-        Ok(path)
+        fs::write(to, text).map_err(Error::file("write", to))?;
+        Ok(system)
     }
 }
 

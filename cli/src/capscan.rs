@@ -54,15 +54,9 @@ impl Run for Capscan {
             equal: comparison.is_equal(),
             grants_in_slots: comparison.scanned,
             grants_in_log: comparison.logged,
-            differences: comparison.differences,
+            differences: comparison.differences.clone(),
         };
-        output.print(&found, |found| {
-            show::capscan(
-                found.grants_in_slots,
-                found.grants_in_log,
-                &found.differences,
-            )
-        })?;
+        output.print(&found, |_| show::capscan(&comparison))?;
         Ok(if found.equal {
             Verdict::Holds
         } else {

@@ -120,8 +120,12 @@ pub(super) fn packed(directory: &Path, packed: &Packed) -> String {
 pub(super) fn ended(summary: &Summary) -> String {
     // Apart from what the components said.
     let mut lines = vec![String::new()];
-    if let (Some(slots), Some(log)) = (summary.grants_in_slots, summary.grants_in_log) {
-        lines.push(capscan(slots, log, &summary.differences));
+    if let (Some(scanned), Some(logged)) = (summary.grants_in_slots, summary.grants_in_log) {
+        lines.push(capscan(&Comparison {
+            scanned,
+            logged,
+            differences: summary.differences.clone(),
+        }));
     }
     lines.extend(summary.logs.iter().map(|log| row("log", log)));
     for failure in &summary.failures {
@@ -136,19 +140,9 @@ pub(super) fn ended(summary: &Summary) -> String {
     lines.join("\n")
 }
 
-/// The result of a capscan, a line for each difference.
-pub(crate) fn capscan(slots: usize, log: usize, differences: &[String]) -> String {
-    let word = if differences.is_empty() {
-        "equal"
-    } else {
-        "DIFFERENT"
-    };
-    let mut lines = vec![row(
-        "capscan",
-        &format!("{slots} grants in the slots, {log} in the log: {word}"),
-    )];
-    lines.extend(differences.iter().map(|it| row("", it)));
-    lines.join("\n")
+/// The result of a capscan.
+pub(crate) fn capscan(compared: &Comparison) -> String {
+    row("capscan", &compared.to_string())
 }
 
 fn row(name: &str, text: &str) -> String {

@@ -88,7 +88,8 @@ impl Comparison {
 }
 
 impl To {
-    pub(super) fn new(component: &str, badge: u64, rights: Rights) -> Self {
+    /// An object of a component, the badge and the rights on it.
+    pub fn new(component: &str, badge: u64, rights: Rights) -> Self {
         Self {
             component: component.to_owned(),
             badge,
@@ -182,11 +183,29 @@ const NOTIFICATION: Rights = Rights {
 };
 
 /// The index of the grant whose root lies in this slot of the authority CNode; `None`: none does.
-pub(super) fn root_index(policy: &Policy<'_>, slot: u64) -> Option<u16> {
+pub fn root_index(policy: &Policy<'_>, slot: u64) -> Option<u16> {
     let counts = policy.counts();
     let first = u64::from(Authority::new(counts.components).root(0));
     let index = slot.checked_sub(first)?;
     (index < u64::from(counts.grants)).then_some(index as u16)
+}
+
+/// One line, and one more for each difference, indented as below a heading of 11 columns.
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = if self.is_equal() {
+            "equal"
+        } else {
+            "DIFFERENT"
+        };
+        let (slots, log) = (self.scanned, self.logged);
+        write!(
+            f,
+            "{slots} grants in the slots, {log} in the log: {verdict}"
+        )?;
+        let mut differences = self.differences.iter();
+        differences.try_for_each(|it| write!(f, "\n{:12}{it}", ""))
+    }
 }
 
 impl fmt::Display for Place {

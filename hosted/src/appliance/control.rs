@@ -96,13 +96,17 @@ pub fn scan_of(state: &Path) -> Result<Scan, ControlError> {
 
 /// Holds the slots of the appliance that runs on a state directory against the log on its disk.
 pub fn capscan_of(state: &Path) -> Result<Comparison, ControlError> {
-    let scan = scan_of(state)?;
+    compare_with_log(&scan_of(state)?, state)
+}
+
+/// Holds a scan against the log on the disk of a state directory.
+pub fn compare_with_log(scan: &Scan, state: &Path) -> Result<Comparison, ControlError> {
     let compiled = std::fs::read(state.join("appliance.policy"));
     let compiled = compiled.map_err(|error| ControlError::Log(error.to_string()))?;
     let policy = Policy::inspect(&compiled);
     let policy = policy.map_err(|error| ControlError::Log(error.to_string()))?;
     let log = logged(state).map_err(ControlError::Log)?;
-    Ok(compare(&scan, &log, &policy))
+    Ok(compare(scan, &log, &policy))
 }
 
 /// The socket's path by way of the open directory: a socket's own path has at most 107 bytes.

@@ -12,8 +12,8 @@ mod running;
 mod serial;
 mod state;
 
-pub use capscan::{Comparison, Held, Place, Scan, Scanned, To, compare};
-pub use control::{ControlError, capscan_of, scan_of};
+pub use capscan::{Comparison, Held, Place, Scan, Scanned, To, compare, root_index};
+pub use control::{ControlError, capscan_of, compare_with_log, scan_of};
 pub use plan::PlanError;
 pub use running::{Ended, Paused, Running, Until};
 pub use serial::Console;
