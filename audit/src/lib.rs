@@ -16,8 +16,10 @@ pub mod state;
 mod table;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod tiles;
 mod tree;
 pub mod verify;
 pub mod walk;
+pub mod witness;
 
 pub use finding::{Finding, Hex, Place, Severity, What};

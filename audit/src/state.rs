@@ -44,6 +44,7 @@ pub struct State {
     path: PathBuf,
     header: Header,
     keys: Vec<String>,
+    witnesses: Vec<String>,
     checkpoints: Vec<(PathBuf, String)>,
     policies: Policies,
 }
@@ -107,6 +108,14 @@ pub enum StateError {
         /// The log it is of.
         origin: String,
     },
+    /// A checkpoint that was named lacks the signature of a witness.
+    #[error("{path} is not cosigned by {witness}", path = path.display())]
+    NotWitnessed {
+        /// Which.
+        path: PathBuf,
+        /// The witness.
+        witness: String,
+    },
     /// Policies cannot be read.
     #[error(transparent)]
     Policies(#[from] PoliciesError),
@@ -132,6 +141,7 @@ impl State {
             path: image,
             header,
             keys: Vec::new(),
+            witnesses: Vec::new(),
             checkpoints: Vec::new(),
             policies: Policies::default(),
         };
@@ -160,17 +170,13 @@ impl State {
 
     /// Adds the verifier keys of a file.
     pub fn add_keys(&mut self, path: &Path) -> Result<(), StateError> {
-        for (line, text) in (1..).zip(read_text(path)?.lines()) {
-            if text.trim().is_empty() {
-                continue;
-            }
-            Verifier::parse(text).map_err(|error| StateError::Key {
-                path: path.to_owned(),
-                line,
-                error,
-            })?;
-            self.keys.push(text.to_owned());
-        }
+        self.keys.extend(read_keys(path)?);
+        Ok(())
+    }
+
+    /// Adds the verifier keys of witnesses: each must have cosigned every checkpoint that is added.
+    pub fn add_witnesses(&mut self, path: &Path) -> Result<(), StateError> {
+        self.witnesses.extend(read_keys(path)?);
         Ok(())
     }
 
@@ -187,6 +193,17 @@ impl State {
                 path: path.to_owned(),
                 origin,
             });
+        }
+        let note = Note::parse(text.as_bytes()).map_err(in_note(path))?;
+        for witness in &self.witnesses {
+            let key = Verifier::parse(witness).expect("it was parsed when it was added");
+            note.verify(&[key]).map_err(|error| match error {
+                NoteError::Unknown => StateError::NotWitnessed {
+                    path: path.to_owned(),
+                    witness: key.name().to_owned(),
+                },
+                error => in_note(path)(error),
+            })?;
         }
         self.checkpoints.push((path.to_owned(), text));
         Ok(())
@@ -268,23 +285,43 @@ impl State {
         text: &'t str,
         key: Option<&ed25519_dalek::VerifyingKey>,
     ) -> Result<Checkpoint<'t>, StateError> {
-        let in_note = |error| StateError::Note {
-            path: path.to_owned(),
-            error,
-        };
         let in_text = |error| StateError::Checkpoint {
             path: path.to_owned(),
             error,
         };
-        let note = Note::parse(text.as_bytes()).map_err(in_note)?;
+        let note = Note::parse(text.as_bytes()).map_err(in_note(path))?;
         let checkpoint = Checkpoint::parse(note.text()).map_err(in_text)?;
         if let Some(key) = key {
             let verifier = Verifier::new(checkpoint.origin, *key)
                 .map_err(|_| in_text(CheckpointError::Origin))?;
-            note.verify(&[verifier]).map_err(in_note)?;
+            note.verify(&[verifier]).map_err(in_note(path))?;
         }
         Ok(checkpoint)
     }
+}
+
+fn in_note(path: &Path) -> impl Fn(NoteError) -> StateError {
+    move |error| StateError::Note {
+        path: path.to_owned(),
+        error,
+    }
+}
+
+/// The verifier keys of a file, each sound.
+fn read_keys(path: &Path) -> Result<Vec<String>, StateError> {
+    let mut keys = Vec::new();
+    for (line, text) in (1..).zip(read_text(path)?.lines()) {
+        if text.trim().is_empty() {
+            continue;
+        }
+        Verifier::parse(text).map_err(|error| StateError::Key {
+            path: path.to_owned(),
+            line,
+            error,
+        })?;
+        keys.push(text.to_owned());
+    }
+    Ok(keys)
 }
 
 /// The blocks of one log on the disk.

@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use portcullis_log::note::Verifier;
 use portcullis_policy::keys::{self, KeyId};
 use serde::Serialize;
 
@@ -25,8 +26,11 @@ Files:
   FILE.pub  the public key: its 32 bytes and nothing else, as the manager's
             region `policy_keys` holds them; to trust several keys, concatenate
 
-Example:
-  portcullis keygen policy.key";
+  FILE.vkey with --witness: the verifier key (name+hash+key, C2SP signed-note)
+
+Examples:
+  portcullis keygen policy.key
+  portcullis keygen witness.key --witness example.com/w1";
 
 /// Make a key pair for signing policies; never overwrites a file
 #[derive(Args)]
@@ -35,6 +39,9 @@ pub(crate) struct Keygen {
     /// Where the private key goes; the public key goes to FILE.pub
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    /// Make the key of a witness that signs under this name (`portcullis log witness`)
+    #[arg(long, value_name = "NAME")]
+    witness: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -43,32 +50,53 @@ struct Made {
     public: PathBuf,
     key_id: String,
     public_key: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verifier_key: Option<String>,
 }
 
 impl Run for Keygen {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
-        let mut public = self.file.clone().into_os_string();
-        public.push(".pub");
-        let public = PathBuf::from(public);
-        if public.exists() {
-            return Err(exists(&public));
+        let beside = |extension| {
+            let mut path = self.file.clone().into_os_string();
+            path.push(extension);
+            PathBuf::from(path)
+        };
+        let (public, verifier) = (beside(".pub"), beside(".vkey"));
+        let made = [Some(&public), self.witness.as_ref().map(|_| &verifier)];
+        if let Some(there) = made.into_iter().flatten().find(|it| it.exists()) {
+            return Err(exists(there));
         }
         let key = keys::generate().map_err(Failure::could_not_run)?;
+        let verifier_key = match &self.witness {
+            Some(name) => {
+                Some(Verifier::witness(name, key.verifying_key()).map_err(Failure::bad_input)?)
+            }
+            None => None,
+        };
+        let verifier_key = verifier_key.map(|it| it.to_string());
         create(&self.file, PRIVATE, keys::write_private(&key).as_bytes())?;
         create(&public, PUBLIC, key.verifying_key().as_bytes())?;
+        if let Some(key) = &verifier_key {
+            create(&verifier, PUBLIC, format!("{key}\n").as_bytes())?;
+        }
         let made = Made {
             private: self.file,
             public,
             key_id: KeyId::of(&key.verifying_key()).to_string(),
             public_key: keys::hexadecimal(key.verifying_key().as_bytes()),
+            verifier_key,
         };
         output.print(&made, |made| {
-            format!(
+            let mut text = format!(
                 "private key  {}\npublic key   {}\nkey id       {}",
                 made.private.display(),
                 made.public.display(),
                 made.key_id
-            )
+            );
+            if let Some(key) = &made.verifier_key {
+                text.push_str(&format!("\nverifier key {key}"));
+            }
+            text
         })?;
         Ok(Verdict::Holds)
     }

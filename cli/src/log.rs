@@ -1,5 +1,6 @@
 //! `portcullis log`: verifies, shows and proves what an appliance did.
 
+mod export;
 mod grants;
 mod names;
 mod open;
@@ -7,6 +8,7 @@ mod prove;
 mod show;
 mod verify;
 mod verify_proof;
+mod witness;
 
 pub(crate) use verify::keep_checkpoints;
 
@@ -31,6 +33,8 @@ enum Verb {
     Prove(prove::Prove),
     ProveGrowth(prove::ProveGrowth),
     VerifyProof(verify_proof::VerifyProof),
+    Export(export::Export),
+    Witness(witness::WitnessLog),
 }
 
 impl Run for Log {
@@ -42,6 +46,8 @@ impl Run for Log {
             Verb::Prove(prove) => prove.run(output),
             Verb::ProveGrowth(prove) => prove.run(output),
             Verb::VerifyProof(verify) => verify.run(output),
+            Verb::Export(export) => export.run(output),
+            Verb::Witness(witness) => witness.run(output),
         }
     }
 }

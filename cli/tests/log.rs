@@ -278,3 +278,74 @@ fn every_verb_has_an_example() {
         assert!(text.contains(&format!("portcullis log {verb}")), "{text}");
     }
 }
+
+#[test]
+fn an_export_is_continued_and_never_replaced_by_another_log() {
+    let directory = sample();
+    let exported = json(directory.path(), &["export", "public", "state"]);
+    assert_eq!(
+        (&exported[0]["log"], &exported[0]["records"]),
+        (&"grants".into(), &14.into())
+    );
+    assert_eq!(exported[1]["files_written"], 2); // one bundle, one tile
+    let again = json(directory.path(), &["export", "public", "--disk", "state"]);
+    assert_eq!(again[0]["files_written"], 0);
+    // The log loses its end: what is exported stays.
+    let before = fs::read(directory.path().join("public/grants/checkpoint")).unwrap();
+    tamper(directory.path());
+    portcullis(directory.path(), &["export", "public", "state"]).code(1);
+    let after = fs::read(directory.path().join("public/grants/checkpoint")).unwrap();
+    assert_eq!(before, after);
+}
+
+#[test]
+fn a_witness_cosigns_what_a_reader_can_ask_for() {
+    let directory = sample();
+    let path = directory.path();
+    let keygen = |file, name| {
+        let mut command = Command::cargo_bin("portcullis").unwrap();
+        command
+            .current_dir(path)
+            .args(["keygen", file, "--witness", name])
+            .assert()
+            .code(0);
+    };
+    keygen("w.key", "example.com/w1");
+    keygen("other.key", "example.com/w2");
+    let sign = [
+        "witness",
+        "--name",
+        "example.com/w1",
+        "--with",
+        "w.key",
+        "state",
+    ];
+    portcullis(path, &[&sign[..], &["--out", "cosigned"]].concat()).code(0);
+    let verify = [
+        "verify",
+        "state",
+        "--log",
+        "grants",
+        "--checkpoint",
+        "cosigned",
+        "--witness",
+    ];
+    portcullis(path, &[&verify[..], &["w.key.vkey"]].concat()).code(0);
+    let missing = portcullis(path, &[&verify[..], &["other.key.vkey"]].concat()).code(2);
+    let text = String::from_utf8(missing.get_output().stderr.clone()).unwrap();
+    assert!(
+        text.contains("cosigned is not cosigned by example.com/w2"),
+        "{text}"
+    );
+    // Again: it continues itself. From a request, without a disk's blocks.
+    portcullis(path, &sign).code(0);
+    portcullis(
+        path,
+        &["prove-growth", "cosigned", "state", "--out", "growth"],
+    )
+    .code(0);
+    portcullis(path, &[&sign[..], &["--request", "growth"]].concat()).code(0);
+    // What was signed is in the memory; another history of the log is not signed.
+    tamper(path);
+    portcullis(path, &sign).code(1);
+}

@@ -9,6 +9,7 @@ use core::fmt::{self, Write};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signature as Ed25519, Signer, SigningKey, VerifyingKey};
+use heapless::String;
 use sha2::{Digest, Sha256};
 
 /// Longest note that is read, in bytes: a checkpoint with a hundred signatures has 20,000.
@@ -16,8 +17,10 @@ pub const NOTE_MAX: usize = 65_536;
 /// Most signatures of a note, as in Go's `sumdb/note`.
 pub const SIGNATURES_MAX: usize = 100;
 
-/// The mark of Ed25519 in keys and key ids.
-const ED25519: u8 = 1;
+/// Longest text that a witness signs, in bytes: a checkpoint, extension lines included.
+pub const COSIGNED_MAX: usize = 1024;
+/// Bytes of what a witness puts before the text: two lines, with a time of up to 20 digits.
+const COSIGNED_HEADER: usize = 41;
 /// What a signature line starts with: an em dash and a space.
 const DASH: &str = "\u{2014} ";
 /// Base64 characters that are decoded at once; a multiple of four, so that padding comes last.
@@ -26,14 +29,13 @@ const CHUNK: usize = 128;
 /// Tells keys of the same name apart.
 pub type KeyId = [u8; 4];
 
-/// The id of an Ed25519 key: SHA-256(name || 0x0A || 0x01 || key), first four bytes.
-pub fn key_id(name: &str, key: &VerifyingKey) -> KeyId {
-    let digest = Sha256::new()
-        .chain_update(name)
-        .chain_update([b'\n', ED25519])
-        .chain_update(key.as_bytes())
-        .finalize();
-    core::array::from_fn(|i| digest[i])
+/// What an Ed25519 key signs; the number is its mark in keys and key ids.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    /// The text itself.
+    Text = 1,
+    /// The time and the text: `cosignature/v1` of C2SP tlog-cosignature.
+    Cosignature = 4,
 }
 
 /// A public key and the name it signs under: the text `name+hash+key`.
@@ -41,6 +43,7 @@ pub fn key_id(name: &str, key: &VerifyingKey) -> KeyId {
 pub struct Verifier<'a> {
     name: &'a str,
     key: VerifyingKey,
+    kind: Kind,
 }
 
 /// Why a text is not a verifier key.
@@ -52,15 +55,25 @@ pub enum VerifierError {
     Name,
     /// The hash is not that of name and key: one of them was changed.
     Hash,
-    /// The key is not in base64, or not of Ed25519 (mark 1, then 32 bytes that are a point).
+    /// The key is not in base64, or not of Ed25519 (mark 1, of a witness 4, then 32 bytes that are a
+    /// point).
     Key,
 }
 
 impl<'a> Verifier<'a> {
     /// The key `key` under the name `name`.
     pub fn new(name: &'a str, key: VerifyingKey) -> Result<Self, VerifierError> {
+        Self::of_kind(name, key, Kind::Text)
+    }
+
+    /// The key of a witness, which signs with [`cosign`].
+    pub fn witness(name: &'a str, key: VerifyingKey) -> Result<Self, VerifierError> {
+        Self::of_kind(name, key, Kind::Cosignature)
+    }
+
+    fn of_kind(name: &'a str, key: VerifyingKey, kind: Kind) -> Result<Self, VerifierError> {
         if name_is_sound(name) {
-            Ok(Self { name, key })
+            Ok(Self { name, key, kind })
         } else {
             Err(VerifierError::Name)
         }
@@ -76,11 +89,13 @@ impl<'a> Verifier<'a> {
         let length = STANDARD
             .decode_slice(key, &mut bytes)
             .map_err(|_| VerifierError::Key)?;
-        let key = match bytes.get(..length) {
-            Some([ED25519, key @ ..]) => VerifyingKey::try_from(key),
+        let (kind, key) = match bytes.get(..length) {
+            Some([1, key @ ..]) => (Kind::Text, key),
+            Some([4, key @ ..]) => (Kind::Cosignature, key),
             _ => return Err(VerifierError::Key),
         };
-        let verifier = Self::new(name, key.map_err(|_| VerifierError::Key)?)?;
+        let key = VerifyingKey::try_from(key).map_err(|_| VerifierError::Key)?;
+        let verifier = Self::of_kind(name, key, kind)?;
         let plain = hash
             .bytes()
             .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
@@ -102,15 +117,36 @@ impl<'a> Verifier<'a> {
         &self.key
     }
 
-    /// Its id.
+    /// Its id: SHA-256(name || 0x0A || mark || key), first four bytes.
     pub fn id(&self) -> KeyId {
-        key_id(self.name, &self.key)
+        let digest = Sha256::new()
+            .chain_update(self.name)
+            .chain_update([b'\n', self.kind as u8])
+            .chain_update(self.key.as_bytes())
+            .finalize();
+        core::array::from_fn(|i| digest[i])
+    }
+
+    /// Whether `signature`, what follows the key id on a signature line, is this key's over `text`.
+    fn verifies(&self, text: &str, signature: &[u8]) -> bool {
+        let Some((time, signature)) = signature.split_last_chunk() else {
+            return false;
+        };
+        let signature = Ed25519::from_bytes(signature);
+        match (self.kind, <[u8; 8]>::try_from(time)) {
+            (Kind::Text, Err(_)) if time.is_empty() => {
+                self.key.verify_strict(text.as_bytes(), &signature).is_ok()
+            }
+            (Kind::Cosignature, Ok(time)) => cosigned(text, u64::from_be_bytes(time))
+                .is_ok_and(|text| self.key.verify_strict(text.as_bytes(), &signature).is_ok()),
+            _ => false,
+        }
     }
 }
 
 impl fmt::Display for Verifier<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut marked = [ED25519; 33];
+        let mut marked = [self.kind as u8; 33];
         marked[1..].copy_from_slice(self.key.as_bytes());
         write!(f, "{}+{:08x}+", self.name, u32::from_be_bytes(self.id()))?;
         write_base64(f, &marked)
@@ -130,11 +166,44 @@ pub fn write_signature(
     key: &VerifyingKey,
     signature: &[u8; 64],
 ) -> fmt::Result {
+    let verifier = Verifier::new(name, *key).map_err(|_| fmt::Error)?;
     let mut bytes = [0; 68];
-    bytes[..4].copy_from_slice(&key_id(name, key));
+    bytes[..4].copy_from_slice(&verifier.id());
     bytes[4..].copy_from_slice(signature);
+    write_line(out, name, &bytes)
+}
+
+/// Writes the signature line of a witness: that it saw `text` at `time`, in seconds since 1970.
+/// Fails where the text has more than [`COSIGNED_MAX`] bytes.
+pub fn cosign(
+    out: &mut impl Write,
+    text: &str,
+    name: &str,
+    key: &SigningKey,
+    time: u64,
+) -> fmt::Result {
+    let verifier = Verifier::witness(name, key.verifying_key()).map_err(|_| fmt::Error)?;
+    let signature = key.sign(cosigned(text, time)?.as_bytes()).to_bytes();
+    let mut bytes = [0; 76];
+    bytes[..4].copy_from_slice(&verifier.id());
+    bytes[4..12].copy_from_slice(&time.to_be_bytes());
+    bytes[12..].copy_from_slice(&signature);
+    write_line(out, name, &bytes)
+}
+
+/// What a witness signs.
+fn cosigned(
+    text: &str,
+    time: u64,
+) -> Result<String<{ COSIGNED_HEADER + COSIGNED_MAX }>, fmt::Error> {
+    let mut signed = String::new();
+    write!(signed, "cosignature/v1\ntime {time}\n{text}")?;
+    Ok(signed)
+}
+
+fn write_line(out: &mut impl Write, name: &str, bytes: &[u8]) -> fmt::Result {
     write!(out, "{DASH}{name} ")?;
-    write_base64(out, &bytes)?;
+    write_base64(out, bytes)?;
     out.write_char('\n')
 }
 
@@ -225,7 +294,13 @@ impl<'a> Note<'a> {
                 .signatures()
                 .find(|it| it.name == verifier.name && it.id == id);
             if let Some(signature) = theirs {
-                if !verifies(verifier, self.text, &signature) {
+                // Key id, the time of a witness, the signature, and what decode_slice wants beyond.
+                let mut bytes = [0; 78];
+                let length = STANDARD
+                    .decode_slice(signature.base64, &mut bytes)
+                    .unwrap_or(0);
+                let found = bytes.get(4..length).unwrap_or_default();
+                if !verifier.verifies(self.text, found) {
                     return Err(NoteError::Invalid);
                 }
                 signed += 1;
@@ -237,18 +312,6 @@ impl<'a> Note<'a> {
             Err(NoteError::Unknown)
         }
     }
-}
-
-fn verifies(verifier: &Verifier<'_>, text: &str, signature: &Signature<'_>) -> bool {
-    let mut bytes = [0; 69];
-    let Ok(68) = STANDARD.decode_slice(signature.base64, &mut bytes) else {
-        return false;
-    };
-    let signature = match bytes.split_first_chunk::<4>() {
-        Some((_, rest)) => rest.first_chunk().map(Ed25519::from_bytes),
-        None => None,
-    };
-    signature.is_some_and(|it| verifier.key.verify_strict(text.as_bytes(), &it).is_ok())
 }
 
 fn parse_signature(line: &str) -> Option<Signature<'_>> {

@@ -21,6 +21,9 @@ pub(super) struct Place {
     /// A state directory, or a disk image
     #[arg(value_name = "PATH", default_value = "target/appliance")]
     path: PathBuf,
+    /// The same, by name: the disk of an appliance that is off
+    #[arg(long, value_name = "FILE", conflicts_with = "path")]
+    disk: Option<PathBuf>,
     /// A file of verifier keys (name+hash+key, one a line); PATH/ledger.vkey is read by itself
     #[arg(long, value_name = "FILE")]
     key: Vec<PathBuf>,
@@ -49,7 +52,7 @@ impl From<Which> for LogKind {
 
 impl Place {
     pub(super) fn open(&self) -> Result<State, Failure> {
-        let mut state = State::open(&self.path).map_err(failure)?;
+        let mut state = State::open(self.disk.as_ref().unwrap_or(&self.path)).map_err(failure)?;
         for key in &self.key {
             state.add_keys(key).map_err(failure)?;
         }

@@ -29,7 +29,8 @@ Examples:
   portcullis log verify
   portcullis log verify disk.img --key ledger.vkey --policy policies/
   portcullis log verify --save-checkpoint /media/usb/grants.checkpoint --log grants
-  portcullis log verify --checkpoint /media/usb/grants.checkpoint";
+  portcullis log verify --checkpoint /media/usb/grants.checkpoint
+  portcullis log verify --checkpoint cosigned --witness witness.vkey";
 
 /// Check that no record was changed, dropped, reordered or cut off, and that the policy allowed each grant
 #[derive(Args)]
@@ -43,6 +44,9 @@ pub(super) struct Verify {
     /// A checkpoint that a log signed earlier, kept elsewhere
     #[arg(long, value_name = "FILE")]
     checkpoint: Vec<PathBuf>,
+    /// A file of witnesses' verifier keys: each must have cosigned every checkpoint that is named
+    #[arg(long, value_name = "FILE", requires = "checkpoint")]
+    witness: Vec<PathBuf>,
     /// Write the checkpoint of the log that was verified; needs --log
     #[arg(long, value_name = "FILE", requires = "log")]
     save_checkpoint: Option<PathBuf>,
@@ -51,6 +55,9 @@ pub(super) struct Verify {
 impl Run for Verify {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
         let mut state = self.place.open()?;
+        for witness in &self.witness {
+            state.add_witnesses(witness).map_err(failure)?;
+        }
         for checkpoint in &self.checkpoint {
             state.add_checkpoint(checkpoint).map_err(failure)?;
         }
@@ -108,7 +115,10 @@ fn save(state: &State, kind: LogKind, head: &Footer, path: &Path) -> Result<(), 
         .map_err(|error| Failure::file("write", path, error))
 }
 
-fn verify_one(state: &State, kind: LogKind) -> Result<(Report, Option<Footer>), Failure> {
+pub(super) fn verify_one(
+    state: &State,
+    kind: LogKind,
+) -> Result<(Report, Option<Footer>), Failure> {
     let key = state.key(kind).map_err(failure)?;
     let checkpoints = state.checkpoints(kind).map_err(failure)?;
     let trust = Trust {
@@ -195,7 +205,7 @@ fn boots(report: &Report) -> Option<String> {
     })
 }
 
-fn findings(report: &Report) -> Option<String> {
+pub(super) fn findings(report: &Report) -> Option<String> {
     if report.findings.is_empty() {
         return None;
     }
