@@ -1,4 +1,7 @@
-//! `portcullis check`: whether a policy holds, alone and against its system description.
+//! `portcullis check`: whether a policy holds, alone and against its system description, and whether a
+//! finished image keeps to both.
+
+mod image;
 
 use std::path::PathBuf;
 
@@ -15,16 +18,23 @@ const EXAMPLE: &str = "\
 Without --system, a `system.xml` beside the policy or in the folder above is taken; where there is
 none, the policy is checked alone.
 
-Exit code: 0 it holds; 1 it does not; 2 it cannot be understood, or the system description cannot;
-3 a file cannot be read.
+--image holds the capability distribution that portcullis-image wrote against both: every capability
+accounted for, none wider than stated, every frame mapped only as declared (docs/image-rules.md). The
+system description must be the one that the image was built from. Each finding is a line.
+
+Exit code: 0 it holds; 1 it does not; 2 it cannot be understood, or the system description or the
+distribution cannot; 3 a file cannot be read.
 
 JSON: holds, policy {name, version, components, grants, boot_grants} or null, system or null,
-problems [{code, message, help, file, line, column, labels [{line, column, text}]}].
+problems [{code, message, help, file, line, column, labels [{line, column, text}]}], image {file,
+board, config, sdk, capabilities, mappings, findings [{rule, component, place, found, expected,
+help}]} or null.
 
 Example:
-  portcullis check policy/appliance.toml --system system.xml";
+  portcullis check policy/appliance.toml --system system.xml
+  portcullis check policy/appliance.toml --image distribution.json";
 
-/// Check a policy, and hold it against its system description
+/// Check a policy, and hold it against its system description, and a finished image against both
 #[derive(Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Check {
@@ -36,6 +46,9 @@ pub(crate) struct Check {
     /// Check the policy alone, whatever system description there is
     #[arg(long, conflicts_with = "system")]
     alone: bool,
+    /// The capability distribution of a finished image, in JSON
+    #[arg(long, value_name = "FILE", conflicts_with = "alone")]
+    image: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -44,6 +57,7 @@ struct Report {
     policy: Option<Summary>,
     system: Option<String>,
     problems: Vec<Found>,
+    image: Option<image::Report>,
 }
 
 #[derive(Serialize)]
@@ -82,13 +96,19 @@ impl Run for Check {
             load::system_for(&self.policy, self.system.as_deref())?
         };
         let checked = load::check(&self.policy, system.as_ref())?;
+        let image = match (&self.image, &checked, &system) {
+            (Some(path), Ok(policy), Some(system)) => Some(image::check(path, policy, system)?),
+            (Some(_), Ok(_), None) => return Err(no_system()),
+            // A policy that does not hold is nothing to hold an image against.
+            (Some(_), Err(_), _) | (None, ..) => None,
+        };
         let system = system.map(|file| file.source.name().to_owned());
         let (policy, problems) = match checked {
             Ok(policy) => (Some(Summary::of(&policy)), None),
             Err(problems) => (None, Some(problems)),
         };
         let report = Report {
-            holds: problems.is_none(),
+            holds: problems.is_none() && image.as_ref().is_none_or(image::Report::holds),
             policy,
             system,
             problems: problems
@@ -96,16 +116,25 @@ impl Run for Check {
                 .flat_map(Problems::iter)
                 .map(Found::of)
                 .collect(),
+            image,
         };
-        if output.is_json() || report.holds {
+        if output.is_json() || problems.is_none() {
             output.print(&report, human)?;
         }
         match problems {
-            None => Ok(Verdict::Holds),
+            None if report.holds => Ok(Verdict::Holds),
+            None => Ok(Verdict::DoesNotHold),
             Some(problems) if output.is_json() => Err(Failure::quiet(&problems)),
             Some(problems) => Err(Failure::problems(problems)),
         }
     }
+}
+
+fn no_system() -> Failure {
+    Failure::bad_input(
+        "an image is held against a system description, and none was given or found: name the one that \
+         it was built from with --system",
+    )
 }
 
 fn human(report: &Report) -> String {
@@ -123,10 +152,14 @@ fn human(report: &Report) -> String {
         Some(system) => format!("held against {system}"),
         None => String::from("alone: no system description was given or found"),
     };
-    format!(
+    let policy = format!(
         "{name}, version {version}, holds ({alone})\n{components} components can hold {grants} \
          grants at most, {boot_grants} of them from boot on"
-    )
+    );
+    match &report.image {
+        Some(image) => format!("{policy}\n{}", image.human()),
+        None => policy,
+    }
 }
 
 impl Summary {

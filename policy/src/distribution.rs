@@ -1,8 +1,10 @@
 //! The capability distribution of the final image: who holds what, to the last slot.
 //!
 //! A [`Distribution`] is computed from the policy and the system description. The image builder
-//! makes the image from it, the hosted kernel its objects, and `check --image` holds what an image
-//! really contains against it. Everything in it is plain data, sorted, and the same on every run.
+//! makes the image from it, and the hosted kernel its objects. What a finished image really contains
+//! is an [`Image`](crate::image::Image), which [`crate::image::check`] holds against the policy and
+//! the system description without looking here. Everything is plain data, sorted, and the same on
+//! every run.
 //!
 //! It names objects, never addresses of kernel memory. A protection domain's private memory (its
 //! program, stack and IPC buffer) is not listed: each page of it is mapped in one VSpace.
@@ -10,17 +12,13 @@
 mod build;
 mod ceiling;
 mod cnode;
-mod difference;
-mod layout;
+pub(crate) mod layout;
 mod memory;
 mod microkit;
 mod privileged;
 mod show;
-mod verify;
 
 pub use build::{Configuration, Mismatch};
-pub use difference::{Difference, Fault, Place};
-pub use verify::verify;
 
 use std::collections::BTreeMap;
 
@@ -28,7 +26,7 @@ use portcullis_kernel::Rights;
 use serde::{Deserialize, Serialize};
 
 /// Who holds what in an image.
-#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Distribution {
     /// The protection domains in the order of the system description, children after their parent.
     pub protection_domains: Vec<ProtectionDomain>,
@@ -43,7 +41,7 @@ pub struct Distribution {
 }
 
 /// A protection domain: its thread and its CSpace.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ProtectionDomain {
     /// Its name, unique in the system.
     pub name: String,
@@ -73,7 +71,7 @@ pub struct ProtectionDomain {
 }
 
 /// The capabilities that a protection domain's TCB holds itself. Its thread cannot invoke them.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TcbBindings {
     /// The root CNode.
     pub cspace: Capability,
@@ -84,7 +82,7 @@ pub struct TcbBindings {
 }
 
 /// A thread that runs a guest.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct VirtualCpu {
     /// Its virtual machine.
     pub vm: String,
@@ -100,6 +98,7 @@ pub struct VirtualCpu {
 
 /// A CNode and the capabilities in it.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CNode {
     /// Which of its holder's CNodes it is.
     pub kind: CNodeKind,
@@ -130,14 +129,19 @@ pub enum CNodeKind {
 
 /// A capability: an object, and what may be done to it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Capability {
     /// The object.
     pub object: Object,
     /// The rights. Kinds of object on which the kernel knows none have [`Rights::ALL`].
     pub rights: Rights,
     /// The badge; 0: none.
+    #[serde(with = "crate::image::hex")]
     pub badge: u64,
-    /// Length of the guard, in bits, for a CNode; 0 otherwise. The guard itself is always zero.
+    /// The guard, for a CNode. It is zero in every image of ours.
+    #[serde(with = "crate::image::hex")]
+    pub guard: u64,
+    /// Length of the guard, in bits, for a CNode; 0 otherwise.
     pub guard_bits: u8,
 }
 
@@ -152,6 +156,7 @@ pub enum Object {
     /// The reply object of a protection domain.
     Reply(String),
     /// A CNode of a protection domain.
+    #[serde(rename = "cnode")]
     CNode {
         /// The protection domain.
         pd: String,
@@ -163,6 +168,7 @@ pub enum Object {
     /// The scheduling context of a protection domain.
     SchedContext(String),
     /// The VSpace of a protection domain.
+    #[serde(rename = "vspace")]
     VSpace(String),
     /// The monitor's endpoint.
     MonitorEndpoint,
@@ -193,10 +199,41 @@ pub enum Object {
     },
     /// Leave to make secure monitor calls (Arm).
     ArmSmc,
+    /// A frame of memory. No distribution of ours has a capability to one.
+    Frame {
+        /// What it is a part of.
+        of: Memory,
+        /// Its number in it, from 0.
+        page: u64,
+    },
+    /// An object that neither the system description nor Microkit has a name for. No distribution of
+    /// ours has one.
+    Other {
+        /// Its kind, in capDL's words.
+        kind: String,
+        /// Its name in the capDL specification.
+        name: String,
+    },
+}
+
+/// What frames belong to.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Memory {
+    /// A memory region.
+    Region(String),
+    /// The program of a protection domain, or of the monitor.
+    Program(String),
+    /// The stack of a protection domain, or of the monitor.
+    Stack(String),
+    /// The IPC buffer of a protection domain, or of the monitor.
+    IpcBuffer(String),
+    /// Nothing that the system description or Microkit has a name for.
+    Other(String),
 }
 
 /// An interrupt, and what it signals.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Irq {
     /// Its number (on x86-64, its vector).
     pub number: u64,
@@ -205,7 +242,7 @@ pub struct Irq {
 }
 
 /// A memory region.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Region {
     /// Its name.
     pub name: String,
@@ -220,7 +257,7 @@ pub struct Region {
 }
 
 /// A mapping of a whole memory region.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Mapping {
     /// Where it is visible.
     pub space: AddressSpace,
@@ -237,8 +274,7 @@ pub struct Mapping {
 }
 
 /// Who sees a mapping.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum AddressSpace {
     /// A protection domain.
     Pd(String),
@@ -285,6 +321,7 @@ impl Capability {
             object,
             rights,
             badge: 0,
+            guard: 0,
             guard_bits: 0,
         }
     }

@@ -52,6 +52,7 @@ mod compile;
 pub mod diff;
 pub mod distribution;
 pub mod graph;
+pub mod image;
 pub mod information;
 pub mod keys;
 pub mod model;

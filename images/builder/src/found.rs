@@ -1,387 +1,414 @@
-//! Reads a capability distribution back out of a capDL specification.
+//! Reads what an image hands out back from the payload that its initialiser boots from.
 //!
-//! This is the check on [`impose`](crate::impose): it starts from the threads of the specification,
-//! follows their CSpaces and page tables, and says what it finds there. It shares nothing with the
-//! code that wrote it but the names of objects. What an image does not carry (component numbers,
-//! file names) is taken from the expected distribution.
+//! This is the first half of the check on [`impose`](crate::impose): it takes the finished payload,
+//! follows its threads, CNodes and page tables, and says what it finds there; the second half is
+//! [`image::check`]. It judges nothing and leaves nothing out: what has no name that the Microkit tool
+//! gives is [`Object::Other`]. Objects are numbers in a payload; their names are those of the
+//! specification that it was made from.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use microkit_tool::UntypedObject;
 use microkit_tool::capdl::CapDLSpecContainer;
-use microkit_tool::sdf::{SysMemoryRegionPaddr, SystemDescription};
+use microkit_tool::capdl::spec::FillContent;
+use microkit_tool::sdf::SystemDescription;
 use microkit_tool::sel4::Config;
-use miette::{Result, miette};
+use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use portcullis_kernel::Rights;
-use portcullis_policy::distribution::{
-    AddressSpace, CNode, CNodeKind, Capability, Distribution, Irq, Mapping, Object,
-    ProtectionDomain, Region, TcbBindings,
+use portcullis_manager_api::MANAGER;
+use portcullis_policy::distribution::{CNode, Capability, Memory, Object};
+use portcullis_policy::image::{
+    Binding, Carried, FORMAT, Image, Initialiser, Irq, MONITOR, ProtectionDomain, Untyped,
 };
-use sel4_capdl_initializer_types::{Cap, CapTableEntry, Object as CapDl, ObjectId, object};
+use portcullis_policy_format::Policy;
+use sel4_capdl_initializer_types::{
+    ArchivedCap, ArchivedCapTableEntry, ArchivedObject, ArchivedSpec, FrameInit, Object as CapDl,
+    SpecForInitializer, cap, object,
+};
 
-use crate::names::MONITOR;
+use crate::names::Names;
+use crate::sdk::Board;
 
-/// Slots of a capDL TCB.
-const TCB_CSPACE: u32 = 0;
-const TCB_VSPACE: u32 = 1;
-const TCB_FAULT_ENDPOINT: u32 = 5;
-const TCB_SCHED_CONTEXT: u32 = 6;
-const TCB_NOTIFICATION: u32 = 8;
-/// Where the monitor holds the scheduling contexts of passive protection domains.
-const MONITOR_SCHED_CONTEXTS: u32 = 10 + 64 + 64;
+/// Where an image comes from.
+pub struct Source<'a> {
+    /// The SDK's files for the board.
+    pub board: &'a Board,
+    /// What the tool knows of the kernel.
+    pub config: &'a Config,
+    /// The system description.
+    pub system: &'a SystemDescription,
+    /// The specification that the payload was made from: it has the names.
+    pub spec: &'a CapDLSpecContainer,
+    /// The memory that the kernel gives the initialiser.
+    pub untyped: &'a [UntypedObject],
+}
 
-/// What the specification in an image hands out.
-pub fn found(
-    spec: &CapDLSpecContainer,
-    config: &Config,
-    system: &SystemDescription,
-    expected: &Distribution,
-) -> Result<Distribution> {
-    let reader = Reader { spec, config };
-    let monitor = reader.cnode(reader.cspace(MONITOR)?, CNodeKind::Monitor)?;
-    let mut distribution = Distribution {
-        monitor,
-        ..Distribution::default()
-    };
-    let mut frames = BTreeMap::new();
-    for (place, pd) in system.protection_domains.iter().enumerate() {
-        let passive = MONITOR_SCHED_CONTEXTS + place as u32;
-        let passive = distribution.monitor.slots.contains_key(&passive);
-        let component = expected
-            .protection_domain(&pd.name)
-            .and_then(|pd| pd.component);
-        let program = pd.program_image.display().to_string();
-        let pd = reader.protection_domain(&pd.name, component, program, passive)?;
-        reader.frames(&pd.name, &mut frames)?;
-        distribution.protection_domains.push(pd);
+impl Source<'_> {
+    /// What the payload hands out.
+    pub fn found(&self, payload: &[u8]) -> Result<Image> {
+        let payload = SpecForInitializer::access(payload)
+            .map_err(|error| miette!("the initialiser's payload cannot be read: {error}"))?;
+        if payload.objects.len() != self.spec.spec.objects.len() {
+            return Err(miette!(
+                "the initialiser's payload is not the specification's"
+            ));
+        }
+        if !payload.asid_slots.is_empty() || !payload.untyped_covers.is_empty() {
+            return Err(miette!(
+                "the payload has what the Microkit tool never makes"
+            ));
+        }
+        let system = self.system;
+        let pds = system.protection_domains.iter().map(|pd| pd.name.as_str());
+        let regions = system
+            .memory_regions
+            .iter()
+            .map(|region| region.name.as_str());
+        let mut reader = Reader {
+            payload,
+            source: self,
+            names: Names::of(pds.clone(), regions),
+            tables: BTreeSet::new(),
+        };
+        let mut protection_domains = Vec::new();
+        for pd in pds {
+            protection_domains.extend(reader.thread(pd)?);
+        }
+        let monitor = reader.thread(MONITOR)?;
+        let mut monitor = monitor.ok_or_else(|| miette!("the payload has no monitor"))?;
+        monitor.passive = false;
+        for pd in &mut protection_domains {
+            let context = Object::SchedContext(pd.name.clone());
+            let mut held = monitor.cspace.iter().flat_map(|cnode| cnode.slots.values());
+            pd.passive = held.any(|capability| capability.object == context);
+        }
+        Ok(Image {
+            format: FORMAT,
+            board: self.board.name().to_owned(),
+            config: self.board.configuration().to_owned(),
+            sdk: self.board.sdk()?,
+            policy: self.policy(&reader.names)?,
+            protection_domains,
+            monitor,
+            irqs: reader.irqs()?,
+            memory: reader.memory(),
+            initialiser: self.initialiser(),
+            others: reader.others(),
+        })
     }
-    reader.frames(MONITOR, &mut frames)?;
-    distribution.irqs = reader.irqs()?;
-    distribution.regions = reader.regions(frames, system, expected)?;
-    Ok(distribution)
+
+    /// The compiled policy in the manager's memory.
+    fn policy(&self, names: &Names) -> Result<Option<Carried>> {
+        let mut pds = self.system.protection_domains.iter();
+        let maps = pds.find(|pd| pd.name == MANAGER).map(|pd| &pd.maps);
+        for map in maps.into_iter().flatten() {
+            let content = self.content(names, &map.mr);
+            if content.starts_with(&portcullis_policy_format::MAGIC) {
+                let policy = Policy::inspect(&content)
+                    .into_diagnostic()
+                    .wrap_err_with(|| format!("memory region '{}'", map.mr))?;
+                return Ok(Some(Carried {
+                    region: map.mr.clone(),
+                    name: policy.name().to_owned(),
+                    version: policy.version(),
+                    sha256: policy
+                        .sha256()
+                        .iter()
+                        .map(|byte| format!("{byte:02x}"))
+                        .collect(),
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What a region is filled with.
+    fn content(&self, names: &Names, region: &str) -> Vec<u8> {
+        let region = Memory::Region(region.to_owned());
+        let mut pages = BTreeMap::new();
+        for named in &self.spec.spec.objects {
+            let (of, page) = names.frame(named.name.as_deref().unwrap_or_default());
+            if let (true, CapDl::Frame(frame)) = (of == region, &named.object) {
+                pages.insert(page, frame);
+            }
+        }
+        let entries = pages.values().flat_map(|frame| &frame.init.entries);
+        let data = entries.filter_map(|entry| match entry.content.as_data()? {
+            FillContent::BytesContent(content) => Some(content.bytes.as_slice()),
+            FillContent::ElfContent(_) => None,
+        });
+        data.flatten().copied().collect()
+    }
+
+    fn initialiser(&self) -> Initialiser {
+        let untyped = self.untyped.iter().map(|untyped| Untyped {
+            phys_addr: untyped.base(),
+            size: untyped.end() - untyped.base(),
+            device: untyped.is_device,
+        });
+        Initialiser {
+            objects: self.spec.spec.objects.len() as u64,
+            untyped: untyped.collect(),
+        }
+    }
 }
 
-struct Reader<'a> {
-    spec: &'a CapDLSpecContainer,
-    config: &'a Config,
+pub(crate) struct Reader<'a> {
+    pub(crate) payload: &'a ArchivedSpec<FrameInit>,
+    source: &'a Source<'a>,
+    pub(crate) names: Names,
+    /// The page tables that were reached.
+    pub(crate) tables: BTreeSet<usize>,
 }
 
-/// Every place where a frame is mapped.
-type Frames = BTreeMap<u32, BTreeSet<Mapping>>;
+type Archived = ArchivedObject<FrameInit>;
 
 impl Reader<'_> {
-    fn object(&self, id: ObjectId) -> Result<(&str, &CapDl<microkit_tool::capdl::FrameFill>)> {
-        let named = self.spec.get_root_object(id);
-        let named = named.ok_or_else(|| miette!("a capability names object {} of none", id.0))?;
-        Ok((named.name.as_deref().unwrap_or_default(), &named.object))
+    pub(crate) fn config(&self) -> &Config {
+        self.source.config
     }
 
-    fn tcb(&self, pd: &str) -> Result<&object::Tcb> {
-        let wanted = format!("tcb_{pd}");
-        let mut all = self.spec.spec.objects.iter();
-        let found = all.find(|named| named.name.as_deref() == Some(&wanted));
-        match found.map(|named| &named.object) {
-            Some(CapDl::Tcb(tcb)) => Ok(tcb),
-            _ => Err(miette!("the specification has no thread '{wanted}'")),
-        }
+    pub(crate) fn name(&self, id: usize) -> &str {
+        let named = self.source.spec.spec.objects.get(id);
+        named
+            .and_then(|named| named.name.as_deref())
+            .unwrap_or("unnamed")
     }
 
-    fn bound(&self, pd: &str, slot: u32) -> Result<&Cap> {
-        at(&self.tcb(pd)?.slots, slot)
-            .ok_or_else(|| miette!("the thread of '{pd}' has nothing bound at {slot}"))
+    pub(crate) fn object(&self, id: usize) -> Result<&Archived> {
+        let named = self.payload.objects.get(id);
+        let object = named.map(|named| &named.object);
+        object.ok_or_else(|| miette!("a capability is to object {id}, which is none"))
     }
 
-    fn cspace(&self, pd: &str) -> Result<ObjectId> {
-        self.bound(pd, TCB_CSPACE).map(Cap::obj)
+    /// The place of the object that is this.
+    pub(crate) fn find(&self, wanted: &Object) -> Option<usize> {
+        (0..self.payload.objects.len()).find(|id| self.identity(*id) == *wanted)
     }
 
-    fn protection_domain(
-        &self,
-        name: &str,
-        component: Option<u16>,
-        program: String,
-        passive: bool,
-    ) -> Result<ProtectionDomain> {
-        let tcb = self.tcb(name)?;
-        let fault_endpoint = self.capability(self.bound(name, TCB_FAULT_ENDPOINT)?)?;
-        let parent = match &fault_endpoint.object {
-            Object::Endpoint(parent) => Some(parent.clone()),
-            _ => None,
+    /// The object by whom it belongs to.
+    fn identity(&self, id: usize) -> Object {
+        let name = self.name(id);
+        let Some(named) = self.payload.objects.get(id) else {
+            return other("object", name);
         };
-        let context = self.bound(name, TCB_SCHED_CONTEXT)?.obj();
-        let CapDl::SchedContext(context) = self.object(context)?.1 else {
-            return Err(miette!("'{name}' has no scheduling context"));
-        };
-        let root = self.cspace(name)?;
-        let mut cspace = vec![self.cnode(root, CNodeKind::Root)?];
-        for capability in cspace[0].slots.values().cloned().collect::<Vec<_>>() {
-            if let Object::CNode { pd, kind } = &capability.object
-                && pd == name
-            {
-                let cap = self.id(&crate::names::cnode_name(pd, *kind))?;
-                cspace.push(self.cnode(cap, *kind)?);
+        let known = self.names.object(name);
+        match (&named.object, known) {
+            (ArchivedObject::Endpoint, Some(Object::Endpoint(_) | Object::MonitorEndpoint))
+            | (ArchivedObject::Notification, Some(Object::Notification(_)))
+            | (ArchivedObject::Reply, Some(Object::Reply(_) | Object::MonitorReply))
+            | (ArchivedObject::CNode(_), Some(Object::CNode { .. }))
+            | (ArchivedObject::Tcb(_), Some(Object::Tcb(_)))
+            | (ArchivedObject::SchedContext(_), Some(Object::SchedContext(_)))
+            | (
+                ArchivedObject::PageTable(object::ArchivedPageTable { is_root: true, .. }),
+                Some(Object::VSpace(_)),
+            )
+            | (ArchivedObject::ArmSmc, Some(Object::ArmSmc)) => {
+                known.cloned().expect("it was matched")
             }
-        }
-        Ok(ProtectionDomain {
-            name: name.to_owned(),
-            component,
-            parent,
-            program,
-            priority: tcb.extra.prio.max(tcb.extra.max_prio),
-            budget_us: context.extra.budget,
-            period_us: context.extra.period,
-            passive,
-            cpu: u64::from(tcb.extra.affinity) as u8,
-            fpu: !tcb.extra.fpu_disabled,
-            tcb: TcbBindings {
-                cspace: self.capability(self.bound(name, TCB_CSPACE)?)?,
-                notification: self.capability(self.bound(name, TCB_NOTIFICATION)?)?,
-                fault_endpoint,
-            },
-            cspace,
-        })
-    }
-
-    fn id(&self, name: &str) -> Result<ObjectId> {
-        let mut all = self.spec.spec.objects.iter();
-        let place = all.position(|named| named.name.as_deref() == Some(name));
-        place
-            .map(ObjectId::from)
-            .ok_or_else(|| miette!("the specification has no '{name}'"))
-    }
-
-    fn cnode(&self, id: ObjectId, kind: CNodeKind) -> Result<CNode> {
-        let (name, object) = self.object(id)?;
-        let CapDl::CNode(cnode) = object else {
-            return Err(miette!("'{name}' is not a CNode"));
-        };
-        let mut slots = BTreeMap::new();
-        for entry in &cnode.slots {
-            if slots
-                .insert(entry.slot.0, self.capability(&entry.cap)?)
-                .is_some()
-            {
-                return Err(miette!("slot {} of '{name}' is filled twice", entry.slot.0));
+            (ArchivedObject::Frame(_), _) => {
+                let (of, page) = self.names.frame(name);
+                Object::Frame { of, page }
             }
+            (ArchivedObject::ArmIrq(_) | ArchivedObject::RiscvIrq(_), _) => {
+                let mut all = self.payload.irqs.iter();
+                match all.find(|irq| usize::from(irq.handler) == id) {
+                    Some(irq) => Object::IrqHandler(irq.irq.0.to_native()),
+                    None => other("irq", name),
+                }
+            }
+            (object, _) => other(kind(object), name),
         }
-        Ok(CNode {
-            kind,
-            radix: cnode.size_bits,
-            slots,
-        })
     }
 
-    fn capability(&self, cap: &Cap) -> Result<Capability> {
-        let mut found = Capability::new(self.named(cap)?, Rights::ALL);
+    fn capability(&self, cap: &ArchivedCap) -> Capability {
+        let id = usize::from(cap.obj());
+        let mut found = Capability::whole(self.identity(id));
         match cap {
-            Cap::Endpoint(cap) => {
-                found.badge = cap.badge.into();
-                found.rights = rights(cap.rights);
+            ArchivedCap::Endpoint(cap::ArchivedEndpoint { badge, rights, .. })
+            | ArchivedCap::Notification(cap::ArchivedNotification { badge, rights, .. }) => {
+                found.badge = badge.0.to_native();
+                found.rights = self::rights(rights);
             }
-            Cap::Notification(cap) => {
-                found.badge = cap.badge.into();
-                found.rights = rights(cap.rights);
+            ArchivedCap::Frame(cap) => found.rights = rights(&cap.rights),
+            ArchivedCap::CNode(cap) => {
+                found.guard = cap.guard.0.to_native();
+                found.guard_bits = cap.guard_size;
             }
-            Cap::CNode(cap) if u64::from(cap.guard) == 0 => found.guard_bits = cap.guard_size,
-            Cap::CNode(_) => return Err(miette!("{} has a guard other than zero", found.object)),
             _ => {}
+        }
+        found
+    }
+
+    fn slots(&self, id: usize) -> Result<BTreeMap<u32, Capability>> {
+        let mut found = BTreeMap::new();
+        for entry in slots(self.object(id)?) {
+            let slot = entry.slot.0.to_native();
+            if found.insert(slot, self.capability(&entry.cap)).is_some() {
+                return Err(miette!(
+                    "slot {slot} of '{}' is filled twice",
+                    self.name(id)
+                ));
+            }
         }
         Ok(found)
     }
 
-    /// The object that a capability is to, by whom it belongs to.
-    fn named(&self, cap: &Cap) -> Result<Object> {
-        let (name, object) = self.object(cap.obj())?;
-        let after = |prefix| name.strip_prefix(prefix).map(str::to_owned);
-        let named = match object {
-            CapDl::Endpoint if name == format!("ep_fault_{MONITOR}") => {
-                Some(Object::MonitorEndpoint)
-            }
-            CapDl::Endpoint => after("ep_").map(Object::Endpoint),
-            CapDl::Notification => after("ntfn_").map(Object::Notification),
-            CapDl::Reply if name == format!("reply_{MONITOR}") => Some(Object::MonitorReply),
-            CapDl::Reply => after("reply_").map(Object::Reply),
-            CapDl::CNode(_) => after("cnode_").map(cnode),
-            CapDl::Tcb(_) => after("tcb_").map(Object::Tcb),
-            CapDl::SchedContext(_) => after("sched_context_").map(Object::SchedContext),
-            CapDl::PageTable(table) if table.is_root => self.vspace(cap.obj()).map(Object::VSpace),
-            CapDl::ArmIrq(_) | CapDl::RiscvIrq(_) => {
-                let mut all = self.spec.spec.irqs.iter();
-                let irq = all.find(|irq| irq.handler == cap.obj());
-                irq.map(|irq| Object::IrqHandler(irq.irq.into()))
-            }
-            CapDl::ArmSmc => Some(Object::ArmSmc),
-            _ => None,
+    /// A thread with all that belongs to it; `None`: there is none of this name.
+    fn thread(&mut self, name: &str) -> Result<Option<ProtectionDomain>> {
+        let Some(id) = self.find(&Object::Tcb(name.to_owned())) else {
+            return Ok(None);
         };
-        named.ok_or_else(|| miette!("a CSpace holds a capability to '{name}', which none should"))
+        let vspace = self.vspace(name)?;
+        let ArchivedObject::Tcb(tcb) = self.object(id)? else {
+            return Ok(None);
+        };
+        let (budget_us, period_us) = self.scheduling(tcb)?;
+        Ok(Some(ProtectionDomain {
+            name: name.to_owned(),
+            priority: tcb.extra.prio,
+            max_priority: tcb.extra.max_prio,
+            budget_us,
+            period_us,
+            passive: false,
+            cpu: tcb.extra.affinity.0.to_native(),
+            fpu: !tcb.extra.fpu_disabled,
+            domain: tcb.extra.domain.as_ref().copied(),
+            starts: tcb.extra.resume,
+            tcb: self.bindings(id)?,
+            cspace: self.cspace(name)?,
+            vspace,
+        }))
     }
 
-    fn vspace(&self, id: ObjectId) -> Option<String> {
-        self.spec.spec.objects.iter().find_map(|named| {
-            let CapDl::Tcb(tcb) = &named.object else {
-                return None;
+    /// What is bound to a TCB.
+    fn bindings(&self, id: usize) -> Result<BTreeMap<Binding, Capability>> {
+        let bound = self.slots(id)?.into_iter().map(|(slot, capability)| {
+            let binding = Binding::of_slot(slot);
+            let binding = binding.ok_or_else(|| miette!("a TCB has no slot {slot}"))?;
+            Ok((binding, capability))
+        });
+        bound.collect()
+    }
+
+    /// Budget and period of the scheduling context that is bound to a TCB.
+    fn scheduling(&self, tcb: &object::ArchivedTcb) -> Result<(u64, u64)> {
+        let mut slots = tcb.slots.iter();
+        let bound = slots.find(|entry| entry.slot.0.to_native() == Binding::SchedContext as u32);
+        let Some(bound) = bound else {
+            return Ok((0, 0));
+        };
+        match self.object(bound.cap.obj().into())? {
+            ArchivedObject::SchedContext(context) => {
+                let extra = &context.extra;
+                Ok((extra.budget.to_native(), extra.period.to_native()))
+            }
+            _ => Ok((0, 0)),
+        }
+    }
+
+    /// The CNodes that are a protection domain's.
+    fn cspace(&self, name: &str) -> Result<Vec<CNode>> {
+        let mut cspace = Vec::new();
+        for (id, named) in self.payload.objects.iter().enumerate() {
+            let ArchivedObject::CNode(cnode) = &named.object else {
+                continue;
             };
-            let own = at(&tcb.slots, TCB_VSPACE)?.obj() == id;
-            let pd = named.name.as_deref()?.strip_prefix("tcb_")?;
-            own.then(|| pd.to_owned())
-        })
+            match self.identity(id) {
+                Object::CNode { pd, kind } if pd == name => cspace.push(CNode {
+                    kind,
+                    radix: cnode.size_bits,
+                    slots: self.slots(id)?,
+                }),
+                _ => {}
+            }
+        }
+        cspace.sort_by_key(|cnode| cnode.kind);
+        Ok(cspace)
     }
 
     fn irqs(&self) -> Result<Vec<Irq>> {
         let mut irqs = Vec::new();
-        for irq in &self.spec.spec.irqs {
-            let (name, object) = self.object(irq.handler)?;
-            let [only] = object.slots().unwrap_or_default() else {
-                return Err(miette!("'{name}' does not signal exactly one notification"));
+        for entry in self.payload.irqs.iter() {
+            let handler = usize::from(entry.handler);
+            let trigger = match self.object(handler)? {
+                ArchivedObject::ArmIrq(irq) => irq.extra.trigger,
+                ArchivedObject::RiscvIrq(irq) => irq.extra.trigger,
+                _ => return Err(miette!("'{}' is not an interrupt", self.name(handler))),
             };
-            let notification = self.capability(&only.cap)?;
             irqs.push(Irq {
-                number: irq.irq.into(),
-                notification,
+                number: entry.irq.0.to_native(),
+                edge: trigger != 0,
+                slots: self.slots(handler)?,
             });
         }
         irqs.sort_by_key(|irq| irq.number);
         Ok(irqs)
     }
 
-    /// Adds every mapping in the VSpace of a thread.
-    fn frames(&self, pd: &str, frames: &mut Frames) -> Result<()> {
-        let root = self.bound(pd, TCB_VSPACE)?.obj();
-        self.table(pd, root, self.config.vspace_root_level(), 0, frames)
-    }
-
-    fn table(
-        &self,
-        pd: &str,
-        table: ObjectId,
-        level: usize,
-        base: u64,
-        frames: &mut Frames,
-    ) -> Result<()> {
-        let (name, object) = self.object(table)?;
-        let levels = self.config.num_page_table_levels();
-        if level >= levels {
-            return Err(miette!("'{name}' lies below the last level of page tables"));
-        }
-        let below: u64 = (level + 1..levels)
-            .map(|level| self.config.vspace_level_index_bits(level))
-            .sum();
-        for entry in object.slots().unwrap_or_default() {
-            let vaddr = base + (u64::from(entry.slot.0) << (12 + below));
-            match &entry.cap {
-                Cap::PageTable(next) => self.table(pd, next.object, level + 1, vaddr, frames)?,
-                Cap::Frame(frame) => {
-                    let mapping = Mapping {
-                        space: AddressSpace::Pd(pd.to_owned()),
-                        vaddr,
-                        read: frame.rights.read,
-                        write: frame.rights.write,
-                        execute: frame.executable,
-                        cached: frame.cached,
-                    };
-                    frames.entry(frame.object.0).or_default().insert(mapping);
-                }
-                _ => return Err(miette!("'{name}' maps what is neither a table nor a frame")),
-            }
-        }
-        Ok(())
-    }
-
-    /// The memory regions, from their frames. A frame of private memory (a program, a stack, an IPC
-    /// buffer) belongs to no region and may be mapped once; mapped again it is a region of its own
-    /// name here, which no description has.
-    fn regions(
-        &self,
-        mut frames: Frames,
-        system: &SystemDescription,
-        expected: &Distribution,
-    ) -> Result<Vec<Region>> {
-        let mut regions = Vec::new();
-        for region in &system.memory_regions {
-            let described = expected.region(&region.name);
-            let mut mappings: Option<BTreeSet<Mapping>> = None;
-            let mut first_address = None;
-            for page in 0..region.page_count {
-                let id = self.id(&format!("frame_mr_{}_{page:09}", region.name))?;
-                if page == 0 {
-                    first_address = self.object(id)?.1.paddr().map(u64::from);
-                }
-                let here = frames.remove(&id.0).unwrap_or_default();
-                let at_start: BTreeSet<Mapping> = here
-                    .into_iter()
-                    .map(|mapping| Mapping {
-                        vaddr: mapping.vaddr.wrapping_sub(page * region.page_size_bytes()),
-                        ..mapping
-                    })
-                    .collect();
-                if *mappings.get_or_insert_with(|| at_start.clone()) != at_start {
-                    return Err(miette!(
-                        "page {page} of '{}' is mapped otherwise",
-                        region.name
-                    ));
-                }
-            }
-            let chosen = matches!(region.phys_addr, SysMemoryRegionPaddr::ToolAllocated(_));
-            regions.push(Region {
-                name: region.name.clone(),
-                size: described
-                    .and_then(|described| described.size)
-                    .map(|_| region.size),
-                phys_addr: first_address.filter(|_| !chosen),
-                prefill: described.and_then(|described| described.prefill.clone()),
-                mappings: mappings.unwrap_or_default().into_iter().collect(),
-            });
-        }
-        for (id, mappings) in frames {
-            if mappings.len() > 1 {
-                let name = self.object(ObjectId(id))?.0.to_owned();
-                let mappings = mappings.into_iter().collect();
-                regions.push(Region {
-                    name,
-                    size: None,
-                    phys_addr: None,
-                    prefill: None,
-                    mappings,
-                });
-            }
-        }
-        regions.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(regions)
+    /// What belongs to nobody.
+    fn others(&self) -> Vec<Object> {
+        let ids = 0..self.payload.objects.len();
+        let others = ids
+            .filter(|id| !self.tables.contains(id))
+            .map(|id| self.identity(id));
+        others
+            .filter(|object| matches!(object, Object::Other { .. }))
+            .collect()
     }
 }
 
-fn at(slots: &[CapTableEntry], slot: u32) -> Option<&Cap> {
-    slots
-        .iter()
-        .find(|entry| entry.slot.0 == slot)
-        .map(|entry| &entry.cap)
+pub(crate) fn slots(object: &Archived) -> &[ArchivedCapTableEntry] {
+    match object {
+        ArchivedObject::CNode(object) => &object.slots,
+        ArchivedObject::Tcb(object) => &object.slots,
+        ArchivedObject::PageTable(object) => &object.slots,
+        ArchivedObject::ArmIrq(object) => &object.slots,
+        ArchivedObject::RiscvIrq(object) => &object.slots,
+        _ => &[],
+    }
 }
 
-fn rights(rights: sel4_capdl_initializer_types::Rights) -> Rights {
+fn other(kind: &str, name: &str) -> Object {
+    Object::Other {
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+/// The kind of an object in capDL's words.
+fn kind(object: &Archived) -> &'static str {
+    match object {
+        ArchivedObject::Untyped(_) => "untyped",
+        ArchivedObject::Endpoint => "endpoint",
+        ArchivedObject::Notification => "notification",
+        ArchivedObject::CNode(_) => "cnode",
+        ArchivedObject::Tcb(_) => "tcb",
+        ArchivedObject::VCpu => "vcpu",
+        ArchivedObject::Frame(_) => "frame",
+        ArchivedObject::PageTable(_) => "page_table",
+        ArchivedObject::AsidPool(_) => "asid_pool",
+        ArchivedObject::IOSpace(_) => "io_space",
+        ArchivedObject::IOPageTable(_) => "io_page_table",
+        ArchivedObject::Irq(_)
+        | ArchivedObject::ArmIrq(_)
+        | ArchivedObject::IrqMsi(_)
+        | ArchivedObject::IrqIOApic(_)
+        | ArchivedObject::RiscvIrq(_) => "irq",
+        ArchivedObject::IOPorts(_) => "io_ports",
+        ArchivedObject::SchedContext(_) => "sched_context",
+        ArchivedObject::Reply => "reply",
+        ArchivedObject::ArmSmc => "arm_smc",
+        ArchivedObject::DomainSet => "domain_set",
+    }
+}
+
+pub(crate) fn rights(rights: &sel4_capdl_initializer_types::ArchivedRights) -> Rights {
     Rights {
         read: rights.read,
         write: rights.write,
         grant: rights.grant,
         grant_reply: rights.grant_reply,
-    }
-}
-
-/// Reads the part of a CNode's name after `cnode_`.
-fn cnode(name: String) -> Object {
-    let kinds = [
-        ("_root", CNodeKind::Root),
-        ("_grants", CNodeKind::Grants),
-        ("_authority", CNodeKind::Authority),
-    ];
-    for (suffix, kind) in kinds {
-        if let Some(pd) = name.strip_suffix(suffix) {
-            return Object::CNode {
-                pd: pd.to_owned(),
-                kind,
-            };
-        }
-    }
-    Object::CNode {
-        pd: name,
-        kind: CNodeKind::Microkit,
     }
 }

@@ -12,11 +12,12 @@ use microkit_tool::capdl::{CapDLNamedObject, CapDLSpecContainer};
 use microkit_tool::sel4::Config;
 use miette::{Result, miette};
 use portcullis_policy::distribution::{CNode, Capability, Distribution, Object, ProtectionDomain};
+use portcullis_policy::image::MONITOR;
 use sel4_capdl_initializer_types::{
     Cap, CapSlot, CapTableEntry, Object as CapDlObject, ObjectId, Rights, Word, cap, object,
 };
 
-use crate::names::{MONITOR, capdl_name, cnode_name};
+use crate::names::{capdl_name, cnode_name};
 
 /// Makes `spec` hand out what `distribution` says.
 pub fn impose(
@@ -202,7 +203,7 @@ impl Ids {
             Object::Reply(_) | Object::MonitorReply => Cap::Reply(cap::Reply { object }),
             Object::CNode { .. } => Cap::CNode(cap::CNode {
                 object,
-                guard: Word(0),
+                guard: Word(capability.guard),
                 guard_size: capability.guard_bits,
             }),
             Object::Tcb(_) | Object::VcpuTcb { .. } => Cap::Tcb(cap::Tcb { object }),
@@ -215,6 +216,12 @@ impl Ids {
             Object::IoPorts { .. } => Cap::IOPorts(cap::IOPorts { object }),
             Object::Vcpu { .. } => Cap::VCpu(cap::VCpu { object }),
             Object::ArmSmc => Cap::ArmSmc(cap::ArmSmc { object }),
+            Object::Frame { .. } | Object::Other { .. } => {
+                return Err(miette!(
+                    "{}: no distribution hands this out",
+                    capability.object
+                ));
+            }
         })
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! The system description goes through the Microkit tool's own library, unchanged, up to the
 //! capDL specification. What that hands out is then replaced by the distribution that the policy
-//! allows ([`impose`]), read back ([`found`]), held against it again, and only then packaged.
+//! allows ([`impose`]), packaged, and read back from what the initialiser will boot from ([`found`]).
+//! The image is written only if that keeps every rule of [`portcullis_policy::image`].
 
 mod found;
 mod impose;
+mod mapped;
 mod names;
 mod package;
 mod sdk;
@@ -15,11 +17,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
-use portcullis_policy::distribution::{Configuration, Distribution, verify};
+use portcullis_policy::distribution::{Configuration, Distribution};
+use portcullis_policy::image::{self, Image};
 use portcullis_policy_format::Policy;
-use portcullis_sdf::{Architecture, Target};
+use portcullis_sdf::{Architecture, System, Target};
 
-use crate::package::Image;
+use crate::package::Parts;
 use crate::sdk::Board;
 
 /// Builds a bootable image for a system and the policy that it runs under.
@@ -54,51 +57,60 @@ struct Arguments {
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let board = Board::open(&arguments.sdk, &arguments.board, &arguments.config)?;
-    let expected = expected(&arguments, &board)?;
-    let image = Image {
-        board: &board,
-        system: &arguments.system,
-        search: arguments.search_path.clone(),
-        distribution: &expected,
-    };
-    let found = image.write(&arguments.output)?;
-    if let Some(path) = &arguments.distribution {
-        let json = serde_json::to_vec_pretty(&found).into_diagnostic()?;
-        fs::write(path, json)
-            .into_diagnostic()
-            .wrap_err_with(|| path.display().to_string())?;
-    }
-    let differences = verify(&expected, &found);
-    if let Some(first) = differences.first() {
-        return Err(miette!(
-            "the image would hand out something else than the policy allows: {first} \
-             ({} differences in all)",
-            differences.len()
-        ));
-    }
-    Ok(())
-}
-
-/// What the image is to hand out.
-fn expected(arguments: &Arguments, board: &Board) -> Result<Distribution> {
     let bytes = read(&arguments.policy)?;
     let policy = Policy::inspect(&bytes)
         .into_diagnostic()
         .wrap_err_with(|| arguments.policy.display().to_string())?;
-    let text = String::from_utf8(read(&arguments.system)?).into_diagnostic()?;
     let architecture = board.architecture()?;
+    let system = described(&arguments.system, architecture)?;
+    let configuration = Configuration {
+        architecture,
+        benchmark: arguments.config == "benchmark",
+    };
+    let distribution = Distribution::new(&policy, &system, &configuration).into_diagnostic()?;
+    let parts = Parts {
+        board: &board,
+        system: &arguments.system,
+        search: arguments.search_path.clone(),
+        distribution: &distribution,
+    };
+    parts.write(&arguments.output, |image| {
+        if let Some(path) = &arguments.distribution {
+            emit(image, path)?;
+        }
+        refuse(&image::check(&policy, &system, image))
+    })
+}
+
+/// Writes what an image hands out. An image that is refused has it too, so that one can look.
+fn emit(image: &Image, path: &Path) -> Result<()> {
+    let json = serde_json::to_vec_pretty(image).into_diagnostic()?;
+    fs::write(path, json)
+        .into_diagnostic()
+        .wrap_err_with(|| format!("cannot write {}", path.display()))
+}
+
+/// An image that does not keep every rule is not written.
+fn refuse(findings: &[image::Finding]) -> Result<()> {
+    for finding in findings {
+        eprintln!("{finding}");
+    }
+    match findings.len() {
+        0 => Ok(()),
+        count => Err(miette!(
+            "the image is not written: it breaks rules in {count} places"
+        )),
+    }
+}
+
+fn described(path: &Path, architecture: Architecture) -> Result<System> {
+    let text = String::from_utf8(read(path)?).into_diagnostic()?;
     let target = match architecture {
         Architecture::Aarch64 => Target::AARCH64,
         Architecture::Riscv64 => Target::RISCV64,
         Architecture::X86_64 => Target::X86_64,
     };
-    let system = portcullis_sdf::parse(&text, &target)
-        .map_err(|errors| miette!("{}: {errors}", arguments.system.display()))?;
-    let configuration = Configuration {
-        architecture,
-        benchmark: arguments.config == "benchmark",
-    };
-    Distribution::new(&policy, &system, &configuration).into_diagnostic()
+    portcullis_sdf::parse(&text, &target).map_err(|errors| miette!("{}: {errors}", path.display()))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

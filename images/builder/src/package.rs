@@ -1,15 +1,14 @@
 //! Turns a system description and a distribution into a bootable image.
 
-use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use microkit_tool::capdl::allocation::{
     CapDLAllocEmulationErrorLevel, simulate_capdl_object_alloc_algorithm,
 };
+use microkit_tool::capdl::build_capdl_spec;
 use microkit_tool::capdl::initialiser::CapDLInitialiser;
 use microkit_tool::capdl::packaging::pack_spec_into_initial_task;
-use microkit_tool::capdl::{CapDLSpecContainer, build_capdl_spec};
 use microkit_tool::elf::ElfFile;
 use microkit_tool::loader::Loader;
 use microkit_tool::sdf::{SysMemoryRegionPaddr, SystemDescription, parse};
@@ -19,8 +18,9 @@ use microkit_tool::util::get_full_path;
 use microkit_tool::{DisjointMemoryRegion, MemoryRegion};
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use portcullis_policy::distribution::Distribution;
+use portcullis_policy::image::Image;
 
-use crate::found::found;
+use crate::found::Source;
 use crate::impose::impose;
 use crate::sdk::Board;
 
@@ -28,9 +28,13 @@ use crate::sdk::Board;
 /// into the image, which moves what is free; upstream found that two rounds settle it.
 const ROUNDS: usize = 3;
 
+/// Type of the program header that leads the initialiser to its payload (`PT_SEL4_CAPDL_SPEC` of
+/// rust-sel4's `sel4-phdrs`).
+const PAYLOAD: u32 = 0x64c3_4003;
+
 /// Everything that an image is made from.
 #[derive(Debug)]
-pub struct Image<'a> {
+pub struct Parts<'a> {
     /// The SDK's files for the board.
     pub board: &'a Board,
     /// The system description.
@@ -41,10 +45,10 @@ pub struct Image<'a> {
     pub distribution: &'a Distribution,
 }
 
-impl Image<'_> {
-    /// Builds the image and writes it to `output`; the result is what it hands out, read back from
-    /// the specification in it.
-    pub fn write(&self, output: &Path) -> Result<Distribution> {
+impl Parts<'_> {
+    /// Builds the image, and writes it to `output` if `accept` takes what it hands out, read back from
+    /// what the initialiser boots from.
+    pub fn write(&self, output: &Path, accept: impl Fn(&Image) -> Result<()>) -> Result<()> {
         let config = self.board.kernel_config()?;
         let text = fs::read_to_string(self.system)
             .into_diagnostic()
@@ -53,8 +57,8 @@ impl Image<'_> {
             parse(self.system, &text, &config, &self.search).map_err(|error| miette!("{error}"))?;
         let mut programs = self.programs(&system)?;
         for _ in 0..ROUNDS {
-            if let Some(spec) = self.round(&config, &mut system, &mut programs, output)? {
-                return found(&spec, &config, &system, self.distribution);
+            if self.round(&config, &mut system, &mut programs, output, &accept)? {
+                return Ok(());
             }
         }
         Err(miette!(
@@ -63,14 +67,15 @@ impl Image<'_> {
         ))
     }
 
-    /// One attempt: `None` where physical addresses were chosen, so that another round is needed.
+    /// One attempt: `false` where physical addresses were chosen, so that another round is needed.
     fn round(
         &self,
         config: &Config,
         system: &mut SystemDescription,
         programs: &mut [ElfFile],
         output: &Path,
-    ) -> Result<Option<CapDLSpecContainer>> {
+        accept: &impl Fn(&Image) -> Result<()>,
+    ) -> Result<bool> {
         let kernel = elf(&self.board.elf("sel4.elf"))?;
         let mut initialiser = CapDLInitialiser::new(elf(&self.board.elf("initialiser.elf"))?);
         patch_symbols(config, programs, system).map_err(|error| miette!("{error}"))?;
@@ -119,10 +124,17 @@ impl Image<'_> {
             free.insert_region(untyped.base(), untyped.end());
         }
         if choose_addresses(system, &mut free)? {
-            spec.expected_allocations = HashMap::new();
-            return Ok(None);
+            return Ok(false);
         }
         initialiser.add_expected_untypeds(&info.untyped_objects);
+        let source = Source {
+            board: self.board,
+            config,
+            system,
+            spec: &spec,
+            untyped: &info.untyped_objects,
+        };
+        accept(&source.found(payload(&initialiser.elf)?)?)?;
 
         let loader_path = self.board.elf("loader.elf");
         let loader = Loader::new(
@@ -137,7 +149,7 @@ impl Image<'_> {
             Arch::Riscv64 => loader.write_uimage(output),
             _ => loader.write_image(output),
         }
-        Ok(Some(spec))
+        Ok(true)
     }
 
     /// The programs in the order of their protection domains, and the monitor last.
@@ -190,6 +202,15 @@ fn choose_addresses(
         }
     }
     Ok(chosen)
+}
+
+/// What the initialiser boots from.
+fn payload(initialiser: &ElfFile) -> Result<&[u8]> {
+    let mut headers = initialiser.program_headers.iter();
+    let header = headers.find(|header| header.r#type == PAYLOAD);
+    let segment = header.and_then(|header| initialiser.segments.get(header.segment_idx));
+    let segment = segment.ok_or_else(|| miette!("the initialiser has no payload"))?;
+    Ok(segment.data())
 }
 
 fn elf(path: &Path) -> Result<ElfFile> {

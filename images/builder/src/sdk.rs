@@ -12,6 +12,8 @@ use serde::de::DeserializeOwned;
 /// One board and configuration of an SDK.
 #[derive(Debug)]
 pub struct Board {
+    name: String,
+    sdk: PathBuf,
     directory: PathBuf,
     configuration: String,
 }
@@ -28,9 +30,25 @@ impl Board {
             ));
         }
         Ok(Self {
+            name: board.to_owned(),
+            sdk: sdk.to_owned(),
             directory,
             configuration: configuration.to_owned(),
         })
+    }
+
+    /// The board's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The SDK's version.
+    pub fn sdk(&self) -> Result<String> {
+        let path = self.sdk.join("VERSION");
+        let version = fs::read_to_string(&path)
+            .into_diagnostic()
+            .wrap_err_with(|| format!("cannot read {} of the SDK", path.display()))?;
+        Ok(version.trim().to_owned())
     }
 
     /// The configuration's name: `debug`, `release` or `benchmark`.

@@ -58,9 +58,9 @@ pub enum Mismatch {
         /// The slot.
         slot: u32,
         /// What lies there.
-        first: Object,
+        first: Box<Object>,
         /// What would lie there too.
-        second: Object,
+        second: Box<Object>,
     },
 }
 

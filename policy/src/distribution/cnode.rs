@@ -33,8 +33,8 @@ pub(super) fn put(
             pd: pd.to_owned(),
             kind: cnode.kind,
             slot,
-            first: first.object.clone(),
-            second: capability.object,
+            first: Box::new(first.object.clone()),
+            second: Box::new(capability.object),
         });
     }
     cnode.slots.insert(slot, capability);

@@ -4,7 +4,7 @@ use std::fmt;
 
 use portcullis_kernel::Rights;
 
-use super::{AddressSpace, CNodeKind, Capability, Mapping, Object};
+use super::{CNodeKind, Capability, Memory, Object};
 
 impl fmt::Display for CNodeKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -35,6 +35,20 @@ impl fmt::Display for Object {
             Self::Vcpu { vm, id } => write!(f, "vCPU {id} of '{vm}'"),
             Self::VcpuTcb { vm, id } => write!(f, "TCB of vCPU {id} of '{vm}'"),
             Self::ArmSmc => f.write_str("secure monitor calls"),
+            Self::Frame { of, page } => write!(f, "page {page} of the {of}"),
+            Self::Other { kind, name } => write!(f, "{kind} '{name}'"),
+        }
+    }
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Region(name) => write!(f, "memory region '{name}'"),
+            Self::Program(pd) => write!(f, "program of '{pd}'"),
+            Self::Stack(pd) => write!(f, "stack of '{pd}'"),
+            Self::IpcBuffer(pd) => write!(f, "IPC buffer of '{pd}'"),
+            Self::Other(name) => write!(f, "memory '{name}'"),
         }
     }
 }
@@ -42,26 +56,26 @@ impl fmt::Display for Object {
 impl fmt::Display for Capability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.object)?;
-        if self.rights != Rights::ALL {
+        if self.rights != Rights::ALL || self.object.has_rights() {
             write!(f, ", {}", RightsList(self.rights))?;
         }
         if self.badge != 0 {
             write!(f, ", badge {:#x}", self.badge)?;
         }
-        if self.guard_bits != 0 {
-            write!(f, ", guard of {} bits", self.guard_bits)?;
+        if self.guard_bits != 0 || self.guard != 0 {
+            write!(f, ", guard {:#x} of {} bits", self.guard, self.guard_bits)?;
         }
         Ok(())
     }
 }
 
-impl fmt::Display for AddressSpace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Pd(name) => write!(f, "'{name}'"),
-            Self::Vm(name) => write!(f, "virtual machine '{name}'"),
-            Self::Device(name) => write!(f, "device '{name}'"),
-        }
+impl Object {
+    /// Whether the kernel knows rights on it.
+    const fn has_rights(&self) -> bool {
+        matches!(
+            self,
+            Self::Endpoint(_) | Self::Notification(_) | Self::MonitorEndpoint
+        )
     }
 }
 
@@ -84,18 +98,5 @@ impl fmt::Display for RightsList {
                 held.try_for_each(|name| write!(f, "+{name}"))
             }
         }
-    }
-}
-
-impl fmt::Display for Mapping {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let perms = [(self.read, 'r'), (self.write, 'w'), (self.execute, 'x')];
-        let letters = perms.iter().filter(|(allowed, _)| *allowed);
-        let letters: String = letters.map(|(_, letter)| letter).collect();
-        write!(f, "{letters} mapping")?;
-        if !self.cached {
-            f.write_str(", not cached")?;
-        }
-        Ok(())
     }
 }

@@ -303,9 +303,6 @@ fn a_policy_for_another_system_is_refused() {
 }
 
 #[test]
-fn it_survives_json_and_comes_out_the_same_every_time() {
-    let all = appliance();
-    let text = serde_json::to_string(&all).unwrap();
-    assert_eq!(serde_json::from_str::<Distribution>(&text).unwrap(), all);
-    assert_eq!(serde_json::to_string(&appliance()).unwrap(), text);
+fn it_comes_out_the_same_every_time() {
+    assert_eq!(appliance(), appliance());
 }

@@ -1,7 +1,5 @@
-//! Who holds what in the image of the reference appliance; and that nothing in it can be changed
-//! without `verify` finding it.
+//! Who is to hold what in the image of the reference appliance.
 
-mod broken;
 #[path = "../common/mod.rs"]
 mod common;
 mod holdings;

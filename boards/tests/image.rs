@@ -1,0 +1,41 @@
+//! The image of the reference appliance keeps every rule, on both boards.
+
+mod common;
+
+use std::fs;
+
+use portcullis_boards::Board;
+use portcullis_policy::image::{self, Image};
+use portcullis_policy_format::Policy;
+
+use common::Case;
+
+#[test]
+#[ignore = "needs a Microkit SDK"]
+fn aarch64() {
+    keeps_every_rule(Board::Aarch64);
+}
+
+#[test]
+#[ignore = "needs a Microkit SDK"]
+fn riscv64() {
+    keeps_every_rule(Board::Riscv64);
+}
+
+fn keeps_every_rule(board: Board) {
+    let case = Case::appliance(board, "image");
+    let found = Image::read(&fs::read(&case.image.distribution).unwrap()).unwrap();
+    assert_eq!(found.board, board.name());
+    let policy = fs::read(case.state().join("appliance.policy")).unwrap();
+    let policy = Policy::inspect(&policy).unwrap();
+    let findings = image::check(&policy, &case.image.system, &found);
+    assert_eq!(findings, []);
+    // What is not in the image is not passed over: without a policy in it, it does not hold.
+    let empty = Image {
+        policy: None,
+        ..found
+    };
+    let findings = image::check(&policy, &case.image.system, &empty);
+    let rules: Vec<_> = findings.iter().map(|finding| finding.rule).collect();
+    assert_eq!(rules, [image::Rule::Policy]);
+}

@@ -1,0 +1,110 @@
+//! `portcullis check --image`: whether a finished image keeps the rules.
+
+use std::fs;
+use std::path::Path;
+
+use portcullis_policy::image::{self, Finding, Image, Rule};
+use portcullis_policy::{Policy, compile};
+use portcullis_policy_format as format;
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::load::SystemFile;
+
+/// What was found in an image.
+#[derive(Serialize)]
+pub(super) struct Report {
+    file: String,
+    board: String,
+    config: String,
+    sdk: String,
+    capabilities: usize,
+    mappings: usize,
+    findings: Vec<Found>,
+}
+
+/// A finding as JSON shows it.
+#[derive(Serialize)]
+struct Found {
+    rule: &'static str,
+    component: String,
+    place: String,
+    found: String,
+    expected: String,
+    help: &'static str,
+    #[serde(skip)]
+    line: String,
+}
+
+/// Holds the distribution in `path` against a policy that holds, and its system description.
+pub(super) fn check(path: &Path, policy: &Policy, file: &SystemFile) -> Result<Report, Failure> {
+    let json = fs::read(path).map_err(|error| Failure::file("read", path, error))?;
+    let image = Image::read(&json).map_err(|error| {
+        let path = path.display();
+        Failure::bad_input(format!(
+            "{path} is not the distribution of an image: {error}"
+        ))
+    })?;
+    let compiled = compile(policy, &file.system).map_err(Failure::problems)?;
+    let compiled = format::Policy::inspect(&compiled).map_err(Failure::bad_input)?;
+    let findings = image::check(&compiled, &file.system, &image);
+    let cnodes = image.threads().flat_map(|thread| &thread.cspace);
+    let bindings = image.threads().map(|thread| thread.tcb.len());
+    Ok(Report {
+        file: path.display().to_string(),
+        capabilities: cnodes.map(|cnode| cnode.slots.len()).sum::<usize>()
+            + bindings.sum::<usize>(),
+        mappings: image
+            .threads()
+            .map(|thread| thread.vspace.mappings.len())
+            .sum(),
+        findings: findings.into_iter().map(Found::of).collect(),
+        board: image.board,
+        config: image.config,
+        sdk: image.sdk,
+    })
+}
+
+impl Report {
+    pub(super) fn holds(&self) -> bool {
+        self.findings.is_empty()
+    }
+
+    /// A line that says whether it holds, and one for each finding.
+    pub(super) fn human(&self) -> String {
+        let Self {
+            file,
+            board,
+            config,
+            capabilities,
+            mappings,
+            findings,
+            ..
+        } = self;
+        let verdict = match findings.len() {
+            0 => format!(
+                "holds: {capabilities} capabilities and {mappings} mappings keep {} rules",
+                Rule::ALL.len()
+            ),
+            1 => "does not hold: 1 finding".to_owned(),
+            count => format!("does not hold: {count} findings"),
+        };
+        let mut lines = vec![format!("{file} ({board}, {config}) {verdict}")];
+        lines.extend(findings.iter().map(|finding| finding.line.clone()));
+        lines.join("\n")
+    }
+}
+
+impl Found {
+    fn of(finding: Finding) -> Self {
+        Self {
+            line: finding.to_string(),
+            rule: finding.rule.code(),
+            component: finding.component,
+            place: finding.place,
+            found: finding.found,
+            expected: finding.expected,
+            help: finding.rule.remedy(),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The rules that a finished image must keep: each is broken in turn in the image of the reference
+//! appliance, and found.
+
+mod broken;
+mod change;
+#[path = "../common/mod.rs"]
+mod common;
+mod robust;
+
+use std::sync::LazyLock;
+
+use common::{render, source, system};
+use portcullis_policy::distribution::{Configuration, Distribution};
+use portcullis_policy::image::{self, Finding, Image};
+use portcullis_policy::{Described, compile, load};
+use portcullis_policy_format::Policy;
+use portcullis_sdf::{Architecture, System};
+
+/// The reference appliance: its compiled policy, its system description, and its image.
+struct Appliance {
+    policy: Vec<u8>,
+    system: System,
+    image: Image,
+}
+
+static APPLIANCE: LazyLock<Appliance> = LazyLock::new(|| {
+    let described = source("system.xml");
+    let system = system(&described);
+    let of = Described {
+        system: &system,
+        source: &described,
+    };
+    let policy = load(source("policy/appliance.toml"), Some(of))
+        .unwrap_or_else(|problems| panic!("{}", render(&problems)));
+    let policy = compile(&policy, &system).unwrap();
+    let compiled = Policy::inspect(&policy).unwrap();
+    let configuration = Configuration {
+        architecture: Architecture::Aarch64,
+        benchmark: false,
+    };
+    let distribution = Distribution::new(&compiled, &system, &configuration).unwrap();
+    let image = image::testing::finished(&distribution, &compiled, &system);
+    Appliance {
+        policy,
+        system,
+        image,
+    }
+});
+
+/// What is wrong with an image of the reference appliance.
+fn check(image: &Image) -> Vec<Finding> {
+    let policy = Policy::inspect(&APPLIANCE.policy).unwrap();
+    image::check(&policy, &APPLIANCE.system, image)
+}
+
+#[test]
+fn an_image_that_is_as_stated_holds() {
+    assert_eq!(check(&APPLIANCE.image), []);
+}
+
+#[test]
+fn the_book_has_every_rule() {
+    let book = std::fs::read_to_string(common::file("docs/image-rules.md")).unwrap();
+    for rule in image::Rule::ALL {
+        let row = format!("| `{rule}` | {} |\n", rule.states());
+        assert!(book.contains(&row), "{row}");
+    }
+}
+
+#[test]
+fn an_image_survives_json() {
+    let json = serde_json::to_vec(&APPLIANCE.image).unwrap();
+    assert_eq!(Image::read(&json).unwrap(), APPLIANCE.image);
+}
+
+#[test]
+fn what_is_not_a_distribution_is_refused() {
+    let refused = |json: &str| Image::read(json.as_bytes()).unwrap_err().to_string();
+    assert_eq!(
+        refused(r#"{"format": 7, "boards": []}"#),
+        "it has format 7, and this build reads 1: use the portcullis that came with its builder"
+    );
+    assert_eq!(refused("{}"), "missing field `format` at line 1 column 2");
+    assert!(refused(r#"{"format": 1}"#).starts_with("missing field `board`"));
+    let json = serde_json::to_string(&APPLIANCE.image).unwrap();
+    let decimal = json.replacen("\"0x0\"", "\"0\"", 1);
+    let message = refused(&decimal);
+    assert!(
+        message.contains("is not a hexadecimal number such as 0x1000"),
+        "{message}"
+    );
+}
