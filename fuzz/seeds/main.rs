@@ -69,6 +69,11 @@ fn seeds() -> Vec<(&'static str, String, Vec<u8>)> {
         ),
         ("sdf", "small".into(), SMALL_SYSTEM.into()),
         (
+            "image",
+            "small".into(),
+            serde_json::to_vec(&portcullis_fuzz::small_image()).expect("its keys are strings"),
+        ),
+        (
             "message",
             "find".into(),
             message(&Find {

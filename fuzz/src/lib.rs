@@ -5,7 +5,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use ed25519_dalek::SigningKey;
 use portcullis_audit::proof::Proof;
@@ -17,9 +17,12 @@ use portcullis_log::note::{Note, SIGNATURES_MAX, Verifier};
 use portcullis_log::scanner::Scanner;
 use portcullis_log::{RECORD_MAX, Record};
 use portcullis_manager_api::{ComponentView, Find, Found, GrantView, Why};
+use portcullis_policy::distribution::{Configuration, Distribution};
+use portcullis_policy::image::{self, Image};
 use portcullis_policy::source::Source;
+use portcullis_policy::{compile, load};
 use portcullis_policy_format::{Policy, testing};
-use portcullis_sdf::Target;
+use portcullis_sdf::{Architecture, System, Target};
 
 /// The id of the log that the seeds of `block` belong to.
 pub const LOG: LogId = portcullis_audit::testing::LOG;
@@ -28,7 +31,7 @@ pub const LOG: LogId = portcullis_audit::testing::LOG;
 pub type Decoder = (&'static str, fn(&[u8]));
 
 /// Every decoder.
-pub const DECODERS: [Decoder; 9] = [
+pub const DECODERS: [Decoder; 10] = [
     ("record", record),
     ("note", note),
     ("proof", proof),
@@ -36,6 +39,7 @@ pub const DECODERS: [Decoder; 9] = [
     ("policy", policy),
     ("policy_toml", policy_toml),
     ("sdf", sdf),
+    ("image", image),
     ("bundle", bundle),
     ("message", message),
 ];
@@ -138,6 +142,42 @@ pub fn sdf(data: &[u8]) {
         && let Err(errors) = portcullis_sdf::parse(text, &Target::ANY)
     {
         assert!(!errors.to_string().is_empty());
+    }
+}
+
+/// The compiled policy and the system description of the reference appliance.
+static APPLIANCE: LazyLock<(Vec<u8>, System)> = LazyLock::new(|| {
+    let system = portcullis_sdf::parse(include_str!("../../system.xml"), &Target::ANY);
+    let system = system.expect("it is the reference");
+    let text = include_str!("../../policy/appliance.toml");
+    let policy = load(Arc::new(Source::new("appliance.toml", text)), None);
+    let policy = compile(&policy.expect("it is the reference"), &system);
+    (policy.expect("the two fit"), system)
+});
+
+/// The image of the reference appliance, cut down to one protection domain.
+pub fn small_image() -> Image {
+    let (policy, system) = &*APPLIANCE;
+    let policy = Policy::inspect(policy).expect("it was just compiled");
+    let configuration = Configuration {
+        architecture: Architecture::Aarch64,
+        benchmark: false,
+    };
+    let distribution = Distribution::new(&policy, system, &configuration).expect("the two fit");
+    let mut image = image::testing::finished(&distribution, &policy, system);
+    image.protection_domains.truncate(1);
+    image.memory.truncate(4);
+    image
+}
+
+/// The distribution of an image. Every finding is a line.
+pub fn image(data: &[u8]) {
+    if let Ok(image) = Image::read(data) {
+        let (policy, system) = &*APPLIANCE;
+        let policy = Policy::inspect(policy).expect("it was just compiled");
+        for finding in image::check(&policy, system, &image) {
+            assert!(!finding.to_string().contains('\n'));
+        }
     }
 }
 
