@@ -34,17 +34,19 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Holds what the kernel of a running board holds against the log on its disk. `state` is the state
 /// directory that the image was made with, and that the disk is in.
-pub fn check(machine: &mut Machine, image: &Image, state: &Path) -> Result<Comparison, Error> {
-    compare(image, &at_rest(machine, image)?, state)
+pub fn check(machine: &mut Machine, state: &Path) -> Result<Comparison, Error> {
+    let memory = at_rest(machine)?;
+    compare(machine.image(), &memory, state)
 }
 
 /// What the board's memory holds at a moment in which nothing runs: no operation is half done.
-pub fn at_rest(machine: &mut Machine, image: &Image) -> Result<Memory, Error> {
-    let kernel = Kernel::open(image.board, &image.kernel)?;
+pub fn at_rest(machine: &mut Machine) -> Result<Memory, Error> {
+    let kernel = Kernel::of(machine.image())?;
     let deadline = Instant::now() + PATIENCE;
     loop {
         let memory = machine.memory()?;
-        if kernel.is_idle(&memory) {
+        let is_idle = kernel.is_idle(|address| Ok::<_, Error>(memory.word(address)))?;
+        if is_idle {
             return Ok(memory);
         }
         if Instant::now() > deadline {
@@ -67,7 +69,7 @@ pub fn compare(image: &Image, memory: &Memory, state: &Path) -> Result<Compariso
     let distribution = Distribution::new(&policy, &image.system, &configuration);
     let distribution = distribution.map_err(|error| failed(&error))?;
 
-    let kernel = Kernel::open(image.board, &image.kernel)?;
+    let kernel = Kernel::of(image)?;
     let slots = Slots::walk(&kernel, memory)?;
     let account = Account::of(&slots, &distribution, &policy)?;
     let compared = compare_with_log(&account.scan(), state);

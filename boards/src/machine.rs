@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use crate::memory::Ram;
-use crate::{Board, Error, Image, Memory};
+use crate::{Error, Image, Memory};
 
 /// A board that runs; QEMU is killed when this is dropped.
 #[derive(Debug)]
 pub struct Machine {
-    board: Board,
+    image: Image,
     qemu: Child,
     ram: Ram,
     input: ChildStdin,
@@ -35,7 +35,7 @@ impl Machine {
     /// further arguments for QEMU.
     pub fn boot(image: &Image, disk: Option<&str>, more: &[&str]) -> Result<Self, Error> {
         let mut command = Self::command(image, disk);
-        let ram = Ram::new().map_err(Error::Memory)?;
+        let ram = Ram::new(image.board).map_err(Error::Memory)?;
         command.args(ram.arguments());
         command.args(["-serial", "stdio"]).args(more);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -56,7 +56,7 @@ impl Machine {
             }
         });
         Ok(Self {
-            board: image.board,
+            image: image.clone(),
             qemu,
             ram,
             input,
@@ -118,6 +118,16 @@ impl Machine {
         }
     }
 
+    /// The image that it runs.
+    pub fn image(&self) -> &Image {
+        &self.image
+    }
+
+    /// Eight bytes of the RAM, at a physical address, while the machine goes on.
+    pub(crate) fn word(&self, address: u64) -> Result<u64, Error> {
+        self.ram.word(address).map_err(Error::Memory)
+    }
+
     /// What the RAM holds at this moment: the whole machine is paused while it is copied.
     pub fn memory(&mut self) -> Result<Memory, Error> {
         let ended = || Error::Ended {
@@ -131,7 +141,7 @@ impl Machine {
         if !matches!(change, Ok(Some(status)) if status.stopped()) {
             return Err(ended());
         }
-        let memory = self.ram.copy(self.board).map_err(Error::Memory);
+        let memory = self.ram.copy().map_err(Error::Memory);
         kill_process(qemu, Signal::CONT).map_err(|_| ended())?;
         memory
     }

@@ -1,11 +1,11 @@
 //! Builds the reference appliance for a QEMU board and boots it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use clap::{Args, Parser};
 use portcullis_boards::{
-    Board, Config, Error, Machine, Sdk, System, capscan, raw_disk, root, watch,
+    Board, Config, Error, Image, Machine, Sdk, System, capscan, raw_disk, root, watch,
 };
 use portcullis_hosted::appliance::Appliance;
 
@@ -84,6 +84,7 @@ fn run(arguments: &Run) -> Result<ExitCode, Box<dyn std::error::Error>> {
     for left_out in &packed.left_out {
         println!("left out {}: {}", left_out.path, left_out.why);
     }
+    let left_out = packed.left_out.len();
     let (board, config) = (sdk.board.name(), sdk.config.name());
     eprintln!("building for {board}, {config}: minutes the first time, seconds later");
     let image = system.build(&sdk, appliance.state().path())?;
@@ -93,18 +94,40 @@ fn run(arguments: &Run) -> Result<ExitCode, Box<dyn std::error::Error>> {
         qemu.args(["-serial", "stdio"]).status()?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut machine = Machine::boot(&image, Some(&disk), &[])?;
-    let through = watch(&mut machine, |line| println!("{line}"))?;
-    let compared = capscan::check(&mut machine, &image, appliance.state().path())?;
-    drop(machine);
-    println!("\ncapscan     {compared}");
-    if let Some(why) = through.failure() {
-        eprintln!("error: {why}");
-        return Ok(ExitCode::from(1));
+    let failures = once(&image, &disk, appliance.state().path(), left_out)?;
+    for failure in &failures {
+        eprintln!("error: {failure}");
     }
+    Ok(ExitCode::from(u8::from(!failures.is_empty())))
+}
+
+/// Boots until the documents are through, and looks at what came of it: what failed, in words.
+fn once(
+    image: &Image,
+    disk: &str,
+    state: &Path,
+    left_out: usize,
+) -> Result<Vec<String>, Box<dyn std::error::Error>> {
+    let mut machine = Machine::boot(image, Some(disk), &[])?;
+    let through = watch(&mut machine, |line| println!("{line}"))?;
+    let mut failures: Vec<String> = through.failure(left_out).into_iter().collect();
+    match capscan::check(&mut machine, state) {
+        Ok(compared) => {
+            println!("\ncapscan     {compared}");
+            failures.extend((!compared.is_equal()).then(|| "slots and log differ".to_owned()));
+        }
+        Err(error) => failures.push(error.to_string()),
+    }
+    drop(machine);
     let portcullis = std::env::current_exe()?.with_file_name("portcullis");
     let mut verify = Command::new(portcullis);
-    verify.args(["log", "verify"]).arg(appliance.state().path());
-    let holds = verify.status()?.success() && compared.is_equal();
-    Ok(ExitCode::from(u8::from(!holds)))
+    if !verify
+        .args(["log", "verify"])
+        .arg(state)
+        .status()?
+        .success()
+    {
+        failures.push("the log on the disk does not hold".to_owned());
+    }
+    Ok(failures)
 }

@@ -18,6 +18,7 @@ pub(crate) const RAM_SIZE: u64 = 2 << 30;
 /// last process that has it open.
 #[derive(Debug)]
 pub(crate) struct Ram {
+    board: Board,
     file: File,
 }
 
@@ -29,10 +30,10 @@ pub struct Memory {
 }
 
 impl Ram {
-    pub(crate) fn new() -> io::Result<Self> {
+    pub(crate) fn new(board: Board) -> io::Result<Self> {
         let file = File::from(memfd_create("portcullis-ram", MemfdFlags::CLOEXEC)?);
         file.set_len(RAM_SIZE)?;
-        Ok(Self { file })
+        Ok(Self { board, file })
     }
 
     /// QEMU's arguments that make it the board's RAM. QEMU opens it by way of this process, which
@@ -44,8 +45,16 @@ impl Ram {
         ["-object", &object, "-machine", "memory-backend=ram"].map(str::to_owned)
     }
 
+    /// Eight bytes at a physical address, little-endian.
+    pub(crate) fn word(&self, address: u64) -> io::Result<u64> {
+        let mut word = [0; 8];
+        let offset = address.wrapping_sub(self.board.ram());
+        self.file.read_exact_at(&mut word, offset)?;
+        Ok(u64::from_le_bytes(word))
+    }
+
     /// A copy of what it holds.
-    pub(crate) fn copy(&self, board: Board) -> io::Result<Memory> {
+    pub(crate) fn copy(&self) -> io::Result<Memory> {
         let mut extents = BTreeMap::new();
         let mut at = 0;
         loop {
@@ -58,7 +67,7 @@ impl Ram {
             let end = seek(&self.file, SeekFrom::Hole(at))?;
             let mut bytes = vec![0; (end - at) as usize];
             self.file.read_exact_at(&mut bytes, at)?;
-            extents.insert(board.ram() + at, bytes);
+            extents.insert(self.board.ram() + at, bytes);
             at = end;
         }
     }

@@ -1,31 +1,212 @@
-//! The reference appliance on the boards.
+//! The reference appliance on the boards, as a person runs it.
 
 mod common;
 
-use portcullis_boards::{Board, watch};
+use std::borrow::Cow;
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::process::{Command, Output};
 
-use common::Case;
+use clap::ValueEnum as _;
+use portcullis_audit::state::State;
+use portcullis_audit::walk::{Sink, Trust, walk};
+use portcullis_blk::api::Area;
+use portcullis_blk::{BLOCK, Header};
+use portcullis_boards::{Board, Machine, raw_disk, root, watch};
+use portcullis_log::block::{LogKind, Records};
+use portcullis_log::{BootId, RECORD_MAX, Record};
+
+use common::{Case, portcullis, samples};
 
 #[test]
 #[ignore = "needs a Microkit SDK"]
 fn aarch64() {
-    documents_come_through(Board::Aarch64);
+    from_the_first_boot_to_a_damaged_disk(Board::Aarch64);
+    without_a_disk(Board::Aarch64);
 }
 
 #[test]
 #[ignore = "needs a Microkit SDK"]
 fn riscv64() {
-    documents_come_through(Board::Riscv64);
+    from_the_first_boot_to_a_damaged_disk(Board::Riscv64);
+    without_a_disk(Board::Riscv64);
 }
 
-fn documents_come_through(board: Board) {
-    let case = Case::appliance(board, "through");
-    let through = watch(&mut case.boot(), |_| ()).unwrap();
-    assert_eq!(through.failure(), None);
-    assert_eq!(
-        through.ingest,
-        "ingest: 8 documents: 8 stored, 0 unchanged, 0 refused"
+fn from_the_first_boot_to_a_damaged_disk(board: Board) {
+    let scratch = tempfile::tempdir().unwrap();
+    let [state, hosted, documents] =
+        ["board", "hosted", "documents"].map(|it| scratch.path().join(it));
+
+    let first = run_once(board, &samples(), &state);
+    shows(
+        &first,
+        "ingest: 8 documents: 8 stored, 0 unchanged, 0 refused",
     );
-    assert_eq!(through.edge, "edge: 3 objects listed, 0 damaged, 0 lost");
-    assert_eq!(through.publish, "publish: 3 objects published, 863 B");
+    shows(&first, "edge: 3 objects listed, 0 damaged, 0 lost");
+    shows(&first, "publish: 3 objects published, 863 B");
+    shows(
+        &first,
+        "capscan     15 grants in the slots, 15 in the log: equal",
+    );
+    assert_eq!(first.status.code(), Some(0));
+
+    // The hosted kernel writes the same records, byte for byte, times and boot id aside.
+    let mut run = portcullis();
+    run.current_dir(root())
+        .args(["run", "--once", "--state"])
+        .arg(&hosted);
+    assert!(run.output().unwrap().status.success());
+    let log = records(&state, LogKind::Grants);
+    assert_eq!(log.len(), 17, "the policy, 15 grants, and that this is all");
+    assert_eq!(log, records(&hosted, LogKind::Grants));
+    let ledger = records(&state, LogKind::Worm);
+    assert_eq!(ledger.len(), 8);
+
+    // A second boot goes on from the first: it stores nothing twice, and adds to the log.
+    let second = run_once(board, &samples(), &state);
+    shows(
+        &second,
+        "ingest: 8 documents: 0 stored, 8 unchanged, 0 refused",
+    );
+    shows(&second, "edge: 3 objects listed, 0 damaged, 0 lost");
+    shows(
+        &second,
+        "capscan     15 grants in the slots, 15 in the log: equal",
+    );
+    assert_eq!(second.status.code(), Some(0));
+    assert_eq!(
+        records(&state, LogKind::Grants),
+        [log.clone(), log].concat()
+    );
+    assert_eq!(records(&state, LogKind::Worm), ledger);
+
+    // With a damaged ledger a new document does not come through.
+    fs::create_dir(&documents).unwrap();
+    fs::write(documents.join("new"), "new").unwrap();
+    change_first_block(&state, Area::Worm);
+    let third = run_once(board, &documents, &state);
+    shows(&third, "ledger: ledger: DAMAGED after 0 records");
+    says(
+        &third,
+        "error: not every document was taken in: ingest: 1 document: 0 stored, 0 unchanged, 1 refused",
+    );
+    says(&third, "error: the log on the disk does not hold");
+    assert_eq!(third.status.code(), Some(1));
+
+    // With a damaged grant log nobody can say what the slots should hold.
+    change_first_block(&state, Area::Grants);
+    let fourth = run_once(board, &samples(), &state);
+    says(&fourth, "error: capscan: the log does not hold");
+    assert_eq!(fourth.status.code(), Some(1));
+
+    // What is no disk of ours is not booted from.
+    File::create(state.join("disk.img"))
+        .unwrap()
+        .set_len(1 << 20)
+        .unwrap();
+    let fifth = run_once(board, &samples(), &state);
+    says(&fifth, "it has no header of a Portcullis disk");
+    assert_eq!(fifth.status.code(), Some(3));
+}
+
+/// A board that has no disk, or one that nobody prepared, takes nothing in and says so.
+fn without_a_disk(board: Board) {
+    let case = Case::appliance(board, "without-disk");
+    let blank = case.state().join("blank");
+    File::create(&blank).unwrap().set_len(1 << 30).unwrap();
+    for disk in [None, Some(raw_disk(&blank))] {
+        let mut machine = Machine::boot(&case.image, disk.as_deref(), &[]).unwrap();
+        let mut served = true;
+        let through = watch(&mut machine, |line| {
+            served &= !line.starts_with("blk: no disk is served: ");
+        });
+        let why = "not every document was taken in: \
+                   ingest: 8 documents: 0 stored, 0 unchanged, 8 refused";
+        assert_eq!(through.unwrap().failure(0).unwrap(), why);
+        assert!(!served);
+    }
+}
+
+fn run_once(board: Board, documents: &Path, state: &Path) -> Output {
+    // It runs this one to verify the log.
+    portcullis();
+    let mut run = Command::new(env!("CARGO_BIN_EXE_portcullis-boards"));
+    let board = board.to_possible_value().unwrap();
+    run.args(["run", board.get_name(), "--once"]);
+    run.arg("--documents")
+        .arg(documents)
+        .arg("--state")
+        .arg(state);
+    run.output().unwrap()
+}
+
+fn shows(run: &Output, expected: &str) {
+    assert!(
+        text(&run.stdout).contains(expected),
+        "{expected:?} is not in {run:#?}"
+    );
+}
+
+fn says(run: &Output, expected: &str) {
+    assert!(
+        text(&run.stderr).contains(expected),
+        "{expected:?} is not in {run:#?}"
+    );
+}
+
+fn text(bytes: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
+}
+
+/// The records of a log on the disk of a state directory, as bytes. Those of the grant log have their
+/// times and boot ids set to zero.
+fn records(state: &Path, kind: LogKind) -> Vec<Vec<u8>> {
+    struct All(LogKind, Vec<Vec<u8>>);
+    impl Sink for All {
+        fn commit(&mut self, _: u64, payload: &[u8]) {
+            self.1
+                .extend(Records::over(payload).map(|bytes| match self.0 {
+                    LogKind::Grants => anonymous(bytes),
+                    LogKind::Worm => bytes.to_owned(),
+                }));
+        }
+    }
+    let state = State::open(state).unwrap();
+    let key = state.key(kind).unwrap();
+    let trust = Trust {
+        kind,
+        log: state.log(),
+        key: Some(&key),
+        checkpoints: &[],
+    };
+    let mut all = All(kind, Vec::new());
+    let walked = walk(&mut state.blocks(kind), &trust, &mut all, |_| ()).unwrap();
+    let violations = walked.findings.iter().filter(|it| it.is_violation());
+    assert_eq!(violations.count(), 0);
+    all.1
+}
+
+fn anonymous(bytes: &[u8]) -> Vec<u8> {
+    let record = Record {
+        boot: BootId::default(),
+        time: 0,
+        ..Record::decode(bytes).unwrap()
+    };
+    record.encode(&mut [0; RECORD_MAX]).to_owned()
+}
+
+/// Changes a byte of the first block of a region of the disk.
+fn change_first_block(state: &Path, area: Area) {
+    let disk = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(state.join("disk.img"));
+    let disk = disk.unwrap();
+    let mut block = [0; BLOCK];
+    disk.read_exact_at(&mut block, 0).unwrap();
+    let start = Header::decode(&block).unwrap().start(area) * BLOCK as u64;
+    disk.read_exact_at(&mut block, start).unwrap();
+    block[100] ^= 1;
+    disk.write_all_at(&block, start).unwrap();
 }

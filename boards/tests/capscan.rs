@@ -26,13 +26,13 @@ fn slots_and_log(board: Board) {
     let case = Case::appliance(board, "capscan");
     let mut machine = case.boot();
     watch(&mut machine, |_| ()).unwrap();
-    let memory = at_rest(&mut machine, &case.image).unwrap();
+    let memory = at_rest(&mut machine).unwrap();
     drop(machine);
     let compared = compare(&case.image, &memory, case.state()).unwrap();
     let equal = "15 grants in the slots, 15 in the log: equal";
     assert_eq!(compared.to_string(), equal);
 
-    let kernel = Kernel::open(board, &case.image.kernel).unwrap();
+    let kernel = Kernel::of(&case.image).unwrap();
     let slots = Slots::walk(&kernel, &memory).unwrap();
     for (what, change, expected) in CHANGES {
         let mut hand = Hand {

@@ -9,14 +9,13 @@
 
 use std::fmt;
 use std::fs;
-use std::path::Path;
 
 use object::elf::PT_LOAD;
 use object::read::elf::{ElfFile64, ProgramHeader as _};
 use object::{LittleEndian, Object as _, ObjectSymbol as _};
 use portcullis_kernel::Rights;
 
-use crate::{Board, Error, Memory};
+use crate::{Board, Error, Image, Memory};
 
 /// Bytes of a slot (`seL4_SlotBits`).
 pub const SLOT: u64 = 1 << 5;
@@ -25,7 +24,7 @@ pub const SLOT: u64 = 1 << 5;
 #[derive(Debug)]
 pub struct Kernel {
     board: Board,
-    image: Segment,
+    program: Segment,
     /// The slots with the notifications that interrupts signal (`intStateIRQNode`).
     pub(super) interrupts: Symbol,
     current_thread: Symbol,
@@ -100,8 +99,9 @@ pub enum Kind {
 }
 
 impl Kernel {
-    /// Reads where things are out of the kernel's ELF file.
-    pub fn open(board: Board, path: &Path) -> Result<Self, Error> {
+    /// Reads where things are out of the ELF file of an image's kernel.
+    pub fn of(image: &Image) -> Result<Self, Error> {
+        let path = &image.kernel;
         let bytes = fs::read(path).map_err(Error::file("read", path))?;
         let bad = |what: String| Error::Capscan(format!("{}: {what}", path.display()));
         let elf = ElfFile64::<LittleEndian>::parse(bytes.as_slice());
@@ -113,14 +113,14 @@ impl Kernel {
             Ok::<_, Error>(Symbol { address, size })
         };
         let mut segments = elf.elf_program_headers().iter();
-        let image = segments.find(|it| it.p_type(LittleEndian) == PT_LOAD);
-        let image = image.ok_or_else(|| bad("it has nothing to load".to_owned()))?;
+        let program = segments.find(|it| it.p_type(LittleEndian) == PT_LOAD);
+        let program = program.ok_or_else(|| bad("it has nothing to load".to_owned()))?;
         Ok(Self {
-            board,
-            image: Segment {
-                address: image.p_vaddr(LittleEndian),
-                size: image.p_memsz(LittleEndian),
-                physical: image.p_paddr(LittleEndian),
+            board: image.board,
+            program: Segment {
+                address: program.p_vaddr(LittleEndian),
+                size: program.p_memsz(LittleEndian),
+                physical: program.p_paddr(LittleEndian),
             },
             interrupts: symbol("intStateIRQNode")?,
             current_thread: symbol("ksCurThread")?,
@@ -128,16 +128,19 @@ impl Kernel {
         })
     }
 
-    /// Whether nothing runs, so that no operation of the kernel is half done.
-    pub fn is_idle(&self, memory: &Memory) -> bool {
-        let word = |symbol: Symbol| memory.word(self.physical(symbol.address));
-        word(self.current_thread) == word(self.idle_thread)
+    /// Whether nothing runs, so that no operation of the kernel is half done. `word` reads the RAM at a
+    /// physical address.
+    pub fn is_idle<E>(&self, word: impl Fn(u64) -> Result<u64, E>) -> Result<bool, E> {
+        let idle = word(self.physical(self.idle_thread.address))?;
+        let current = word(self.physical(self.current_thread.address))?;
+        // Before the kernel has started both are 0.
+        Ok(current == idle && idle != 0)
     }
 
     /// The physical address of what the kernel sees at an address.
     pub fn physical(&self, address: u64) -> u64 {
-        match address.checked_sub(self.image.address) {
-            Some(offset) if offset < self.image.size => self.image.physical + offset,
+        match address.checked_sub(self.program.address) {
+            Some(offset) if offset < self.program.size => self.program.physical + offset,
             _ => address.wrapping_sub(self.window()),
         }
     }

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use portcullis_boards::{Board, Config, Image, Machine, Sdk, System, raw_disk, root};
 use portcullis_hosted::appliance::Appliance;
@@ -31,6 +32,22 @@ pub(crate) fn policy() -> PathBuf {
 /// The sample documents.
 pub(crate) fn samples() -> PathBuf {
     root().join("samples/documents")
+}
+
+/// The `portcullis` command, beside the one that is tested.
+pub(crate) fn portcullis() -> Command {
+    let built = Path::new(env!("CARGO_BIN_EXE_portcullis-boards")).with_file_name("portcullis");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
+        .current_dir(root())
+        .args(["build", "--quiet", "--locked"]);
+    cargo.args(["--package", "portcullis", "--target-dir"]);
+    cargo.arg(built.ancestors().nth(2).unwrap());
+    if built.ends_with("release/portcullis") {
+        cargo.arg("--release");
+    }
+    assert!(cargo.status().unwrap().success());
+    Command::new(built)
 }
 
 impl Case {
