@@ -31,6 +31,9 @@ const RUNS: usize = 5;
 /// Methods of an interface.
 const METHODS: usize = 32;
 
+/// Bytes of the ring for the grant log: a boot of the larger policy, 512 bytes a record, fits.
+const RING: usize = 1 << 24;
+
 /// What one check took.
 #[derive(Clone, Copy)]
 struct Cost {
@@ -176,7 +179,12 @@ fn policy_text(grants: usize) -> String {
     let interfaces = grants.div_ceil(pairs.len());
     let mut text = String::from("name = \"generated\"\nversion = 1\n");
     write_vocabulary(&mut text, interfaces).expect("a string takes everything");
-    for number in 0..grants {
+    // The last grant is the manager's, to the component that keeps the log.
+    text.push_str(
+        "[[grants]]\nsubject = \"manager\"\nobject = \"log\"\ninterface = \"i0\"\n\
+         methods = [\"method0\"]\nmode = \"stream\"\nregion = \"ring\"\nwhen = \"boot\"\n",
+    );
+    for number in 0..grants - 1 {
         let (subject, object) = pairs[number % pairs.len()];
         write_grant(&mut text, number, subject, object, number / pairs.len())
             .expect("a string takes everything");
@@ -198,6 +206,10 @@ fn write_vocabulary(text: &mut String, interfaces: usize) -> std::fmt::Result {
     let offers: Vec<String> = (0..interfaces).map(|it| format!("\"i{it}\"")).collect();
     let offers = offers.join(", ");
     writeln!(text, "[components.manager]\ndomain = \"manager\"")?;
+    writeln!(
+        text,
+        "[components.log]\ndomain = \"manager\"\noffers = [\"i0\"]"
+    )?;
     for component in 0..DOMAINS * MEMBERS {
         let domain = component / MEMBERS;
         writeln!(
@@ -244,22 +256,29 @@ fn write_grant(
 }
 
 fn system_text() -> String {
-    let mut text = String::from("<system>\n");
-    let mut pd = |name: &str, priority: usize| {
+    let mut text = format!("<system>\n<memory_region name=\"ring\" size=\"{RING:#x}\" />\n");
+    let mut pd = |name: &str, priority: usize, maps: &str| {
         writeln!(
             text,
             "<protection_domain name=\"{name}\" priority=\"{priority}\">\
-             <program_image path=\"{name}.elf\" /></protection_domain>"
+             <program_image path=\"{name}.elf\" />{maps}</protection_domain>"
         )
+        .expect("a string takes everything");
     };
-    let write = pd("manager", 200);
-    let written = (0..DOMAINS * MEMBERS).try_for_each(|it| pd(&format!("c{it}"), 10 + it));
-    write.and(written).expect("a string takes everything");
+    let ring = |perms| format!("<map mr=\"ring\" vaddr=\"0x10000000\" perms=\"{perms}\" />");
+    pd("manager", 200, &ring("rw"));
+    pd("log", 150, &ring("r"));
+    let mut names = vec!["log".to_owned()];
     for component in 0..DOMAINS * MEMBERS {
+        let name = format!("c{component}");
+        pd(&name, 10 + component, "");
+        names.push(name);
+    }
+    for (id, name) in names.iter().enumerate() {
         writeln!(
             text,
-            "<channel><end pd=\"c{component}\" id=\"0\" pp=\"true\" notify=\"false\" />\
-             <end pd=\"manager\" id=\"{component}\" notify=\"false\" /></channel>"
+            "<channel><end pd=\"{name}\" id=\"0\" pp=\"true\" notify=\"false\" />\
+             <end pd=\"manager\" id=\"{id}\" notify=\"false\" /></channel>"
         )
         .expect("a string takes everything");
     }

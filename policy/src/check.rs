@@ -116,7 +116,7 @@ fn against(check: &mut Check<'_>, incomplete: Incomplete, described: Described<'
     streams::check_maps(check, described);
     priorities::check(check, system);
     notifications::check(check, system);
-    log::check(check, system);
+    log::check(check, described);
     if !incomplete.authority {
         let found = crate::authority::check(check.policy, described);
         check.problems.extend(found);

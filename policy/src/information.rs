@@ -159,7 +159,7 @@ impl<'p> Information<'p> {
                 }
                 Authority::Region { .. }
                 | Authority::Irq(_)
-                | Authority::IoPort(_)
+                | Authority::IoPorts { .. }
                 | Authority::VirtualMachine(_)
                 | Authority::Smc => {}
             }

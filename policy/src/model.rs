@@ -226,8 +226,13 @@ pub enum Authority {
     },
     /// An interrupt, by the number that the interrupt controller gives it.
     Irq(u32),
-    /// A range of x86 I/O ports, by its first port.
-    IoPort(u64),
+    /// x86 I/O ports: all of what a component has must be among them.
+    IoPorts {
+        /// The first port.
+        base: u64,
+        /// How many.
+        size: u64,
+    },
     /// A child protection domain: its faults arrive here, and this component may stop and restart it.
     Child(ComponentId),
     /// This component's end of a channel to a peer.

@@ -96,7 +96,7 @@ const LINES: &[(&str, &str, &[&str])] = &[
     ("driver", "irq = 33", &["`driver` handles interrupt 33"]),
     (
         "driver",
-        "ioport = 0x3f8",
+        "ioport = 0x3f8, size = 8",
         &["`driver` drives 8 I/O ports from 0x3f8"],
     ),
     (
@@ -204,6 +204,27 @@ fn without_any_line_only_streams_and_calls_to_the_manager_are_covered() {
     assert_eq!(found(&policy, &system).len(), declared);
     // Two ends of the stream, one call to the manager.
     assert_eq!(all, declared + 3);
+}
+
+#[test]
+fn a_line_covers_the_ports_that_it_names_and_no_more() {
+    let system = system();
+    let ports = LINES
+        .iter()
+        .position(|(_, line, _)| line.starts_with("ioport"));
+    let ports = ports.unwrap();
+    for (line, covers) in [
+        ("ioport = 0x3f8, size = 9", true),
+        ("ioport = 0x3f0, size = 16", true),
+        ("ioport = 0x3f8, size = 7", false),
+        ("ioport = 0x3f9, size = 8", false),
+        ("ioport = 0x3f0, size = 15", false),
+    ] {
+        let mut lines = lines_without(ports);
+        lines.push(("driver", line));
+        let expected: &[&str] = if covers { &[] } else { LINES[ports].2 };
+        assert_eq!(found(&policy(&lines), &system), expected, "{line}");
+    }
 }
 
 #[test]

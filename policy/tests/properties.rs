@@ -114,19 +114,33 @@ fn policy_text(rules: &[Rule]) -> String {
             writeln!(text, "lease = \"{lease}ms\"").unwrap();
         }
     }
+    // The manager logs.
+    write!(
+        text,
+        "[[grants]]\nsubject = \"manager\"\nobject = \"c{}\"\ninterface = \"i\"\n\
+         methods = [\"m0\"]\nmode = \"stream\"\nregion = \"ring\"\nwhen = \"boot\"\n",
+        COMPONENTS - 1
+    )
+    .unwrap();
     text
 }
 
 fn system_text() -> String {
-    let pd = |name: &str, priority: usize| {
+    let pd = |name: &str, priority: usize, map: &str| {
         format!(
             "<protection_domain name=\"{name}\" priority=\"{priority}\">\
-             <program_image path=\"{name}.elf\" /></protection_domain>\n"
+             <program_image path=\"{name}.elf\" />{map}</protection_domain>\n"
         )
     };
-    let mut text = format!("<system>\n{}", pd("manager", 254));
+    let ring = |perms| format!("<map mr=\"ring\" vaddr=\"0x10000000\" perms=\"{perms}\" />");
+    let mut text = "<system>\n<memory_region name=\"ring\" size=\"0x8000\" />\n".to_owned();
+    text += &pd("manager", 254, &ring("rw"));
     for component in 0..COMPONENTS {
-        text += &pd(&format!("c{component}"), 10 + component);
+        let map = match component + 1 {
+            COMPONENTS => ring("r"),
+            _ => String::new(),
+        };
+        text += &pd(&format!("c{component}"), 10 + component, &map);
     }
     for component in 0..COMPONENTS {
         writeln!(

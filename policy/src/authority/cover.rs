@@ -66,7 +66,7 @@ pub fn unused<'p>(policy: &'p Policy, system: &System) -> Vec<Unused<'p>> {
         use model::Authority as Declared;
         let anywhere = matches!(
             rule.authority,
-            Declared::Irq(_) | Declared::IoPort(_) | Declared::Smc
+            Declared::Irq(_) | Declared::IoPorts { .. } | Declared::Smc
         );
         anywhere || all.iter().any(|authority| lines.concerns(authority, rule))
     };
@@ -213,7 +213,13 @@ impl<'p> Lines<'p> {
                 Declared::Region { region: name, .. },
             ) => self.system.region(*region).name.value == *name,
             (Kind::Irq { number, .. }, Declared::Irq(declared)) => *number == u64::from(*declared),
-            (Kind::IoPorts { base, .. }, Declared::IoPort(port)) => base == port,
+            (
+                Kind::IoPorts { base, size },
+                Declared::IoPorts {
+                    base: from,
+                    size: most,
+                },
+            ) => from <= base && base.saturating_add(*size) <= from.saturating_add(*most),
             (Kind::Child { child }, Declared::Child(component)) => is(*component, *child),
             (Kind::Call { peer, .. }, Declared::Channel { peer: other, calls }) => {
                 *calls && is(*other, *peer)

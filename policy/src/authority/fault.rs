@@ -171,7 +171,7 @@ fn remedy(system: &System, one: &Uncovered) -> String {
             format!("region = \"{}\", perms = \"r\"", region(*id))
         }
         Kind::Irq { number, .. } => format!("irq = {number}"),
-        Kind::IoPorts { base, .. } => format!("ioport = {base:#x}"),
+        Kind::IoPorts { base, size } => format!("ioport = {base:#x}, size = {size}"),
         Kind::Child { child } => format!("child = \"{}\"", pd(*child)),
         Kind::VirtualMachine { name, .. } => format!("vm = \"{name}\""),
         Kind::ExtraCap { kind, of, .. } => format!("cap = \"{} of {}\"", word(*kind), pd(*of)),

@@ -132,8 +132,8 @@ pub enum ReadFault {
     #[diagnostic(
         code(policy::static_not_one),
         help(
-            "write one of `region` (with `perms`), `irq`, `ioport`, `child`, `channel`, `cap`, `vm`, \
-             `smc`; write a rule of its own for each"
+            "write one of `region` (with `perms`), `irq`, `ioport` (with `size`), `child`, `channel`, \
+             `cap`, `vm`, `smc`; write a rule of its own for each"
         )
     )]
     StaticNotOne {

@@ -11,6 +11,7 @@ const REGION: Field = ("region", "region = \"virtio_dma\"");
 const PERMS: Field = ("perms", "perms = \"rw\"");
 const IRQ: Field = ("irq", "irq = 79");
 const IOPORT: Field = ("ioport", "ioport = 0x3f8");
+const SIZE: Field = ("size", "size = 8");
 const CHILD: Field = ("child", "child = \"worker\"");
 const CHANNEL: Field = ("channel", "channel = \"peer\"");
 const MODE: Field = ("mode", "mode = \"notify\"");
@@ -20,7 +21,7 @@ const SMC: Field = ("smc", "smc = true");
 /// The fields of which a rule has exactly one.
 const KINDS: [Field; 8] = [REGION, IRQ, IOPORT, CHILD, CHANNEL, CAP, VM, SMC];
 const STATIC: &[Field] = &[
-    COMPONENT, REGION, PERMS, IRQ, IOPORT, CHILD, CHANNEL, MODE, CAP, VM, SMC, REASON,
+    COMPONENT, REGION, PERMS, IRQ, IOPORT, SIZE, CHILD, CHANNEL, MODE, CAP, VM, SMC, REASON,
 ];
 /// Highest I/O port of x86.
 const LAST_PORT: u64 = 0xffff;
@@ -68,6 +69,7 @@ impl Reader {
     fn misplaced(&mut self, fields: &Fields<'_, '_>, said: &str) {
         for (field, with, name) in [
             (PERMS, "`region`", REGION.0),
+            (SIZE, "`ioport`", IOPORT.0),
             (MODE, "`channel`", CHANNEL.0),
         ] {
             if let Some(value) = fields.optional(field.0)
@@ -101,7 +103,15 @@ impl Reader {
             }
             "irq" => number(self, IRQ, value, 0, u32::MAX.into())
                 .map(|number| Authority::Irq(number as u32)),
-            "ioport" => number(self, IOPORT, value, 0, LAST_PORT).map(Authority::IoPort),
+            "ioport" => {
+                let base = number(self, IOPORT, value, 0, LAST_PORT);
+                let size = fields.required(self, SIZE);
+                let size = size.and_then(|size| number(self, SIZE, size, 1, LAST_PORT + 1));
+                Some(Authority::IoPorts {
+                    base: base?,
+                    size: size?,
+                })
+            }
             "child" => {
                 let name = text(self, CHILD, value)?;
                 self.component(&name).map(Authority::Child)
