@@ -62,7 +62,7 @@ impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
     /// ring's room allow it.
     pub(crate) fn record_denial(&mut self, component: u16, denial: Denial) {
         let denials = self.members[usize::from(component)].denials;
-        if denials > DENIAL_RECORDS || self.journal.room() <= DENIAL_ROOM {
+        if denials > DENIAL_RECORDS || !self.journal.has_room(DENIAL_ROOM + 1) {
             return;
         }
         let (grant, line, outcome) = if denials == DENIAL_RECORDS {

@@ -31,7 +31,7 @@ pub enum Unissued {
 
 impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
     /// Issues grant `index` (its number in the policy) because its subject asked for it, or because
-    /// the holder of grant `parent` delegates it.
+    /// the holder of grant `parent` delegates it. [`announce`](Self::announce) its record afterwards.
     pub fn issue<K: CNodes>(
         &mut self,
         kernel: &mut K,
@@ -55,7 +55,6 @@ impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
         if issued.is_err() {
             self.grants.orphan(index);
         }
-        self.announce(kernel);
         issued
     }
 
@@ -115,7 +114,7 @@ impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
         index: u16,
         by: By,
     ) -> Result<GrantBadge, Unissued> {
-        if self.journal.room() < ISSUE_ROOM {
+        if !self.journal.has_room(ISSUE_ROOM) {
             return Err(Unissued::Full);
         }
         let entry = *self.grants.at(index);

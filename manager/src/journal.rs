@@ -32,6 +32,7 @@ impl<R: RegionMut, A: Region> Journal<R, A> {
         }
     }
 
+    #[inline(always)]
     pub(crate) fn push(&mut self, now: u64, event: Event) -> Result<(), Full> {
         let Event {
             operation,
@@ -51,9 +52,9 @@ impl<R: RegionMut, A: Region> Journal<R, A> {
         })
     }
 
-    /// Records that can be pushed before the ring is full.
-    pub(crate) fn room(&mut self) -> u64 {
-        self.ring.free()
+    /// Whether that many records can be pushed before the ring is full.
+    pub(crate) fn has_room(&mut self, records: u64) -> bool {
+        self.ring.has_room(records)
     }
 
     /// Records of this boot.

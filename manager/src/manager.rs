@@ -163,6 +163,13 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
     /// Does what was put off for want of room in the ring, as far as there is room now: first the
     /// records of what was revoked, then the grants that are due.
     pub(crate) fn progress<K: CNodes>(&mut self, kernel: &mut K) {
+        if self.is_sealed() && !self.has_unlogged() && self.due.first().is_none() {
+            return;
+        }
+        self.catch_up(kernel);
+    }
+
+    fn catch_up<K: CNodes>(&mut self, kernel: &mut K) {
         if self.log_boot().is_err() || self.log_revocations().is_err() {
             return;
         }
@@ -171,8 +178,10 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
         }
     }
 
-    /// Tells the ledger of new records, where it can be told.
-    pub(crate) fn announce<K: CNodes>(&mut self, kernel: &mut K) {
+    /// Tells the ledger of new records, where it can be told. The manager does so itself at the end of
+    /// everything that it is asked as a [`Component`]; who issues and revokes grants from outside does
+    /// so when done, once for all of them.
+    pub fn announce<K: CNodes>(&mut self, kernel: &mut K) {
         let told = self.ledger.filter(|index| self.is_in_force(*index));
         if self.journal.has_news()
             && let Some(index) = told

@@ -22,7 +22,7 @@ pub enum RevokeError {
 
 impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
     /// Revokes grant `index` and, before it, everything derived from it, deepest first. `by` is the
-    /// component that asked for it; `None`: none did.
+    /// component that asked for it; `None`: none did. [`announce`](Self::announce) its record afterwards.
     ///
     /// What cannot be taken back stays in force while everything else is revoked. A call that its
     /// object is already serving keeps its reply.
@@ -39,7 +39,6 @@ impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
             _ => Err(RevokeError::NotInForce),
         };
         self.progress(kernel);
-        self.announce(kernel);
         revoked
     }
 

@@ -62,13 +62,24 @@ fn two_boots_of_one_policy_write_the_same_records() {
 }
 
 #[test]
-fn the_ledger_is_signalled_once_for_all_boot_grants() {
+fn the_ledger_is_signalled_once_for_all_boot_grants_and_once_when_others_are_announced() {
     let mut world = World::booted(&small());
     assert_eq!(world.machine.signals, 1);
     world.notify();
     assert_eq!(world.machine.signals, 1, "there was nothing new");
     world.revoke(1).unwrap();
-    assert_eq!(world.machine.signals, 2);
+    world.revoke(2).unwrap();
+    assert_eq!(world.machine.signals, 1, "nobody announced it yet");
+    for _ in 0..2 {
+        world.manager.announce(&mut world.machine);
+        assert_eq!(
+            world.machine.signals, 2,
+            "both at once, and then nothing new"
+        );
+    }
+    world.revoke(3).unwrap();
+    world.notify();
+    assert_eq!(world.machine.signals, 3, "the manager's turn ends with it");
 }
 
 #[test]

@@ -15,6 +15,8 @@
 use core::fmt;
 
 use portcullis_kernel::{OutOfRange, Region, RegionMut};
+use zerocopy::little_endian::U16;
+use zerocopy::{Immutable, IntoBytes};
 
 use crate::record::{RECORD_MAX, Record};
 
@@ -39,7 +41,19 @@ pub struct Writer<R, A> {
     slots: u64,
     head: u64,
     acknowledged: u64,
+    slot: Slot,
 }
+
+/// A slot on its way into the ring, aligned as slots are, so that whole words can be copied.
+#[derive(Debug, IntoBytes, Immutable)]
+#[repr(C, align(8))]
+struct Slot {
+    length: U16,
+    record: [u8; RECORD_MAX],
+}
+
+const _: () =
+    assert!(size_of::<Slot>() == SLOT && SLOT.is_multiple_of(8) && SLOTS_OFFSET.is_multiple_of(8));
 
 impl<R: RegionMut, A: Region> Writer<R, A> {
     /// A ring that is empty and starts at record 0.
@@ -59,6 +73,10 @@ impl<R: RegionMut, A: Region> Writer<R, A> {
             slots,
             head: 0,
             acknowledged: 0,
+            slot: Slot {
+                length: U16::ZERO,
+                record: [0; RECORD_MAX],
+            },
         })
     }
 
@@ -75,6 +93,15 @@ impl<R: RegionMut, A: Region> Writer<R, A> {
         {
             self.acknowledged = acknowledged;
         }
+        self.known_free()
+    }
+
+    /// Whether that many records can be pushed. Looks at the acknowledgement only where it must.
+    pub fn has_room(&mut self, records: u64) -> bool {
+        self.known_free() >= records || self.free() >= records
+    }
+
+    fn known_free(&self) -> u64 {
         self.slots - (self.head - self.acknowledged)
     }
 
@@ -100,16 +127,14 @@ impl<R: RegionMut, A: Region> Writer<R, A> {
 
     /// Writes `record` and publishes it.
     pub fn push(&mut self, record: &Record) -> Result<(), Full> {
-        if self.free() == 0 {
+        if !self.has_room(1) {
             return Err(Full);
         }
-        let mut buffer = [0; RECORD_MAX];
-        let bytes = record.encode(&mut buffer);
-        let prefix = (bytes.len() as u16).to_le_bytes();
-        let offset = offset(self.head, self.slots);
+        let length = record.encode(&mut self.slot.record).len();
+        self.slot.length = U16::new(length as u16);
+        let bytes = self.slot.as_bytes().get(..size_of::<U16>() + length);
         self.ring
-            .write(offset, &prefix)
-            .and_then(|()| self.ring.write(offset + prefix.len(), bytes))
+            .write(offset(self.head, self.slots), bytes.unwrap_or_default())
             .map_err(|_| Full)?;
         self.head += 1;
         self.ring.store(HEAD, self.head).map_err(|_| Full)

@@ -5,7 +5,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use portcullis_kernel::{OutOfRange, Region, RegionMut};
 
 /// A mapped memory region. The other side may write it at any moment, so no reference into it is
-/// ever made: bytes are copied with volatile accesses, words with atomic ones.
+/// ever made: bytes are copied with volatile accesses (eight at a time where both sides are aligned,
+/// since the boards' compilers make byte accesses of all others), words with atomic ones.
 #[derive(Debug)]
 pub struct Memory {
     base: *mut u8,
@@ -58,11 +59,23 @@ impl Region for Memory {
 
     fn read(&self, offset: usize, buffer: &mut [u8]) -> Result<(), OutOfRange> {
         let mut from = self.at(offset, buffer.len())?;
-        let (words, tail) = buffer.as_chunks_mut::<8>();
+        // SAFETY: any eight bytes are a word, and any word is eight bytes.
+        let (head, words, tail) = unsafe { buffer.align_to_mut::<u64>() };
+        for byte in head {
+            // SAFETY: inside the region (`at`); any value is valid.
+            *byte = unsafe { from.read_volatile() };
+            from = from.wrapping_add(1);
+        }
+        let aligned = from.addr().is_multiple_of(8);
         for word in words {
-            // SAFETY: inside the region (`at`); plain bytes, any value is valid, unaligned allowed
-            // by going through a byte array.
-            *word = unsafe { from.cast::<[u8; 8]>().read_volatile() };
+            // SAFETY: as above; and aligned, or through a byte array, which need not be.
+            *word = unsafe {
+                if aligned {
+                    from.cast::<u64>().read_volatile()
+                } else {
+                    u64::from_ne_bytes(from.cast::<[u8; 8]>().read_volatile())
+                }
+            };
             from = from.wrapping_add(8);
         }
         for byte in tail {
@@ -81,10 +94,23 @@ impl Region for Memory {
 impl RegionMut for Memory {
     fn write(&mut self, offset: usize, bytes: &[u8]) -> Result<(), OutOfRange> {
         let mut to = self.at(offset, bytes.len())?;
-        let (words, tail) = bytes.as_chunks::<8>();
-        for word in words {
+        // SAFETY: any eight bytes are a word.
+        let (head, words, tail) = unsafe { bytes.align_to::<u64>() };
+        for byte in head {
             // SAFETY: inside the region (`at`), writable (`new`).
-            unsafe { to.cast::<[u8; 8]>().write_volatile(*word) };
+            unsafe { to.write_volatile(*byte) };
+            to = to.wrapping_add(1);
+        }
+        let aligned = to.addr().is_multiple_of(8);
+        for word in words {
+            // SAFETY: as above; and aligned, or through a byte array, which need not be.
+            unsafe {
+                if aligned {
+                    to.cast::<u64>().write_volatile(*word);
+                } else {
+                    to.cast::<[u8; 8]>().write_volatile(word.to_ne_bytes());
+                }
+            }
             to = to.wrapping_add(8);
         }
         for byte in tail {

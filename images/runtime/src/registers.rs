@@ -1,8 +1,8 @@
 //! System calls that carry a message's first words in registers.
 //!
 //! The registers are those of libsel4 (`arm_sys_send_recv`, `riscv_sys_send_recv`). rust-sel4 has no
-//! ReplyRecv of this kind: with the one that goes through the IPC buffer, a call of four words and its
-//! reply take about 40 instructions more, 5 % of the whole.
+//! ReplyRecv of this kind. Through the IPC buffer, a call of four words and its reply take 922
+//! instructions on aarch64 and 1,181 on riscv64; through registers 867 and 1,081 (`scripts/bench seL4`).
 
 use core::arch::asm;
 use core::ffi::c_int;

@@ -7,16 +7,13 @@
 
 use super::{Cause, GrantFields, Outcome, RECORD_MAX, Record};
 
-/// Bytes being written. More than [`RECORD_MAX`] are never written: see the sum below.
-struct Out<'b> {
-    buffer: &'b mut [u8; RECORD_MAX],
-    length: usize,
-}
+/// Room for the bytes to be written. More than [`RECORD_MAX`] are never written: see the sum below.
+struct Out<'b>(&'b mut [u8]);
 
 impl Record {
     /// Encodes into `buffer`; the result is the record's bytes, which the log's leaf hash covers.
     pub fn encode<'b>(&self, buffer: &'b mut [u8; RECORD_MAX]) -> &'b [u8] {
-        let mut out = Out { buffer, length: 0 };
+        let mut out = Out(buffer);
         out.varint(self.sequence);
         out.bytes(&self.boot.0);
         out.varint(self.time);
@@ -30,7 +27,7 @@ impl Record {
         }
         out.cause(&self.cause);
         out.outcome(self.outcome);
-        let Out { buffer, length } = out;
+        let length = RECORD_MAX - out.0.len();
         buffer.get(..length).unwrap_or_default()
     }
 }
@@ -38,18 +35,20 @@ impl Record {
 impl Out<'_> {
     #[inline(always)]
     fn byte(&mut self, byte: u8) {
-        if let Some(place) = self.buffer.get_mut(self.length) {
+        if let Some((place, rest)) = core::mem::take(&mut self.0).split_first_mut() {
             *place = byte;
-            self.length += 1;
+            self.0 = rest;
         }
     }
 
+    /// `N` is a multiple of 8: eight bytes at a time are copied in line, and more would be a call.
     #[inline(always)]
     fn bytes<const N: usize>(&mut self, bytes: &[u8; N]) {
-        let free = self.buffer.get_mut(self.length..).unwrap_or_default();
-        if let Some(place) = free.first_chunk_mut() {
-            *place = *bytes;
-            self.length += N;
+        for chunk in bytes.as_chunks::<8>().0 {
+            if let Some((place, rest)) = core::mem::take(&mut self.0).split_first_chunk_mut() {
+                *place = *chunk;
+                self.0 = rest;
+            }
         }
     }
 
