@@ -6,7 +6,7 @@ pub fn nanoseconds() -> u64 {
     // Nanoseconds a tick with 32 bits behind the point: every record is dated, and a division of 128
     // bits would take longer than the rest of it.
     let scale = (1_000_000_000 << 32) / frequency.max(1);
-    (u128::from(ticks) * u128::from(scale) >> 32) as u64
+    ((u128::from(ticks) * u128::from(scale)) >> 32) as u64
 }
 
 /// The counter and its frequency in hertz.

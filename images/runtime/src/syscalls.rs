@@ -147,9 +147,18 @@ fn put(message: &Message) -> u64 {
 #[inline(never)]
 fn put_long(words: &[u64]) {
     sel4::with_ipc_buffer_mut(|buffer| {
-        let place = &mut buffer.msg_regs_mut()[REGISTERS..words.len()];
-        place.copy_from_slice(&words[REGISTERS..]);
+        copy(&mut buffer.msg_regs_mut()[REGISTERS..], &words[REGISTERS..]);
     });
+}
+
+/// Copies `from` to the start of `to`, as `copy_from_slice` does. That would be a call of `memcpy`,
+/// which for a message takes longer than the words do.
+#[inline(always)]
+fn copy(to: &mut [u64], from: &[u64]) {
+    for (place, word) in to.iter_mut().zip(from) {
+        // SAFETY: a reference may be written; volatile, so that the loop stays one.
+        unsafe { core::ptr::from_mut(place).write_volatile(*word) };
+    }
 }
 
 /// Makes a system call that sends `message` and receives nothing.
@@ -178,7 +187,10 @@ fn exchange(number: c_int, to: CPtr, info: u64, message: &mut Message) -> Badge 
 fn take(message: &mut Message, first: usize) {
     let length = message.length();
     sel4::with_ipc_buffer(|buffer| {
-        message.room_mut()[first..length].copy_from_slice(&buffer.msg_regs()[first..length]);
+        copy(
+            &mut message.room_mut()[first..],
+            &buffer.msg_regs()[first..length],
+        );
     });
 }
 

@@ -1,0 +1,148 @@
+//! The capability manager, which also measures itself when the client asks.
+
+#![no_std]
+#![no_main]
+
+use core::fmt;
+
+use heapless::Vec;
+use portcullis_counts::{GRANTS, MEASURE, Measured, Raw, instructions, start};
+use portcullis_kernel::{Caller, Component, Message, Method, label};
+use portcullis_log::BootId;
+use portcullis_log::ring::Writer;
+use portcullis_manager::{Config, MAX_KEYS, Manager, Platform, Table, VerifyingKey, trusted_keys};
+use portcullis_manager_api::Authority;
+use portcullis_policy_format::{Grant, When};
+use portcullis_runtime::{Domain, Memory, Sel4, bytes, nanoseconds, region};
+use sel4_microkit::{debug_println, protection_domain};
+use static_cell::{ConstStaticCell, StaticCell};
+
+static TABLE: ConstStaticCell<Table<1024>> = ConstStaticCell::new(Table::new());
+static KEYS: StaticCell<Vec<VerifyingKey, MAX_KEYS>> = StaticCell::new();
+
+/// The clock as in the appliance. It is read for every record, and the first record is `boot`; the
+/// first line is reported when the policy is in force.
+#[derive(Default)]
+struct Board {
+    loaded: Option<u64>,
+    sealed: Option<u64>,
+}
+
+impl Platform for Board {
+    fn now(&mut self) -> u64 {
+        if self.loaded.is_none() {
+            self.loaded = Some(instructions());
+        }
+        nanoseconds()
+    }
+
+    fn report(&mut self, line: fmt::Arguments<'_>) {
+        self.sealed.get_or_insert_with(instructions);
+        debug_println!("manager: {line}");
+    }
+}
+
+/// The manager of the appliance, and the counter at some moments.
+struct Counted {
+    manager: Manager<'static, Board, Memory, Memory>,
+    layout: Authority,
+    /// The grants that are issued on request, with their indices.
+    requested: Vec<(u16, Grant), GRANTS>,
+    started: u64,
+    /// What telling the ledger took after the last measurement.
+    announced: u64,
+}
+
+impl Component<Sel4> for Counted {
+    fn init(&mut self, kernel: &mut Sel4) {
+        start();
+        self.started = instructions();
+        self.manager.init(kernel);
+        let policy = self.manager.policy().expect("the policy is in force");
+        assert!(self.manager.in_force() as usize == GRANTS && self.manager.is_sealed());
+        self.layout = Authority::new(policy.counts().components);
+        let requested = (0..).zip(policy.grants());
+        self.requested = requested
+            .filter(|(_, grant)| grant.when == When::Request)
+            .collect();
+    }
+
+    fn call(&mut self, kernel: &mut Sel4, caller: Caller, method: Method, message: &mut Message) {
+        if !matches!(caller, Caller::Channel(_)) || method != MEASURE {
+            return self.manager.call(kernel, caller, method, message);
+        }
+        let [measured, grant] = [0, 1].map(|place| message.word(place) as usize);
+        let measured = Measured::ALL.get(measured).copied();
+        match (measured, self.requested.get(grant).copied()) {
+            (Some(measured), Some((index, grant))) => {
+                let steps = self.measure(kernel, measured, index, &grant);
+                self.announced = count(|| self.manager.announce(kernel));
+                message.reply(&[steps]);
+            }
+            _ => message.refuse(label::BAD_REQUEST),
+        }
+    }
+
+    fn notified(&mut self, kernel: &mut Sel4, bits: u64) {
+        self.manager.notified(kernel, bits);
+    }
+}
+
+impl Counted {
+    fn measure(&mut self, kernel: &mut Sel4, measured: Measured, index: u16, grant: &Grant) -> u64 {
+        let board = self.manager.platform();
+        let (loaded, sealed) = (board.loaded.unwrap_or(0), board.sealed.unwrap_or(0));
+        let raw = Raw::new(self.layout, index, grant);
+        match measured {
+            Measured::Nothing => count(|| {}),
+            Measured::Load => loaded.wrapping_sub(self.started),
+            Measured::Boot => sealed.wrapping_sub(loaded),
+            Measured::Issue => count(|| {
+                self.manager
+                    .issue(kernel, index, None)
+                    .expect("the policy allows it");
+            }),
+            Measured::Revoke => count(|| {
+                self.manager
+                    .revoke(kernel, index, None)
+                    .expect("it is in force");
+            }),
+            Measured::Announce => self.announced,
+            Measured::RawIssue => count(|| raw.issue()),
+            Measured::RawRevoke => count(|| raw.revoke(true)),
+            Measured::RawRevokeDelete => {
+                raw.issue();
+                count(|| raw.revoke(false))
+            }
+        }
+    }
+}
+
+/// Steps of the counter that `operation` takes.
+#[inline(always)]
+fn count(operation: impl FnOnce()) -> u64 {
+    let before = instructions();
+    operation();
+    instructions().wrapping_sub(before)
+}
+
+#[protection_domain]
+fn init() -> Domain<Counted> {
+    let keys = trusted_keys(bytes!(policy_keys, policy_keys_size)).expect("it is a key");
+    let config = Config {
+        policy: bytes!(policy, policy_size),
+        keys: KEYS.init(keys),
+        in_force: 0,
+        boot: BootId([7; 16]),
+    };
+    let ring = region!(grant_log, grant_log_size);
+    let ring = Writer::new(ring, region!(grant_log_ack, grant_log_ack_size))
+        .expect("system.xml gives the ring more than a page");
+    Domain::new(Counted {
+        manager: Manager::new(config, Board::default(), ring, TABLE.take()),
+        started: 0,
+        announced: 0,
+        requested: Vec::new(),
+        layout: Authority::new(0),
+    })
+}

@@ -1,0 +1,44 @@
+//! The passive component that is called through a grant; it also takes the log, as the ledger does.
+
+#![no_std]
+#![no_main]
+
+use portcullis_kernel::{Caller, Component, Message, Method, label};
+use portcullis_log::RECORD_MAX;
+use portcullis_log::ring::Reader;
+use portcullis_runtime::{Domain, Memory, Sel4, region};
+use sel4_microkit::protection_domain;
+
+struct Server {
+    log: Reader<Memory, Memory>,
+}
+
+impl Component<Sel4> for Server {
+    fn init(&mut self, _: &mut Sel4) {}
+
+    /// Answers with the words that were asked, each plus one.
+    fn call(&mut self, _: &mut Sel4, _: Caller, _: Method, message: &mut Message) {
+        let count = message.length();
+        for word in &mut message.room_mut()[..count] {
+            *word += 1;
+        }
+        message.set_label(label::OK);
+    }
+
+    fn notified(&mut self, _: &mut Sel4, _: u64) {
+        let mut buffer = [0; RECORD_MAX];
+        while let Ok(Some(_)) = self.log.pop(&mut buffer) {}
+        self.log
+            .acknowledge()
+            .expect("system.xml gives the acknowledgement a page");
+    }
+}
+
+#[protection_domain]
+fn init() -> Domain<Server> {
+    let ring = region!(grant_log, grant_log_size);
+    let acknowledgement = region!(grant_log_ack, grant_log_ack_size);
+    Domain::new(Server {
+        log: Reader::new(ring, acknowledgement),
+    })
+}

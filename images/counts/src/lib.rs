@@ -1,0 +1,83 @@
+//! What the counting protection domains share: the counter, and how the client asks the manager.
+//!
+//! Nothing here runs in an appliance: this is the image of `scripts/bench seL4` (`system.xml`).
+
+#![no_std]
+
+mod counter;
+mod raw;
+
+pub use counter::{UNIT, instructions, start};
+pub use raw::Raw;
+
+use portcullis_kernel::Method;
+
+/// Grants at boot, and as many that are issued on request.
+pub const GRANTS: usize = 62;
+
+/// What the client has the manager measure, on its static channel. The request's word is the
+/// number of a grant issued on request, the reply's is how many instructions it took.
+///
+/// The manager's own method, `FIND`, is 0.
+pub const MEASURE: Method = method(1);
+
+const fn method(number: u8) -> Method {
+    match Method::new(number) {
+        Some(method) => method,
+        None => panic!("method numbers are below 32"),
+    }
+}
+
+/// What is measured in the manager.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u64)]
+pub enum Measured {
+    /// Nothing: what reading the counter costs.
+    Nothing,
+    /// At boot: from the manager's first instruction to the policy's being verified and loaded.
+    Load,
+    /// At boot: from there to the seal, 62 grants issued and logged.
+    Boot,
+    /// `Manager::issue`.
+    Issue,
+    /// `Manager::announce` after it.
+    Announce,
+    /// `Manager::revoke`.
+    Revoke,
+    /// The two invocations that issuing consists of: Mint and Copy.
+    RawIssue,
+    /// The invocations that revoking consists of: Revoke, CancelBadgedSends, Delete.
+    RawRevoke,
+    /// Of these, Revoke and Delete.
+    RawRevokeDelete,
+}
+
+impl Measured {
+    /// The name of its series.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "manager-nothing",
+            Self::Load => "load",
+            Self::Boot => "boot",
+            Self::Issue => "issue",
+            Self::Announce => "announce",
+            Self::Revoke => "revoke",
+            Self::RawIssue => "raw-issue",
+            Self::RawRevoke => "raw-revoke",
+            Self::RawRevokeDelete => "raw-revoke-delete",
+        }
+    }
+
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 9] = [
+        Self::Nothing,
+        Self::Load,
+        Self::Boot,
+        Self::Issue,
+        Self::Announce,
+        Self::Revoke,
+        Self::RawIssue,
+        Self::RawRevoke,
+        Self::RawRevokeDelete,
+    ];
+}
