@@ -11,7 +11,7 @@ use crate::{Error, Machine};
 const PATIENCE: Duration = Duration::from_secs(180);
 /// A board on which nothing runs has come to its end when it has said nothing for this long: what it
 /// said last may still be on its way.
-const QUIET: Duration = Duration::from_millis(500);
+const QUIET: Duration = Duration::from_secs(1);
 const AWAITED: &str = "the board coming to rest";
 
 /// What the components said at the end of the scenario.

@@ -4,14 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use portcullis_hosted::appliance::{Held, Place, Scan, Scanned, To, root_index};
 use portcullis_policy::distribution::{self, CNode, CNodeKind, Distribution, Object};
+use portcullis_policy::image::MONITOR;
 use portcullis_policy_format::Policy;
 
 use super::kernel::{Capability, Kind, SLOT};
-use super::slots::{HolderKind, Slots, TCB_CSPACE, TCB_FAULT_ENDPOINT, slots_of_tcb, tcb_of_slots};
+use super::slots::{HolderKind, Slots, TCB_CSPACE, TCB_FAULT_ENDPOINT};
 use crate::Error;
-
-/// Name of Microkit's monitor.
-const MONITOR: &str = "monitor";
 
 /// Every slot, and how it compares.
 pub(super) struct Account<'a> {
@@ -89,7 +87,7 @@ impl<'a> Account<'a> {
         while let Some(object) = self.open.pop() {
             match &object {
                 Object::CNode { pd, kind } => self.cnode(pd, *kind, self.objects[&object]),
-                Object::Tcb(pd) => self.thread(pd, slots_of_tcb(self.objects[&object])),
+                Object::Tcb(pd) => self.thread(pd, self.objects[&object]),
                 _ => {}
             }
         }
@@ -227,7 +225,7 @@ impl<'a> Account<'a> {
                 },
             ) => {
                 let own = described(self.distribution, pd, *kind).map(|cnode| cnode.radix);
-                own == Some(radix) && guard_bits == expected.guard_bits && guard == 0
+                own == Some(radix) && (guard_bits, guard) == (expected.guard_bits, expected.guard)
             }
             (Object::IrqHandler(number), Kind::IrqHandler(live)) => return live == *number,
             (Object::VSpace(_) | Object::Vcpu { .. } | Object::ArmSmc, Kind::Other(_)) => {
@@ -261,9 +259,7 @@ impl<'a> Account<'a> {
                 HolderKind::Interrupts => continue,
                 HolderKind::CNode if self.names.contains_key(start) => continue,
                 HolderKind::CNode => is_first,
-                HolderKind::Tcb => {
-                    self.names.contains_key(&tcb_of_slots(*start)) || self.given.contains(start)
-                }
+                HolderKind::Tcb => self.names.contains_key(start) || self.given.contains(start),
             };
             if !is_known {
                 self.unknown.push(*start);
@@ -332,16 +328,12 @@ impl<'a> Account<'a> {
     /// An object with slots, in words.
     fn holder(&self, start: u64) -> String {
         let kind = self.slots.holders.get(&start).map(|holder| holder.kind);
-        let name = match kind {
-            Some(HolderKind::Interrupts) => return "the interrupts".to_owned(),
-            Some(HolderKind::Tcb) => self.names.get(&tcb_of_slots(start)),
-            _ => self.names.get(&start),
-        };
-        match name {
-            Some(name) => format!("the {name}"),
-            None if start == self.slots.first_cnode => "the first task's CNode".to_owned(),
-            None if kind == Some(HolderKind::Tcb) => format!("the thread at {start:#x}"),
-            None => format!("the CNode at {start:#x}"),
+        match (self.names.get(&start), kind) {
+            (Some(name), _) => format!("the {name}"),
+            (None, Some(HolderKind::Interrupts)) => "the interrupts".to_owned(),
+            (None, Some(HolderKind::Tcb)) => format!("the thread at {start:#x}"),
+            (None, _) if start == self.slots.first_cnode => "the first task's CNode".to_owned(),
+            (None, _) => format!("the CNode at {start:#x}"),
         }
     }
 }

@@ -194,7 +194,11 @@ impl Kernel {
                 };
                 whole(kind, self.pointer(low << 1 & ((1 << 48) - 1)))
             }
-            12 => whole(Kind::Tcb, self.pointer(low)),
+            12 => {
+                // The middle of the TCB object, whose slots are at its start, a multiple of its size.
+                let middle = self.pointer(low);
+                whole(Kind::Tcb, middle & middle.wrapping_sub(1))
+            }
             16 => whole(Kind::IrqHandler(high & 0xfff), 0),
             22 => whole(Kind::SchedContext, self.pointer(high >> 16)),
             other => whole(Kind::Other(other as u8), 0),

@@ -15,8 +15,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::kernel::{Capability, Kernel, Kind, SLOT, Slot};
 use crate::{Error, Memory};
 
-/// Bytes of a TCB object (`seL4_TCBBits`). Its slots are at its beginning; capabilities name its middle.
-const TCB: u64 = 1 << 11;
 /// Slots of a TCB (`tcbCNodeEntries`).
 const TCB_SLOTS: u64 = 5;
 /// The slot of a TCB that holds its root CNode (`tcbCTable`).
@@ -179,27 +177,15 @@ fn neighbours(
 
 /// The slots that a capability is to.
 fn holder_of(capability: &Capability) -> Option<(u64, Holder)> {
-    match capability.kind {
-        Kind::CNode { radix, .. } => Some((capability.object, cnode(radix))),
-        Kind::Tcb => {
-            let holder = Holder {
-                kind: HolderKind::Tcb,
-                slots: TCB_SLOTS,
-            };
-            Some((slots_of_tcb(capability.object), holder))
-        }
-        _ => None,
-    }
-}
-
-/// Where the slots of the TCB are that a capability names.
-pub(super) fn slots_of_tcb(object: u64) -> u64 {
-    object & !(TCB - 1)
-}
-
-/// What capabilities to the TCB name whose slots begin at `start`.
-pub(super) fn tcb_of_slots(start: u64) -> u64 {
-    start + TCB / 2
+    let holder = match capability.kind {
+        Kind::CNode { radix, .. } => cnode(radix),
+        Kind::Tcb => Holder {
+            kind: HolderKind::Tcb,
+            slots: TCB_SLOTS,
+        },
+        _ => return None,
+    };
+    Some((capability.object, holder))
 }
 
 fn cnode(radix: u8) -> Holder {
