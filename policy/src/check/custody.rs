@@ -1,4 +1,4 @@
-//! Whether the manager is nobody's but its own.
+//! Whether the manager is nobody's but its own, and nobody is the manager's.
 //!
 //! `never` rules do not look at paths through the manager, since it passes nothing on. That is true
 //! only while no component controls it: holds its TCB, scheduling context or VSpace, is its parent,
@@ -45,6 +45,19 @@ pub enum CustodyFault {
         /// The region.
         region: String,
     },
+    /// The other way round: the manager controls another protection domain, or a guest.
+    #[error("`manager` would hold {authority}, and be told of its faults under another number")]
+    #[diagnostic(
+        code(policy::manager_parent),
+        help(
+            "give it another parent, or none: the manager is told of the faults of components by \
+             their numbers, and would take this one's for another's"
+        )
+    )]
+    Parent {
+        /// What it would hold.
+        authority: String,
+    },
 }
 
 pub(super) fn check(check: &mut Check<'_>) {
@@ -52,13 +65,15 @@ pub(super) fn check(check: &mut Check<'_>) {
     let Some(manager) = policy.manager() else {
         return;
     };
-    for rule in policy
-        .statics
-        .iter()
-        .filter(|rule| rule.component != manager)
-    {
-        if let Some(fault) = fault(policy, manager, rule) {
-            check.broken(&rule.object, "control of the manager", fault);
+    for rule in &policy.statics {
+        if rule.component != manager {
+            if let Some(fault) = fault(policy, manager, rule) {
+                check.broken(&rule.object, "control of the manager", fault);
+            }
+        } else if let Authority::Child(_) | Authority::VirtualMachine(_) = &rule.authority {
+            let authority = crate::text::authority(policy, &rule.authority);
+            let fault = CustodyFault::Parent { authority };
+            check.broken(&rule.object, "its faults come to the manager", fault);
         }
     }
 }
