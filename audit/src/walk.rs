@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::io;
 
 use ed25519_dalek::VerifyingKey;
+use portcullis_log::Record;
 use portcullis_log::block::{
-    BLOCK_SIZE, Block, BlockFault, Footer, LogId, LogKind, RECORD_OVERHEAD, VOID_BLOCKS,
+    BLOCK_SIZE, Block, BlockFault, Footer, LogId, LogKind, RECORD_OVERHEAD, Records, VOID_BLOCKS,
 };
 use portcullis_log::merkle::Hash;
 use serde::Serialize;
@@ -22,6 +23,13 @@ pub trait Sink {
     /// The records of a commit, of which the first is at position `first` of the log. They lie in
     /// `payload`, each behind its length: see [`portcullis_log::block::Records::over`].
     fn commit(&mut self, first: u64, payload: &[u8]);
+}
+
+/// Collects the records, without those that do not decode.
+impl Sink for Vec<Record> {
+    fn commit(&mut self, _: u64, payload: &[u8]) {
+        self.extend(Records::over(payload).filter_map(Record::decode));
+    }
 }
 
 /// Where blocks come from: from block 0 on, a multiple of [`BLOCK_SIZE`] bytes at a time.

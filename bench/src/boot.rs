@@ -126,7 +126,7 @@ impl Bench {
     /// Runs one component as the manager of a new kernel; what it found out is in `trace`.
     fn run(&self, program: &str, writes_down: bool, trace: &Memory) {
         let mut constructed =
-            Constructed::new(&self.distribution, "manager").expect("the distribution is sound");
+            Constructed::new(&self.distribution).expect("the distribution is sound");
         let thread = constructed.thread("manager").expect("there is a manager");
         let kernel = std::mem::take(&mut constructed.kernel);
         let report = Box::new(|event| panic!("the bench is spoilt: {event}"));

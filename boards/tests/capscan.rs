@@ -59,8 +59,9 @@ const INGEST: u16 = 6;
 const PUBLISH: u16 = 10;
 /// The manager's channel to blk.
 const BLK: u8 = 1;
-/// The faults of the threads of blk and of the ledger are told apart by these badges.
-const THREADS: [u64; 2] = [2, 3];
+/// The numbers of blk and of the ledger in the policy: their threads are told apart by where their
+/// faults go.
+const THREADS: [u8; 2] = [1, 2];
 /// The right to receive, in the first word of an endpoint capability.
 const RECEIVE: u64 = 1 << 56;
 
@@ -106,7 +107,7 @@ const CHANGES: &[Change] = &[
         &[
             "slot 1 of ingest is empty, and holds the endpoint of vault",
             "slot 1 of the Microkit CNode of 'vault' is not in the kernel's derivation tree",
-            "slot 32 of the authority CNode of 'manager' is not in the kernel's derivation tree",
+            "slot 40 of the authority CNode of 'manager' is not in the kernel's derivation tree",
         ],
     ),
     (
@@ -219,10 +220,11 @@ impl Hand<'_> {
     }
 
     /// The first slot of the thread with this number.
-    fn thread(&self, number: u64) -> u64 {
+    fn thread(&self, number: u8) -> u64 {
         let holders = self.slots.holders.iter();
         let mut threads = holders.filter(|(_, it)| it.kind == HolderKind::Tcb);
-        let is_its = |(_, it): (u64, &Capability)| it.kind == Kind::Endpoint && it.badge == number;
+        let fault = Badge::fault(number).0;
+        let is_its = |(_, it): (u64, &Capability)| it.kind == Kind::Endpoint && it.badge == fault;
         let own = threads.find(|(start, _)| self.slots.of(**start).any(is_its));
         *own.unwrap().0
     }

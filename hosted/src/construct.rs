@@ -7,12 +7,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use portcullis_kernel::{Badge, KernelError, Rights};
+use portcullis_kernel::{Badge, KernelError};
 use portcullis_model::{Capability, Kernel, ObjectId, ThreadId};
 use portcullis_policy::distribution::{self, CNodeKind, Distribution, Object, ProtectionDomain};
-
-/// Microkit's mark for a fault message, in a badge.
-const FAULT: u64 = 1 << 62;
 
 /// The objects of a system, by the names of their protection domains.
 pub struct Constructed {
@@ -36,10 +33,9 @@ pub struct ConstructError {
 }
 
 impl Constructed {
-    /// Makes every object and capability of `distribution`. Faults of protection domains that have
-    /// no parent, which on seL4 go to the monitor, go to `fault_handler`: with the number of the
-    /// component in the policy in the place of the child's id.
-    pub fn new(distribution: &Distribution, fault_handler: &str) -> Result<Self, ConstructError> {
+    /// Makes every object and capability of `distribution`. Nobody is told of the faults that on
+    /// seL4 go to the monitor.
+    pub fn new(distribution: &Distribution) -> Result<Self, ConstructError> {
         let mut constructed = Self {
             kernel: Kernel::new(),
             objects: BTreeMap::new(),
@@ -54,7 +50,7 @@ impl Constructed {
             constructed.fill(pd)?;
         }
         for pd in &distribution.protection_domains {
-            constructed.handle_faults(pd, fault_handler)?;
+            constructed.handle_faults(pd)?;
         }
         for irq in &distribution.irqs {
             if let Some(notification) = constructed.objects.get(&irq.notification.object) {
@@ -154,22 +150,9 @@ impl Constructed {
     }
 
     /// Makes the thread that sends the protection domain's faults, with one capability.
-    fn handle_faults(
-        &mut self,
-        pd: &ProtectionDomain,
-        fault_handler: &str,
-    ) -> Result<(), ConstructError> {
-        let given = &pd.tcb.fault_endpoint;
-        let handler = match (&given.object, pd.component) {
-            (Object::Endpoint(_), _) => given.clone(),
-            (_, Some(number)) if pd.name != fault_handler => {
-                let endpoint = Object::Endpoint(fault_handler.to_owned());
-                let badge = FAULT | u64::from(number);
-                distribution::Capability::new(endpoint, Rights::WRITE).with_badge(badge)
-            }
-            _ => return Ok(()),
-        };
-        let Some(capability) = self.capability(&handler) else {
+    fn handle_faults(&mut self, pd: &ProtectionDomain) -> Result<(), ConstructError> {
+        let handler = &pd.tcb.fault_endpoint;
+        let Some(capability) = self.capability(handler) else {
             return Ok(());
         };
         let refused = |error| ConstructError {

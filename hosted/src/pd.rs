@@ -13,8 +13,7 @@ use portcullis_console::{Console, Serial};
 use portcullis_edge::Edge;
 use portcullis_ingest::Ingest;
 use portcullis_kernel::{
-    Answer, Caller, Component, Message, Method, Region, RegionMut, Source, Syscalls, cspace,
-    dispatch, serve,
+    Caller, Component, Fault, Message, Method, RegionMut as _, Syscalls, serve,
 };
 use portcullis_ledger::Ledger;
 use portcullis_log::BootId;
@@ -23,7 +22,7 @@ use portcullis_manager::{Config, MAX_TABLE, Manager, Platform, Table, trusted_ke
 use portcullis_publish::Publish;
 use portcullis_vault::Vault;
 
-use crate::component::{Client, Environment, MappedMut, Program};
+use crate::component::{Environment, MappedMut, Program};
 use crate::disk::FileDisk;
 
 /// Names of the parameters that components are told.
@@ -81,7 +80,6 @@ fn number(environment: &Environment, name: &str) -> u64 {
     number.unwrap_or_else(|| panic!("the hosted kernel passes no {name:?} here"))
 }
 
-/// The manager, which alone is told of faults.
 fn manager(mut environment: Environment) -> Infallible {
     let policy = environment.region("policy");
     let policy = policy.constant().expect("nobody writes the policy");
@@ -104,27 +102,7 @@ fn manager(mut environment: Environment) -> Infallible {
         .expect("system.xml gives the ring more than a page");
     let mut table = Table::<MAX_TABLE>::new();
     let mut manager = Manager::new(config, host, ring, &mut table);
-    serve_with_faults(&mut environment.kernel, &mut manager)
-}
-
-/// As [`serve`], and takes the faults that the kernel tells of.
-fn serve_with_faults<P: Platform, R: RegionMut, A: Region>(
-    kernel: &mut Client,
-    manager: &mut Manager<'_, P, R, A>,
-) -> ! {
-    manager.init(kernel);
-    let mut message = Message::default();
-    let mut badge = kernel.recv(cspace::INPUT, &mut message);
-    loop {
-        if let Source::Fault(component) = badge.source() {
-            // What could not be revoked is still in force, and in the log as such.
-            let _ = manager.revoke_component(kernel, component.into(), message.word(0));
-        }
-        badge = match dispatch(kernel, manager, badge, &mut message) {
-            Answer::Reply => kernel.reply_recv(cspace::INPUT, &mut message),
-            Answer::None => kernel.recv(cspace::INPUT, &mut message),
-        };
-    }
+    serve(&mut environment.kernel, &mut manager)
 }
 
 /// What the host gives the manager.
@@ -272,6 +250,11 @@ impl<K: Syscalls, C: Component<K>, F: Fn(&C) -> [u64; 2]> Component<K> for Told<
 
     fn notified(&mut self, kernel: &mut K, bits: u64) {
         self.component.notified(kernel, bits);
+        self.tell();
+    }
+
+    fn faulted(&mut self, kernel: &mut K, number: u8, fault: Fault) {
+        self.component.faulted(kernel, number, fault);
         self.tell();
     }
 }

@@ -7,11 +7,16 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use portcullis_audit::state::State;
+use portcullis_audit::walk::{Trust, walk};
 use portcullis_hosted::appliance::{
     Appliance, Console, Held, Paused, Place, Running, Scan, Scanned, To, Until, capscan_of, compare,
 };
 use portcullis_hosted::component::Isolation;
 use portcullis_hosted::machine::{Event, Spawner};
+use portcullis_kernel::Fault;
+use portcullis_log::block::LogKind;
+use portcullis_log::{Cause, Operation, Outcome, Record};
 use portcullis_policy_format::Policy;
 
 /// Where an appliance keeps its state, what it is given, and what it showed.
@@ -88,9 +93,32 @@ impl Case {
 
 /// Kills a component's process, as a crash would.
 fn kill(running: &Running, component: &str) {
-    let process = running.process_id(component).unwrap();
+    kill_process(running.process_id(component).unwrap());
+}
+
+fn kill_process(process: u32) {
     let process = rustix::process::Pid::from_raw(process as i32).unwrap();
     rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
+}
+
+/// The records of the grant log on the disk.
+fn records(state: &Path) -> Vec<Record> {
+    let state = State::open(state).unwrap();
+    let trust = Trust {
+        kind: LogKind::Grants,
+        log: state.log(),
+        key: None,
+        checkpoints: &[],
+    };
+    let mut records = Vec::new();
+    walk(
+        &mut state.blocks(LogKind::Grants),
+        &trust,
+        &mut records,
+        |_| (),
+    )
+    .unwrap();
+    records
 }
 
 /// Grants in the slots, and whether they are those of the log.
@@ -166,6 +194,72 @@ fn a_dead_component_loses_its_grants_and_nobody_else_anything() {
         .iter()
         .filter(|it| it.place.to_string().ends_with("of publish"));
     assert_eq!(of_publish.count(), 0);
+}
+
+#[test]
+fn a_fault_and_what_it_led_to_stand_in_the_log() {
+    let mut case = Case::new();
+    case.document("public/notice.txt", b"for everybody");
+    let mut running = case.boot();
+    kill(&running, "publish");
+    while case.events.borrow().is_empty() {
+        running.run(Until::Settled).unwrap();
+    }
+    running.run(Until::Settled).unwrap();
+    let policy = Policy::inspect(running.appliance().policy()).unwrap();
+    let (publish, _) = policy.component("publish").unwrap();
+    let cause = Cause::Fault {
+        component: publish,
+        // Linux killed it (2), with this signal.
+        fault: Fault::UserException {
+            ip: 0,
+            number: 2,
+            code: 9,
+        },
+    };
+    let records = records(&case.state());
+    let sealed = records
+        .iter()
+        .position(|record| record.operation == Operation::Seal);
+    let after = &records[sealed.unwrap() + 1..];
+    let (fault, revoked) = after.split_first().unwrap();
+    assert_eq!((fault.operation, fault.grant), (Operation::Fault, None));
+    // What it held, in the order of its slots, then what others held to it.
+    let subjects = revoked.iter().map(|record| {
+        assert_eq!(record.operation, Operation::Revoke);
+        record.grant.unwrap().subject == publish
+    });
+    assert_eq!(subjects.collect::<Vec<_>>(), [true, true, true, false]);
+    for record in after {
+        assert_eq!((record.cause, record.outcome), (cause, Outcome::Done));
+    }
+    case.assert_shown("manager: 'publish' faulted: user exception 2, code 0x9, ip 0x0");
+}
+
+#[test]
+fn whom_a_server_serves_is_told_when_it_dies() {
+    use std::os::unix::fs::MetadataExt as _;
+    let mut case = Case::new();
+    case.document("large.bin", &vec![7; 32 << 20]);
+    let mut running = case.start_after(|_| ());
+    let vault = running.process_id("vault").unwrap();
+    let disk = File::open(case.state().join("disk.img")).unwrap();
+    let written = move || disk.metadata().unwrap().blocks() * 512;
+    let before = written();
+    // Only the vault, serving ingest, writes as much.
+    let killer = std::thread::spawn(move || {
+        while written() < before + (1 << 20) {
+            std::thread::yield_now();
+        }
+        kill_process(vault);
+    });
+    while case.events.borrow().is_empty() {
+        running.run(Until::Settled).unwrap();
+    }
+    killer.join().unwrap();
+    assert_eq!(running.run(Until::Settled).unwrap(), Paused::Idle);
+    case.assert_shown("ingest: 1 document: 0 stored, 0 unchanged, 1 refused");
+    assert!(running.capscan().unwrap().is_equal());
 }
 
 #[test]

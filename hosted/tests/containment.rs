@@ -6,6 +6,7 @@ use std::os::fd::AsFd as _;
 
 use common::System;
 use portcullis_hosted::machine::{Ended, Event, Fault, Machine, Stop, WhenIdle};
+use portcullis_kernel::Badge;
 
 /// Calls that the two others exchange beside each misbehaving component.
 const CALLS: u64 = 200;
@@ -22,7 +23,7 @@ fn beside(program: &str, priority: u8) -> (System, usize, usize) {
     let handler = system.add("fault-handler", 200, &[]);
     system.connect(client, server);
     system.connect(bad, server);
-    system.handle_faults(bad, handler, 1 << 62 | 5);
+    system.handle_faults(bad, handler, 5);
     (system, bad, client)
 }
 
@@ -47,7 +48,7 @@ fn fault_of(program: &str, priority: u8) -> Fault {
     assert_eq!(system.result(handler, 0), 1, "{program}: one fault message");
     assert_eq!(
         system.result(handler, 1),
-        1 << 62 | 5,
+        Badge::fault(5).0,
         "its badge is the handler's name for it"
     );
     let mut faults: Vec<Fault> = system

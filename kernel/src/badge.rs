@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// Microkit's mark for a message that came through an endpoint.
 const ENDPOINT: u64 = 1 << 63;
-/// Microkit's mark for a fault message of a child protection domain.
+/// Microkit's mark for a fault message.
 const FAULT: u64 = 1 << 62;
 
 const GENERATION_SHIFT: u32 = 48;
@@ -26,7 +26,8 @@ pub enum Source {
     Grant(GrantBadge),
     /// Through a static channel, by protected procedure call. The channel id is below 64.
     Channel(u8),
-    /// The kernel, for a fault of the child with this id.
+    /// The kernel, for a fault. At the manager: of the component with this number in the policy. At
+    /// any other protection domain: of the child with this id.
     Fault(u8),
     /// One or more notifications: bit n is channel (or granted bit) n.
     Notification(u64),
@@ -52,6 +53,11 @@ impl Badge {
     /// The badge of a protected procedure call on channel `id`, as Microkit sets it.
     pub const fn channel(id: u8) -> Badge {
         Badge(ENDPOINT | id as u64)
+    }
+
+    /// The badge of a fault message about component, or child, `number`, which is below 64.
+    pub const fn fault(number: u8) -> Badge {
+        Badge(FAULT | number as u64)
     }
 }
 
@@ -297,7 +303,10 @@ mod tests {
     #[test]
     fn notifications_and_faults_are_told_apart() {
         assert_eq!(Badge(0b101).source(), Source::Notification(0b101));
-        assert_eq!(Badge(1 << 62 | 5).source(), Source::Fault(5));
+        for number in 0..62 {
+            assert_eq!(Badge::fault(number).source(), Source::Fault(number));
+        }
+        assert_eq!(Badge::fault(5), Badge(1 << 62 | 5));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A component, and the loop that serves it.
 
-use crate::{Badge, GrantBadge, Message, Method, Source, Syscalls, cspace, label};
+use crate::{Badge, Fault, GrantBadge, Message, Method, Source, Syscalls, cspace, label};
 
 /// Who made a call that a component is asked to serve.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -11,8 +11,8 @@ pub enum Caller {
     Channel(u8),
 }
 
-/// A protection domain's program: what it does when it starts, is called, and is notified. The
-/// same three entry points as Microkit's `init`, `protected` and `notified`.
+/// A protection domain's program: what it does when it starts, is called, is notified, and is told
+/// of a fault. The same entry points as Microkit's `init`, `protected`, `notified` and `fault`.
 pub trait Component<K: Syscalls> {
     /// Runs once, before anything is served.
     fn init(&mut self, kernel: &mut K);
@@ -28,10 +28,20 @@ pub trait Component<K: Syscalls> {
     fn notified(&mut self, kernel: &mut K, bits: u64) {
         let _ = (kernel, bits);
     }
+
+    /// Takes note that a thread stopped, and why: of component `number` for the manager, of child
+    /// `number` for any other.
+    fn faulted(&mut self, kernel: &mut K, number: u8, fault: Fault) {
+        let _ = (kernel, number, fault);
+    }
 }
 
 /// Serves `component` for ever, on its own input. A platform's system calls return for as long as
 /// the component lives, so neither does this.
+///
+/// A fault is not replied to. The reply object then holds the thread that faulted, and the next
+/// `Recv`, which takes the reply object, lets go of it: it stays stopped, and nobody's reply can
+/// ever set it going.
 pub fn serve<K: Syscalls, C: Component<K>>(kernel: &mut K, component: &mut C) -> ! {
     component.init(kernel);
     let mut message = Message::default();
@@ -68,8 +78,10 @@ pub fn dispatch<K: Syscalls, C: Component<K> + ?Sized>(
             component.notified(kernel, bits);
             return Answer::None;
         }
-        // Only a parent protection domain receives faults; no component is one.
-        Source::Fault(_) => return Answer::None,
+        Source::Fault(number) => {
+            component.faulted(kernel, number, Fault::read(message));
+            return Answer::None;
+        }
     };
     match message.method() {
         Some(method) if allows(caller, method) => component.call(kernel, caller, method, message),
@@ -134,6 +146,7 @@ mod tests {
     struct Recorder {
         calls: Vec<(Caller, Method)>,
         bits: Vec<u64>,
+        faults: Vec<(u8, Fault)>,
     }
 
     impl<K: Syscalls> Component<K> for Recorder {
@@ -146,6 +159,10 @@ mod tests {
 
         fn notified(&mut self, _: &mut K, bits: u64) {
             self.bits.push(bits);
+        }
+
+        fn faulted(&mut self, _: &mut K, number: u8, fault: Fault) {
+            self.faults.push((number, fault));
         }
     }
 
@@ -215,9 +232,19 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_is_ignored() {
-        let (recorder, answer, _) = take(Badge(1 << 62 | 4), Message::request(method(0), &[]));
-        assert_eq!(answer, Answer::None);
-        assert!(recorder.calls.is_empty() && recorder.bits.is_empty());
+    fn a_fault_is_told_and_never_replied_to() {
+        // Its label is a request's, and its first word a method's argument: it is a fault all the same.
+        for message in [
+            Message::request(method(0), &[41]),
+            Fault::Other { label: 8 }.message(),
+        ] {
+            let (recorder, answer, after) = take(Badge::fault(4), message.clone());
+            let fault = Fault::Other {
+                label: message.label(),
+            };
+            assert_eq!(recorder.faults, [(4, fault)]);
+            assert_eq!((answer, after), (Answer::None, message));
+            assert!(recorder.calls.is_empty() && recorder.bits.is_empty());
+        }
     }
 }

@@ -16,6 +16,7 @@ mod badge;
 mod component;
 mod cptr;
 mod error;
+mod fault;
 mod grant;
 mod message;
 mod region;
@@ -26,6 +27,7 @@ pub use badge::{Badge, Generation, GrantBadge, Method, MethodSet, Source, TooLar
 pub use component::{Answer, Caller, Component, dispatch, serve};
 pub use cptr::{CPtr, cspace};
 pub use error::KernelError;
+pub use fault::Fault;
 pub use grant::{CallGrant, NotifyGrant, SendGrant};
 pub use message::{MAX_WORDS, Message, Refusal, label};
 pub use region::{OutOfRange, Region, RegionMut};

@@ -3,7 +3,7 @@
 use core::num::NonZeroU32;
 
 use portcullis_kernel::{Generation, GrantBadge, MethodSet, Mode, Rights};
-use portcullis_log::{Cause, GrantFields};
+use portcullis_log::GrantFields;
 use portcullis_manager_api::badge_bits;
 use portcullis_policy_format::{Grant, When};
 
@@ -168,22 +168,5 @@ impl Entry {
     /// The index of the grant that it was derived from. `index` is its own.
     pub(crate) fn parent(&self, index: u16) -> Option<u16> {
         (self.parent != index).then_some(self.parent)
-    }
-}
-
-impl By {
-    /// The cause that a record names; `line` is the grant's, `fault` what the component did.
-    pub(crate) fn cause(self, line: u32, fault: u64) -> Cause {
-        match self {
-            Self::Policy => Cause::Policy { line },
-            Self::Request(component) => Cause::Request {
-                component: component.into(),
-                line: Some(line),
-            },
-            Self::Fault(component) => Cause::Fault {
-                component: component.into(),
-                reason: fault,
-            },
-        }
     }
 }

@@ -2,10 +2,10 @@
 
 use heapless::Vec;
 use portcullis_kernel::{
-    CNodes, Caller, Component, Message, Method, NotifyGrant, Region, RegionMut, label,
+    CNodes, Caller, Component, Fault, Message, Method, NotifyGrant, Region, RegionMut, label,
 };
 use portcullis_log::ring::{Full, Writer};
-use portcullis_log::{BootId, Operation, Outcome};
+use portcullis_log::{BootId, Cause, Operation, Outcome};
 use portcullis_manager_api::{Authority, FIND};
 use portcullis_policy_format::{MAX_COMPONENTS, Policy, VerifyingKey};
 
@@ -148,14 +148,21 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
     ) -> Result<(), Full> {
         let entry = self.grants.at(index);
         let (grant, line) = (entry.fields(index), entry.line);
-        let fault = match by {
-            By::Fault(component) => self.members[usize::from(component)].fault,
-            By::Policy | By::Request(_) => 0,
+        let cause = match by {
+            By::Policy => Cause::Policy { line },
+            By::Request(component) => Cause::Request {
+                component: component.into(),
+                line: Some(line),
+            },
+            By::Fault(component) => Cause::Fault {
+                component: component.into(),
+                fault: self.members[usize::from(component)].fault,
+            },
         };
         self.record(Event {
             operation,
             grant: Some(grant),
-            cause: by.cause(line, fault),
+            cause,
             outcome,
         })
     }
@@ -240,6 +247,11 @@ impl<K: CNodes, P: Platform, R: RegionMut, A: Region> Component<K> for Manager<'
     fn notified(&mut self, kernel: &mut K, _bits: u64) {
         self.progress(kernel);
         self.announce(kernel);
+    }
+
+    fn faulted(&mut self, kernel: &mut K, number: u8, fault: Fault) {
+        // What could not be revoked is still in force, and in the log as such.
+        let _ = self.revoke_component(kernel, number, fault);
     }
 }
 

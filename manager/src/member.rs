@@ -1,6 +1,6 @@
 //! What the manager knows of each component.
 
-use portcullis_kernel::KernelError;
+use portcullis_kernel::{Fault, KernelError};
 use portcullis_policy_format::{Component, Grant, Items, OnFault};
 
 /// A component of the policy in force.
@@ -25,8 +25,8 @@ pub(crate) struct Member<'p> {
     pub(crate) denials: u8,
     /// Whether it was stopped after a fault.
     pub(crate) down: bool,
-    /// What it did when it faulted last.
-    pub(crate) fault: u64,
+    /// What the kernel stopped it for, where it did.
+    pub(crate) fault: Fault,
     /// Whether a record of that fault is to be written yet.
     pub(crate) unlogged_fault: bool,
     /// What is wrong with the capability to its endpoint, that grants are minted from.
@@ -52,7 +52,7 @@ impl<'p> Member<'p> {
             serves: 0,
             denials: 0,
             down: false,
-            fault: 0,
+            fault: Fault::Other { label: 0 },
             unlogged_fault: false,
             unsound: None,
         }

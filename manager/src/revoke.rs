@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use portcullis_kernel::{CNodes, Invocation, KernelError, Region, RegionMut};
+use portcullis_kernel::{CNodes, Fault, Invocation, KernelError, Message, Region, RegionMut};
 use portcullis_log::ring::Full;
 use portcullis_log::{Cause, Operation, Outcome};
 use portcullis_policy_format::{OnFault, When};
@@ -50,25 +50,28 @@ impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
         known.then_some(By::Request(component as u8))
     }
 
-    /// Takes note of a component's fault: revokes every grant that it holds. Where the policy says
-    /// `on_fault = "restart"`, issues its boot grants anew under another generation; where it says
-    /// `stop`, revokes every grant to it too, so that nobody waits for it. `reason`
-    /// is the platform's number for what it did; of faults that come before the log has taken the
-    /// revocations of an earlier one, the log tells that one's.
+    /// Takes note of a component's fault, for which the kernel stopped it: revokes every grant that
+    /// it holds. Where the policy says `on_fault = "restart"`, issues its boot grants anew under
+    /// another generation; where it says `stop`, revokes every grant to it too, so that nobody waits
+    /// for it in its queue. Whom it was serving is answered as the kernel answers a call through no
+    /// capability.
+    ///
+    /// Of faults that come before the log has taken the revocations of an earlier one, the log tells
+    /// that one's.
     pub fn revoke_component<K: CNodes>(
         &mut self,
         kernel: &mut K,
-        component: u16,
-        reason: u64,
+        number: u8,
+        fault: Fault,
     ) -> Result<(), RevokeError> {
+        self.report_fault(number, fault);
         let unlogged = self.has_unlogged();
-        let number = u8::try_from(component).map_err(|_| RevokeError::NotInForce)?;
         let member = self
             .members
             .get_mut(usize::from(number))
             .ok_or(RevokeError::NotInForce)?;
         if !unlogged {
-            member.fault = reason;
+            member.fault = fault;
         }
         member.unlogged_fault = true;
         member.down = member.on_fault == OnFault::Stop;
@@ -81,15 +84,36 @@ impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
             // Whoever waits for it would wait for ever: their grants go too, which wakes them.
             for subject in 0..self.members.len() {
                 let grants = self.members[subject].grants();
-                let served = grants.filter(|(_, grant)| grant.object == component);
+                let served = grants.filter(|(_, grant)| grant.object == number.into());
                 let freed = self.revoke_all(kernel, served.map(|(index, _)| index), number);
                 revoked = revoked.and(freed);
             }
         }
+        self.answer_for(kernel, number);
         self.restart(number);
         self.progress(kernel);
         self.announce(kernel);
         revoked.map_err(RevokeError::Kernel)
+    }
+
+    fn report_fault(&mut self, number: u8, fault: Fault) {
+        match self.component_name(number.into()) {
+            "" => self
+                .platform
+                .report(format_args!("component {number} faulted: {fault}")),
+            name => self
+                .platform
+                .report(format_args!("'{name}' faulted: {fault}")),
+        }
+    }
+
+    /// Answers the caller that a stopped component was serving, if it was: nobody else will. A call
+    /// is not in the endpoint's queue any more once it is served, so that no revocation ends it.
+    fn answer_for<K: CNodes>(&self, kernel: &mut K, number: u8) {
+        let reply = slots::pointer(self.layout.reply(number.into()));
+        let refused = KernelError::InvalidCapability.code();
+        // Silent where the slot is empty (nobody may call the component) or nobody waits.
+        kernel.nb_send(reply, &Message::new(refused.into()));
     }
 
     /// Revokes those of `indices` that are in force, since component `number` faulted.
@@ -234,7 +258,7 @@ impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
             }
             let cause = Cause::Fault {
                 component: number as u16,
-                reason: member.fault,
+                fault: member.fault,
             };
             self.record(Event {
                 operation: Operation::Fault,

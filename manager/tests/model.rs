@@ -78,7 +78,10 @@ fn run(world: &mut World, step: &Step) {
             }
         }
         Step::Fault(component) => {
-            let _ = world.fault(component.index(components) as u16);
+            // Nobody tells the manager of its own fault.
+            if components > 1 {
+                let _ = world.fault(1 + component.index(components - 1) as u8);
+            }
         }
         Step::Acknowledge => world.acknowledge(),
         Step::Notify => world.notify(),

@@ -13,7 +13,7 @@ use portcullis_policy_format::OnFault;
 use portcullis_policy_format::testing::Draft;
 
 use support::draft::{call, empty, small};
-use support::world::{ROOMY, World};
+use support::world::{FAULT, ROOMY, World};
 
 /// A request for method 0.
 fn request() -> Message {
@@ -336,7 +336,7 @@ fn a_restarted_component_holds_its_boot_grants_under_a_new_generation() {
     );
     let fault = Cause::Fault {
         component: 3,
-        reason: 11,
+        fault: FAULT,
     };
     assert!(records[..5].iter().all(|record| record.cause == fault));
     assert_eq!(records[5].cause, Cause::Policy { line: 131 });
@@ -443,8 +443,11 @@ fn a_fault_with_a_full_ring_is_logged_and_repaired_when_there_is_room() {
 #[test]
 fn a_component_that_is_not_there_cannot_fault() {
     let mut world = World::booted(&small());
-    for component in [7, 256, u16::MAX] {
-        assert_eq!(world.fault(component), Err(RevokeError::NotInForce));
+    for component in [7, 63, u8::MAX] {
+        let revoked = world
+            .manager
+            .revoke_component(&mut world.machine, component, FAULT);
+        assert_eq!(revoked, Err(RevokeError::NotInForce));
     }
 }
 
@@ -459,7 +462,7 @@ fn an_index_whose_generations_are_used_up_is_retired() {
     world.machine.watched = false; // 16,384 times the same
     for generation in 0..=Generation::MAX.number() {
         assert_eq!(world.badge(0).generation().number(), generation);
-        let fault = world.manager.revoke_component(&mut world.machine, 1, 0);
+        let fault = world.manager.revoke_component(&mut world.machine, 1, FAULT);
         assert_eq!(fault, Ok(()));
         world.machine.acknowledge();
     }
@@ -468,7 +471,7 @@ fn an_index_whose_generations_are_used_up_is_retired() {
         world.manager.platform().lines.last().unwrap(),
         "grant 0 of 'ledger' is retired until the next boot"
     );
-    let answer = world.manager.revoke_component(&mut world.machine, 1, 0);
+    let answer = world.manager.revoke_component(&mut world.machine, 1, FAULT);
     assert_eq!(answer, Ok(()));
     assert!(!world.manager.is_in_force(0));
 }

@@ -48,7 +48,7 @@ pub struct ProtectionDomain {
     /// Its component's number in the policy; `None`: the policy does not know it, and gives it no
     /// grants CNode.
     pub component: Option<u16>,
-    /// Its parent, which handles its faults; `None`: the monitor does.
+    /// Its parent, which handles its faults; `None`: the manager does, or the monitor.
     pub parent: Option<String>,
     /// Path of its program, as the system description says it.
     pub program: String,

@@ -3,7 +3,7 @@
 //!     cargo run -p portcullis-log --example vectors > audit/log/vectors/log.json
 
 use ed25519_dalek::SigningKey;
-use portcullis_kernel::{Generation, MethodSet, Mode};
+use portcullis_kernel::{Fault, Generation, MethodSet, Mode};
 use portcullis_log::block::{Footer, LogId, LogKind};
 use portcullis_log::builder::{Builder, Tip};
 use portcullis_log::checkpoint::{origin, text};
@@ -79,10 +79,11 @@ fn samples() -> Vec<Record> {
         sha256: [0xcd; 32],
     };
     let asked = |line| Cause::Request { component: 3, line };
-    let fault = Cause::Fault {
+    let fault = |fault| Cause::Fault {
         component: 4,
-        reason: u64::MAX,
+        fault,
     };
+    let [ip, address] = [0x20_0134, u64::MAX];
     [
         (Operation::Boot, None, load, Outcome::Done),
         (
@@ -99,8 +100,59 @@ fn samples() -> Vec<Record> {
         ),
         (Operation::Deny, None, asked(None), Outcome::NotPermitted),
         (Operation::Deny, None, asked(Some(12)), Outcome::Forbidden),
-        (Operation::Fault, None, fault, Outcome::Done),
-        (Operation::Revoke, Some(grant), fault, Outcome::Error(2)),
+        (
+            Operation::Fault,
+            None,
+            fault(Fault::VmFault {
+                ip,
+                address,
+                instruction: false,
+                status: 0x9200_0046,
+            }),
+            Outcome::Done,
+        ),
+        (
+            Operation::Fault,
+            None,
+            fault(Fault::CapFault {
+                ip,
+                pointer: address,
+                receiving: true,
+                lookup: 4,
+            }),
+            Outcome::Done,
+        ),
+        (
+            Operation::Fault,
+            None,
+            fault(Fault::UnknownSyscall { ip, number: 1_000 }),
+            Outcome::Done,
+        ),
+        (
+            Operation::Fault,
+            None,
+            fault(Fault::Timeout {
+                data: 0,
+                consumed: 1_000,
+            }),
+            Outcome::Done,
+        ),
+        (
+            Operation::Fault,
+            None,
+            fault(Fault::Other { label: 8 }),
+            Outcome::Done,
+        ),
+        (
+            Operation::Revoke,
+            Some(grant),
+            fault(Fault::UserException {
+                ip,
+                number: 2,
+                code: 0,
+            }),
+            Outcome::Error(2),
+        ),
         (
             Operation::Seal,
             None,

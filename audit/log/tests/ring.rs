@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use portcullis_kernel::{Generation, MethodSet, Mode, OutOfRange, Region, RegionMut};
+use portcullis_kernel::{Fault, Generation, MethodSet, Mode, OutOfRange, Region, RegionMut};
 use portcullis_log::ring::{ACKNOWLEDGED, HEAD, Reader, RingFault, SLOT, SLOTS_OFFSET, Writer};
 use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, RECORD_MAX, Record};
 use proptest::prelude::*;
@@ -220,6 +220,38 @@ fn a_region_without_room_for_a_slot_is_refused() {
     }
 }
 
+fn any_fault() -> impl Strategy<Value = Fault> {
+    let word = any::<u64>;
+    prop_oneof![
+        word().prop_map(|label| Fault::Other { label }),
+        (word(), word(), any::<bool>(), any::<u8>()).prop_map(
+            |(ip, pointer, receiving, lookup)| {
+                Fault::CapFault {
+                    ip,
+                    pointer,
+                    receiving,
+                    lookup,
+                }
+            }
+        ),
+        (word(), word()).prop_map(|(ip, number)| Fault::UnknownSyscall { ip, number }),
+        (word(), word(), word()).prop_map(|(ip, number, code)| Fault::UserException {
+            ip,
+            number,
+            code
+        }),
+        (word(), word()).prop_map(|(data, consumed)| Fault::Timeout { data, consumed }),
+        (word(), word(), any::<bool>(), word()).prop_map(|(ip, address, instruction, status)| {
+            Fault::VmFault {
+                ip,
+                address,
+                instruction,
+                status,
+            }
+        }),
+    ]
+}
+
 /// Records as random as their type allows.
 fn any_record() -> impl Strategy<Value = Record> {
     let operation = prop::sample::select(vec![
@@ -273,7 +305,8 @@ fn any_record() -> impl Strategy<Value = Record> {
             .prop_map(|(component, line)| Cause::Request { component, line }),
         any::<(u32, [u8; 32])>().prop_map(|(version, sha256)| Cause::Load { version, sha256 }),
         any::<u32>().prop_map(|grants| Cause::Complete { grants }),
-        any::<(u16, u64)>().prop_map(|(component, reason)| Cause::Fault { component, reason }),
+        (any::<u16>(), any_fault())
+            .prop_map(|(component, fault)| Cause::Fault { component, fault }),
     ];
     let outcome = prop_oneof![
         Just(Outcome::Done),

@@ -75,10 +75,8 @@ pub(super) fn cause(policy: Option<&PolicyTable>, cause: Cause) -> String {
         Cause::Complete { grants } => format!("{grants} grants in force"),
         Cause::Fault {
             component: from,
-            reason,
-        } => {
-            format!("{} faulted, reason {reason}", component(policy, from))
-        }
+            fault,
+        } => format!("{} faulted: {fault}", component(policy, from)),
     }
 }
 

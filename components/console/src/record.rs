@@ -114,7 +114,7 @@ impl Line<'_> {
             Cause::Request { line: None, .. } => write!(f, "asked by {by}"),
             Cause::Load { version, .. } => write!(f, "version {version}"),
             Cause::Complete { grants } => write!(f, "{grants} grants"),
-            Cause::Fault { reason, .. } => write!(f, "fault {reason:#x} of {by}"),
+            Cause::Fault { fault, .. } => write!(f, "{by} faulted: {fault}"),
         }
     }
 }

@@ -108,7 +108,7 @@ impl Appliance {
         report: Box<dyn FnMut(Event)>,
     ) -> Result<Running, StartError> {
         let mut constructed =
-            Constructed::new(&self.plan.distribution, MANAGER).map_err(StartError::Construct)?;
+            Constructed::new(&self.plan.distribution).map_err(StartError::Construct)?;
         let kernel = std::mem::take(&mut constructed.kernel);
         let mut machine = Machine::new(kernel, Limits::default(), report);
         let regions = self.regions()?;

@@ -12,7 +12,7 @@ use portcullis_sdf::{Architecture, Errors, System, Target};
 use super::state::{State, StateError};
 use crate::component::Access;
 
-/// Name of the protection domain that mints grants, and that is told of faults.
+/// Name of the protection domain that mints grants.
 pub(super) const MANAGER: &str = "manager";
 
 /// What runs, and who holds what in it.

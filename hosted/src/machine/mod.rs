@@ -5,7 +5,7 @@
 //! every time, whatever the host does. A component that neither makes a system call nor waits for
 //! one within its slice is *set aside*: the others go on beside it, and it is ready again when it
 //! calls. A component that ends, or sends what is no system call, has *faulted*: its thread is
-//! destroyed in the model, as on seL4 when a component is torn down, and the fault handler told.
+//! stopped, and the fault handler told, as the kernel does it.
 //!
 //! The machine owns the model and the processes. It knows no component by name and no file.
 
@@ -320,25 +320,22 @@ impl Machine {
         }
         task.end();
         task.state = State::Dead;
-        let (thread, handler, reason) = (task.thread, task.fault_handler, fault.reason());
+        let (thread, handler) = (task.thread, task.fault_handler);
+        let message = fault.message();
         (self.report)(Event::Fault {
             component: task.name.clone(),
             fault,
         });
-        let mut step = Step::new(&mut self.tasks, &self.task_of, &mut self.scratch);
-        self.kernel
-            .destroy(thread, &mut |thread, done| step.done(thread, done));
-        self.settle(None);
+        self.kernel.suspend(thread);
         if let Some(handler) = handler {
-            self.tell(handler, reason);
+            self.tell(handler, message);
         }
     }
 
-    /// Sends a fault message through the capability that the handler's thread holds.
-    fn tell(&mut self, handler: ThreadId, reason: u64) {
-        let mut message = Message::new(0);
-        message.set(Fault::LABEL, &[reason]);
-        let send = Syscall::Send(CPtr(1), message);
+    /// Sends a fault message through the capability that the handler's thread holds. As on seL4 it
+    /// is a call, which the handler may reply to.
+    fn tell(&mut self, handler: ThreadId, message: Message) {
+        let send = Syscall::Call(CPtr(1), message);
         let mut step = Step::new(&mut self.tasks, &self.task_of, &mut self.scratch);
         self.kernel
             .syscall(handler, &send, &mut |thread, done| step.done(thread, done));

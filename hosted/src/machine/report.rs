@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use portcullis_kernel::Message;
 use portcullis_model::CapabilityFault;
 
 use super::process::Ended;
@@ -48,19 +49,31 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Label of a fault message: seL4's user exception (`seL4_Fault_UserException`).
-    pub(super) const LABEL: u64 = 3;
-
-    /// The fault as a number: what the record of it in the grant log says.
-    pub(super) fn reason(&self) -> u64 {
-        match self {
-            Self::Ended(Ended::Exited(code)) => 0x100 | u64::from(*code as u8),
-            Self::Ended(Ended::Signalled(signal)) => 0x200 | u64::from(*signal as u8),
-            Self::Panicked(_) => 0x300,
-            Self::Malformed(_) => 0x400,
-            Self::Unread => 0x500,
-            Self::Capability(_) => 0x600,
+    /// The fault as its handler is told. Linux says less than seL4: what is no capability fault is a
+    /// user exception at address 0, whose number says what happened.
+    pub(super) fn message(&self) -> Message {
+        let (number, code) = match self {
+            Self::Ended(Ended::Exited(status)) => (1, status.cast_unsigned().into()),
+            Self::Ended(Ended::Signalled(signal)) => (2, signal.cast_unsigned().into()),
+            Self::Panicked(_) => (3, 0),
+            Self::Malformed(_) => (4, 0),
+            Self::Unread => (5, 0),
+            Self::Capability(fault) => {
+                let fault = portcullis_kernel::Fault::CapFault {
+                    ip: 0,
+                    pointer: fault.address.bits(),
+                    receiving: fault.receiving,
+                    lookup: fault.lookup.number(),
+                };
+                return fault.message();
+            }
+        };
+        portcullis_kernel::Fault::UserException {
+            ip: 0,
+            number,
+            code,
         }
+        .message()
     }
 }
 

@@ -96,15 +96,15 @@ impl System {
             .expect("an empty slot");
     }
 
-    /// Sends the faults of `component` to `handler`, with this badge.
-    pub(crate) fn handle_faults(&mut self, component: usize, handler: usize, badge: u64) {
+    /// Sends the faults of `component` to `handler`, as those of component `number`.
+    pub(crate) fn handle_faults(&mut self, component: usize, handler: usize, number: u8) {
         let kernel = &mut self.kernel;
         let thread = kernel.create_thread(0);
         let cnode = kernel.create_cnode(1);
         let to_handler = Capability::Endpoint {
             object: self.components[handler].endpoint,
-            badge: Badge(badge),
-            rights: Rights::WRITE,
+            badge: Badge::fault(number),
+            rights: Rights::CALL,
         };
         kernel
             .set_cspace(thread, Capability::cnode(cnode, 63))

@@ -90,20 +90,31 @@ impl SyscallError {
 }
 
 impl LookupFault {
+    /// The kernel's number for it (`seL4_LookupFailureType`).
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::InvalidRoot => 1,
+            Self::MissingCapability { .. } => 2,
+            Self::DepthMismatch { .. } => 3,
+            Self::GuardMismatch { .. } => 4,
+        }
+    }
+
     /// The words that describe it, and how many there are.
     const fn words(self) -> ([u64; 4], usize) {
+        let number = self.number() as u64;
         match self {
-            Self::InvalidRoot => ([1, 0, 0, 0], 1),
-            Self::MissingCapability { bits_left } => ([2, bits_left, 0, 0], 2),
+            Self::InvalidRoot => ([number, 0, 0, 0], 1),
+            Self::MissingCapability { bits_left } => ([number, bits_left, 0, 0], 2),
             Self::DepthMismatch {
                 bits_found,
                 bits_left,
-            } => ([3, bits_left, bits_found, 0], 3),
+            } => ([number, bits_left, bits_found, 0], 3),
             Self::GuardMismatch {
                 guard,
                 guard_size,
                 bits_left,
-            } => ([4, bits_left, guard, guard_size], 4),
+            } => ([number, bits_left, guard, guard_size], 4),
         }
     }
 }

@@ -47,19 +47,27 @@ impl Authority {
         self.endpoint(number) + self.components
     }
 
+    /// The reply object of component `number`: to answer whom it was serving when it faulted.
+    pub const fn reply(self, number: u16) -> u32 {
+        self.notification(number) + self.components
+    }
+
     /// The root of the grant at `index`: where its badged capability is minted. A grant's index is
     /// its number in the policy, counted from 0.
     pub const fn root(self, index: u16) -> u32 {
-        Self::ITSELF + 1 + 3 * self.components + index as u32
+        Self::ITSELF + 1 + PER_COMPONENT * self.components + index as u32
     }
 
     /// Bits that the authority CNode needs for a policy with this many grants.
     pub const fn radix(self, grants: u32) -> u8 {
-        let slots = Self::ITSELF + 1 + 3 * self.components + grants;
+        let slots = Self::ITSELF + 1 + PER_COMPONENT * self.components + grants;
         let bits = (u32::BITS - (slots - 1).leading_zeros()) as u8;
         if bits < 6 { 6 } else { bits }
     }
 }
+
+/// Slots for each component: grants CNode, endpoint, notification, reply object.
+const PER_COMPONENT: u32 = 4;
 
 /// Bits that a component's grants CNode needs for this many grants (slot 0 stays empty).
 pub const fn grants_radix(grants: u32) -> u8 {
@@ -88,6 +96,7 @@ mod tests {
                 assert!(slots.insert(authority.grants_cnode(number)));
                 assert!(slots.insert(authority.endpoint(number)));
                 assert!(slots.insert(authority.notification(number)));
+                assert!(slots.insert(authority.reply(number)));
             }
             for index in 0..grants {
                 assert!(slots.insert(authority.root(index as u16)));

@@ -6,11 +6,13 @@ use portcullis_kernel::{
 use portcullis_log::ring::Reader;
 use portcullis_log::{GrantFields, Operation, Outcome, RECORD_MAX, Record};
 use portcullis_manager_api::{Authority, grants_radix, guard_bits};
-use portcullis_model::{Capability, Completion, Kernel, ObjectId, ThreadId};
+use portcullis_model::{Capability, Completion, Kernel, ObjectId, ThreadId, ThreadState};
 use portcullis_policy_format::testing::Draft;
 
 use super::ceiling::Scanned;
+use super::draft::MANAGER;
 use super::memory::Shared;
+use super::threads::{self, Threads};
 
 /// The kernel, the objects of a system, and the ledger's end of the log.
 pub struct Machine {
@@ -22,6 +24,8 @@ pub struct Machine {
     pub endpoints: Vec<ObjectId>,
     pub notifications: Vec<ObjectId>,
     pub grants: Vec<ObjectId>,
+    pub replies: Vec<ObjectId>,
+    pub threads: Threads,
     pub reader: Reader<Shared, Shared>,
     /// Every record of this boot.
     pub records: Vec<Record>,
@@ -44,7 +48,8 @@ impl Machine {
         let layout = Authority::new(components);
         let radix = layout.radix(draft.grants.len() as u32);
         let authority = kernel.create_cnode(radix);
-        let (mut endpoints, mut notifications, mut grants) = (vec![], vec![], vec![]);
+        let (mut endpoints, mut notifications) = (vec![], vec![]);
+        let (mut grants, mut replies) = (vec![], vec![]);
         insert(
             &mut kernel,
             authority,
@@ -75,28 +80,24 @@ impl Machine {
                 layout.notification(number),
                 notification_capability(notification),
             );
+            let reply = kernel.create_reply();
+            if number != MANAGER {
+                let reply = Capability::Reply { object: reply };
+                insert(&mut kernel, authority, layout.reply(number), reply);
+            }
             endpoints.push(endpoint);
             notifications.push(notification);
             grants.push(held);
+            replies.push(reply);
         }
-        let manager = kernel.create_thread(200);
-        let root = kernel.create_cnode(cspace::ROOT_RADIX);
-        insert(
+        let own = usize::from(MANAGER);
+        let manager = threads::component(
             &mut kernel,
-            root,
-            cspace::PORTCULLIS_ROOT_SLOT as u32,
+            200,
+            (endpoints[own], replies[own]),
             cnode(authority, radix),
+            None,
         );
-        kernel
-            .set_cspace(
-                manager,
-                Capability::CNode {
-                    object: root,
-                    guard: 0,
-                    guard_size: 0,
-                },
-            )
-            .unwrap();
         let fixed = kernel.scan(authority).collect();
         Self {
             kernel,
@@ -107,6 +108,8 @@ impl Machine {
             endpoints,
             notifications,
             grants,
+            replies,
+            threads: Threads::default(),
             reader,
             records: Vec::new(),
             invocations: 0,
@@ -115,54 +118,6 @@ impl Machine {
             signals: 0,
             fixed,
         }
-    }
-
-    /// Gives component `number` a thread, whose pointers are those of its grants.
-    pub fn thread(&mut self, number: u16) -> ThreadId {
-        let thread = self.kernel.create_thread(100);
-        let root = self.kernel.create_cnode(cspace::ROOT_RADIX);
-        let held = self.draft.grants.iter().filter(|it| it.subject == number);
-        let radix = grants_radix(held.count() as u32);
-        let grants = cnode(self.grants[usize::from(number)], radix);
-        insert(
-            &mut self.kernel,
-            root,
-            cspace::PORTCULLIS_ROOT_SLOT as u32,
-            grants,
-        );
-        let microkit = self.kernel.create_cnode(cspace::MICROKIT_RADIX);
-        insert(
-            &mut self.kernel,
-            root,
-            0,
-            cnode(microkit, cspace::MICROKIT_RADIX),
-        );
-        let input = endpoint_capability(self.endpoints[usize::from(number)], Rights::READ);
-        insert(
-            &mut self.kernel,
-            microkit,
-            cspace::INPUT.bits() as u32,
-            input,
-        );
-        let reply = self.kernel.create_reply();
-        let reply = Capability::Reply { object: reply };
-        insert(
-            &mut self.kernel,
-            microkit,
-            cspace::REPLY.bits() as u32,
-            reply,
-        );
-        self.kernel
-            .set_cspace(
-                thread,
-                Capability::CNode {
-                    object: root,
-                    guard: 0,
-                    guard_size: 0,
-                },
-            )
-            .unwrap();
-        thread
     }
 
     /// Gives the manager another capability to a component's endpoint, before it boots.
@@ -294,9 +249,11 @@ impl CNodes for Machine {
 impl Machine {
     fn execute(&mut self, invocation: &Invocation) -> Result<(), KernelError> {
         let manager = self.manager;
-        let completed = self.syscall(manager, &Syscall::Invoke(*invocation));
-        match completed.last() {
-            Some((thread, Completion::Invoked(result))) if *thread == manager => *result,
+        let mut completed = self.syscall(manager, &Syscall::Invoke(*invocation));
+        let own = completed.pop();
+        self.threads.take(completed);
+        match own {
+            Some((thread, Completion::Invoked(result))) if thread == manager => result,
             other => panic!("an invocation completes: {other:?}"),
         }
     }
@@ -307,12 +264,25 @@ impl Syscalls for Machine {
         panic!("the manager calls nobody: {to:?}");
     }
 
-    fn send(&mut self, to: CPtr, _: &Message) {
-        panic!("the manager sends nothing: {to:?}");
+    /// Only the reply to whom it serves.
+    fn send(&mut self, to: CPtr, message: &Message) {
+        assert_eq!(to, cspace::REPLY);
+        let manager = self.manager;
+        let completed = self.syscall(manager, &Syscall::Send(to, message.clone()));
+        self.threads.take(completed);
     }
 
-    fn nb_send(&mut self, to: CPtr, _: &Message) {
-        panic!("the manager sends nothing: {to:?}");
+    /// Only to answer for a component that is stopped.
+    fn nb_send(&mut self, to: CPtr, message: &Message) {
+        let replies = cspace::grant(self.layout.reply(0)).0..cspace::grant(self.layout.root(0)).0;
+        assert!(replies.contains(&to.0), "no reply object: {to:?}");
+        if let Some(stopped) = self.threads.of((to.0 - replies.start) as u16) {
+            assert_eq!(self.kernel.state(stopped), ThreadState::Inactive);
+        }
+        let manager = self.manager;
+        let send = Syscall::NbSend(to, message.clone());
+        let completed = self.syscall(manager, &send);
+        self.threads.take(completed);
     }
 
     fn signal(&mut self, to: CPtr) {
@@ -326,8 +296,24 @@ impl Syscalls for Machine {
         panic!("the test serves: {from:?}");
     }
 
-    fn nb_recv(&mut self, from: CPtr, _: &mut Message) -> Option<Badge> {
-        panic!("the test serves: {from:?}");
+    fn nb_recv(&mut self, from: CPtr, message: &mut Message) -> Option<Badge> {
+        let manager = self.manager;
+        let reply = cspace::REPLY;
+        let completed = self.syscall(manager, &Syscall::NbRecv { from, reply });
+        let mut badge = None;
+        for (thread, completion) in completed {
+            match completion {
+                Completion::Message {
+                    badge: with,
+                    message: received,
+                } if thread == manager => {
+                    *message = received;
+                    badge = Some(with);
+                }
+                completion => self.threads.take([(thread, completion)]),
+            }
+        }
+        badge
     }
 
     fn reply_recv(&mut self, from: CPtr, _: &mut Message) -> Badge {
@@ -361,7 +347,7 @@ pub fn notification_capability(object: ObjectId) -> Capability {
     }
 }
 
-fn cnode(object: ObjectId, radix: u8) -> Capability {
+pub fn cnode(object: ObjectId, radix: u8) -> Capability {
     Capability::CNode {
         object,
         guard: 0,

@@ -10,4 +10,5 @@ pub mod ceiling;
 pub mod draft;
 pub mod machine;
 pub mod memory;
+pub mod threads;
 pub mod world;

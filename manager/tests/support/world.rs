@@ -5,8 +5,8 @@ use std::fmt;
 
 use ed25519_dalek::SigningKey;
 use portcullis_kernel::{
-    Badge, Caller, Component as _, GrantBadge, KernelError, Message, Method, Mode, Refusal, Source,
-    label,
+    Answer, Badge, Caller, Component as _, Fault, GrantBadge, KernelError, Message, Method, Mode,
+    Refusal, Source, Syscalls as _, cspace, dispatch, label,
 };
 use portcullis_log::ring::{Reader, SLOT, SLOTS_OFFSET, Writer};
 use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, Record};
@@ -25,6 +25,13 @@ use super::memory::Shared;
 pub const TABLE: usize = 64;
 /// The boot id of every test.
 pub const BOOT: BootId = BootId([0xb0; 16]);
+/// What every component of the tests did that faulted.
+pub const FAULT: Fault = Fault::VmFault {
+    ip: 0x20_0134,
+    address: 0,
+    instruction: false,
+    status: 0x9200_0046,
+};
 /// Slots of a ring that no test fills.
 pub const ROOMY: usize = 4_096;
 
@@ -168,12 +175,28 @@ impl World {
         revoked
     }
 
-    pub fn fault(&mut self, component: u16) -> Result<(), portcullis_manager::RevokeError> {
+    /// Tells the manager of a fault, without a message.
+    pub fn fault(&mut self, component: u8) -> Result<(), portcullis_manager::RevokeError> {
+        if let Some(thread) = self.machine.threads.of(component.into()) {
+            self.machine.kernel.suspend(thread);
+        }
         let revoked = self
             .manager
-            .revoke_component(&mut self.machine, component, 11);
+            .revoke_component(&mut self.machine, component, FAULT);
         self.check();
         revoked
+    }
+
+    /// Has the manager take everything that waits for it: its receive loop.
+    pub fn serve(&mut self) {
+        let mut message = Message::default();
+        while let Some(badge) = self.machine.nb_recv(cspace::INPUT, &mut message) {
+            let answer = dispatch(&mut self.machine, &mut self.manager, badge, &mut message);
+            if answer == Answer::Reply {
+                self.machine.send(cspace::REPLY, &message);
+            }
+            self.check();
+        }
     }
 
     /// The badge of a grant in force, as its object would see it.

@@ -4,7 +4,7 @@
 //! notification Write, a protection domain's own input Read, and its VSpace and its copy of the fault
 //! endpoint are left out. Added are the grants CNodes, and the manager's authority CNode.
 
-use portcullis_kernel::{Rights, cspace};
+use portcullis_kernel::{Badge, Rights, cspace};
 use portcullis_manager_api::grants_radix;
 use portcullis_policy_format::Policy;
 use portcullis_sdf::{Architecture, ExtraCapKind, PdId, System};
@@ -99,11 +99,13 @@ impl Builder<'_> {
         self.system.pd(id).name.value.clone()
     }
 
-    /// Whether messages can reach it: Microkit's reasons, or a grant of which it is the object.
+    /// Whether messages can reach it: Microkit's reasons, a grant of which it is the object, or the
+    /// faults that the manager takes.
     pub(super) fn has_endpoint(&self, id: PdId) -> bool {
         let number = self.ceiling.number(id);
         self.system.has_endpoint(id)
             || number.is_some_and(|number| self.ceiling.objects.contains(&number))
+            || number.is_some() && number == self.ceiling.manager
     }
 
     fn protection_domain(&self, id: PdId) -> Result<ProtectionDomain, Mismatch> {
@@ -163,19 +165,27 @@ impl Builder<'_> {
         Ok(leaves)
     }
 
+    /// Where faults go: to the parent, else, for a component, to the manager, which knows it by its
+    /// number; for the manager itself, and whom the policy does not know, to the monitor.
     fn fault_endpoint(&self, id: PdId) -> Capability {
-        match &self.system.pd(id).parent {
-            Some(parent) => self.fault_of(parent.pd, parent.id.value),
-            None => Capability::new(Object::MonitorEndpoint, Rights::CALL)
+        let number = self.ceiling.number(id);
+        let manager = self.ceiling.manager;
+        match (&self.system.pd(id).parent, number, manager) {
+            (Some(parent), ..) => self.faults_to(parent.pd, parent.id.value),
+            // Components are fewer than 62: the policy's format says so.
+            (None, Some(number), Some(manager)) if number != manager => {
+                self.faults_to(self.ceiling.components[usize::from(manager)], number as u8)
+            }
+            _ => Capability::new(Object::MonitorEndpoint, Rights::CALL)
                 .with_badge(layout::monitor_badge(id)),
         }
     }
 
-    /// Where the faults of a child or vCPU of `owner` go. Without GrantReply, or Grant, the kernel
-    /// takes no capability as a fault endpoint.
-    fn fault_of(&self, owner: PdId, id: u8) -> Capability {
-        let endpoint = Object::Endpoint(self.name(owner));
-        Capability::new(endpoint, Rights::CALL).with_badge(layout::FAULT_BADGE | u64::from(id))
+    /// A capability to send the faults of `number` to a handler. Without GrantReply, or Grant, the
+    /// kernel takes no capability as a fault endpoint.
+    fn faults_to(&self, handler: PdId, number: u8) -> Capability {
+        let endpoint = Object::Endpoint(self.name(handler));
+        Capability::new(endpoint, Rights::CALL).with_badge(Badge::fault(number).0)
     }
 
     pub(super) fn on_x86(&self) -> bool {
@@ -198,7 +208,7 @@ impl Builder<'_> {
                 id: vcpu.id.value,
                 owner: self.name(id),
                 priority,
-                fault_endpoint: (!self.on_x86()).then(|| self.fault_of(id, vcpu.id.value)),
+                fault_endpoint: (!self.on_x86()).then(|| self.faults_to(id, vcpu.id.value)),
             }));
         }
         vcpus.sort_by(|a, b| (&a.vm, a.id).cmp(&(&b.vm, b.id)));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use portcullis_kernel::Mode;
 use portcullis_manager_api::{Authority, MANAGER};
 use portcullis_policy_format::Policy;
 use portcullis_sdf::{PdId, System};
@@ -16,6 +17,8 @@ pub(super) struct Ceiling {
     pub(super) held: Vec<u32>,
     /// Components that are the object of a grant.
     pub(super) objects: BTreeSet<u16>,
+    /// Of these, components that reply to somebody: the object of a `call`.
+    pub(super) servers: BTreeSet<u16>,
     /// All grants.
     pub(super) grants: u32,
     /// The manager's number, where the policy has one.
@@ -46,10 +49,12 @@ impl Ceiling {
             let highest = &mut held[usize::from(grant.subject)];
             *highest = u32::from(grant.slot).max(*highest);
         }
+        let calls = policy.grants().filter(|grant| grant.mode == Mode::Call);
         Ok(Self {
             components,
             held,
             objects: policy.grants().map(|grant| grant.object).collect(),
+            servers: calls.map(|grant| grant.object).collect(),
             grants: policy.counts().grants,
             manager: policy.component(MANAGER).map(|(number, _)| number),
         })

@@ -1,13 +1,10 @@
-//! Where Microkit 2.3.0 puts what `portcullis_kernel::cspace` does not name, and how it marks faults.
+//! Where Microkit 2.3.0 puts what `portcullis_kernel::cspace` does not name.
 //!
 //! Numbers are those of the stock tool's `capdl/builder.rs`: each kind of capability has 64 slots,
 //! one an id.
 
 use portcullis_kernel::{CPtr, Rights, cspace};
 use portcullis_sdf::PdId;
-
-/// The mark of a fault in a badge.
-pub(crate) const FAULT_BADGE: u64 = 1 << 62;
 
 /// Rights on a notification: it can be waited for and signalled, and the kernel knows no more.
 pub(crate) const NOTIFICATION: Rights = Rights {

@@ -11,7 +11,8 @@ use super::cnode::to_cnode;
 use super::{CNode, CNodeKind, Capability, Object, layout};
 
 impl Builder<'_> {
-    /// The manager's sources of all grants.
+    /// The manager's sources of all grants, and the reply objects of those who serve calls: who is
+    /// being served when its server faults is answered through it.
     pub(super) fn authority_cnode(&self, manager: PdId) -> CNode {
         let authority = self.ceiling.layout();
         let radix = authority.radix(self.ceiling.grants);
@@ -31,11 +32,15 @@ impl Builder<'_> {
             if self.ceiling.objects.contains(&number) {
                 let endpoint = Capability::whole(Object::Endpoint(name.clone()));
                 cnode.slots.insert(authority.endpoint(number), endpoint);
-                let notification = Object::Notification(name);
+                let notification = Object::Notification(name.clone());
                 let notification = Capability::new(notification, layout::NOTIFICATION);
                 cnode
                     .slots
                     .insert(authority.notification(number), notification);
+            }
+            if self.ceiling.servers.contains(&number) && *pd != manager {
+                let reply = Capability::whole(Object::Reply(name));
+                cnode.slots.insert(authority.reply(number), reply);
             }
         }
         cnode

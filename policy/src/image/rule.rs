@@ -101,7 +101,8 @@ rules! {
         "A thread runs in its own CSpace and VSpace, with its own IPC buffer, time and notification."
         REBUILD;
     FaultEndpoint "fault_endpoint"
-        "Faults go to the parent, or to the monitor, under the badge that names the thread."
+        "A fault goes to the parent, to the manager where a component has none, else to the monitor, \
+         under the badge that names the thread."
         REBUILD;
     Priority "priority"
         "Priority and maximum controlled priority are those of the system description."

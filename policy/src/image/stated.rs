@@ -7,14 +7,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use portcullis_kernel::{Badge, Rights, cspace};
+use portcullis_kernel::{Badge, Mode, Rights, cspace};
 use portcullis_manager_api::{Authority, MANAGER, grants_radix, guard_bits};
 use portcullis_policy_format::Policy;
 use portcullis_sdf::{ExtraCapKind, PdId, System};
 
 use super::{Binding, MONITOR};
 use crate::distribution::layout::{
-    ARM_SMC, FAULT_BADGE, MONITOR as MONITOR_RIGHTS, MONITOR_FAULT_ENDPOINT, MONITOR_NOTIFICATIONS,
+    ARM_SMC, MONITOR as MONITOR_RIGHTS, MONITOR_FAULT_ENDPOINT, MONITOR_NOTIFICATIONS,
     MONITOR_REPLY, MONITOR_SCHED_CONTEXTS, MONITOR_TCBS, NOTIFICATION,
 };
 use crate::distribution::{CNode, CNodeKind, Capability, Memory, Object};
@@ -34,6 +34,8 @@ pub(super) struct Stated<'a> {
     held: Vec<u32>,
     /// The components that are the object of a grant.
     objects: BTreeSet<u16>,
+    /// Of these, the ones that reply.
+    servers: BTreeSet<u16>,
     grants: u32,
 }
 
@@ -47,12 +49,14 @@ impl<'a> Stated<'a> {
         for grant in policy.grants() {
             held[usize::from(grant.subject)] += 1;
         }
+        let calls = policy.grants().filter(|grant| grant.mode == Mode::Call);
         Self {
             system,
             benchmark,
             components,
             held,
             objects: policy.grants().map(|grant| grant.object).collect(),
+            servers: calls.map(|grant| grant.object).collect(),
             grants: policy.counts().grants,
         }
     }
@@ -67,10 +71,12 @@ impl<'a> Stated<'a> {
         own.map(|(number, _)| number)
     }
 
-    /// Whether something can send it messages: a channel, a child's or guest's faults, a grant.
+    /// Whether something can send it messages: a channel, a child's or guest's faults, a grant; to
+    /// the manager, the components' faults.
     fn has_endpoint(&self, id: PdId) -> bool {
         let granted = self.component(self.name(id));
-        self.system.has_endpoint(id) || granted.is_some_and(|it| self.objects.contains(&it))
+        self.system.has_endpoint(id)
+            || granted.is_some_and(|it| self.objects.contains(&it) || self.name(id) == MANAGER)
     }
 
     /// The CNodes of a protection domain.
@@ -130,6 +136,9 @@ impl<'a> Stated<'a> {
                     Object::Notification(name.into()),
                     NOTIFICATION,
                 )),
+                3 if name != MANAGER && self.servers.contains(&number) => {
+                    Some(Capability::whole(Object::Reply(name.into())))
+                }
                 _ => None,
             }
         };
@@ -224,13 +233,16 @@ impl<'a> Stated<'a> {
     pub(super) fn tcb(&self, id: PdId) -> BTreeMap<Binding, Capability> {
         let name = self.name(id);
         let root = CNode::new(CNodeKind::Root, cspace::ROOT_RADIX);
-        let fault = match &self.system.pd(id).parent {
-            Some(parent) => {
-                let endpoint = Object::Endpoint(self.name(parent.pd).to_owned());
-                let badge = FAULT_BADGE | u64::from(parent.id.value);
-                Capability::new(endpoint, Rights::CALL).with_badge(badge)
-            }
-            None => {
+        let handler = |name: &str, number: u8| {
+            let endpoint = Capability::new(Object::Endpoint(name.to_owned()), Rights::CALL);
+            endpoint.with_badge(Badge::fault(number).0)
+        };
+        let number = self.component(name).filter(|_| name != MANAGER);
+        let managed = number.filter(|_| self.component(MANAGER).is_some());
+        let fault = match (&self.system.pd(id).parent, managed) {
+            (Some(parent), _) => handler(self.name(parent.pd), parent.id.value),
+            (None, Some(number)) => handler(MANAGER, number as u8),
+            (None, None) => {
                 Capability::new(Object::MonitorEndpoint, Rights::CALL).with_badge(id.0 as u64 + 1)
             }
         };

@@ -134,8 +134,18 @@ fn the_manager_holds_the_sources_of_all_grants() {
             assert_eq!(*endpoint, full);
         }
     }
-    // Itself, seven grants CNodes, seven endpoints and as many notifications: nothing else.
-    assert_eq!(authority.len(), 1 + 7 + 7 + 7);
+    // Those who serve calls, the manager not among them.
+    for pd in [
+        "blk", "ledger", "vault", "publish", "ingest", "edge", "console",
+    ] {
+        let reply = authority.get(&layout.reply(number(pd)));
+        let serves = ["blk", "ledger", "vault"].contains(&pd);
+        let whole = cap(named(Object::Reply, pd), Rights::ALL, 0);
+        assert_eq!(reply, serves.then_some(&whole), "{pd}");
+    }
+    // Itself, seven grants CNodes, seven endpoints and as many notifications, three reply objects:
+    // nothing else.
+    assert_eq!(authority.len(), 1 + 7 + 7 + 7 + 3);
 }
 
 #[test]
@@ -245,6 +255,23 @@ fn faults_go_to_the_parent_or_the_monitor() {
     );
     let vcpu = all.vcpus[0].fault_endpoint.clone();
     assert_eq!(vcpu, Some(cap(parent(), Rights::CALL, 1 << 62 | 2)));
+}
+
+#[test]
+fn faults_of_components_go_to_the_manager() {
+    let all = appliance();
+    let places = all.protection_domains.iter().zip(1..);
+    for (pd, place) in places {
+        let number = pd.component.unwrap();
+        let expected = match pd.name.as_str() {
+            "manager" => cap(Object::MonitorEndpoint, Rights::CALL, place),
+            _ => {
+                let manager = named(Object::Endpoint, "manager");
+                cap(manager, Rights::CALL, Badge::fault(number as u8).0)
+            }
+        };
+        assert_eq!(pd.tcb.fault_endpoint, expected, "{}", pd.name);
+    }
 }
 
 #[test]

@@ -255,14 +255,16 @@ const CASES: &[Case] = &[
         |image| {
             tcb(image, "edge", Binding::FaultEndpoint).object = Object::Endpoint(name("ingest"))
         },
-        "edge, fault endpoint of its TCB: endpoint of 'ingest', Write+GrantReply, badge 0x6; \
-         expected endpoint of the monitor, Write+GrantReply, badge 0x6",
+        "edge, fault endpoint of its TCB: endpoint of 'ingest', Write+GrantReply, badge \
+         0x4000000000000006; expected endpoint of 'manager', Write+GrantReply, badge \
+         0x4000000000000006",
     ),
     (
         Rule::FaultEndpoint,
-        |image| tcb(image, "edge", Binding::FaultEndpoint).badge = 7,
-        "edge, fault endpoint of its TCB: endpoint of the monitor, Write+GrantReply, badge \
-         0x7; expected endpoint of the monitor, Write+GrantReply, badge 0x6",
+        |image| tcb(image, "edge", Binding::FaultEndpoint).badge = 1 << 62 | 7,
+        "edge, fault endpoint of its TCB: endpoint of 'manager', Write+GrantReply, badge \
+         0x4000000000000007; expected endpoint of 'manager', Write+GrantReply, badge \
+         0x4000000000000006",
     ),
     (
         Rule::Priority,

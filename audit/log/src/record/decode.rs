@@ -4,7 +4,7 @@
 //! two encodings would let a byte be changed without a change of meaning, so each number is read
 //! in its shortest form only.
 
-use portcullis_kernel::{Generation, MethodSet, Mode};
+use portcullis_kernel::{Fault, Generation, MethodSet, Mode};
 
 use super::{BootId, Cause, GrantFields, Operation, Outcome, Record};
 
@@ -35,7 +35,7 @@ impl Record {
             boot: BootId(bytes.array()?),
             time: bytes.varint()?,
             operation: *OPERATIONS.get(usize::from(bytes.byte()?))?,
-            grant: if bytes.some()? {
+            grant: if bytes.flag()? {
                 Some(bytes.grant()?)
             } else {
                 None
@@ -84,7 +84,7 @@ impl In<'_> {
     }
 
     #[inline]
-    fn some(&mut self) -> Option<bool> {
+    fn flag(&mut self) -> Option<bool> {
         match self.byte()? {
             0 => Some(false),
             1 => Some(true),
@@ -93,7 +93,7 @@ impl In<'_> {
     }
 
     fn option<T: TryFrom<u64>>(&mut self) -> Option<Option<T>> {
-        if self.some()? {
+        if self.flag()? {
             self.small().map(Some)
         } else {
             Some(None)
@@ -133,7 +133,41 @@ impl In<'_> {
             },
             4 => Cause::Fault {
                 component: self.small()?,
-                reason: self.varint()?,
+                fault: self.fault()?,
+            },
+            _ => return None,
+        })
+    }
+
+    fn fault(&mut self) -> Option<Fault> {
+        Some(match self.byte()? {
+            0 => Fault::Other {
+                label: self.varint()?,
+            },
+            1 => Fault::CapFault {
+                ip: self.varint()?,
+                pointer: self.varint()?,
+                receiving: self.flag()?,
+                lookup: self.byte()?,
+            },
+            2 => Fault::UnknownSyscall {
+                ip: self.varint()?,
+                number: self.varint()?,
+            },
+            3 => Fault::UserException {
+                ip: self.varint()?,
+                number: self.varint()?,
+                code: self.varint()?,
+            },
+            4 => Fault::Timeout {
+                data: self.varint()?,
+                consumed: self.varint()?,
+            },
+            5 => Fault::VmFault {
+                ip: self.varint()?,
+                address: self.varint()?,
+                instruction: self.flag()?,
+                status: self.varint()?,
             },
             _ => return None,
         })

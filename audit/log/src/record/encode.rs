@@ -5,6 +5,8 @@
 //! counted by callgrind). The bytes are the
 //! same: a test holds the two against each other.
 
+use portcullis_kernel::Fault;
+
 use super::{Cause, GrantFields, Outcome, RECORD_MAX, Record};
 
 /// Room for the bytes to be written. More than [`RECORD_MAX`] are never written: see the sum below.
@@ -116,10 +118,59 @@ impl Out<'_> {
                 self.byte(3);
                 self.small(grants);
             }
-            Cause::Fault { component, reason } => {
+            Cause::Fault { component, fault } => {
                 self.byte(4);
                 self.small(component.into());
-                self.varint(reason);
+                self.fault(fault);
+            }
+        }
+    }
+
+    fn fault(&mut self, fault: Fault) {
+        match fault {
+            Fault::Other { label } => {
+                self.byte(0);
+                self.varint(label);
+            }
+            Fault::CapFault {
+                ip,
+                pointer,
+                receiving,
+                lookup,
+            } => {
+                self.byte(1);
+                self.varint(ip);
+                self.varint(pointer);
+                self.byte(receiving.into());
+                self.byte(lookup);
+            }
+            Fault::UnknownSyscall { ip, number } => {
+                self.byte(2);
+                self.varint(ip);
+                self.varint(number);
+            }
+            Fault::UserException { ip, number, code } => {
+                self.byte(3);
+                self.varint(ip);
+                self.varint(number);
+                self.varint(code);
+            }
+            Fault::Timeout { data, consumed } => {
+                self.byte(4);
+                self.varint(data);
+                self.varint(consumed);
+            }
+            Fault::VmFault {
+                ip,
+                address,
+                instruction,
+                status,
+            } => {
+                self.byte(5);
+                self.varint(ip);
+                self.varint(address);
+                self.byte(instruction.into());
+                self.varint(status);
             }
         }
     }
@@ -143,6 +194,8 @@ const V16: usize = 3;
 const V32: usize = 5;
 const V64: usize = 10;
 const GRANT: usize = 6 * V16 + V32 + 1 + (1 + V16) + (1 + V32);
-const CAUSE: usize = 1 + V32 + 32;
+const LOAD: usize = V32 + 32;
+const FAULT: usize = V16 + 1 + 3 * V64 + 1;
+const CAUSE: usize = 1 + if LOAD > FAULT { LOAD } else { FAULT };
 const LARGEST: usize = V64 + 16 + V64 + 1 + (1 + GRANT) + CAUSE + 2;
 const _: () = assert!(LARGEST <= RECORD_MAX);

@@ -7,7 +7,7 @@
 mod decode;
 mod encode;
 
-use portcullis_kernel::{Generation, KernelError, MethodSet, Mode};
+use portcullis_kernel::{Fault, Generation, KernelError, MethodSet, Mode};
 use serde::{Deserialize, Serialize};
 
 /// Most bytes that an encoded record takes; two bytes less than a slot of the ring.
@@ -119,8 +119,8 @@ pub enum Cause {
     Fault {
         /// The component.
         component: u16,
-        /// What it did, as the platform's number for it.
-        reason: u64,
+        /// What the kernel stopped it for.
+        fault: Fault,
     },
 }
 
