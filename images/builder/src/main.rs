@@ -18,11 +18,12 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use portcullis_policy::distribution::{Configuration, Distribution};
-use portcullis_policy::image::{self, Image};
+use portcullis_policy::image;
 use portcullis_policy_format::Policy;
 use portcullis_sdf::{Architecture, System, Target};
+use serde::Serialize;
 
-use crate::package::Parts;
+use crate::package::{Parts, Sizes};
 use crate::sdk::Board;
 
 /// Builds a bootable image for a system and the policy that it runs under.
@@ -41,8 +42,11 @@ struct Arguments {
     #[arg(long)]
     system: PathBuf,
     /// Compiled policy.
-    #[arg(long)]
-    policy: PathBuf,
+    #[arg(long, required_unless_present = "stock")]
+    policy: Option<PathBuf>,
+    /// Build Microkit's own image, to compare with: no policy, no run-time grants, nothing checked.
+    #[arg(long, conflicts_with_all = ["policy", "distribution"])]
+    stock: bool,
     /// Where programs and prefill files are looked for; may be given several times.
     #[arg(long)]
     search_path: Vec<PathBuf>,
@@ -52,15 +56,30 @@ struct Arguments {
     /// Write the image's capability distribution here, for `portcullis check --image`.
     #[arg(long)]
     distribution: Option<PathBuf>,
+    /// Write what the image takes here, in bytes.
+    #[arg(long)]
+    sizes: Option<PathBuf>,
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let board = Board::open(&arguments.sdk, &arguments.board, &arguments.config)?;
-    let bytes = read(&arguments.policy)?;
+    let sizes = match &arguments.policy {
+        Some(policy) => bounded(&arguments, &board, policy)?,
+        None => parts(&arguments, &board, None).write(&arguments.output, |_| Ok(()))?,
+    };
+    match &arguments.sizes {
+        Some(path) => emit(&sizes, path),
+        None => Ok(()),
+    }
+}
+
+/// The image whose capabilities the policy bounds.
+fn bounded(arguments: &Arguments, board: &Board, policy: &Path) -> Result<Sizes> {
+    let bytes = read(policy)?;
     let policy = Policy::inspect(&bytes)
         .into_diagnostic()
-        .wrap_err_with(|| arguments.policy.display().to_string())?;
+        .wrap_err_with(|| policy.display().to_string())?;
     let architecture = board.architecture()?;
     let system = described(&arguments.system, architecture)?;
     let configuration = Configuration {
@@ -68,13 +87,8 @@ fn main() -> Result<()> {
         benchmark: arguments.config == "benchmark",
     };
     let distribution = Distribution::new(&policy, &system, &configuration).into_diagnostic()?;
-    let parts = Parts {
-        board: &board,
-        system: &arguments.system,
-        search: arguments.search_path.clone(),
-        distribution: &distribution,
-    };
-    parts.write(&arguments.output, |image| {
+    parts(arguments, board, Some(&distribution)).write(&arguments.output, |image| {
+        // An image that is refused has it too, so that one can look.
         if let Some(path) = &arguments.distribution {
             emit(image, path)?;
         }
@@ -82,9 +96,21 @@ fn main() -> Result<()> {
     })
 }
 
-/// Writes what an image hands out. An image that is refused has it too, so that one can look.
-fn emit(image: &Image, path: &Path) -> Result<()> {
-    let json = serde_json::to_vec_pretty(image).into_diagnostic()?;
+fn parts<'a>(
+    arguments: &'a Arguments,
+    board: &'a Board,
+    distribution: Option<&'a Distribution>,
+) -> Parts<'a> {
+    Parts {
+        board,
+        system: &arguments.system,
+        search: arguments.search_path.clone(),
+        distribution,
+    }
+}
+
+fn emit(facts: &impl Serialize, path: &Path) -> Result<()> {
+    let json = serde_json::to_vec_pretty(facts).into_diagnostic()?;
     fs::write(path, json)
         .into_diagnostic()
         .wrap_err_with(|| format!("cannot write {}", path.display()))

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use microkit_tool::capdl::allocation::{
     CapDLAllocEmulationErrorLevel, simulate_capdl_object_alloc_algorithm,
 };
-use microkit_tool::capdl::build_capdl_spec;
 use microkit_tool::capdl::initialiser::CapDLInitialiser;
 use microkit_tool::capdl::packaging::pack_spec_into_initial_task;
+use microkit_tool::capdl::spec::capdl_obj_physical_size_bits;
+use microkit_tool::capdl::{CapDLSpecContainer, build_capdl_spec};
 use microkit_tool::elf::ElfFile;
 use microkit_tool::loader::Loader;
 use microkit_tool::sdf::{SysMemoryRegionPaddr, SystemDescription, parse};
@@ -19,6 +20,7 @@ use microkit_tool::{DisjointMemoryRegion, MemoryRegion};
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use portcullis_policy::distribution::Distribution;
 use portcullis_policy::image::Image;
+use serde::Serialize;
 
 use crate::found::Source;
 use crate::impose::impose;
@@ -41,14 +43,25 @@ pub struct Parts<'a> {
     pub system: &'a Path,
     /// Where programs and prefill files are looked for.
     pub search: Vec<PathBuf>,
-    /// What the image is to hand out.
-    pub distribution: &'a Distribution,
+    /// What the image is to hand out; `None`: what the Microkit tool has it hand out.
+    pub distribution: Option<&'a Distribution>,
+}
+
+/// What an image takes, in bytes.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Sizes {
+    /// The file that the board's firmware loads.
+    pub image: u64,
+    /// All kernel objects: frames, page tables, CNodes, threads. Devices' frames are not memory.
+    pub objects: u64,
+    /// The initialiser, which stays in memory.
+    pub initialiser: u64,
 }
 
 impl Parts<'_> {
     /// Builds the image, and writes it to `output` if `accept` takes what it hands out, read back from
     /// what the initialiser boots from.
-    pub fn write(&self, output: &Path, accept: impl Fn(&Image) -> Result<()>) -> Result<()> {
+    pub fn write(&self, output: &Path, accept: impl Fn(&Image) -> Result<()>) -> Result<Sizes> {
         let config = self.board.kernel_config()?;
         let text = fs::read_to_string(self.system)
             .into_diagnostic()
@@ -57,8 +70,9 @@ impl Parts<'_> {
             parse(self.system, &text, &config, &self.search).map_err(|error| miette!("{error}"))?;
         let mut programs = self.programs(&system)?;
         for _ in 0..ROUNDS {
-            if self.round(&config, &mut system, &mut programs, output, &accept)? {
-                return Ok(());
+            let round = self.round(&config, &mut system, &mut programs, output, &accept)?;
+            if let Some(sizes) = round {
+                return Ok(sizes);
             }
         }
         Err(miette!(
@@ -67,7 +81,7 @@ impl Parts<'_> {
         ))
     }
 
-    /// One attempt: `false` where physical addresses were chosen, so that another round is needed.
+    /// One attempt: `None` where physical addresses were chosen, so that another round is needed.
     fn round(
         &self,
         config: &Config,
@@ -75,13 +89,15 @@ impl Parts<'_> {
         programs: &mut [ElfFile],
         output: &Path,
         accept: &impl Fn(&Image) -> Result<()>,
-    ) -> Result<bool> {
+    ) -> Result<Option<Sizes>> {
         let kernel = elf(&self.board.elf("sel4.elf"))?;
         let mut initialiser = CapDLInitialiser::new(elf(&self.board.elf("initialiser.elf"))?);
         patch_symbols(config, programs, system).map_err(|error| miette!("{error}"))?;
         let mut spec =
             build_capdl_spec(config, programs, system).map_err(|error| miette!("{error}"))?;
-        impose(&mut spec, self.distribution, config)?;
+        if let Some(distribution) = self.distribution {
+            impose(&mut spec, distribution, config)?;
+        }
         pack_spec_into_initial_task(
             config,
             self.board.configuration(),
@@ -124,7 +140,7 @@ impl Parts<'_> {
             free.insert_region(untyped.base(), untyped.end());
         }
         if choose_addresses(system, &mut free)? {
-            return Ok(false);
+            return Ok(None);
         }
         initialiser.add_expected_untypeds(&info.untyped_objects);
         let source = Source {
@@ -149,7 +165,12 @@ impl Parts<'_> {
             Arch::Riscv64 => loader.write_uimage(output),
             _ => loader.write_image(output),
         }
-        Ok(true)
+        let image = fs::metadata(output).into_diagnostic()?.len();
+        Ok(Some(Sizes {
+            image,
+            objects: memory(&spec, config),
+            initialiser: size,
+        }))
     }
 
     /// The programs in the order of their protection domains, and the monitor last.
@@ -167,6 +188,21 @@ impl Parts<'_> {
         });
         own.chain([elf(&self.board.elf("monitor.elf"))]).collect()
     }
+}
+
+/// Bytes of memory that the objects of a specification take.
+fn memory(spec: &CapDLSpecContainer, config: &Config) -> u64 {
+    let in_memory = |address: u64| {
+        let mut regions = config.normal_regions.iter().flatten();
+        regions.any(|region| (region.start..region.end).contains(&address))
+    };
+    let objects = spec.spec.objects.iter().map(|named| &named.object);
+    objects
+        .filter(|object| object.paddr().is_none_or(|paddr| in_memory(paddr.into())))
+        .map(|object| capdl_obj_physical_size_bits(object, config))
+        .filter(|bits| *bits > 0)
+        .map(|bits| 1 << bits)
+        .sum()
 }
 
 /// Chooses a physical address for every region that needs one and has none.
