@@ -30,8 +30,6 @@ use serde::{Deserialize, Serialize};
 pub struct Distribution {
     /// The protection domains in the order of the system description, children after their parent.
     pub protection_domains: Vec<ProtectionDomain>,
-    /// The virtual CPUs, by virtual machine and id.
-    pub vcpus: Vec<VirtualCpu>,
     /// The CSpace of Microkit's monitor: one CNode, addressed with 64 bits.
     pub monitor: CNode,
     /// The interrupts, by number.
@@ -50,20 +48,10 @@ pub struct ProtectionDomain {
     pub component: Option<u16>,
     /// Its parent, which handles its faults; `None`: the manager does, or the monitor.
     pub parent: Option<String>,
-    /// Path of its program, as the system description says it.
-    pub program: String,
     /// Priority, and maximum controlled priority, 0 to 254.
     pub priority: u8,
-    /// Budget in microseconds.
-    pub budget_us: u64,
-    /// Period in microseconds.
-    pub period_us: u64,
     /// Whether it gives up its scheduling context after `init`, and then runs on its callers'.
     pub passive: bool,
-    /// Core that it runs on.
-    pub cpu: u8,
-    /// Whether it may use the FPU.
-    pub fpu: bool,
     /// What is bound to its TCB.
     pub tcb: TcbBindings,
     /// Its CNodes: the root first, then those in the root's slots, by slot.
@@ -79,21 +67,6 @@ pub struct TcbBindings {
     pub notification: Capability,
     /// Where its faults go.
     pub fault_endpoint: Capability,
-}
-
-/// A thread that runs a guest.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct VirtualCpu {
-    /// Its virtual machine.
-    pub vm: String,
-    /// Its id in it, 0 to 61.
-    pub id: u8,
-    /// The protection domain that the virtual machine belongs to: it handles its faults.
-    pub owner: String,
-    /// Priority; on x86-64 the owner's, since the two share a thread.
-    pub priority: u8,
-    /// Where its faults go; `None` on x86-64, where the owner's thread enters the guest itself.
-    pub fault_endpoint: Option<Capability>,
 }
 
 /// A CNode and the capabilities in it.

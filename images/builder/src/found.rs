@@ -46,26 +46,12 @@ pub struct Source<'a> {
 impl Source<'_> {
     /// What the payload hands out.
     pub fn found(&self, payload: &[u8]) -> Result<Image> {
-        let payload = SpecForInitializer::access(payload)
-            .map_err(|error| miette!("the initialiser's payload cannot be read: {error}"))?;
-        if payload.objects.len() != self.spec.spec.objects.len() {
-            return Err(miette!(
-                "the initialiser's payload is not the specification's"
-            ));
-        }
-        if !payload.asid_slots.is_empty() || !payload.untyped_covers.is_empty() {
-            return Err(miette!(
-                "the payload has what the Microkit tool never makes"
-            ));
-        }
         let system = self.system;
         let pds = system.protection_domains.iter().map(|pd| pd.name.as_str());
-        let regions = system
-            .memory_regions
-            .iter()
-            .map(|region| region.name.as_str());
+        let regions = system.memory_regions.iter();
+        let regions = regions.map(|region| region.name.as_str());
         let mut reader = Reader {
-            payload,
+            payload: self.read(payload)?,
             source: self,
             names: Names::of(pds.clone(), regions),
             tables: BTreeSet::new(),
@@ -75,8 +61,7 @@ impl Source<'_> {
             protection_domains.extend(reader.thread(pd)?);
         }
         let monitor = reader.thread(MONITOR)?;
-        let mut monitor = monitor.ok_or_else(|| miette!("the payload has no monitor"))?;
-        monitor.passive = false;
+        let monitor = monitor.ok_or_else(|| miette!("the payload has no monitor"))?;
         for pd in &mut protection_domains {
             let context = Object::SchedContext(pd.name.clone());
             let mut held = monitor.cspace.iter().flat_map(|cnode| cnode.slots.values());
@@ -95,6 +80,23 @@ impl Source<'_> {
             initialiser: self.initialiser(),
             others: reader.others(),
         })
+    }
+
+    /// Reads a payload that was made from the specification.
+    fn read<'p>(&self, payload: &'p [u8]) -> Result<&'p ArchivedSpec<FrameInit>> {
+        let payload = SpecForInitializer::access(payload)
+            .map_err(|error| miette!("the initialiser's payload cannot be read: {error}"))?;
+        if payload.objects.len() != self.spec.spec.objects.len() {
+            return Err(miette!(
+                "the initialiser's payload is not the specification's"
+            ));
+        }
+        if !payload.asid_slots.is_empty() || !payload.untyped_covers.is_empty() {
+            return Err(miette!(
+                "the payload has what the Microkit tool never makes"
+            ));
+        }
+        Ok(payload)
     }
 
     /// The compiled policy in the manager's memory.

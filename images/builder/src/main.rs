@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use portcullis_policy::distribution::{Configuration, Distribution};
-use portcullis_policy::image;
+use portcullis_policy::image::{self, Image};
 use portcullis_policy_format::Policy;
 use portcullis_sdf::{Architecture, System, Target};
 use serde::Serialize;
@@ -45,7 +45,7 @@ struct Arguments {
     #[arg(long, required_unless_present = "stock")]
     policy: Option<PathBuf>,
     /// Build Microkit's own image, to compare with: no policy, no run-time grants, nothing checked.
-    #[arg(long, conflicts_with_all = ["policy", "distribution"])]
+    #[arg(long, conflicts_with = "policy")]
     stock: bool,
     /// Where programs and prefill files are looked for; may be given several times.
     #[arg(long)]
@@ -66,7 +66,8 @@ fn main() -> Result<()> {
     let board = Board::open(&arguments.sdk, &arguments.board, &arguments.config)?;
     let sizes = match &arguments.policy {
         Some(policy) => bounded(&arguments, &board, policy)?,
-        None => parts(&arguments, &board, None).write(&arguments.output, |_| Ok(()))?,
+        None => parts(&arguments, &board, None)
+            .write(&arguments.output, |image| hands_out(&arguments, image))?,
     };
     match &arguments.sizes {
         Some(path) => emit(&sizes, path),
@@ -89,9 +90,7 @@ fn bounded(arguments: &Arguments, board: &Board, policy: &Path) -> Result<Sizes>
     let distribution = Distribution::new(&policy, &system, &configuration).into_diagnostic()?;
     parts(arguments, board, Some(&distribution)).write(&arguments.output, |image| {
         // An image that is refused has it too, so that one can look.
-        if let Some(path) = &arguments.distribution {
-            emit(image, path)?;
-        }
+        hands_out(arguments, image)?;
         refuse(&image::check(&policy, &system, image))
     })
 }
@@ -106,6 +105,14 @@ fn parts<'a>(
         system: &arguments.system,
         search: arguments.search_path.clone(),
         distribution,
+    }
+}
+
+/// Writes what an image hands out, where that was asked for.
+fn hands_out(arguments: &Arguments, image: &Image) -> Result<()> {
+    match &arguments.distribution {
+        Some(path) => emit(image, path),
+        None => Ok(()),
     }
 }
 

@@ -12,7 +12,7 @@ use portcullis_sdf::{Architecture, ExtraCapKind, PdId, System};
 use super::ceiling::Ceiling;
 use super::cnode::{put, to_cnode};
 use super::{CNode, CNodeKind, Capability, Distribution, Irq, Object};
-use super::{ProtectionDomain, TcbBindings, VirtualCpu, layout, memory};
+use super::{ProtectionDomain, TcbBindings, layout, memory};
 
 /// What an image depends on beside policy and system description.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,7 +79,6 @@ impl Distribution {
         let protection_domains = system.pd_ids().map(|id| builder.protection_domain(id));
         Ok(Self {
             protection_domains: protection_domains.collect::<Result<_, _>>()?,
-            vcpus: builder.vcpus(),
             monitor: builder.monitor(),
             irqs: builder.irqs(),
             regions: memory::regions(system),
@@ -132,13 +131,8 @@ impl Builder<'_> {
         Ok(ProtectionDomain {
             component,
             parent: parent.map(|parent| self.name(parent.pd)),
-            program: pd.program.path.value.clone(),
             priority: pd.priority.value,
-            budget_us: pd.budget.value,
-            period_us: pd.period.value,
             passive: pd.passive.value,
-            cpu: pd.cpu.value,
-            fpu: pd.fpu.value,
             tcb: TcbBindings {
                 cspace: to_cnode(&name, &cspace[0]),
                 notification: Capability::new(Object::Notification(name.clone()), Rights::READ),
@@ -166,53 +160,29 @@ impl Builder<'_> {
     }
 
     /// Where faults go: to the parent, else, for a component, to the manager, which knows it by its
-    /// number; for the manager itself, and whom the policy does not know, to the monitor.
+    /// number; for the manager itself, and whom the policy does not know, to the monitor. Without
+    /// GrantReply, or Grant, the kernel takes no capability as a fault endpoint.
     fn fault_endpoint(&self, id: PdId) -> Capability {
         let number = self.ceiling.number(id);
         let manager = self.ceiling.manager;
-        match (&self.system.pd(id).parent, number, manager) {
-            (Some(parent), ..) => self.faults_to(parent.pd, parent.id.value),
-            // Components are fewer than 62: the policy's format says so.
-            (None, Some(number), Some(manager)) if number != manager => {
-                self.faults_to(self.ceiling.components[usize::from(manager)], number as u8)
+        let (endpoint, badge) = match (&self.system.pd(id).parent, number, manager) {
+            (Some(parent), ..) => {
+                let badge = Badge::fault(parent.id.value);
+                (Object::Endpoint(self.name(parent.pd)), badge.0)
             }
-            _ => Capability::new(Object::MonitorEndpoint, Rights::CALL)
-                .with_badge(layout::monitor_badge(id)),
-        }
-    }
-
-    /// A capability to send the faults of `number` to a handler. Without GrantReply, or Grant, the
-    /// kernel takes no capability as a fault endpoint.
-    fn faults_to(&self, handler: PdId, number: u8) -> Capability {
-        let endpoint = Object::Endpoint(self.name(handler));
-        Capability::new(endpoint, Rights::CALL).with_badge(Badge::fault(number).0)
+            // Components are at most 62: the policy's format says so.
+            (None, Some(number), Some(manager)) if number != manager => {
+                let manager = self.ceiling.components[usize::from(manager)];
+                let badge = Badge::fault(number as u8);
+                (Object::Endpoint(self.name(manager)), badge.0)
+            }
+            _ => (Object::MonitorEndpoint, layout::monitor_badge(id)),
+        };
+        Capability::new(endpoint, Rights::CALL).with_badge(badge)
     }
 
     pub(super) fn on_x86(&self) -> bool {
         self.configuration.architecture == Architecture::X86_64
-    }
-
-    fn vcpus(&self) -> Vec<VirtualCpu> {
-        let mut vcpus = Vec::new();
-        for id in self.system.pd_ids() {
-            let owner = self.system.pd(id);
-            let Some(vm) = &owner.virtual_machine else {
-                continue;
-            };
-            let priority = match self.on_x86() {
-                true => owner.priority.value,
-                false => vm.priority.value,
-            };
-            vcpus.extend(vm.vcpus.iter().map(|vcpu| VirtualCpu {
-                vm: vm.name.value.clone(),
-                id: vcpu.id.value,
-                owner: self.name(id),
-                priority,
-                fault_endpoint: (!self.on_x86()).then(|| self.faults_to(id, vcpu.id.value)),
-            }));
-        }
-        vcpus.sort_by(|a, b| (&a.vm, a.id).cmp(&(&b.vm, b.id)));
-        vcpus
     }
 
     fn irqs(&self) -> Vec<Irq> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use portcullis_kernel::Rights;
+use portcullis_manager_api::MANAGER;
 use portcullis_policy_format::Policy;
 use portcullis_sdf::{IrqSource, PdId, System, Trigger};
 
@@ -82,6 +83,10 @@ impl Findings {
 
     fn identity(&mut self, policy: &Policy<'_>, image: &Image) {
         self.equal(Rule::Sdk, ("image", "SDK"), image.sdk.as_str(), SDK);
+        // Without a manager nobody reads a policy.
+        if policy.component(MANAGER).is_none() {
+            return;
+        }
         let this = format!(
             "policy '{}', version {}, SHA-256 {}",
             policy.name(),
@@ -95,7 +100,7 @@ impl Findings {
             ),
             None => "no policy".to_owned(),
         };
-        self.equal(Rule::Policy, ("manager", "its memory"), carried, this);
+        self.equal(Rule::Policy, (MANAGER, "its memory"), carried, this);
     }
 
     fn threads(&mut self, stated: &Stated<'_>, image: &Image) {

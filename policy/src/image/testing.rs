@@ -77,10 +77,11 @@ struct Finished<'a> {
 impl Finished<'_> {
     fn protection_domain(&self, id: PdId) -> ProtectionDomain {
         let own = &self.distribution.protection_domains[id.0];
+        let pd = self.system.pd(id);
         let mut tcb = bindings(&own.name, own.tcb.cspace.clone());
         tcb.insert(Binding::FaultEndpoint, own.tcb.fault_endpoint.clone());
         tcb.insert(Binding::Notification, own.tcb.notification.clone());
-        let mut vspace = private(&own.name, self.system.pd(id).stack_size.value / PAGE);
+        let mut vspace = private(&own.name, pd.stack_size.value / PAGE);
         for region in &self.distribution.regions {
             let mappings = region.mappings.iter();
             vspace.mappings.extend(mappings.filter_map(|mapping| {
@@ -93,11 +94,11 @@ impl Finished<'_> {
             name: own.name.clone(),
             priority: own.priority,
             max_priority: own.priority,
-            budget_us: own.budget_us,
-            period_us: own.period_us,
+            budget_us: pd.budget.value,
+            period_us: pd.period.value,
             passive: own.passive,
-            cpu: own.cpu.into(),
-            fpu: own.fpu,
+            cpu: pd.cpu.value.into(),
+            fpu: pd.fpu.value,
             domain: None,
             starts: true,
             tcb,

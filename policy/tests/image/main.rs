@@ -7,14 +7,19 @@ mod change;
 mod common;
 mod robust;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use common::{render, source, system};
 use portcullis_policy::distribution::{Configuration, Distribution};
 use portcullis_policy::image::{self, Finding, Image};
-use portcullis_policy::{Described, compile, load};
+use portcullis_policy::{Described, Source, compile, load};
 use portcullis_policy_format::Policy;
 use portcullis_sdf::{Architecture, System};
+
+const AARCH64: Configuration = Configuration {
+    architecture: Architecture::Aarch64,
+    benchmark: false,
+};
 
 /// The reference appliance: its compiled policy, its system description, and its image.
 struct Appliance {
@@ -34,11 +39,7 @@ static APPLIANCE: LazyLock<Appliance> = LazyLock::new(|| {
         .unwrap_or_else(|problems| panic!("{}", render(&problems)));
     let policy = compile(&policy, &system).unwrap();
     let compiled = Policy::inspect(&policy).unwrap();
-    let configuration = Configuration {
-        architecture: Architecture::Aarch64,
-        benchmark: false,
-    };
-    let distribution = Distribution::new(&compiled, &system, &configuration).unwrap();
+    let distribution = Distribution::new(&compiled, &system, &AARCH64).unwrap();
     let image = image::testing::finished(&distribution, &compiled, &system);
     Appliance {
         policy,
@@ -56,6 +57,21 @@ fn check(image: &Image) -> Vec<Finding> {
 #[test]
 fn an_image_that_is_as_stated_holds() {
     assert_eq!(check(&APPLIANCE.image), []);
+}
+
+/// Nothing in the rules knows of the appliance, or that there is a manager.
+#[test]
+fn a_system_without_a_manager_holds() {
+    let described = source("policy/tests/fixtures/systems/family.xml");
+    let system = system(&described);
+    let text = "name = \"empty\"\nversion = 1\n";
+    let policy = load(Arc::new(Source::new("empty.toml", text)), None).unwrap();
+    let policy = compile(&policy, &System::default()).unwrap();
+    let policy = Policy::inspect(&policy).unwrap();
+    let distribution = Distribution::new(&policy, &system, &AARCH64).unwrap();
+    let mut image = image::testing::finished(&distribution, &policy, &system);
+    image.policy = None;
+    assert_eq!(image::check(&policy, &system, &image), []);
 }
 
 #[test]
