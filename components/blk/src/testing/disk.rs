@@ -21,6 +21,12 @@ pub struct Plan {
     pub kept: usize,
     /// The operation that does its work and then says that it failed.
     pub lie: Option<u64>,
+    /// The write that says that it did its work, and did nothing.
+    pub lost: Option<u64>,
+    /// The write that says that it did its work, and did it from another block on.
+    pub misdirected: Option<(u64, u64)>,
+    /// The block that cannot be read.
+    pub unreadable: Option<u64>,
 }
 
 /// The disk.
@@ -117,7 +123,9 @@ impl Disk for FaultyDisk {
 
     fn read(&mut self, first: u64, data: &mut [u8]) -> Result<(), DiskError> {
         check(first, data.len(), self.blocks())?;
-        if self.off {
+        let blocks = first..first + (data.len() / BLOCK) as u64;
+        let unreadable = self.plan.unreadable;
+        if self.off || unreadable.is_some_and(|block| blocks.contains(&block)) {
             return Err(DiskError::Read { first });
         }
         data.copy_from_slice(&self.now[first as usize * BLOCK..][..data.len()]);
@@ -130,7 +138,16 @@ impl Disk for FaultyDisk {
         let Some(number) = self.next() else {
             return failed;
         };
-        let at = first as usize * BLOCK;
+        let at = match self.plan.misdirected {
+            Some((operation, block)) if operation == number => {
+                block.min(self.blocks() - (data.len() / BLOCK) as u64)
+            }
+            _ => first,
+        };
+        let at = at as usize * BLOCK;
+        if self.plan.lost == Some(number) {
+            return Ok(());
+        }
         if self.plan.fail == Some(number) {
             let kept = data.len().min(self.plan.kept * SECTOR);
             self.apply(at, &data[..kept]);
