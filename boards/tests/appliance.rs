@@ -47,7 +47,7 @@ fn from_the_first_boot_to_a_damaged_disk(board: Board) {
     shows(&first, "publish: 3 objects published, 863 B");
     shows(
         &first,
-        "capscan     15 grants in the slots, 15 in the log: equal",
+        "capscan     16 grants in the slots, 16 in the log: equal",
     );
     assert_eq!(first.status.code(), Some(0));
 
@@ -58,7 +58,7 @@ fn from_the_first_boot_to_a_damaged_disk(board: Board) {
         .arg(&hosted);
     assert!(run.output().unwrap().status.success());
     let log = records(&state, LogKind::Grants);
-    assert_eq!(log.len(), 17, "the policy, 15 grants, and that this is all");
+    assert_eq!(log.len(), 18, "the policy, 16 grants, and that this is all");
     assert_eq!(log, records(&hosted, LogKind::Grants));
     let ledger = records(&state, LogKind::Worm);
     assert_eq!(ledger.len(), 8);
@@ -72,7 +72,7 @@ fn from_the_first_boot_to_a_damaged_disk(board: Board) {
     shows(&second, "edge: 3 objects listed, 0 damaged, 0 lost");
     shows(
         &second,
-        "capscan     15 grants in the slots, 15 in the log: equal",
+        "capscan     16 grants in the slots, 16 in the log: equal",
     );
     assert_eq!(second.status.code(), Some(0));
     assert_eq!(

@@ -29,7 +29,7 @@ fn slots_and_log(board: Board) {
     let memory = at_rest(&mut machine).unwrap();
     drop(machine);
     let compared = compare(&case.image, &memory, case.state()).unwrap();
-    let equal = "15 grants in the slots, 15 in the log: equal";
+    let equal = "16 grants in the slots, 16 in the log: equal";
     assert_eq!(compared.to_string(), equal);
 
     let kernel = Kernel::of(&case.image).unwrap();
@@ -54,9 +54,9 @@ fn slots_and_log(board: Board) {
 type Change = (&'static str, fn(&mut Hand), &'static [&'static str]);
 
 /// The grant with which ingest calls the vault, in its slot 1.
-const INGEST: u16 = 6;
+const INGEST: u16 = 7;
 /// The grant with which publish calls the vault.
-const PUBLISH: u16 = 10;
+const PUBLISH: u16 = 11;
 /// The manager's channel to blk.
 const BLK: u8 = 1;
 /// The numbers of blk and of the ledger in the policy: their threads are told apart by where their
@@ -76,24 +76,24 @@ const CHANGES: &[Change] = &[
         "a method more",
         |hand| hand.flip(hand.grant(INGEST), HIGH, 1 << 21),
         &[
-            "slot 1 of ingest holds the endpoint of vault (badge 0x80000000003f0006, rights 0b1001), \
-             and the endpoint of vault (badge 0x80000000001f0006, rights 0b1001) in the log",
+            "slot 1 of ingest holds the endpoint of vault (badge 0x8000000000bf0007, rights 0b1001), \
+             and the endpoint of vault (badge 0x80000000009f0007, rights 0b1001) in the log",
         ],
     ),
     (
         "another generation of a root",
         |hand| hand.flip(hand.root(INGEST), HIGH, 1 << 48),
         &[
-            "the root of grant 6 holds the endpoint of vault (badge 0x80010000001f0006, rights 0b1111), \
-             and the endpoint of vault (badge 0x80000000001f0006, rights 0b1111) in the log",
+            "the root of grant 7 holds the endpoint of vault (badge 0x80010000009f0007, rights 0b1111), \
+             and the endpoint of vault (badge 0x80000000009f0007, rights 0b1111) in the log",
         ],
     ),
     (
         "a right more",
         |hand| hand.flip(hand.grant(INGEST), LOW, RECEIVE),
         &[
-            "slot 1 of ingest holds the endpoint of vault (badge 0x80000000001f0006, rights 0b1011), \
-             and the endpoint of vault (badge 0x80000000001f0006, rights 0b1001) in the log",
+            "slot 1 of ingest holds the endpoint of vault (badge 0x80000000009f0007, rights 0b1011), \
+             and the endpoint of vault (badge 0x80000000009f0007, rights 0b1001) in the log",
         ],
     ),
     (
@@ -107,7 +107,7 @@ const CHANGES: &[Change] = &[
         &[
             "slot 1 of ingest is empty, and holds the endpoint of vault",
             "slot 1 of the Microkit CNode of 'vault' is not in the kernel's derivation tree",
-            "slot 40 of the authority CNode of 'manager' is not in the kernel's derivation tree",
+            "slot 41 of the authority CNode of 'manager' is not in the kernel's derivation tree",
         ],
     ),
     (
@@ -131,7 +131,7 @@ const CHANGES: &[Change] = &[
         |hand| hand.copy(hand.grant(INGEST), hand.beside(hand.channel(BLK))),
         &[
             "slot 140 of the Microkit CNode of 'blk' holds the endpoint of vault \
-             (badge 0x80000000001f0006, rights 0b1001), and nothing in the distribution",
+             (badge 0x80000000009f0007, rights 0b1001), and nothing in the distribution",
             "slot 140 of the Microkit CNode of 'blk' is not in the kernel's derivation tree",
         ],
     ),

@@ -61,7 +61,7 @@ fn check_finds_the_system_description_and_holds() {
     assert_eq!(code, 0);
     assert_eq!(report["holds"], true);
     assert_eq!(report["system"], SYSTEM);
-    assert_eq!(report["policy"]["grants"], 15);
+    assert_eq!(report["policy"]["grants"], 16);
     assert_eq!(report["problems"], Value::Array(Vec::new()));
 }
 
@@ -275,7 +275,7 @@ fn why_answers_in_the_words_of_the_log() {
         out.starts_with("allowed: ingest -> ledger, append"),
         "{out}"
     );
-    assert!(out.contains("policy/appliance.toml:187: "), "{out}");
+    assert!(out.contains("policy/appliance.toml:190: "), "{out}");
     let verdict = |arguments: &[&str]| {
         let (code, report) = json(&[&["why"], arguments].concat());
         (

@@ -37,9 +37,9 @@ fn the_samples_go_through_and_a_second_run_goes_on() {
         for wanted in [
             made,
             outcome,
-            "15 grants in force",
+            "16 grants in force",
             "edge: 3 objects listed, 0 damaged, 0 lost",
-            "capscan     15 grants in the slots, 15 in the log: equal",
+            "capscan     16 grants in the slots, 16 in the log: equal",
             "the documents are through",
         ] {
             assert!(shown.contains(wanted), "{wanted:?} is not in:\n{shown}");
@@ -68,7 +68,7 @@ fn what_is_typed_is_answered_and_quit_ends_the_run() {
         .success();
     let shown = text(&output.get_output().stdout);
     assert!(
-        shown.contains("grant log   17 records since boot"),
+        shown.contains("grant log   18 records since boot"),
         "{shown}"
     );
     assert!(

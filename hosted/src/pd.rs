@@ -37,8 +37,6 @@ pub mod parameter {
     pub const IS_TERMINAL: &str = "is_terminal";
     /// The two words of the boot's id.
     pub const BOOT: [&str; 2] = ["boot_0", "boot_1"];
-    /// The two words of the vault's salt; the second has 32 bits.
-    pub const SALT: [&str; 2] = ["salt_0", "salt_1"];
 }
 
 /// Names of the devices that components are given.
@@ -164,15 +162,12 @@ fn ledger(mut environment: Environment) -> Infallible {
 
 fn vault(mut environment: Environment) -> Infallible {
     let mut memory = portcullis_vault::Memory::new();
-    let [first, second] = parameter::SALT.map(|name| number(&environment, name).to_le_bytes());
-    let salt = std::array::from_fn(|i| if i < 8 { first[i] } else { second[i - 8] });
     let mut vault = Vault::new(
         channel(&environment),
         environment.region("vault_key"),
         environment.region("ingest_vault"),
         environment.region_mut("vault_publish"),
         environment.region_mut("vault_disk"),
-        salt,
         &mut memory,
     );
     serve(&mut environment.kernel, &mut vault)

@@ -141,7 +141,7 @@ fn documents_are_through_and_a_second_run_goes_on() {
         "{ended:?}\n{}",
         case.shown()
     );
-    assert_eq!(grants(&running), 15);
+    assert_eq!(grants(&running), 16);
     case.assert_shown("ingest: 2 documents: 2 stored, 0 unchanged, 0 refused");
     case.assert_shown("edge: 1 object listed, 0 damaged, 0 lost");
     drop(running);
@@ -149,7 +149,7 @@ fn documents_are_through_and_a_second_run_goes_on() {
     case.document("more.txt", b"new");
     let running = case.boot();
     case.assert_shown("ingest: 3 documents: 1 stored, 2 unchanged, 0 refused");
-    assert_eq!(grants(&running), 15);
+    assert_eq!(grants(&running), 16);
     assert_eq!(*case.events.borrow(), []);
 }
 
@@ -180,12 +180,12 @@ fn a_dead_component_loses_its_grants_and_nobody_else_anything() {
     case.document("public/notice.txt", b"for everybody");
     let mut running = case.boot();
     kill(&running, "publish");
-    // It holds 3 of 15 and serves 1; the policy says that it stays stopped.
+    // It holds 3 of 16 and serves 1; the policy says that it stays stopped.
     while case.events.borrow().is_empty() {
         running.run(Until::Settled).unwrap();
     }
     running.run(Until::Settled).unwrap();
-    assert_eq!(grants(&running), 11);
+    assert_eq!(grants(&running), 12);
     let ended = running.outcome().unwrap();
     assert_eq!(ended.failures, ["publish faulted"]);
     let scan = running.scan();
@@ -276,8 +276,8 @@ fn nobody_waits_for_a_dead_console() {
     let ended = running.outcome().unwrap();
     assert!(ended.is_through);
     assert_eq!(ended.failures, ["console faulted"]);
-    // It holds 1 of 15 and serves 6.
-    assert_eq!(grants(&running), 8);
+    // It holds 1 of 16 and serves 6.
+    assert_eq!(grants(&running), 9);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use portcullis_policy_format::MAX_GRANTS;
 
 use crate::entry::{Entry, State};
 
-/// Entries of a table for systems like the reference appliance, whose policy allows 15 grants: far
+/// Entries of a table for systems like the reference appliance, whose policy allows 16 grants: far
 /// more than one policy file is likely to list by hand, in 36 KiB.
 pub const GRANTS: usize = 1_024;
 

@@ -4,6 +4,7 @@ mod common;
 
 use common::{source, system};
 use ed25519_dalek::SigningKey;
+use portcullis_policy::why::{Verdict, why};
 use portcullis_policy::{Described, compile, load, sign};
 use portcullis_policy_format as format;
 
@@ -17,6 +18,18 @@ fn the_reference_policy_holds() {
     };
     if let Err(problems) = load(source("policy/appliance.toml"), Some(described)) {
         panic!("{}", common::render(&problems));
+    }
+}
+
+#[test]
+fn nobody_can_ever_list_or_remove_what_the_vault_keeps() {
+    let policy = load(source("policy/appliance.toml"), None).unwrap();
+    for method in ["list", "delete"] {
+        for component in &policy.components {
+            let verdict = why(&policy, &component.name, "vault", method).unwrap();
+            let refused = matches!(verdict, Verdict::Forbidden { .. } | Verdict::NotPermitted);
+            assert!(refused, "{} may {method}: {verdict:?}", component.name);
+        }
     }
 }
 

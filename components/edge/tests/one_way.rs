@@ -14,7 +14,7 @@ use portcullis_model::ObjectId;
 use portcullis_model::testing::{Machine, ProtectionDomain, SharedRegion};
 use portcullis_publish::Publish;
 use portcullis_publish::stream::{POSITION, RING_MIN, RING_OFFSET};
-use portcullis_vault::api::{self as vault, ReleasedView, digest_from_words};
+use portcullis_vault::api::{self as vault, ObjectView, digest_from_words};
 use sha2::{Digest, Sha256};
 
 /// Plays the manager: says where grants lie, and whose they are.
@@ -93,10 +93,11 @@ impl<K: Syscalls> Component<K> for Vault {
                 let Some((name, content)) = objects.get(cursor as usize) else {
                     return message.refuse(vault::NO_MORE);
                 };
-                let view = ReleasedView {
+                let view = ObjectView {
                     next: cursor + 1,
                     digest: Sha256::digest(content).into(),
                     size: content.len() as u64,
+                    references: 1,
                     name,
                 };
                 message.encode(label::OK, &view).unwrap();

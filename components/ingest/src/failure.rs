@@ -26,13 +26,6 @@ pub(crate) enum Failure {
         /// The digest of what the bundle holds.
         found: [u8; 32],
     },
-    /// The vault took in other bytes than those that were handed to it.
-    Mismatch {
-        /// The digest of what was handed over.
-        handed: [u8; 32],
-        /// The digest that the vault found.
-        found: [u8; 32],
-    },
     /// The vault refused it.
     Vault(Refusal),
     /// The ledger refused its entry.
@@ -63,12 +56,6 @@ impl fmt::Display for Failure {
                 "damaged in the bundle: its sha256 is {}, packed was {}",
                 ShortDigest(found),
                 ShortDigest(packed)
-            ),
-            Self::Mismatch { handed, found } => write!(
-                f,
-                "damaged on its way to the vault: its sha256 there is {}, here {}",
-                ShortDigest(found),
-                ShortDigest(handed)
             ),
             Self::Vault(refusal) => VaultRefusal(*refusal).fmt(f),
             Self::Ledger(refusal) => fmt_ledger(f, *refusal),

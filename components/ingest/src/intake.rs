@@ -1,10 +1,9 @@
 //! One document's way into the vault and the ledger.
 //!
-//! Order: the bytes go to the vault and are hashed on the way; only if they are what was packed is
-//! the object committed; only if the vault found the same digest is the entry appended; then the
-//! vault is told, and may give the object out if it was released. Whatever is cut off in between is
-//! taken up at the next run: at worst the ledger has the same entry twice, and never an entry for
-//! what the vault does not have.
+//! Order: the bytes go to the vault, which commits the object only if it is the one that was packed;
+//! then its entry is appended to the ledger; then the vault follows that entry, and may give the object
+//! out if it was released. Whatever is cut off in between is taken up at the next start: at worst the
+//! ledger has the same entry twice, and never an entry for what the vault does not have.
 
 use core::fmt;
 
@@ -12,11 +11,10 @@ use portcullis_console::Terminal;
 use portcullis_kernel::{OutOfRange, Refusal, Region, RegionMut, Syscalls};
 use portcullis_ledger::api as ledger;
 use portcullis_publish::DocumentPath;
-use portcullis_vault::api::{self as vault, Create};
-use portcullis_vault::{Committed, OBJECT_MAX, Stat};
+use portcullis_vault::api as vault;
+use portcullis_vault::{Act, DOCUMENT_ENTRY_MAX, DocumentEntry, OBJECT_MAX};
 use sha2::{Digest, Sha256};
 
-use crate::entry::{DOCUMENT_ENTRY_MAX, DocumentEntry};
 use crate::failure::Failure;
 
 /// Bytes that are copied at once: a page, so that the copy lies in the processor's first cache.
@@ -49,8 +47,19 @@ pub(crate) enum Taken {
     Stored { index: u64 },
     /// It was there and is released now; that is in the ledger at this index.
     Released { index: u64 },
+    /// It was there, damaged, and is whole now.
+    Mended,
     /// It was there, as it is.
     Unchanged,
+}
+
+/// What the vault and the ledger have of a document.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+struct Known {
+    /// All its bytes are in the vault.
+    whole: bool,
+    recorded: bool,
+    released: bool,
 }
 
 /// What a document passes on its way.
@@ -80,37 +89,29 @@ impl<B: RegionMut> Intake<B> {
         if document.size > OBJECT_MAX {
             return Err(Failure::TooLarge(document.size));
         }
-        let released = document.path.is_public();
-        match stat(kernel, way, document)? {
-            Some(Stat {
-                recorded: Some(_),
-                released: already,
-                ..
-            }) if already || !released => {
-                self.verify(inbox, document)?;
-                Ok(Taken::Unchanged)
-            }
-            Some(Stat {
-                recorded: Some(_), ..
-            }) => {
-                self.upload(kernel, way, inbox, document)?;
-                // The vault may give it out from the commit on: the ledger has to know before.
-                let index = append(kernel, way, document)?;
-                commit(kernel, way, document)?;
-                Ok(Taken::Released { index })
-            }
-            _ => {
-                self.upload(kernel, way, inbox, document)?;
-                if commit(kernel, way, document)?.recorded {
-                    return Ok(Taken::Unchanged);
-                }
-                let index = append(kernel, way, document)?;
-                way.vault
-                    .record(kernel, &document.sha256, index)
-                    .map_err(Failure::Vault)?;
-                Ok(Taken::Stored { index })
-            }
+        let mut known = known(kernel, way, document)?;
+        let mended = known.recorded && !known.whole;
+        if known.whole {
+            self.verify(inbox, document)?;
+        } else {
+            known = self.put(kernel, way, inbox, document)?;
         }
+        let releases = document.path.is_public() && !known.released;
+        if known.recorded && !releases {
+            return Ok(if mended {
+                Taken::Mended
+            } else {
+                Taken::Unchanged
+            });
+        }
+        let index = append(kernel, way, document)?;
+        let recorded = way.vault.record(kernel, index);
+        recorded.map_err(Failure::Vault)?;
+        Ok(if known.recorded {
+            Taken::Released { index }
+        } else {
+            Taken::Stored { index }
+        })
     }
 
     /// Checks that the document's bytes are those that were packed.
@@ -122,30 +123,29 @@ impl<B: RegionMut> Intake<B> {
             hash.update(piece);
             done += piece.len() as u64;
         }
-        document.check(hash)
+        let (packed, found) = (document.sha256, hash.finalize().into());
+        if found == packed {
+            Ok(())
+        } else {
+            Err(Failure::Damaged { packed, found })
+        }
     }
 
-    /// Hands the document's bytes to the vault, and checks that they are those that were packed. An
-    /// object that is not committed is forgotten when the next begins.
-    fn upload(
+    /// Puts the document into the vault, which hashes it on the way. An object that is not committed
+    /// is forgotten when the next begins.
+    fn put(
         &mut self,
         kernel: &mut impl Syscalls,
         way: Way,
         inbox: &impl Region,
         document: &Document<'_>,
-    ) -> Result<(), Failure> {
-        let create = Create {
-            size: document.size,
-            released: document.path.is_public(),
-            name: document.path.as_str(),
-        };
-        way.vault.create(kernel, &create).map_err(Failure::Vault)?;
-        let mut hash = Sha256::new();
+    ) -> Result<Known, Failure> {
+        let created = way.vault.create(kernel, document.size);
+        created.map_err(Failure::Vault)?;
         let mut done = 0;
         while done < document.size {
-            let length = self.fill(inbox, document, done, &mut hash)?;
-            let expected = done + length;
-            match way.vault.write(kernel, length) {
+            let expected = done + self.fill(inbox, document, done)?;
+            match way.vault.write(kernel, expected - done) {
                 Ok(written) if written == expected => done = expected,
                 Ok(_) => return Err(Failure::Vault(Refusal::Garbled)),
                 Err(refusal) => return Err(Failure::Vault(refusal)),
@@ -155,7 +155,19 @@ impl<B: RegionMut> Intake<B> {
                 way.terminal.progress(kernel, path, done, size);
             }
         }
-        document.check(hash)
+        match way.vault.commit(kernel, &document.sha256) {
+            Ok(committed) => Ok(Known {
+                whole: true,
+                recorded: committed.recorded,
+                released: committed.released,
+            }),
+            // Either they are not the bytes that were packed, or not those that were handed over.
+            Err(Refusal::Object(vault::MISMATCH)) => {
+                self.verify(inbox, document)?;
+                Err(Failure::Vault(Refusal::Object(vault::MISMATCH)))
+            }
+            Err(refusal) => Err(Failure::Vault(refusal)),
+        }
     }
 
     /// Copies the document's bytes from `done` on into the buffer, as many as it holds; how many.
@@ -164,7 +176,6 @@ impl<B: RegionMut> Intake<B> {
         inbox: &impl Region,
         document: &Document<'_>,
         done: u64,
-        hash: &mut Sha256,
     ) -> Result<u64, Failure> {
         let size = self.buffer.size();
         let length = (document.size - done).min(size as u64);
@@ -179,9 +190,7 @@ impl<B: RegionMut> Intake<B> {
         }
         let mut at = 0;
         while at < length {
-            let piece = self.piece(inbox, document, done + at, length - at)?;
-            let count = piece.len();
-            hash.update(piece);
+            let count = self.piece(inbox, document, done + at, length - at)?.len();
             self.buffer
                 .write(at as usize, &self.piece[..count])
                 .map_err(Failure::Region)?;
@@ -207,45 +216,25 @@ impl<B: RegionMut> Intake<B> {
     }
 }
 
-impl Document<'_> {
-    /// Checks the hash of all its bytes.
-    fn check(&self, hash: Sha256) -> Result<(), Failure> {
-        let found: [u8; 32] = hash.finalize().into();
-        let packed = self.sha256;
-        if found == packed {
-            Ok(())
-        } else {
-            Err(Failure::Damaged { packed, found })
-        }
-    }
-}
-
-/// What the vault knows of the document.
-fn stat(
-    kernel: &mut impl Syscalls,
-    way: Way,
-    document: &Document<'_>,
-) -> Result<Option<Stat>, Failure> {
-    match way.vault.stat(kernel, &document.sha256) {
-        Ok(stat) => Ok(Some(stat)),
-        Err(Refusal::Object(vault::NOT_FOUND)) => Ok(None),
-        Err(refusal) => Err(Failure::Vault(refusal)),
-    }
-}
-
-/// Commits the object, and checks that the vault has what was handed to it.
-fn commit(
-    kernel: &mut impl Syscalls,
-    way: Way,
-    document: &Document<'_>,
-) -> Result<Committed, Failure> {
-    let committed = way.vault.commit(kernel).map_err(Failure::Vault)?;
-    let (handed, found) = (document.sha256, committed.digest);
-    if found == handed {
-        Ok(committed)
-    } else {
-        Err(Failure::Mismatch { handed, found })
-    }
+/// What the vault knows of the document. It is asked to check every byte: what is damaged there is to
+/// be put again, and where even its entry is, it is as good as unknown.
+fn known(kernel: &mut impl Syscalls, way: Way, document: &Document<'_>) -> Result<Known, Failure> {
+    use vault::{DAMAGED, NOT_FOUND};
+    let stat = match way.vault.stat(kernel, &document.sha256) {
+        Ok(stat) => stat,
+        Err(Refusal::Object(NOT_FOUND | DAMAGED)) => return Ok(Known::default()),
+        Err(refusal) => return Err(Failure::Vault(refusal)),
+    };
+    let whole = match way.vault.check(kernel, &document.sha256, stat.size) {
+        Ok(()) => true,
+        Err(Refusal::Object(DAMAGED)) => false,
+        Err(refusal) => return Err(Failure::Vault(refusal)),
+    };
+    Ok(Known {
+        whole,
+        recorded: stat.recorded.is_some(),
+        released: stat.released,
+    })
 }
 
 /// Appends the document's entry to the ledger; its index there.
@@ -254,7 +243,11 @@ fn append(kernel: &mut impl Syscalls, way: Way, document: &Document<'_>) -> Resu
         digest: document.sha256,
         size: document.size,
         path: document.path.as_str(),
-        released: document.path.is_public(),
+        act: if document.path.is_public() {
+            Act::Released
+        } else {
+            Act::Kept
+        },
     };
     let mut buffer = [0; DOCUMENT_ENTRY_MAX];
     let bytes = entry
@@ -268,6 +261,7 @@ impl fmt::Display for Taken {
         match self {
             Self::Stored { index } => write!(f, "ledger entry {index}"),
             Self::Released { index } => write!(f, "released, ledger entry {index}"),
+            Self::Mended => f.write_str("was damaged in the vault, and is whole again"),
             Self::Unchanged => f.write_str("unchanged"),
         }
     }

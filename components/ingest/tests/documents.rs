@@ -11,14 +11,14 @@ use portcullis_edge::Edge;
 use portcullis_ingest::bundle::{
     ENTRY_SIZE, Entry, Layout, encode_entry, encode_header, entry_offset,
 };
-use portcullis_ingest::{DocumentEntry, Ingest, bundle};
+use portcullis_ingest::{Ingest, bundle};
 use portcullis_kernel::{
     Caller, Component, Generation, GrantBadge, Message, Method, MethodSet, Syscalls,
 };
 use portcullis_ledger::{Ledger, api as ledger};
 use portcullis_model::testing::{Machine, SharedRegion};
 use portcullis_publish::{DocumentPath, Publish};
-use portcullis_vault::Vault;
+use portcullis_vault::{Act, DocumentEntry, Vault};
 use sha2::{Digest, Sha256};
 
 /// Blocks of the disk: 32 MiB, room for a few documents.
@@ -67,7 +67,7 @@ struct Boot {
 }
 
 /// Boots the appliance, with the priorities and the grants of the reference policy.
-fn boot(disk: &Shared, inbox: &[u8], number: u8) -> Boot {
+fn boot(disk: &Shared, inbox: &[u8]) -> Boot {
     let machine = Machine::new();
     let priorities = [200, 160, 150, 140, 130, 120, 110, 100, 90];
     let domains = priorities.map(|priority| machine.protection_domain(priority));
@@ -92,9 +92,10 @@ fn boot(disk: &Shared, inbox: &[u8], number: u8) -> Boot {
     machine.call_grant(&vault, 1, &blk, grant(2, 0b1000_0111));
     machine.call_grant(&publish, 1, &vault, grant(3, 0b110_0000));
     machine.notify_grant(&publish, 2, &edge, 0);
-    machine.call_grant(&ingest, 1, &vault, grant(4, 0b1_1111));
+    machine.call_grant(&ingest, 1, &vault, grant(4, 0b1001_1111));
     machine.call_grant(&ingest, 2, &ledger, grant(5, 0b1));
     machine.notify_grant(&ingest, 3, &publish, 0);
+    machine.call_grant(&vault, 2, &ledger, grant(7, 0b10));
     let client = ledger::Client(machine.call_grant(&reader, 1, &ledger, grant(6, 0b10)));
     for (index, speaker) in [&blk, &ledger, &vault, &edge, &publish, &ingest]
         .into_iter()
@@ -105,6 +106,7 @@ fn boot(disk: &Shared, inbox: &[u8], number: u8) -> Boot {
     let mut grants = vec![
         (2, "blk", 1),
         (3, "blk", 1),
+        (3, "ledger", 2),
         (6, "vault", 1),
         (6, "edge", 2),
         (7, "vault", 1),
@@ -142,7 +144,6 @@ fn boot(disk: &Shared, inbox: &[u8], number: u8) -> Boot {
         ingest_vault.clone(),
         vault_publish.clone(),
         vault_disk,
-        [number; 12],
         memory,
     );
     machine.start(vault.thread, component);
@@ -239,7 +240,7 @@ fn documents_are_kept_recorded_and_published_and_a_second_boot_goes_on() {
             ("public/report.pdf".to_string(), 1_500_001),
         ];
 
-        let first = boot(&disk, &pack(&documents), 1);
+        let first = boot(&disk, &pack(&documents));
         says(&first, "3 documents: 3 stored, 0 unchanged, 0 refused");
         says(&first, "2 objects published, 1,500,001 B");
         says(&first, "2 objects listed, 0 damaged, 0 lost");
@@ -249,12 +250,12 @@ fn documents_are_kept_recorded_and_published_and_a_second_boot_goes_on() {
             let digest: [u8; 32] = Sha256::digest(content).into();
             assert_eq!((entry.path, entry.digest), (*path, digest));
             assert_eq!(entry.size, content.len() as u64);
-            assert_eq!(entry.released, path.starts_with("public/"));
+            assert_eq!(entry.act == Act::Released, path.starts_with("public/"));
         }
         assert_eq!(first.entries.len(), 3);
 
         documents.push(("public/more", noise(77)));
-        let second = boot(&disk, &pack(&documents), 2);
+        let second = boot(&disk, &pack(&documents));
         says(&second, "4 documents: 1 stored, 3 unchanged, 0 refused");
         says(&second, "2 objects listed, 0 damaged, 0 lost");
         says(&second, "1 object listed, 0 damaged, 0 lost");

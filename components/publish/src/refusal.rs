@@ -21,7 +21,7 @@ impl fmt::Display for VaultRefusal {
                 let limit = OBJECT_MAX >> 20;
                 return write!(f, "too large: the vault takes up to {limit} MiB");
             }
-            vault::BAD_NAME => "the vault does not take its name; shorten it",
+            vault::MISMATCH => "the vault got other bytes than those that were meant",
             vault::NO_SPACE => "the vault is full: its disk has no room of that size",
             vault::INDEX_FULL => "the vault is full: its index has no room",
             vault::NO_UPLOAD => "the vault was started anew meanwhile; run again",
@@ -31,6 +31,8 @@ impl fmt::Display for VaultRefusal {
             vault::OUT_OF_RANGE | vault::BUFFER => "the bytes do not lie in object and buffer",
             vault::DAMAGED => "it is damaged in the vault, whose own line says where",
             vault::STOPPED => "the vault stopped after a write failed; its own line says which",
+            vault::NO_LEDGER => "the vault cannot ask the ledger about it; nothing is released",
+            vault::NOT_IN_LEDGER => "the ledger says another thing of it than it should",
             vault::DISK_FAILED => "the vault's disk failed; its own line says how",
             _ => return self.0.fmt(f),
         };

@@ -2,7 +2,9 @@
 //!
 //! Content goes in through the region `ingest_vault` and out through `vault_publish`, from their
 //! start; digests are four little-endian words. A put is `create`, `write` until all bytes are
-//! there, `commit`; then the digest goes to the ledger, and `record` tells the vault that it is there.
+//! there, `commit`; then an entry goes to the ledger, and `record` has the vault follow it: record
+//! the object, and release it where the entry says so. In the same way `delete` follows an entry that
+//! removes. The vault reads the entry itself; nobody's word is taken for it.
 
 use portcullis_kernel::{CallGrant, Message, Method, Refusal, Syscalls};
 use portcullis_manager_api::{Buffer, ask, find_call};
@@ -15,27 +17,35 @@ pub const OBJECT: &str = "vault";
 /// Name of the interface.
 pub const INTERFACE: &str = "objects";
 
-/// Begins an object: a [`Create`].
+/// Begins an object: its size.
 pub const CREATE: Method = method(0);
 /// Takes the next bytes, from the start of `ingest_vault`: how many. Reply: how many so far.
 pub const WRITE: Method = method(1);
-/// Ends the object. Reply: its digest, whether it was there, whether it is recorded.
+/// Ends the object: its digest. Reply: whether it was there, is recorded, was released.
 pub const COMMIT: Method = method(2);
-/// Marks an object as recorded: its digest, its index in the ledger.
+/// Follows an entry of the ledger that took an object in, or released it: its index. Reply:
+/// references.
 pub const RECORD: Method = method(3);
-/// What is known of an object: its digest. Reply: size, released, recorded, index in the ledger.
+/// What is known of an object: its digest. Reply: size, released, recorded, index in the ledger,
+/// references.
 pub const STAT: Method = method(4);
 /// Reads a released object into `vault_publish`: digest, offset, length. Reply: how many bytes.
 pub const READ: Method = method(5);
-/// The next released object: a cursor. Reply: a [`ReleasedView`].
+/// The next released object: a cursor. Reply: an [`ObjectView`].
 pub const RELEASED: Method = method(6);
+/// Checks the chunks of an object, some at a time: digest, offset. Reply: the offset to go on at.
+pub const CHECK: Method = method(7);
+/// The next object of all: a cursor. Reply: an [`ObjectView`].
+pub const LIST: Method = method(8);
+/// Follows an entry of the ledger that removes an object: its index. Reply: references left.
+pub const DELETE: Method = method(9);
 
 /// Refusal: the vault is not open; the console says why.
 pub const CLOSED: u64 = 1;
 /// Refusal: the object is larger than [`crate::OBJECT_MAX`].
 pub const TOO_LARGE: u64 = 2;
-/// Refusal: the name is empty, longer than [`crate::NAME_MAX`], or has a NUL.
-pub const BAD_NAME: u64 = 3;
+/// Refusal: what was put is not the object that was meant; the put is over.
+pub const MISMATCH: u64 = 3;
 /// Refusal: no run of free blocks is long enough.
 pub const NO_SPACE: u64 = 4;
 /// Refusal: the index is full.
@@ -54,14 +64,18 @@ pub const NOT_RELEASED: u64 = 10;
 pub const OUT_OF_RANGE: u64 = 11;
 /// Refusal: the bytes do not lie in the shared buffer.
 pub const BUFFER: u64 = 12;
-/// Refusal: a chunk or an index entry is damaged; the console says which.
+/// Refusal: a chunk, the seals, or the index entry are damaged; the console says which.
 pub const DAMAGED: u64 = 13;
-/// Refusal: there is no further released object.
+/// Refusal: there is no further object.
 pub const NO_MORE: u64 = 14;
 /// Refusal: writing failed earlier; nothing is taken until the vault is started anew.
 pub const STOPPED: u64 = 15;
 /// Refusal: the disk failed; the console says how.
 pub const DISK_FAILED: u64 = 16;
+/// Refusal: the ledger cannot be asked.
+pub const NO_LEDGER: u64 = 17;
+/// Refusal: the ledger has no such entry, or it says another thing.
+pub const NOT_IN_LEDGER: u64 = 18;
 
 const fn method(number: u8) -> Method {
     match Method::new(number) {
@@ -70,27 +84,18 @@ const fn method(number: u8) -> Method {
     }
 }
 
-/// An object to begin.
+/// An object in a list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Create<'a> {
-    /// Bytes that it has.
-    pub size: u64,
-    /// Whether it may leave the vault once it is recorded.
-    pub released: bool,
-    /// Its name.
-    pub name: &'a str,
-}
-
-/// A released object.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct ReleasedView<'a> {
+pub struct ObjectView<'a> {
     /// Cursor to ask with next.
     pub next: u64,
     /// The object.
     pub digest: ObjectDigest,
     /// Bytes that it has.
     pub size: u64,
-    /// The name that it was released under.
+    /// How many entries of the ledger it stands for.
+    pub references: u32,
+    /// The name that the ledger gives it: the one that it was released under, if it was.
     pub name: &'a str,
 }
 
@@ -119,11 +124,9 @@ impl Client {
         find_call(kernel, channel, OBJECT, INTERFACE).map(Self)
     }
 
-    /// Begins an object.
-    pub fn create(self, kernel: &mut impl Syscalls, object: &Create<'_>) -> Result<(), Refusal> {
-        let mut message = Message::default();
-        message.encode(0, object).map_err(|_| Refusal::Garbled)?;
-        self.0.call(kernel, CREATE, &mut message).map(drop)
+    /// Begins an object of `size` bytes.
+    pub fn create(self, kernel: &mut impl Syscalls, size: u64) -> Result<(), Refusal> {
+        self.call(kernel, CREATE, &[size]).map(drop)
     }
 
     /// Hands over the next `length` bytes, which lie at the start of `ingest_vault`; how many there
@@ -135,21 +138,43 @@ impl Client {
         }
     }
 
-    /// Ends the object; when this returns, it is durable.
-    pub fn commit(self, kernel: &mut impl Syscalls) -> Result<Committed, Refusal> {
-        let reply = self.call(kernel, COMMIT, &[])?;
-        committed_from_words(reply.words()).ok_or(Refusal::Garbled)
-    }
-
-    /// Marks an object as recorded at `index` of the ledger.
-    pub fn record(
+    /// Ends the object with this digest; when this returns, it is durable.
+    pub fn commit(
         self,
         kernel: &mut impl Syscalls,
         digest: &ObjectDigest,
-        index: u64,
+    ) -> Result<Committed, Refusal> {
+        let reply = self.call(kernel, COMMIT, &digest_words(digest))?;
+        committed_from_words(reply.words()).ok_or(Refusal::Garbled)
+    }
+
+    /// Has the vault follow entry `index` of the ledger, which took an object in or released it; its
+    /// references.
+    pub fn record(self, kernel: &mut impl Syscalls, index: u64) -> Result<u64, Refusal> {
+        references(&self.call(kernel, RECORD, &[index])?)
+    }
+
+    /// Has the vault follow entry `index` of the ledger, which removes an object; references left.
+    pub fn delete(self, kernel: &mut impl Syscalls, index: u64) -> Result<u64, Refusal> {
+        references(&self.call(kernel, DELETE, &[index])?)
+    }
+
+    /// Checks every chunk of an object of `size` bytes.
+    pub fn check(
+        self,
+        kernel: &mut impl Syscalls,
+        digest: &ObjectDigest,
+        size: u64,
     ) -> Result<(), Refusal> {
         let [a, b, c, d] = digest_words(digest);
-        self.call(kernel, RECORD, &[a, b, c, d, index]).map(drop)
+        let mut offset = 0;
+        loop {
+            match self.call(kernel, CHECK, &[a, b, c, d, offset])?.words() {
+                [next] if *next == size => return Ok(()),
+                [next] if *next > offset => offset = *next,
+                _ => return Err(Refusal::Garbled),
+            }
+        }
     }
 
     /// What the vault knows of an object.
@@ -181,8 +206,18 @@ impl Client {
         kernel: &mut impl Syscalls,
         cursor: u64,
         buffer: &'b mut Buffer,
-    ) -> Result<ReleasedView<'b>, Refusal> {
+    ) -> Result<ObjectView<'b>, Refusal> {
         ask(kernel, self.0, RELEASED, &cursor, buffer)
+    }
+
+    /// The next object of all, at or after `cursor`.
+    pub fn list<'b>(
+        self,
+        kernel: &mut impl Syscalls,
+        cursor: u64,
+        buffer: &'b mut Buffer,
+    ) -> Result<ObjectView<'b>, Refusal> {
+        ask(kernel, self.0, LIST, &cursor, buffer)
     }
 
     fn call(
@@ -197,47 +232,52 @@ impl Client {
     }
 }
 
-pub(crate) fn committed_words(committed: &Committed) -> [u64; 6] {
-    let [a, b, c, d] = digest_words(&committed.digest);
+pub(crate) const fn committed_words(committed: &Committed) -> [u64; 3] {
     [
-        a,
-        b,
-        c,
-        d,
-        committed.already.into(),
-        committed.recorded.into(),
+        committed.already as u64,
+        committed.recorded as u64,
+        committed.released as u64,
     ]
 }
 
 fn committed_from_words(words: &[u64]) -> Option<Committed> {
-    let &[a, b, c, d, already, recorded] = words else {
+    let &[already, recorded, released] = words else {
         return None;
     };
     Some(Committed {
-        digest: digest_from_words(&[a, b, c, d]),
         already: flag(already)?,
         recorded: flag(recorded)?,
+        released: flag(released)?,
     })
 }
 
-pub(crate) fn stat_words(stat: &Stat) -> [u64; 4] {
+pub(crate) fn stat_words(stat: &Stat) -> [u64; 5] {
     [
         stat.size,
         stat.released.into(),
         stat.recorded.is_some().into(),
         stat.recorded.unwrap_or_default(),
+        stat.references.into(),
     ]
 }
 
 fn stat_from_words(words: &[u64]) -> Option<Stat> {
-    let &[size, released, recorded, index] = words else {
+    let &[size, released, recorded, index, references] = words else {
         return None;
     };
     Some(Stat {
         size,
         released: flag(released)?,
         recorded: flag(recorded)?.then_some(index),
+        references: u32::try_from(references).ok()?,
     })
+}
+
+fn references(reply: &Message) -> Result<u64, Refusal> {
+    match reply.words() {
+        [references] => Ok(*references),
+        _ => Err(Refusal::Garbled),
+    }
 }
 
 const fn flag(word: u64) -> Option<bool> {
@@ -254,12 +294,11 @@ mod tests {
 
     #[test]
     fn replies_survive_the_wire() {
-        let digest = core::array::from_fn(|index| index as u8);
-        for (already, recorded) in [(false, false), (true, false), (true, true)] {
+        for [already, recorded, released] in [[false; 3], [true, false, true], [true; 3]] {
             let committed = Committed {
-                digest,
                 already,
                 recorded,
+                released,
             };
             let words = committed_words(&committed);
             assert_eq!(committed_from_words(&words), Some(committed));
@@ -269,10 +308,14 @@ mod tests {
                 size: 5,
                 released: true,
                 recorded,
+                references: 2,
             };
             assert_eq!(stat_from_words(&stat_words(&stat)), Some(stat));
         }
-        assert_eq!(stat_from_words(&[5, 2, 0, 0]), None);
-        assert_eq!(committed_from_words(&[0; 5]), None);
+        assert_eq!(stat_from_words(&[5, 2, 0, 0, 1]), None);
+        assert_eq!(stat_from_words(&[5, 1, 0, 0, 1 << 32]), None);
+        assert_eq!(committed_from_words(&[0; 4]), None);
+        let digest = core::array::from_fn(|index| index as u8);
+        assert_eq!(digest_from_words(&digest_words(&digest)), digest);
     }
 }

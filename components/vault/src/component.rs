@@ -1,32 +1,31 @@
 //! The vault as a component.
 
-use portcullis_blk::{
-    DiskId, Remote,
-    api::{Area, Client as Blk},
-};
+use portcullis_blk::Remote;
 use portcullis_console::api::Terminal;
 use portcullis_kernel::{
-    Caller, Component, MAX_WORDS, Message, Method, Region, RegionMut, Syscalls, label,
+    Caller, Component, MAX_WORDS, Message, Method, Refusal, Region, RegionMut, Syscalls, label,
 };
-use zeroize::Zeroizing;
+use portcullis_ledger::api as ledger;
+use portcullis_manager_api::Buffer;
 
 use crate::{
-    Memory, Salt, Store, StoreError,
-    api::{self, Create, ReleasedView, digest_from_words},
+    Act, DocumentEntry, Listed, Memory, Store, StoreError,
+    api::{self, ObjectView, digest_from_words},
 };
 
 /// The vault. `Y` is the region `vault_key`, `I` `ingest_vault`, `P` `vault_publish`, `B`
 /// `vault_disk`.
 #[derive(Debug)]
 pub struct Vault<'m, Y, I, P, B> {
-    channel: u8,
-    key: Y,
+    pub(crate) channel: u8,
+    pub(crate) key: Y,
     ingest: I,
     publish: P,
-    buffer: B,
-    store: Store<'m>,
-    disk: Option<Remote>,
-    console: Terminal,
+    pub(crate) buffer: B,
+    pub(crate) store: Store<'m>,
+    pub(crate) disk: Option<Remote>,
+    pub(crate) ledger: Option<ledger::Client>,
+    pub(crate) console: Terminal,
 }
 
 /// Why a request was not served.
@@ -43,14 +42,13 @@ impl From<StoreError> for Failure {
 }
 
 impl<'m, Y: Region, I: Region, P: RegionMut, B: RegionMut> Vault<'m, Y, I, P, B> {
-    /// A vault that reaches the manager on the static channel `channel`. `salt`: see [`Salt`].
+    /// A vault that reaches the manager on the static channel `channel`.
     pub const fn new(
         channel: u8,
         key: Y,
         ingest: I,
         publish: P,
         buffer: B,
-        salt: Salt,
         memory: &'m mut Memory,
     ) -> Self {
         Self {
@@ -59,28 +57,10 @@ impl<'m, Y: Region, I: Region, P: RegionMut, B: RegionMut> Vault<'m, Y, I, P, B>
             ingest,
             publish,
             buffer,
-            store: Store::new(salt, memory),
+            store: Store::new(memory),
             disk: None,
+            ledger: None,
             console: Terminal::SILENT,
-        }
-    }
-
-    fn open<K: Syscalls>(&mut self, kernel: &mut K) {
-        let console = self.console;
-        let found = Blk::find(kernel, self.channel)
-            .and_then(|client| client.info(kernel).map(|info| (client, info)));
-        let (client, info) = match found {
-            Ok(found) => found,
-            Err(refusal) => {
-                console.line(kernel, format_args!("no vault: the disk: {refusal}"));
-                return;
-            }
-        };
-        let remote = self.disk.insert(Remote::new(client, Area::Vault, &info));
-        let mut disk = remote.attach(kernel, &mut self.buffer);
-        match open_with_key(&mut self.store, &mut disk, &self.key, &info.id) {
-            Ok(opened) => say_opened(kernel, console, &opened),
-            Err(error) => console.line(kernel, format_args!("no vault: {error}")),
         }
     }
 
@@ -91,27 +71,26 @@ impl<'m, Y: Region, I: Region, P: RegionMut, B: RegionMut> Vault<'m, Y, I, P, B>
         method: Method,
         message: &mut Message,
     ) -> Result<(), Failure> {
+        match method {
+            api::RECORD | api::DELETE => return self.follow(kernel, method, message),
+            api::RELEASED | api::LIST => return self.list(kernel, method, message),
+            _ => {}
+        }
         let remote = self.disk.as_mut().ok_or(StoreError::Closed)?;
         let disk = &mut remote.attach(kernel, &mut self.buffer);
         let store = &mut self.store;
         match (method, message.words()) {
-            (api::CREATE, _) => {
-                let mut buffer = [0; (MAX_WORDS - 1) * 8];
-                let object: Create<'_> = message.decode(&mut buffer).ok_or(Failure::BadRequest)?;
-                store.create(disk, owner, object.size, object.released, object.name)?;
+            (api::CREATE, &[size]) => {
+                store.create(owner, size)?;
                 message.reply(&[]);
             }
             (api::WRITE, &[length]) => {
                 let written = store.write(disk, owner, length, &self.ingest)?;
                 message.reply(&[written]);
             }
-            (api::COMMIT, []) => {
-                let committed = store.commit(disk, owner)?;
+            (api::COMMIT, &[a, b, c, d]) => {
+                let committed = store.commit(disk, owner, &digest_from_words(&[a, b, c, d]))?;
                 message.reply(&api::committed_words(&committed));
-            }
-            (api::RECORD, &[a, b, c, d, index]) => {
-                store.record(disk, &digest_from_words(&[a, b, c, d]), index)?;
-                message.reply(&[]);
             }
             (api::STAT, &[a, b, c, d]) => {
                 let stat = store.stat(disk, &digest_from_words(&[a, b, c, d]))?;
@@ -122,11 +101,11 @@ impl<'m, Y: Region, I: Region, P: RegionMut, B: RegionMut> Vault<'m, Y, I, P, B>
                 let count = store.read(disk, &digest, offset, length, &mut self.publish)?;
                 message.reply(&[count]);
             }
-            (api::RELEASED, _) => {
-                let cursor = message.decode(&mut [0; (MAX_WORDS - 1) * 8]);
-                self.released(kernel, cursor.ok_or(Failure::BadRequest)?, message)?;
+            (api::CHECK, &[a, b, c, d, offset]) => {
+                let next = store.check(disk, &digest_from_words(&[a, b, c, d]), offset)?;
+                message.reply(&[next]);
             }
-            (api::WRITE | api::COMMIT | api::RECORD | api::STAT | api::READ, _) => {
+            (api::CREATE | api::WRITE | api::COMMIT | api::STAT | api::READ | api::CHECK, _) => {
                 return Err(Failure::BadRequest);
             }
             _ => return Err(Failure::BadMethod),
@@ -134,28 +113,66 @@ impl<'m, Y: Region, I: Region, P: RegionMut, B: RegionMut> Vault<'m, Y, I, P, B>
         Ok(())
     }
 
-    /// An object whose entry is damaged is said on the console, and passed over: it must not keep
-    /// all that come after it from being published.
-    fn released<K: Syscalls>(
+    /// Follows an entry of the ledger, as the ledger has it. For an object that is new, those before it
+    /// that are not accounted for too: it may have been lost, and put again.
+    fn follow<K: Syscalls>(
         &mut self,
         kernel: &mut K,
-        mut cursor: u64,
+        method: Method,
         message: &mut Message,
     ) -> Result<(), Failure> {
+        let &[index] = message.words() else {
+            return Err(Failure::BadRequest);
+        };
+        let ledger = self.ledger.ok_or(StoreError::NoLedger)?;
+        let remote = self.disk.as_mut().ok_or(StoreError::Closed)?;
+        let mut buffer: Buffer = [0; _];
+        let DocumentEntry { digest, act, .. } = document(kernel, ledger, index, &mut buffer)?;
+        if (method == api::DELETE) != (act == Act::Removed) {
+            return Err(StoreError::OtherAct { index }.into());
+        }
+        let disk = &mut remote.attach(kernel, &mut self.buffer);
+        let mut following = self.store.follow(disk, &digest)?;
+        if following.is_new() {
+            for earlier in self.store.walk().next()..index {
+                match document(kernel, ledger, earlier, &mut buffer) {
+                    Ok(document) if document.digest == digest => {
+                        following.entry(earlier, &document);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        following.entry(index, &document(kernel, ledger, index, &mut buffer)?);
+        self.store.pass(index);
+        let disk = &mut remote.attach(kernel, &mut self.buffer);
+        let references = self.store.keep(disk, following)?;
+        message.reply(&[references.into()]);
+        Ok(())
+    }
+
+    /// The next object of a list. One whose entry is damaged is said on the console, and passed over:
+    /// it must not keep all that come after it from being seen.
+    fn list<K: Syscalls>(
+        &mut self,
+        kernel: &mut K,
+        method: Method,
+        message: &mut Message,
+    ) -> Result<(), Failure> {
+        let cursor = message.decode(&mut [0; (MAX_WORDS - 1) * 8]);
+        let mut cursor: u64 = cursor.ok_or(Failure::BadRequest)?;
         let remote = self.disk.as_mut().ok_or(StoreError::Closed)?;
         loop {
             let disk = &mut remote.attach(kernel, &mut self.buffer);
-            match self.store.released(disk, cursor) {
+            let next = if method == api::LIST {
+                self.store.list(disk, cursor)
+            } else {
+                self.store.released(disk, cursor)
+            };
+            match next {
                 Ok(object) => {
-                    let view = ReleasedView {
-                        next: object.next,
-                        digest: object.digest,
-                        size: object.size,
-                        name: &object.name,
-                    };
-                    return message
-                        .encode(label::OK, &view)
-                        .map_err(|_| Failure::BadRequest);
+                    let encoded = message.encode(label::OK, &view(&object));
+                    return encoded.map_err(|_| Failure::BadRequest);
                 }
                 Err((error @ StoreError::DamagedEntry { .. }, next)) => {
                     self.console
@@ -168,55 +185,40 @@ impl<'m, Y: Region, I: Region, P: RegionMut, B: RegionMut> Vault<'m, Y, I, P, B>
     }
 }
 
-fn open_with_key(
-    store: &mut Store<'_>,
-    disk: &mut impl portcullis_blk::Disk,
-    region: &impl Region,
-    id: &DiskId,
-) -> Result<crate::Opened, StoreError> {
-    let mut key = Zeroizing::new([0; 32]);
-    region.read(0, &mut *key).map_err(|_| StoreError::Closed)?;
-    store.open(disk, &key, id)
+/// A document's entry of the ledger.
+fn document<'b>(
+    kernel: &mut impl Syscalls,
+    ledger: ledger::Client,
+    index: u64,
+    buffer: &'b mut Buffer,
+) -> Result<DocumentEntry<'b>, StoreError> {
+    match ledger.read(kernel, index, buffer) {
+        Ok(entry) => DocumentEntry::decode(entry).ok_or(StoreError::NotADocument { index }),
+        Err(Refusal::Object(ledger::NO_RECORD)) => Err(StoreError::NotADocument { index }),
+        Err(_) => Err(StoreError::NoLedger),
+    }
 }
 
-fn say_opened<K: Syscalls>(kernel: &mut K, console: Terminal, opened: &crate::Opened) {
-    if opened.formatted {
-        console.line(
-            kernel,
-            format_args!("the vault's region was empty: made a vault"),
-        );
+fn view(object: &Listed) -> ObjectView<'_> {
+    ObjectView {
+        next: object.next,
+        digest: object.digest,
+        size: object.stat.size,
+        references: object.stat.references,
+        name: &object.name,
     }
-    if opened.superblock_damaged {
-        console.line(
-            kernel,
-            format_args!("a superblock is damaged: the other is used"),
-        );
-    }
-    if opened.void > 0 {
-        let void = opened.void;
-        let text = format_args!("{void} index entries do not authenticate: their objects are lost");
-        console.line(kernel, text);
-    }
-    let crate::Opened {
-        objects,
-        used,
-        blocks,
-        ..
-    } = *opened;
-    let text = format_args!("vault of {objects} objects, {used} of {blocks} blocks in use");
-    console.line(kernel, text);
 }
 
 /// Refusals that say something of the vault's state, not only of the request.
 const fn is_worth_a_line(error: &StoreError) -> bool {
-    matches!(
-        error,
-        StoreError::Damaged { .. }
-            | StoreError::DamagedEntry { .. }
-            | StoreError::NoSpace { .. }
-            | StoreError::IndexFull { .. }
-            | StoreError::Disk(_)
-    )
+    error.is_damage()
+        || matches!(
+            error,
+            StoreError::NoSpace { .. }
+                | StoreError::IndexFull { .. }
+                | StoreError::NoLedger
+                | StoreError::Disk(_)
+        )
 }
 
 impl<K, Y, I, P, B> Component<K> for Vault<'_, Y, I, P, B>

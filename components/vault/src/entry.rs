@@ -1,74 +1,68 @@
 //! An index entry: what the vault knows of one object, in one sector.
 //!
-//! 24 bytes in the clear (magic, salt, number), the sealed body, the tag. The sector's place in the
-//! index is authenticated, so an entry that was written elsewhere does not open. Names are in the
-//! body, which has the same size for all, and so is everything else that says what an object is.
+//! In the clear are a magic number and the seal; everything else is in the body, which has the same
+//! size for all. The slot is authenticated, so an entry that was written elsewhere does not open.
+//!
+//! Every entry also says what the whole index was like when it was written ([`Tip`]): the entry with
+//! the highest number vouches for all others.
 
 use heapless::String;
 use zerocopy::{
     FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned,
-    byteorder::little_endian::{U32, U64},
+    byteorder::little_endian::{U32, U64, U128},
 };
 
 use crate::{
-    NAME_MAX, OBJECT_MAX, ObjectDigest, Salt,
-    layout::{SECTOR, TAG},
-    seal::{Keys, Position},
+    NAME_MAX, OBJECT_MAX, ObjectDigest,
+    layout::SECTOR,
+    seal::{Keys, Seal},
 };
 
 const MAGIC: [u8; 4] = *b"PVOB";
-const CLEAR: usize = 4 + 12 + 8;
-const BODY: usize = SECTOR - CLEAR - TAG;
+const BODY: usize = SECTOR - 4 - size_of::<Seal>();
 
 const RELEASED: u8 = 1;
 const RECORDED: u8 = 2;
+const REMOVED: u8 = 4;
 
 /// What the vault knows of an object.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Entry {
-    /// Its number, which its chunks are sealed with.
+    /// Its number, which its parts are sealed with.
     pub(crate) object: u64,
-    /// The salt that its chunks are sealed with.
-    pub(crate) salt: Salt,
     pub(crate) digest: ObjectDigest,
     pub(crate) size: u64,
     /// First block, from the start of the data.
     pub(crate) first: u64,
-    pub(crate) released: bool,
-    /// Index in the ledger, once it is recorded there.
+    /// Seal of the only chunk, or of the seals of all chunks.
+    pub(crate) root: Seal,
+    /// Index of the first entry of the ledger that names it.
     pub(crate) recorded: Option<u64>,
+    /// Entries of the ledger below this index were followed, as far as they name it.
+    pub(crate) followed: u64,
+    /// How many entries of the ledger it stands for: those that name it, less those that remove it.
+    pub(crate) references: u32,
     /// When it could be published first, in the order of numbers: 0 where it cannot.
     pub(crate) available: u64,
-    /// How many puts it stands for. One: nothing is deleted yet.
-    pub(crate) references: u32,
+    pub(crate) released: bool,
+    /// It was removed: the slot is free, and only says what was there.
+    pub(crate) removed: bool,
+    /// The name that the ledger gives it; empty before it is recorded.
     pub(crate) name: String<NAME_MAX>,
 }
 
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-struct RawEntry {
-    magic: [u8; 4],
-    salt: Salt,
-    number: U64,
-    body: [u8; BODY],
-    tag: [u8; TAG],
-}
-
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-struct RawBody {
-    object: U64,
-    salt: Salt,
-    size: U64,
-    first: U64,
-    digest: ObjectDigest,
-    recorded: U64,
-    available: U64,
-    references: U32,
-    flags: u8,
-    name_length: u8,
-    name: [u8; NAME_MAX],
-    reserved: [u8; BODY - 345],
+/// What the whole index is like once an entry is written.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Tip {
+    /// Number of the write: rises.
+    pub(crate) number: u64,
+    /// The elements of all *other* entries, added without carry: the incremental multiset hash
+    /// MSet-XOR-Hash (Clarke and others, ASIACRYPT 2003) with a secret key.
+    pub(crate) others: u128,
+    /// Every document that the ledger names below this index is there, or was removed.
+    pub(crate) through: u64,
+    /// How often the index was found to be another than it was left.
+    pub(crate) changes: u32,
 }
 
 /// What a sector of the index holds.
@@ -78,64 +72,83 @@ struct RawBody {
 )]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Sector {
-    /// Zeros: free.
+    /// Zeros: never written.
     Free,
-    /// An entry, and the number it was written with.
-    Entry(Entry, u64),
+    /// An entry.
+    Entry {
+        entry: Entry,
+        tip: Tip,
+        /// What it adds to the digest of the index.
+        element: u128,
+    },
     /// Something that does not authenticate.
     Void,
 }
 
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct RawEntry {
+    magic: [u8; 4],
+    seal: Seal,
+    body: [u8; BODY],
+}
+
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct RawBody {
+    number: U64,
+    others: U128,
+    through: U64,
+    changes: U32,
+    object: U64,
+    digest: ObjectDigest,
+    size: U64,
+    first: U64,
+    root: Seal,
+    recorded: U64,
+    followed: U64,
+    references: U32,
+    available: U64,
+    flags: u8,
+    name_length: u8,
+    name: [u8; NAME_MAX],
+    reserved: [u8; BODY - 417],
+}
+
 impl Entry {
-    /// Writes the entry for its slot, with a salt and a number that were never used together.
-    pub(crate) fn seal(&self, keys: &Keys, slot: u32, salt: Salt, number: u64) -> [u8; SECTOR] {
-        let mut body = RawBody::new_zeroed();
-        body.object = self.object.into();
-        body.salt = self.salt;
-        body.size = self.size.into();
-        body.first = self.first.into();
-        body.digest = self.digest;
-        body.recorded = self.recorded.unwrap_or_default().into();
-        body.available = self.available.into();
-        body.references = self.references.into();
-        body.flags = if self.released { RELEASED } else { 0 }
-            | if self.recorded.is_some() { RECORDED } else { 0 };
-        body.name_length = self.name.len() as u8;
-        body.name[..self.name.len()].copy_from_slice(self.name.as_bytes());
-        let at = Position {
-            salt,
-            number,
-            chunk: 0,
-        };
-        let tag = keys.seal_entry(at, slot, body.as_mut_bytes());
+    /// The sector that keeps the entry in a slot, and its element.
+    pub(crate) fn seal(&self, keys: &Keys, slot: u16, tip: &Tip) -> ([u8; SECTOR], u128) {
+        let mut body = self.body(tip);
+        let seal = keys.seal_entry(slot, body.as_mut_bytes());
         let raw = RawEntry {
             magic: MAGIC,
-            salt,
-            number: number.into(),
-            body: body.as_bytes().try_into().expect("a body has BODY bytes"),
-            tag,
+            seal,
+            body: zerocopy::transmute!(body),
         };
-        raw.as_bytes().try_into().expect("an entry fills a sector")
+        (zerocopy::transmute!(raw), keys.element(slot, &seal))
     }
 
-    /// Reads the sector of a slot.
-    pub(crate) fn open(sector: &[u8; SECTOR], keys: &Keys, slot: u32) -> Sector {
-        if sector.iter().all(|byte| *byte == 0) {
-            return Sector::Free;
-        }
-        let mut raw = RawEntry::read_from_bytes(sector).expect("a sector has the size of an entry");
-        let number = raw.number.get();
-        let at = Position {
-            salt: raw.salt,
-            number,
-            chunk: 0,
-        };
-        let opened = keys.open_entry(at, slot, &mut raw.body, &raw.tag);
-        if raw.magic != MAGIC || opened.is_err() {
-            return Sector::Void;
-        }
-        let body = RawBody::ref_from_bytes(&raw.body).expect("a body has BODY bytes");
-        Self::from_body(body).map_or(Sector::Void, |entry| Sector::Entry(entry, number))
+    fn body(&self, tip: &Tip) -> RawBody {
+        let mut body = RawBody::new_zeroed();
+        body.number = tip.number.into();
+        body.others = tip.others.into();
+        body.through = tip.through.into();
+        body.changes = tip.changes.into();
+        body.object = self.object.into();
+        body.digest = self.digest;
+        body.size = self.size.into();
+        body.first = self.first.into();
+        body.root = self.root;
+        body.recorded = self.recorded.unwrap_or_default().into();
+        body.followed = self.followed.into();
+        body.references = self.references.into();
+        body.available = self.available.into();
+        body.flags = if self.released { RELEASED } else { 0 }
+            | if self.recorded.is_some() { RECORDED } else { 0 }
+            | if self.removed { REMOVED } else { 0 };
+        body.name_length = self.name.len() as u8;
+        body.name[..self.name.len()].copy_from_slice(self.name.as_bytes());
+        body
     }
 
     /// The vault sealed the body, so a value out of its range is a fault of the vault's own; it is
@@ -144,17 +157,48 @@ impl Entry {
         let name = body.name.get(..usize::from(body.name_length))?;
         let entry = Self {
             object: body.object.get(),
-            salt: body.salt,
             digest: body.digest,
             size: body.size.get(),
             first: body.first.get(),
-            released: body.flags & RELEASED != 0,
+            root: body.root,
             recorded: (body.flags & RECORDED != 0).then_some(body.recorded.get()),
-            available: body.available.get(),
+            followed: body.followed.get(),
             references: body.references.get(),
+            available: body.available.get(),
+            released: body.flags & RELEASED != 0,
+            removed: body.flags & REMOVED != 0,
             name: String::try_from(str::from_utf8(name).ok()?).ok()?,
         };
         (entry.size <= OBJECT_MAX).then_some(entry)
+    }
+}
+
+impl Sector {
+    /// Reads the sector of a slot.
+    pub(crate) fn open(sector: &[u8; SECTOR], keys: &Keys, slot: u16) -> Self {
+        if sector.iter().all(|byte| *byte == 0) {
+            return Self::Free;
+        }
+        let mut raw: RawEntry = zerocopy::transmute!(*sector);
+        let opened = keys.open_entry(slot, &raw.seal, &mut raw.body);
+        if raw.magic != MAGIC || opened.is_err() {
+            return Self::Void;
+        }
+        let body: &RawBody = zerocopy::transmute_ref!(&raw.body);
+        let tip = Tip {
+            number: body.number.get(),
+            others: body.others.get(),
+            through: body.through.get(),
+            changes: body.changes.get(),
+        };
+        match Entry::from_body(body) {
+            Some(entry) => Self::Entry {
+                entry,
+                tip,
+                element: keys.element(slot, &raw.seal),
+            },
+            None => Self::Void,
+        }
     }
 }
 
@@ -162,17 +206,26 @@ impl Entry {
 mod tests {
     use super::*;
 
+    const TIP: Tip = Tip {
+        number: 99,
+        others: u128::MAX - 5,
+        through: 7,
+        changes: 2,
+    };
+
     fn largest() -> Entry {
         Entry {
             object: u64::MAX,
-            salt: [9; 12],
             digest: [8; 32],
             size: OBJECT_MAX,
             first: u64::from(u32::MAX),
-            released: true,
+            root: Seal::read_from_bytes(&[3; size_of::<Seal>()]).unwrap(),
             recorded: Some(u64::MAX),
-            available: 5,
+            followed: 6,
             references: 1,
+            available: 5,
+            released: true,
+            removed: true,
             name: String::try_from(str::from_utf8(&[b'n'; NAME_MAX]).unwrap()).unwrap(),
         }
     }
@@ -182,27 +235,33 @@ mod tests {
         let keys = Keys::new(&[1; 32], &[2; 16]);
         let smallest = Entry {
             released: false,
+            removed: false,
             recorded: None,
             name: String::new(),
             ..largest()
         };
         for entry in [largest(), smallest] {
-            let sector = entry.seal(&keys, 4, [7; 12], 99);
-            assert_eq!(Entry::open(&sector, &keys, 4), Sector::Entry(entry, 99));
-            assert_eq!(Entry::open(&sector, &keys, 5), Sector::Void);
+            let (sector, element) = entry.seal(&keys, 4, &TIP);
+            let whole = Sector::Entry {
+                entry,
+                tip: TIP,
+                element,
+            };
+            assert_eq!(Sector::open(&sector, &keys, 4), whole);
+            assert_eq!(Sector::open(&sector, &keys, 5), Sector::Void);
         }
-        assert_eq!(Entry::open(&[0; SECTOR], &keys, 4), Sector::Free);
+        assert_eq!(Sector::open(&[0; SECTOR], &keys, 4), Sector::Free);
     }
 
     #[test]
     fn every_damaged_byte_is_found_and_no_name_is_in_the_clear() {
         let keys = Keys::new(&[1; 32], &[2; 16]);
-        let sector = largest().seal(&keys, 4, [7; 12], 99);
+        let (sector, _) = largest().seal(&keys, 4, &TIP);
         assert!(!sector.windows(4).any(|bytes| bytes == b"nnnn"));
         for byte in 0..SECTOR {
             let mut bad = sector;
             bad[byte] ^= 1;
-            assert_eq!(Entry::open(&bad, &keys, 4), Sector::Void, "byte {byte}");
+            assert_eq!(Sector::open(&bad, &keys, 4), Sector::Void, "byte {byte}");
         }
     }
 }

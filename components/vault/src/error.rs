@@ -4,7 +4,7 @@ use core::fmt;
 
 use portcullis_blk::DiskError;
 
-use crate::{NAME_MAX, OBJECT_MAX, ObjectDigest, api};
+use crate::{OBJECT_MAX, ObjectDigest, api};
 
 /// Why the vault did not do what was asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,6 +18,11 @@ pub enum StoreError {
     },
     /// Another key sealed this vault.
     OtherKey,
+    /// The vault has another version of the format.
+    OtherVersion {
+        /// The version found.
+        version: u32,
+    },
     /// Neither superblock can be used.
     Superblocks,
     /// The object is larger than the vault takes.
@@ -25,12 +30,12 @@ pub enum StoreError {
         /// Its size in bytes.
         size: u64,
     },
-    /// The name has a NUL.
-    Name,
     /// No run of free blocks is long enough.
     NoSpace {
         /// Blocks that the object takes.
         blocks: u64,
+        /// Blocks that are free, in all.
+        free: u64,
     },
     /// The index has no free place.
     IndexFull {
@@ -51,6 +56,11 @@ pub enum StoreError {
         /// Bytes written.
         written: u64,
     },
+    /// The object is another than the one that was meant; the put is over.
+    Mismatch {
+        /// Digest of what was put.
+        found: ObjectDigest,
+    },
     /// There is no such object.
     NotFound,
     /// The object was not released, or is not recorded in the ledger yet.
@@ -69,20 +79,37 @@ pub enum StoreError {
         /// Size of the buffer.
         size: usize,
     },
-    /// A chunk does not authenticate; none of it was served.
+    /// A chunk cannot be read, or does not authenticate; none of it was served.
     Damaged {
         /// The object.
         digest: ObjectDigest,
         /// The chunk, from 0.
         chunk: u32,
     },
+    /// The seals of an object's chunks cannot be read, or do not authenticate; none of it is served.
+    DamagedSeals {
+        /// The object.
+        digest: ObjectDigest,
+    },
     /// An index entry that could be read when the vault was opened cannot be read any more.
     DamagedEntry {
         /// The object.
         digest: ObjectDigest,
     },
-    /// There is no further released object.
+    /// There is no further object.
     NoMore,
+    /// The ledger cannot be asked: there is no grant, or it does not answer.
+    NoLedger,
+    /// The ledger has no such entry, or it is not a document's.
+    NotADocument {
+        /// Index of the entry.
+        index: u64,
+    },
+    /// The ledger's entry removes where something was to be recorded, or the other way round.
+    OtherAct {
+        /// Index of the entry.
+        index: u64,
+    },
     /// A write to the index or a flush failed earlier; the vault takes nothing until it is started anew.
     Stopped,
     /// The disk failed.
@@ -96,25 +123,39 @@ impl From<DiskError> for StoreError {
 }
 
 impl StoreError {
+    /// Whether the object is damaged on the disk: to be put again is what mends it.
+    pub const fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::Damaged { .. } | Self::DamagedSeals { .. } | Self::DamagedEntry { .. }
+        )
+    }
+
     /// The code that goes back to the client.
     pub const fn code(&self) -> u64 {
         match self {
-            Self::Closed | Self::TooSmall { .. } | Self::OtherKey | Self::Superblocks => {
-                api::CLOSED
-            }
+            Self::Closed
+            | Self::TooSmall { .. }
+            | Self::OtherKey
+            | Self::OtherVersion { .. }
+            | Self::Superblocks => api::CLOSED,
             Self::TooLarge { .. } => api::TOO_LARGE,
-            Self::Name => api::BAD_NAME,
             Self::NoSpace { .. } => api::NO_SPACE,
             Self::IndexFull { .. } => api::INDEX_FULL,
             Self::NoUpload => api::NO_UPLOAD,
             Self::TooLong { .. } => api::TOO_LONG,
             Self::TooShort { .. } => api::TOO_SHORT,
+            Self::Mismatch { .. } => api::MISMATCH,
             Self::NotFound => api::NOT_FOUND,
             Self::NotReleased => api::NOT_RELEASED,
             Self::OutOfRange { .. } => api::OUT_OF_RANGE,
             Self::Buffer { .. } => api::BUFFER,
-            Self::Damaged { .. } | Self::DamagedEntry { .. } => api::DAMAGED,
+            Self::Damaged { .. } | Self::DamagedSeals { .. } | Self::DamagedEntry { .. } => {
+                api::DAMAGED
+            }
             Self::NoMore => api::NO_MORE,
+            Self::NoLedger => api::NO_LEDGER,
+            Self::NotADocument { .. } | Self::OtherAct { .. } => api::NOT_IN_LEDGER,
             Self::Stopped => api::STOPPED,
             Self::Disk(_) => api::DISK_FAILED,
         }
@@ -122,7 +163,7 @@ impl StoreError {
 }
 
 /// The first bytes of a digest: enough to tell objects apart on a console.
-struct Short<'a>(&'a ObjectDigest);
+pub(crate) struct Short<'a>(pub(crate) &'a ObjectDigest);
 
 impl fmt::Display for Short<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -141,15 +182,18 @@ impl fmt::Display for StoreError {
                 "a region of {blocks} blocks is too small for a vault: make a larger disk"
             ),
             Self::OtherKey => f.write_str("another key sealed this vault: give it that key"),
+            Self::OtherVersion { version } => write!(
+                f,
+                "the vault has version {version} of the format, which this one does not read"
+            ),
             Self::Superblocks => f.write_str("both superblocks of the vault are damaged"),
             Self::TooLarge { size } => write!(
                 f,
                 "an object of {size} bytes is too large: {OBJECT_MAX} is the most"
             ),
-            Self::Name => write!(f, "a name has 1 to {NAME_MAX} bytes and no NUL"),
-            Self::NoSpace { blocks } => write!(
+            Self::NoSpace { blocks, free } => write!(
                 f,
-                "no {blocks} free blocks follow one another: make a larger disk"
+                "no {blocks} free blocks follow one another, of {free} in all: make a larger disk"
             ),
             Self::IndexFull { slots } => write!(
                 f,
@@ -162,6 +206,11 @@ impl fmt::Display for StoreError {
             Self::TooShort { size, written } => {
                 write!(f, "{written} bytes of the {size} that were announced")
             }
+            Self::Mismatch { found } => write!(
+                f,
+                "what was put is object {}, not the one that was meant",
+                Short(found)
+            ),
             Self::NotFound => f.write_str("there is no such object"),
             Self::NotReleased => f.write_str("the object was not released, or is not recorded yet"),
             Self::OutOfRange { offset, size } => {
@@ -176,10 +225,22 @@ impl fmt::Display for StoreError {
                 "chunk {chunk} of object {} is damaged; it is not served",
                 Short(digest)
             ),
+            Self::DamagedSeals { digest } => write!(
+                f,
+                "the seals of object {} are damaged; it is not served",
+                Short(digest)
+            ),
             Self::DamagedEntry { digest } => {
                 write!(f, "the index entry of object {} is damaged", Short(digest))
             }
-            Self::NoMore => f.write_str("no further object is released"),
+            Self::NoMore => f.write_str("there is no further object"),
+            Self::NoLedger => f.write_str("the ledger cannot be asked"),
+            Self::NotADocument { index } => {
+                write!(f, "entry {index} of the ledger is not a document's")
+            }
+            Self::OtherAct { index } => {
+                write!(f, "entry {index} of the ledger says another thing")
+            }
             Self::Stopped => f.write_str(
                 "writing failed earlier: nothing is taken until the vault is started anew",
             ),

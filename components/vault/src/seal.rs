@@ -1,9 +1,13 @@
 //! Keys, and what is sealed with them.
 //!
 //! Every use has a key of its own, derived from the vault's key and the disk's id with HKDF-SHA256,
-//! so nonces of two uses, or of two disks, never meet. Within a use a nonce is a salt, a number, and a
-//! chunk: numbers are never used twice (see [`crate::store`]), so no pair of key and nonce ever
-//! meets two contents.
+//! so two uses, or two disks, never share one.
+//!
+//! **Nonces are synthetic**, as in SIV (RFC 5297): a keyed hash of the content's digest and of all
+//! that is authenticated with it. No pair of key and nonce ever meets two contents: not on a board
+//! without randomness, not after a cut, and not on a disk that was put back to an earlier state. What
+//! can come twice there is the sealing of the same bytes at the same place, which says no more than
+//! that they are the same.
 
 use chacha20poly1305::{
     XChaCha20Poly1305, XNonce,
@@ -11,129 +15,162 @@ use chacha20poly1305::{
 };
 use hkdf::Hkdf;
 use portcullis_blk::DiskId;
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use zeroize::Zeroizing;
 
-use crate::layout::TAG;
+use crate::ObjectDigest;
 
-/// Chosen at each start, at random where the platform can, else zeros. Numbers alone keep nonces
-/// apart as long as the disk keeps what it was told; the salt does even if somebody puts the whole
-/// disk back to an earlier state.
-pub type Salt = [u8; 12];
+const NONCE: usize = 24;
+const TAG: usize = 16;
 
-/// Where a sealed thing stands: what makes its nonce, and is authenticated with it.
+/// What it takes to open something sealed, and to know that it is the very thing that was meant. It
+/// is kept apart from it, one level up: chunk, seals of the chunks, index entry.
+#[derive(
+    FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned, Clone, Copy, PartialEq, Eq, Debug,
+)]
+#[repr(C)]
+pub(crate) struct Seal {
+    nonce: [u8; NONCE],
+    tag: [u8; TAG],
+}
+
+/// Which part of which object is sealed: authenticated with it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Position {
-    pub(crate) salt: Salt,
-    pub(crate) number: u64,
+pub(crate) struct Part {
+    /// Number of the object.
+    pub(crate) object: u64,
+    /// Size of the object in bytes.
+    pub(crate) size: u64,
+    /// The chunk, or [`Part::SEALS`].
     pub(crate) chunk: u32,
 }
 
 /// The vault's keys.
 pub(crate) struct Keys {
-    chunks: XChaCha20Poly1305,
+    objects: XChaCha20Poly1305,
     index: XChaCha20Poly1305,
-    superblock: XChaCha20Poly1305,
+    secret: Hkdf<Sha256>,
 }
 
 /// It does not authenticate: changed, damaged, moved, or sealed with another key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct NotAuthentic;
 
-impl Position {
-    fn nonce(&self) -> XNonce {
-        let mut nonce = [0; 24];
-        nonce[..12].copy_from_slice(&self.salt);
-        nonce[12..20].copy_from_slice(&self.number.to_le_bytes());
-        nonce[20..].copy_from_slice(&self.chunk.to_le_bytes());
-        nonce.into()
+impl Seal {
+    /// The seal of nothing.
+    pub(crate) const NONE: Self = Self {
+        nonce: [0; NONCE],
+        tag: [0; TAG],
+    };
+}
+
+impl Part {
+    /// The seals of all chunks, in place of a chunk's number.
+    pub(crate) const SEALS: u32 = u32::MAX;
+
+    fn data(&self) -> [u8; 20] {
+        let mut data = [0; 20];
+        data[..8].copy_from_slice(&self.object.to_le_bytes());
+        data[8..16].copy_from_slice(&self.size.to_le_bytes());
+        data[16..].copy_from_slice(&self.chunk.to_le_bytes());
+        data
     }
 }
 
 impl Keys {
     pub(crate) fn new(key: &[u8; 32], disk: &DiskId) -> Self {
-        let extracted = Hkdf::<Sha256>::new(Some(disk), key);
+        let secret = Hkdf::<Sha256>::new(Some(disk), key);
         let derive = |info: &[u8]| {
-            let mut key = Zeroizing::new([0; 32]);
-            extracted
-                .expand(info, &mut *key)
-                .expect("HKDF-SHA256 gives up to 8,160 bytes");
+            let key = Zeroizing::new(expand::<32>(&secret, &[info]));
             XChaCha20Poly1305::new((&*key).into())
         };
         Self {
-            chunks: derive(b"portcullis vault v1: chunks"),
-            index: derive(b"portcullis vault v1: index"),
-            superblock: derive(b"portcullis vault v1: superblock"),
+            objects: derive(b"portcullis vault v2: objects"),
+            index: derive(b"portcullis vault v2: index"),
+            secret,
         }
     }
 
-    /// Encrypts a chunk's content in place.
-    pub(crate) fn seal_chunk(&self, at: Position, size: u64, content: &mut [u8]) -> [u8; TAG] {
-        seal(&self.chunks, at, &chunk_data(at, size), content)
+    /// Encrypts a part of an object in place. `digest` determines its content.
+    pub(crate) fn seal_part(&self, part: Part, digest: &ObjectDigest, content: &mut [u8]) -> Seal {
+        let data = part.data();
+        let nonce = self.hash(b"object nonce", &data, digest);
+        seal(&self.objects, nonce, &data, content)
     }
 
-    /// Decrypts a chunk's content in place; it is unchanged where it does not authenticate.
-    pub(crate) fn open_chunk(
+    /// Decrypts a part of an object in place; it is unchanged where it does not authenticate.
+    pub(crate) fn open_part(
         &self,
-        at: Position,
-        size: u64,
+        part: Part,
+        sealed: &Seal,
         content: &mut [u8],
-        tag: &[u8; TAG],
     ) -> Result<(), NotAuthentic> {
-        open(&self.chunks, at, &chunk_data(at, size), content, tag)
+        open(&self.objects, sealed, &part.data(), content)
     }
 
-    /// Encrypts an index entry in place, for its slot of the index.
-    pub(crate) fn seal_entry(&self, at: Position, slot: u32, body: &mut [u8]) -> [u8; TAG] {
-        seal(&self.index, at, &slot.to_le_bytes(), body)
+    /// Encrypts the body of an index entry in place, for its slot of the index.
+    pub(crate) fn seal_entry(&self, slot: u16, body: &mut [u8]) -> Seal {
+        let data = slot.to_le_bytes();
+        let nonce = self.hash(b"index nonce", &data, &Sha256::digest(&*body));
+        seal(&self.index, nonce, &data, body)
     }
 
-    /// Decrypts an index entry in place.
+    /// Decrypts the body of an index entry in place.
     pub(crate) fn open_entry(
         &self,
-        at: Position,
-        slot: u32,
+        slot: u16,
+        sealed: &Seal,
         body: &mut [u8],
-        tag: &[u8; TAG],
     ) -> Result<(), NotAuthentic> {
-        open(&self.index, at, &slot.to_le_bytes(), body, tag)
+        open(&self.index, sealed, &slot.to_le_bytes(), body)
+    }
+
+    /// What a sealed entry adds to the digest of the index ([`crate::entry::Tip`]). The nonce
+    /// determines slot and body.
+    pub(crate) fn element(&self, slot: u16, sealed: &Seal) -> u128 {
+        u128::from_le_bytes(self.hash(b"index element", &slot.to_le_bytes(), &sealed.nonce))
     }
 
     /// Authenticates a superblock.
-    pub(crate) fn superblock_tag(&self, sequence: u64, content: &[u8]) -> [u8; TAG] {
-        let at = Position {
-            salt: [0; 12],
-            number: sequence,
-            chunk: 0,
-        };
-        seal(&self.superblock, at, content, &mut [])
+    pub(crate) fn superblock_mac(&self, content: &[u8]) -> [u8; 32] {
+        self.hash(b"superblock", &[], content)
+    }
+
+    /// A keyed hash. For each use the data have one length, so no two uses share an input.
+    fn hash<const N: usize>(&self, of: &[u8], data: &[u8], content: &[u8]) -> [u8; N] {
+        expand(
+            &self.secret,
+            &[b"portcullis vault v2 ", of, b": ", data, content],
+        )
     }
 }
 
-fn chunk_data(at: Position, size: u64) -> [u8; 20] {
-    let mut data = [0; 20];
-    data[..8].copy_from_slice(&at.number.to_le_bytes());
-    data[8..12].copy_from_slice(&at.chunk.to_le_bytes());
-    data[12..].copy_from_slice(&size.to_le_bytes());
-    data
+fn expand<const N: usize>(secret: &Hkdf<Sha256>, info: &[&[u8]]) -> [u8; N] {
+    let mut bytes = [0; N];
+    secret
+        .expand_multi_info(info, &mut bytes)
+        .expect("HKDF-SHA256 gives up to 8,160 bytes");
+    bytes
 }
 
-fn seal(cipher: &XChaCha20Poly1305, at: Position, data: &[u8], content: &mut [u8]) -> [u8; TAG] {
-    cipher
-        .encrypt_inout_detached(&at.nonce(), data, content.into())
+fn seal(cipher: &XChaCha20Poly1305, nonce: [u8; NONCE], data: &[u8], content: &mut [u8]) -> Seal {
+    let tag = cipher
+        .encrypt_inout_detached(&XNonce::from(nonce), data, content.into())
         .expect("no content is near 256 GiB, the cipher's limit")
-        .into()
+        .into();
+    Seal { nonce, tag }
 }
 
 fn open(
     cipher: &XChaCha20Poly1305,
-    at: Position,
+    sealed: &Seal,
     data: &[u8],
     content: &mut [u8],
-    tag: &[u8; TAG],
 ) -> Result<(), NotAuthentic> {
+    let (nonce, tag) = (XNonce::from(sealed.nonce), &sealed.tag.into());
     cipher
-        .decrypt_inout_detached(&at.nonce(), data, content.into(), tag.into())
+        .decrypt_inout_detached(&nonce, data, content.into(), tag)
         .map_err(|_| NotAuthentic)
 }
 
@@ -141,48 +178,66 @@ fn open(
 mod tests {
     use super::*;
 
-    const AT: Position = Position {
-        salt: [1; 12],
-        number: 77,
+    const PART: Part = Part {
+        object: 77,
+        size: 11,
         chunk: 2,
     };
 
+    fn digest(content: &[u8]) -> ObjectDigest {
+        Sha256::digest(content).into()
+    }
+
     #[test]
-    fn a_chunk_opens_only_where_it_was_sealed() {
+    fn a_part_opens_only_as_what_it_was_sealed() {
         let keys = Keys::new(&[5; 32], &[6; 16]);
         let mut content = *b"a few words";
-        let tag = keys.seal_chunk(AT, 11, &mut content);
+        let sealed = keys.seal_part(PART, &digest(&content), &mut content);
         assert_ne!(&content, b"a few words");
-        let elsewhere = [
-            (
-                Position {
-                    salt: [2; 12],
-                    ..AT
-                },
-                11,
-            ),
-            (Position { number: 78, ..AT }, 11),
-            (Position { chunk: 3, ..AT }, 11),
-            (AT, 12),
+        let others = [
+            Part { object: 78, ..PART },
+            Part { size: 12, ..PART },
+            Part { chunk: 3, ..PART },
         ];
-        for (at, size) in elsewhere {
-            let opened = keys.open_chunk(at, size, &mut content.clone(), &tag);
-            assert_eq!(opened, Err(NotAuthentic), "{at:?} {size}");
+        for part in others {
+            let opened = keys.open_part(part, &sealed, &mut content.clone());
+            assert_eq!(opened, Err(NotAuthentic), "{part:?}");
         }
         for other in [Keys::new(&[5; 32], &[7; 16]), Keys::new(&[4; 32], &[6; 16])] {
-            let opened = other.open_chunk(AT, 11, &mut content.clone(), &tag);
+            let opened = other.open_part(PART, &sealed, &mut content.clone());
             assert_eq!(opened, Err(NotAuthentic));
         }
-        assert_eq!(keys.open_chunk(AT, 11, &mut content, &tag), Ok(()));
+        assert_eq!(keys.open_part(PART, &sealed, &mut content), Ok(()));
         assert_eq!(&content, b"a few words");
     }
 
     #[test]
-    fn a_key_serves_one_use() {
+    fn a_nonce_depends_on_content_place_and_key() {
         let keys = Keys::new(&[5; 32], &[6; 16]);
-        let (mut chunk, mut entry) = ([0; 64], [0; 64]);
-        keys.seal_chunk(AT, 64, &mut chunk);
-        keys.seal_entry(AT, 0, &mut entry);
-        assert_ne!(chunk, entry);
+        let nonce = |keys: &Keys, part, content: &mut [u8]| {
+            keys.seal_part(part, &digest(content), content).nonce
+        };
+        let first = nonce(&keys, PART, &mut [1; 9]);
+        assert_eq!(nonce(&keys, PART, &mut [1; 9]), first, "nothing is random");
+        let others = [
+            nonce(&keys, PART, &mut [2; 9]),
+            nonce(&keys, Part { object: 78, ..PART }, &mut [1; 9]),
+            nonce(&keys, Part { size: 12, ..PART }, &mut [1; 9]),
+            nonce(&keys, Part { chunk: 3, ..PART }, &mut [1; 9]),
+            nonce(&Keys::new(&[5; 32], &[7; 16]), PART, &mut [1; 9]),
+            keys.seal_entry(77, &mut [1; 9]).nonce,
+        ];
+        for (number, other) in others.into_iter().enumerate() {
+            assert_ne!(other, first, "{number}");
+        }
+    }
+
+    #[test]
+    fn an_element_depends_on_slot_and_body() {
+        let keys = Keys::new(&[5; 32], &[6; 16]);
+        let element = |slot, body: u8| keys.element(slot, &keys.seal_entry(slot, &mut [body; 9]));
+        assert_eq!(element(1, 1), element(1, 1));
+        assert_ne!(element(1, 1), element(2, 1));
+        assert_ne!(element(1, 1), element(1, 2));
     }
 }

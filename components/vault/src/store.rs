@@ -1,19 +1,19 @@
 //! The vault's state, without system calls: opening, numbers, index entries.
 //!
-//! **Numbers** are used once and rise. An object has one, which its chunks are sealed with; every
-//! write of an index entry takes one, which the entry is sealed with; and an object that can be
-//! published takes one, which orders it. Each start sets [`NUMBERS`](crate::layout::NUMBERS) of them
-//! aside in a superblock, durably, before it uses the first, so what a cut lost is never used again.
+//! **Numbers** rise with every write of an index entry and every object. The entry with the highest
+//! number says what all others are ([`Tip`]), so an index from which an entry is gone, or in which
+//! one is older than it should be, is told from one that the vault left behind.
 
-use portcullis_blk::{BLOCK, Block, Disk, DiskId};
+use portcullis_blk::{BLOCK, Block, Disk, DiskError, DiskId};
 
 use crate::{
-    CHUNK_BLOCKS, ObjectDigest, Salt, StoreError,
-    entry::{Entry, Sector},
+    NAME_MAX, ObjectDigest, StoreError,
+    entry::{Entry, Sector, Tip},
     get::Cached,
-    layout::{ENTRIES, Layout, NUMBERS, Place, SECTOR, SUPERBLOCKS, Superblock},
+    layout::{CHUNK, CHUNK_BLOCKS, CHUNKS_MAX, ENTRIES, Layout, SECTOR, SUPERBLOCKS},
     put::Upload,
-    seal::Keys,
+    seal::{Keys, Seal},
+    superblock,
     table::{Object, Table},
 };
 
@@ -21,11 +21,18 @@ use crate::{
 #[derive(Debug)]
 pub struct Memory {
     pub(crate) table: Table,
-    /// The chunk of the object that is being put.
-    pub(crate) upload: [u8; CHUNK_BLOCKS * BLOCK],
-    /// The chunk that was read last, in the clear.
-    pub(crate) reading: [u8; CHUNK_BLOCKS * BLOCK],
+    /// Of the object that is being put.
+    pub(crate) upload: Buffer,
+    /// Of what was read last, in the clear.
+    pub(crate) reading: Buffer,
     pub(crate) block: Block,
+}
+
+/// A chunk, and the seals of all chunks of its object.
+#[derive(Debug)]
+pub(crate) struct Buffer {
+    pub(crate) chunk: [u8; CHUNK],
+    pub(crate) seals: [Seal; CHUNKS_MAX],
 }
 
 impl Memory {
@@ -33,8 +40,8 @@ impl Memory {
     pub const fn new() -> Self {
         Self {
             table: Table::new(),
-            upload: [0; _],
-            reading: [0; _],
+            upload: Buffer::NEW,
+            reading: Buffer::NEW,
             block: [0; _],
         }
     }
@@ -46,15 +53,22 @@ impl Default for Memory {
     }
 }
 
+impl Buffer {
+    const NEW: Self = Self {
+        chunk: [0; _],
+        seals: [Seal::NONE; _],
+    };
+}
+
 /// What a commit did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Committed {
-    /// The object.
-    pub digest: ObjectDigest,
-    /// It was there already.
+    /// It was there already, and sound.
     pub already: bool,
     /// It is recorded in the ledger.
     pub recorded: bool,
+    /// It was released.
+    pub released: bool,
 }
 
 /// What the vault says of an object.
@@ -64,21 +78,23 @@ pub struct Stat {
     pub size: u64,
     /// Whether it was released.
     pub released: bool,
-    /// Its index in the ledger, where it is recorded.
+    /// Index of the first entry of the ledger that names it, where it is recorded.
     pub recorded: Option<u64>,
+    /// How many entries of the ledger it stands for.
+    pub references: u32,
 }
 
-/// A released object.
+/// An object in a list.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Released {
+pub struct Listed {
     /// Ask from here on for the next.
     pub next: u64,
     /// The object.
     pub digest: ObjectDigest,
-    /// Size in bytes.
-    pub size: u64,
-    /// The name that it was released under.
-    pub name: heapless::String<{ crate::NAME_MAX }>,
+    /// What the vault knows of it.
+    pub stat: Stat,
+    /// The name that the ledger gives it: the one that it was released under, if it was.
+    pub name: heapless::String<NAME_MAX>,
 }
 
 /// What opening found.
@@ -94,8 +110,12 @@ pub struct Opened {
     pub blocks: u64,
     /// Of these, in use.
     pub used: u64,
-    /// A superblock was damaged; the other was used.
+    /// A superblock was damaged, and is written anew from the other.
     pub superblock_damaged: bool,
+    /// The index is not as the vault left it: an entry is gone, or older than it should be.
+    pub changed: bool,
+    /// How often that was found, this time included.
+    pub changes: u32,
 }
 
 /// The vault.
@@ -104,9 +124,10 @@ pub struct Store<'m> {
     pub(crate) layout: Layout,
     pub(crate) memory: &'m mut Memory,
     pub(crate) upload: Option<Upload>,
-    pub(crate) cached: Option<Cached>,
-    salt: Salt,
-    superblock: Superblock,
+    pub(crate) cached: Cached,
+    /// Every document that the ledger names below this index is there, or was removed.
+    pub(crate) through: u64,
+    changes: u32,
     next_number: u64,
     stopped: bool,
 }
@@ -119,30 +140,22 @@ impl core::fmt::Debug for Store<'_> {
 }
 
 impl<'m> Store<'m> {
-    /// A vault that is not open. `salt`: see [`Salt`].
-    pub const fn new(salt: Salt, memory: &'m mut Memory) -> Self {
-        let layout = Layout {
-            index_blocks: 0,
-            data_blocks: 0,
-        };
+    /// A vault that is not open.
+    pub const fn new(memory: &'m mut Memory) -> Self {
         Self {
             keys: None,
-            layout,
+            layout: Layout::NONE,
             memory,
             upload: None,
-            cached: None,
-            salt,
-            superblock: Superblock {
-                sequence: 0,
-                layout,
-            },
-            next_number: 0,
+            cached: Cached::NOTHING,
+            through: 0,
+            changes: 0,
+            next_number: 1,
             stopped: false,
         }
     }
 
-    /// Opens the vault on `disk`, or makes one there where the superblocks' places are zero. Reads
-    /// the index, sets numbers aside, and flushes.
+    /// Opens the vault on `disk`, or makes one there where the superblocks' places are zero.
     pub fn open(
         &mut self,
         disk: &mut impl Disk,
@@ -150,47 +163,30 @@ impl<'m> Store<'m> {
         id: &DiskId,
     ) -> Result<Opened, StoreError> {
         let keys = Keys::new(key, id);
-        let (found, superblock_damaged) = self.superblock(disk, &keys)?;
-        self.layout = match found {
-            Some(superblock) => superblock.layout,
-            None => Layout::new(disk.blocks()).ok_or(StoreError::TooSmall {
-                blocks: disk.blocks(),
-            })?,
-        };
-        let highest = self.read_index(disk, &keys)?;
-        let sequence = match found {
-            None => 1,
-            // The damaged one may have been the later: skip what it set aside.
-            Some(last) if superblock_damaged => last.sequence + 3,
-            Some(last) => last.sequence + 1,
-        };
-        let mut sequence = sequence.max(highest / NUMBERS + 1);
-        if found.is_some_and(|last| sequence % SUPERBLOCKS == last.block()) {
-            sequence += 1;
+        let found = superblock::load(disk, &keys, &mut self.memory.block)?;
+        let blocks = disk.blocks();
+        let made = || Layout::new(blocks).ok_or(StoreError::TooSmall { blocks });
+        self.layout = found.layout.map_or_else(made, Ok)?;
+        let changed = !self.read_index(disk, &keys)?;
+        if found.layout.is_none() || found.damaged {
+            let stored = superblock::store(disk, self.layout, &keys);
+            self.settle(stored)?;
         }
         self.keys = Some(keys);
-        self.set_aside(disk, sequence)?;
         Ok(Opened {
-            formatted: found.is_none(),
+            formatted: found.layout.is_none(),
             objects: self.memory.table.objects(),
             void: self.memory.table.void(),
             blocks: self.layout.data_blocks,
             used: self.memory.table.used(),
-            superblock_damaged,
+            superblock_damaged: found.damaged,
+            changed,
+            changes: self.changes,
         })
-    }
-
-    /// Whether the vault takes objects.
-    pub const fn is_writable(&self) -> bool {
-        self.keys.is_some() && !self.stopped
     }
 
     pub(crate) fn keys(&self) -> Result<&Keys, StoreError> {
         self.keys.as_ref().ok_or(StoreError::Closed)
-    }
-
-    pub(crate) const fn salt(&self) -> Salt {
-        self.salt
     }
 
     pub(crate) const fn check_writable(&self) -> Result<(), StoreError> {
@@ -203,100 +199,69 @@ impl<'m> Store<'m> {
         }
     }
 
-    /// The latest superblock, `None` on an empty region; and whether one was damaged.
-    fn superblock(
-        &mut self,
-        disk: &mut impl Disk,
-        keys: &Keys,
-    ) -> Result<(Option<Superblock>, bool), StoreError> {
-        let mut places = [Place::Void; SUPERBLOCKS as usize];
-        for (at, place) in (0..).zip(&mut places) {
-            // What cannot be read is as good as damaged.
-            *place = match disk.read(at, &mut self.memory.block) {
-                Ok(()) => Superblock::decode(&self.memory.block, at, disk.blocks(), keys),
-                Err(_) => Place::Damaged,
-            };
-        }
-        let damaged = places.contains(&Place::Damaged);
-        let sound = places.iter().filter_map(|place| match place {
-            Place::Sound(superblock) => Some(*superblock),
-            _ => None,
-        });
-        match sound.max_by_key(|superblock| superblock.sequence) {
-            Some(latest) => Ok((Some(latest), damaged)),
-            None if places.contains(&Place::OtherKey) => Err(StoreError::OtherKey),
-            None if damaged => Err(StoreError::Superblocks),
-            None => Ok((None, false)),
-        }
-    }
-
-    /// Reads the index into the table; the highest number found.
-    fn read_index(&mut self, disk: &mut impl Disk, keys: &Keys) -> Result<u64, StoreError> {
-        let Memory { table, block, .. } = &mut *self.memory;
+    /// Reads the index into the table; whether it is as the vault left it.
+    fn read_index(&mut self, disk: &mut impl Disk, keys: &Keys) -> Result<bool, StoreError> {
+        let Memory { table, reading, .. } = &mut *self.memory;
         table.reset(self.layout.slots());
+        self.cached = Cached::NOTHING;
+        let mut newest: Option<(Tip, u16)> = None;
         let mut highest = 0;
-        for number in 0..self.layout.index_blocks {
-            disk.read(SUPERBLOCKS + number, block)?;
-            let (sectors, _) = block.as_chunks::<SECTOR>();
-            for (slot, sector) in (number as u16 * ENTRIES as u16..).zip(sectors) {
-                let Sector::Entry(entry, written) = Entry::open(sector, keys, slot.into()) else {
-                    if sector.iter().any(|byte| *byte != 0) {
-                        table.set_void(slot);
+        let mut slot = 0;
+        for first in (0..self.layout.index_blocks).step_by(CHUNK_BLOCKS) {
+            let count = (self.layout.index_blocks - first).min(CHUNK_BLOCKS as u64);
+            let blocks = &mut reading.chunk[..count as usize * BLOCK];
+            read_blocks(disk, SUPERBLOCKS + first, blocks)?;
+            let (sectors, _) = blocks.as_chunks::<SECTOR>();
+            for sector in sectors {
+                match Sector::open(sector, keys, slot) {
+                    Sector::Free => {}
+                    Sector::Void => table.set_void(slot),
+                    Sector::Entry {
+                        entry,
+                        tip,
+                        element,
+                    } => {
+                        table.set_element(slot, element);
+                        highest = highest.max(tip.number).max(entry.object);
+                        if newest.is_none_or(|(newest, _)| newest.number < tip.number) {
+                            newest = Some((tip, slot));
+                        }
+                        place(table, slot, &entry, self.layout.data_blocks);
                     }
-                    continue;
-                };
-                highest = highest.max(written).max(entry.object).max(entry.available);
-                let object = Object::from(&entry);
-                let end = entry.first.saturating_add(object.blocks());
-                if end > self.layout.data_blocks || !table.insert(slot, object) {
-                    table.set_void(slot);
                 }
+                slot += 1;
             }
         }
-        Ok(highest)
+        let (tip, slot) = newest.unwrap_or_default();
+        let unchanged = tip.others == table.others(slot);
+        self.next_number = highest + 1;
+        self.changes = tip.changes.saturating_add((!unchanged).into());
+        // Of another index than the one that was left, nobody knows what it has.
+        self.through = if unchanged { tip.through } else { 0 };
+        Ok(unchanged)
     }
 
-    /// Sets the numbers of superblock `sequence` aside.
-    fn set_aside(&mut self, disk: &mut impl Disk, sequence: u64) -> Result<(), StoreError> {
-        let superblock = Superblock {
-            sequence,
-            layout: self.layout,
-        };
-        let block = superblock.encode(self.keys()?);
-        let written = disk.write(superblock.block(), &block);
-        self.settle(written.and_then(|()| disk.flush()))?;
-        self.superblock = superblock;
-        self.next_number = superblock.first_number();
-        Ok(())
-    }
-
-    /// A number that was never used.
-    pub(crate) fn number(&mut self, disk: &mut impl Disk) -> Result<u64, StoreError> {
-        if self.next_number == self.superblock.first_number() + NUMBERS {
-            self.set_aside(disk, self.superblock.sequence + 1)?;
-        }
+    /// A number that was not used before.
+    pub(crate) const fn number(&mut self) -> u64 {
         let number = self.next_number;
         self.next_number += 1;
-        Ok(number)
+        number
     }
 
     /// After a write of which nobody knows what it left, nothing is written any more.
-    pub(crate) fn settle(
-        &mut self,
-        result: Result<(), portcullis_blk::DiskError>,
-    ) -> Result<(), StoreError> {
+    pub(crate) fn settle(&mut self, result: Result<(), DiskError>) -> Result<(), StoreError> {
         self.stopped |= result.is_err();
         Ok(result?)
     }
 
-    /// Reads an object's index entry from the disk.
+    /// Reads an object's index entry from the disk: the one that was written last.
     pub(crate) fn entry(&mut self, disk: &mut impl Disk, slot: u16) -> Result<Entry, StoreError> {
-        let object = self.memory.table.object(slot).ok_or(StoreError::NotFound)?;
-        let digest = object.digest;
-        disk.read(entry_block(slot), &mut self.memory.block)?;
+        let Memory { table, block, .. } = &mut *self.memory;
+        let digest = table.object(slot).ok_or(StoreError::NotFound)?.digest;
+        disk.read(entry_block(slot), block)?;
         let keys = self.keys.as_ref().ok_or(StoreError::Closed)?;
-        match Entry::open(sector(&mut self.memory.block, slot), keys, slot.into()) {
-            Sector::Entry(entry, _) if entry.digest == digest => Ok(entry),
+        match Sector::open(sector(block, slot), keys, slot) {
+            Sector::Entry { entry, element, .. } if element == table.element(slot) => Ok(entry),
             _ => Err(StoreError::DamagedEntry { digest }),
         }
     }
@@ -308,12 +273,50 @@ impl<'m> Store<'m> {
         slot: u16,
         entry: &Entry,
     ) -> Result<(), StoreError> {
-        let number = self.number(disk)?;
+        let tip = Tip {
+            number: self.number(),
+            others: self.memory.table.others(slot),
+            through: self.through,
+            changes: self.changes,
+        };
         disk.read(entry_block(slot), &mut self.memory.block)?;
-        let sealed = entry.seal(self.keys()?, slot.into(), self.salt, number);
+        let (sealed, element) = entry.seal(self.keys()?, slot, &tip);
         *sector(&mut self.memory.block, slot) = sealed;
         let written = disk.write(entry_block(slot), &self.memory.block);
-        self.settle(written.and_then(|()| disk.flush()))
+        self.settle(written.and_then(|()| disk.flush()))?;
+        let table = &mut self.memory.table;
+        table.set_element(slot, element);
+        if entry.removed {
+            table.set_removed(slot);
+        } else {
+            table.replace(slot, Object::from(entry));
+        }
+        Ok(())
+    }
+}
+
+/// Reads blocks of the index. One that the device cannot read is filled with what is no entry.
+fn read_blocks(disk: &mut impl Disk, first: u64, blocks: &mut [u8]) -> Result<(), DiskError> {
+    if disk.read(first, blocks).is_ok() {
+        return Ok(());
+    }
+    for (number, block) in (first..).zip(blocks.chunks_mut(BLOCK)) {
+        match disk.read(number, block) {
+            Err(DiskError::Read { .. }) => block.fill(0xff),
+            result => result?,
+        }
+    }
+    Ok(())
+}
+
+/// Puts an entry that was read into the table, where it can stand beside those that are there.
+fn place(table: &mut Table, slot: u16, entry: &Entry, data_blocks: u64) {
+    let object = Object::from(entry);
+    let end = entry.first.saturating_add(object.blocks());
+    if entry.removed {
+        table.set_removed(slot);
+    } else if end > data_blocks || !table.insert(slot, object) {
+        table.set_void(slot);
     }
 }
 

@@ -1,10 +1,10 @@
-//! The vault and the disk driver on the model kernel, over their grants and their regions.
+//! The vault, the ledger and the disk driver on the model kernel, over their grants and their regions.
 
 mod common;
 
-use common::{ID, KEY, content};
+use common::{ID, KEY, content, digest};
 use portcullis_blk::{
-    Blk, Header,
+    BLOCK, Blk, Disk, DiskError, Header,
     api::{self as blk, Area, Run},
     initialise,
     testing::{FaultyDisk, Finder, Transcript},
@@ -12,19 +12,67 @@ use portcullis_blk::{
 use portcullis_kernel::{
     CallGrant, Generation, GrantBadge, Method, MethodSet, Refusal, RegionMut, label,
 };
+use portcullis_ledger::{Ledger, api as ledger};
 use portcullis_model::testing::{Direct, Machine, ProtectionDomain, SharedRegion};
 use portcullis_vault::{
-    Memory, OBJECT_MAX, Vault,
-    api::{self, Client, Create},
+    Act, DOCUMENT_ENTRY_MAX, DocumentEntry, OBJECT_MAX, Vault,
+    api::{self, Client},
 };
+use std::{cell::RefCell, rc::Rc};
 
-/// One boot: manager's stand-in, console, driver, vault, and a client that puts and reads.
+/// Methods of the vault that ingest and publish hold together.
+const TAKES_IN_AND_READS: u32 = 0b1111_1111;
+/// Methods that nobody holds in the reference policy: list and delete.
+const REMOVES: u32 = 0b11_0000_0000;
+
+/// A disk that outlives its driver, as a real one does.
+#[derive(Clone)]
+struct Shared(Rc<RefCell<FaultyDisk>>);
+
+impl Disk for Shared {
+    fn blocks(&self) -> u64 {
+        self.0.borrow().blocks()
+    }
+
+    fn read(&mut self, first: u64, data: &mut [u8]) -> Result<(), DiskError> {
+        self.0.borrow_mut().read(first, data)
+    }
+
+    fn write(&mut self, first: u64, data: &[u8]) -> Result<(), DiskError> {
+        self.0.borrow_mut().write(first, data)
+    }
+
+    fn flush(&mut self) -> Result<(), DiskError> {
+        self.0.borrow_mut().flush()
+    }
+}
+
+impl Shared {
+    fn new(blocks: u64) -> Self {
+        let mut disk = FaultyDisk::new(blocks);
+        initialise(&mut disk, &Header::new(blocks, ID).unwrap()).unwrap();
+        Self(Rc::new(RefCell::new(disk)))
+    }
+
+    /// First byte of the vault's region.
+    fn vault(&self) -> usize {
+        let bytes = self.0.borrow_mut().bytes_mut().to_vec();
+        let is_vault = |block: &&[u8]| block.starts_with(b"PCULVAUL");
+        let at = bytes.chunks(BLOCK).position(|block| is_vault(&block));
+        at.unwrap() * BLOCK
+    }
+}
+
+/// One boot: manager's stand-in, console, driver, ledger, vault, and a client that puts, reads, and
+/// under another grant removes.
 struct Boot {
     machine: Machine,
     subject: ProtectionDomain,
     blk: ProtectionDomain,
     client: Direct,
     vault: Client,
+    remover: Client,
+    ledger: ledger::Client,
     ingest: SharedRegion,
     publish: SharedRegion,
     console: Transcript,
@@ -34,76 +82,69 @@ fn grant(index: u16, methods: u32) -> GrantBadge {
     GrantBadge::new(index, Generation::default(), MethodSet(methods)).unwrap()
 }
 
-fn boot(memory: &'static mut Memory, blocks: u64) -> Boot {
+fn boot(disk: &Shared) -> Boot {
     let machine = Machine::new();
-    let [manager, blk, vault, console, client] =
-        [200, 160, 140, 130, 100].map(|priority| machine.protection_domain(priority));
+    let [manager, blk, ledger, vault, console, client] =
+        [200, 160, 150, 140, 130, 100].map(|priority| machine.protection_domain(priority));
     let said = Transcript::default();
-    let grants = vec![(1, "console", 1), (2, "blk", 1), (2, "console", 2)];
-    machine.channel(&blk, 0, &manager, 1);
-    machine.channel(&vault, 0, &manager, 2);
-    machine.send_grant(&blk, 1, &console, grant(1, 1));
-    machine.call_grant(&vault, 1, &blk, grant(2, 0b1000_0111));
-    machine.send_grant(&vault, 2, &console, grant(3, 1));
-    let object = machine.call_grant(&client, 1, &vault, grant(4, 0x7f));
-    let [ingest, publish, buffer] = [(); 3].map(|()| SharedRegion::new(0x40000));
+    let mut grants = vec![(2, "blk", 1), (2, "ledger", 3), (3, "blk", 1)];
+    for (number, speaker) in (1..).zip([&blk, &vault, &ledger]) {
+        machine.channel(speaker, 0, &manager, number);
+        machine.send_grant(speaker, 2, &console, grant(number.into(), 1));
+        grants.push((number, "console", 2));
+    }
+    machine.call_grant(&vault, 1, &blk, grant(5, 0b1000_0111));
+    machine.call_grant(&vault, 3, &ledger, grant(6, 0b10));
+    machine.call_grant(&ledger, 1, &blk, grant(7, 0b1111_1001));
+    let takes = machine.call_grant(&client, 1, &vault, grant(8, TAKES_IN_AND_READS));
+    let removes = machine.call_grant(&client, 2, &vault, grant(9, REMOVES));
+    let appends = machine.call_grant(&client, 3, &ledger, grant(10, 0b1));
+    let [ingest, publish, vault_disk, ledger_disk] = [(); 4].map(|()| SharedRegion::new(0x40000));
     machine.start(manager.thread, Finder { grants });
     machine.start(console.thread, said.clone());
-    let mut disk = FaultyDisk::new(blocks);
-    initialise(&mut disk, &Header::new(blocks, ID).unwrap()).unwrap();
-    let memory_of_blk = Box::leak(Box::default());
-    let driver = Blk::new(
-        0,
-        disk,
-        buffer.clone(),
-        SharedRegion::new(0x1000),
-        memory_of_blk,
-    );
+    let memory = Box::leak(Box::default());
+    let buffers = (vault_disk.clone(), ledger_disk.clone());
+    let driver = Blk::new(0, disk.clone(), buffers.0, buffers.1, memory);
     machine.start(blk.thread, driver);
-    let key = SharedRegion::with(&KEY);
-    let component = Vault::new(
-        0,
-        key,
-        ingest.clone(),
-        publish.clone(),
-        buffer,
-        [7; 12],
-        memory,
-    );
+    let [ring, acknowledgement] = [0x20000, 0x1000].map(SharedRegion::new);
+    let (key, memory) = (SharedRegion::with(&[0x44; 32]), Box::leak(Box::default()));
+    let component = Ledger::new(0, ring, acknowledgement, key, ledger_disk, memory);
+    machine.start(ledger.thread, component);
+    let (key, memory) = (SharedRegion::with(&KEY), Box::leak(Box::default()));
+    let regions = (ingest.clone(), publish.clone());
+    let component = Vault::new(0, key, regions.0, regions.1, vault_disk, memory);
     machine.start(vault.thread, component);
+    machine.run();
     Boot {
         client: machine.direct(client.thread),
         subject: client,
         blk,
         machine,
-        vault: Client(object),
+        vault: Client(takes),
+        remover: Client(removes),
+        ledger: ledger::Client(appends),
         ingest,
         publish,
         console: said,
     }
 }
 
-/// Runs a test with a boot, on a stack that holds a vault's memory.
-fn with_boot(blocks: u64, test: impl FnOnce(&mut Boot) + Send + 'static) {
+/// Runs a test with a disk, on a stack that holds a vault's memory.
+fn with_disk(blocks: u64, test: impl FnOnce(Shared) + Send + 'static) {
     let thread = std::thread::Builder::new().stack_size(32 << 20);
-    let body = move || {
-        let memory = Box::leak(Box::new(Memory::new()));
-        test(&mut boot(memory, blocks));
-    };
-    if let Err(panic) = thread.spawn(body).unwrap().join() {
+    if let Err(panic) = thread
+        .spawn(move || test(Shared::new(blocks)))
+        .unwrap()
+        .join()
+    {
         std::panic::resume_unwind(panic);
     }
 }
 
 impl Boot {
-    fn put(&mut self, object: &[u8], name: &str, released: bool) -> Result<[u8; 32], Refusal> {
-        let size = object.len() as u64;
-        let create = Create {
-            size,
-            released,
-            name,
-        };
-        self.vault.create(&mut self.client, &create)?;
+    fn put(&mut self, object: &[u8]) -> Result<[u8; 32], Refusal> {
+        let digest = digest(object);
+        self.vault.create(&mut self.client, object.len() as u64)?;
         let mut written = 0;
         for part in object.chunks(0x40000) {
             self.ingest.write(0, part).unwrap();
@@ -113,7 +154,20 @@ impl Boot {
                 Ok(written)
             );
         }
-        Ok(self.vault.commit(&mut self.client)?.digest)
+        self.vault.commit(&mut self.client, &digest)?;
+        Ok(digest)
+    }
+
+    fn append(&mut self, digest: &[u8; 32], path: &str, act: Act) -> u64 {
+        let entry = DocumentEntry {
+            digest: *digest,
+            size: 0,
+            path,
+            act,
+        };
+        let mut buffer = [0; DOCUMENT_ENTRY_MAX];
+        let bytes = entry.encode(&mut buffer).unwrap();
+        self.ledger.append(&mut self.client, bytes).unwrap()
     }
 
     fn get(&mut self, digest: &[u8; 32]) -> Result<Vec<u8>, Refusal> {
@@ -127,79 +181,185 @@ impl Boot {
             all.extend_from_slice(&self.publish.bytes()[..count as usize]);
         }
     }
+
+    fn says(&self, text: &str) {
+        assert!(self.console.says(text), "{text}\n{:#?}", self.console);
+    }
 }
 
 #[test]
-fn a_document_goes_in_is_recorded_and_comes_out() {
-    with_boot(2_048, |boot| {
+fn a_document_goes_in_is_released_by_the_ledger_and_comes_out() {
+    with_disk(2_048, |disk| {
+        let boot = &mut boot(&disk);
         let object = content(3, 700_000);
-        let digest = boot.put(&object, "public/report", true).unwrap();
+        let digest = boot.put(&object).unwrap();
         let unrecorded = boot.get(&digest);
         assert_eq!(unrecorded, Err(Refusal::Object(api::NOT_RELEASED)));
-        boot.vault.record(&mut boot.client, &digest, 12).unwrap();
+        let other = boot.append(&[1; 32], "other", Act::Kept);
+        let index = boot.append(&digest, "public/report", Act::Released);
+        // Nobody's word is taken for what the ledger says.
+        let code = Refusal::Object;
+        let (vault, kernel) = (boot.vault, &mut boot.client);
+        assert_eq!(vault.record(kernel, other), Err(code(api::NOT_FOUND)));
+        assert_eq!(vault.record(kernel, 2), Err(code(api::NOT_IN_LEDGER)));
+        assert_eq!(boot.get(&digest), Err(code(api::NOT_RELEASED)));
+        vault.record(&mut boot.client, index).unwrap();
         assert!(boot.get(&digest).unwrap() == object);
+        assert_eq!(vault.check(&mut boot.client, &digest, 700_000), Ok(()));
         let mut buffer = [0; _];
-        let view = boot
-            .vault
-            .released(&mut boot.client, 0, &mut buffer)
-            .unwrap();
+        let view = vault.released(&mut boot.client, 0, &mut buffer).unwrap();
         assert_eq!(
             (view.name, view.size, view.digest),
             ("public/report", 700_000, digest)
         );
         let next = view.next;
-        let end = boot.vault.released(&mut boot.client, next, &mut buffer);
-        assert_eq!(end.unwrap_err(), Refusal::Object(api::NO_MORE));
-        let stat = boot.vault.stat(&mut boot.client, &digest).unwrap();
+        let end = vault.released(&mut boot.client, next, &mut buffer);
+        assert_eq!(end.unwrap_err(), code(api::NO_MORE));
+        let stat = vault.stat(&mut boot.client, &digest).unwrap();
         assert_eq!(
-            (stat.size, stat.released, stat.recorded),
-            (700_000, true, Some(12))
+            (stat.size, stat.released, stat.recorded, stat.references),
+            (700_000, true, Some(1), 1)
         );
-        assert!(boot.console.says("made a vault"), "{:?}", boot.console);
+        boot.says("made a vault");
+    });
+}
+
+#[test]
+fn only_a_grant_that_carries_delete_removes_and_only_what_the_ledger_removes() {
+    with_disk(2_048, |disk| {
+        let boot = &mut boot(&disk);
+        let digest = boot.put(b"a document").unwrap();
+        let kept = boot.append(&digest, "a", Act::Kept);
+        assert_eq!(boot.vault.record(&mut boot.client, kept), Ok(1));
+        let removed = boot.append(&digest, "a", Act::Removed);
+        let (takes, removes) = (boot.vault, boot.remover);
+        let kernel = &mut boot.client;
+        let code = Refusal::Object;
+        assert_eq!(takes.delete(kernel, removed), Err(code(label::BAD_METHOD)));
+        let listed = takes.list(kernel, 0, &mut [0; _]).map(drop);
+        assert_eq!(listed, Err(code(label::BAD_METHOD)));
+        assert_eq!(removes.record(kernel, kept), Err(code(label::BAD_METHOD)));
+        assert_eq!(takes.record(kernel, removed), Err(code(api::NOT_IN_LEDGER)));
+        assert_eq!(removes.delete(kernel, kept), Err(code(api::NOT_IN_LEDGER)));
+        let mut buffer = [0; _];
+        let listed = removes.list(kernel, 0, &mut buffer).unwrap();
+        assert_eq!(
+            (listed.digest, listed.name, listed.references),
+            (digest, "a", 1)
+        );
+        assert_eq!(removes.delete(kernel, removed), Ok(0));
+        let gone = takes.stat(kernel, &digest).unwrap_err();
+        assert_eq!(gone, code(api::NOT_FOUND));
+    });
+}
+
+#[test]
+fn what_is_missing_is_said_at_the_start_with_its_entry_of_the_ledger() {
+    with_disk(2_048, |disk| {
+        let mut first = boot(&disk);
+        for (number, object) in [b"one", b"two"].into_iter().enumerate() {
+            let digest = first.put(object).unwrap();
+            let index = first.append(&digest, "public/x", Act::Released);
+            assert_eq!(index, number as u64);
+            first.vault.record(&mut first.client, index).unwrap();
+        }
+        // The second slot of the index, zeroed: the last entry that was written.
+        let slot = disk.vault() + 2 * BLOCK + 512;
+        disk.0.borrow_mut().bytes_mut()[slot..][..512].fill(0);
+        let mut second = boot(&disk);
+        let short: String = digest(b"two")[..8]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        second.says(&format!(
+            "MISSING: object {short}, which entry 1 of the ledger names"
+        ));
+        // The first one too, and the vault itself notices.
+        second.put(b"three").unwrap();
+        disk.0.borrow_mut().bytes_mut()[slot - 512..][..512].fill(0);
+        let third = boot(&disk);
+        third.says("THE INDEX IS NOT AS THE VAULT LEFT IT");
+        third.says("which entry 0 of the ledger names");
+        third.says("which entry 1 of the ledger names");
+    });
+}
+
+/// An object with two references whose entry in the index is damaged: put again, while the vault runs or
+/// after a restart, and named by the ledger once more.
+fn lose_and_put_again(disk: &Shared, restart: bool) {
+    let mut now = boot(disk);
+    let digest = now.put(b"one").unwrap();
+    for path in ["public/a", "public/b"] {
+        let index = now.append(&digest, path, Act::Released);
+        now.vault.record(&mut now.client, index).unwrap();
+    }
+    let slot = disk.vault() + 2 * BLOCK;
+    disk.0.borrow_mut().bytes_mut()[slot + 100] ^= 1;
+    if restart {
+        now = boot(disk);
+    }
+    assert_eq!(now.put(b"one"), Ok(digest));
+    let index = now.append(&digest, "c", Act::Kept);
+    let (vault, kernel) = (now.vault, &mut now.client);
+    assert_eq!(vault.record(kernel, index), Ok(3));
+    let stat = vault.stat(kernel, &digest).unwrap();
+    assert_eq!((stat.recorded, stat.references), (Some(0), 3));
+    let mut buffer = [0; _];
+    let released = vault.released(kernel, 0, &mut buffer).unwrap();
+    assert_eq!((released.digest, released.name), (digest, "public/a"));
+    assert_eq!(now.get(&digest).unwrap(), b"one");
+}
+
+#[test]
+fn an_object_that_was_lost_and_put_again_has_all_its_references() {
+    for restart in [false, true] {
+        with_disk(2_048, move |disk| lose_and_put_again(&disk, restart));
+    }
+}
+
+#[test]
+fn what_was_cut_off_between_ledger_and_vault_is_taken_up_at_the_start() {
+    with_disk(2_048, |disk| {
+        let mut first = boot(&disk);
+        let digest = first.put(b"one").unwrap();
+        first.append(&digest, "public/one", Act::Released);
+        drop(first);
+        let mut second = boot(&disk);
+        assert_eq!(second.get(&digest).unwrap(), b"one");
     });
 }
 
 #[test]
 fn every_refusal_has_its_code() {
-    with_boot(256, |boot| {
+    with_disk(256, |disk| {
+        let boot = &mut boot(&disk);
         let code = Refusal::Object;
-        let vault = boot.vault;
-        assert_eq!(boot.put(b"x", "", false), Err(code(api::BAD_NAME)));
-        let kernel = &mut boot.client;
-        let too_large = Create {
-            size: OBJECT_MAX + 1,
-            released: false,
-            name: "n",
-        };
-        assert_eq!(vault.create(kernel, &too_large), Err(code(api::TOO_LARGE)));
-        let no_space = Create {
-            size: OBJECT_MAX,
-            released: false,
-            name: "n",
-        };
-        assert_eq!(vault.create(kernel, &no_space), Err(code(api::NO_SPACE)));
+        let (vault, kernel) = (boot.vault, &mut boot.client);
+        let too_large = vault.create(kernel, OBJECT_MAX + 1);
+        assert_eq!(too_large, Err(code(api::TOO_LARGE)));
+        let no_space = vault.create(kernel, OBJECT_MAX);
+        assert_eq!(no_space, Err(code(api::NO_SPACE)));
         assert_eq!(vault.write(kernel, 1), Err(code(api::NO_UPLOAD)));
-        assert_eq!(
-            vault.stat(kernel, &[0; 32]).unwrap_err(),
-            Refusal::Object(api::NOT_FOUND)
-        );
+        vault.create(kernel, 1).unwrap();
+        vault.write(kernel, 1).unwrap();
+        let mismatch = vault.commit(kernel, &[0; 32]).unwrap_err();
+        assert_eq!(mismatch, code(api::MISMATCH));
+        let unknown = vault.stat(kernel, &[0; 32]).unwrap_err();
+        assert_eq!(unknown, code(api::NOT_FOUND));
         let mut message = portcullis_kernel::Message::request(api::WRITE, &[1, 2]);
         let garbled = vault.0.call(kernel, api::WRITE, &mut message).unwrap_err();
-        assert_eq!(garbled, Refusal::Object(label::BAD_REQUEST));
-        assert!(
-            boot.console.says("make a larger disk"),
-            "{:?}",
-            boot.console
-        );
+        assert_eq!(garbled, code(label::BAD_REQUEST));
+        boot.says("make a larger disk");
     });
 }
 
 #[test]
 fn the_driver_refuses_by_badge_and_by_region_and_says_so() {
-    with_boot(256, |boot| {
+    with_disk(256, |disk| {
+        let boot = &mut boot(&disk);
         // A grant with the vault's methods only.
         let (machine, subject, blk) = (&boot.machine, &boot.subject, &boot.blk);
-        let disk = blk::Client(machine.call_grant(subject, 9, blk, grant(9, 0b1000_0111)));
+        let disk = blk::Client(machine.call_grant(subject, 9, blk, grant(11, 0b1000_0111)));
         let kernel = &mut boot.client;
         let info = disk.info(kernel).unwrap();
         let run = |first, count, at| Run { first, count, at };
@@ -228,7 +388,7 @@ fn the_driver_refuses_by_badge_and_by_region_and_says_so() {
             Ok(())
         );
         assert!(
-            boot.console.says("of grant 9: 1 blocks from"),
+            boot.console.says("of grant 11: 1 blocks from"),
             "{:?}",
             boot.console
         );

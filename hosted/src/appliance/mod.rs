@@ -118,7 +118,6 @@ impl Appliance {
         let common = Common {
             blocks,
             boot: words(random::<16>().map_err(StartError::State)?),
-            salt: words(random::<16>().map_err(StartError::State)?),
         };
         for pd in self.plan.protection_domains() {
             let start = Start {
@@ -186,10 +185,6 @@ impl Appliance {
                 .iter()
                 .zip(common.boot)
                 .for_each(|(name, word)| add(name, word)),
-            "vault" => parameter::SALT
-                .iter()
-                .zip(common.salt)
-                .for_each(|(name, word)| add(name, word)),
             "blk" => add(parameter::BLOCKS, common.blocks),
             "console" => add(parameter::IS_TERMINAL, console.is_terminal().into()),
             _ => {}
@@ -202,7 +197,6 @@ impl Appliance {
 struct Common {
     blocks: u64,
     boot: [u64; 2],
-    salt: [u64; 2],
 }
 
 /// The devices of a protection domain: its own, and nothing else.

@@ -13,12 +13,11 @@ use portcullis_kernel::{Caller, Generation, GrantBadge, Message, Method, MethodS
 use portcullis_manager_api::{Buffer, FIND, Find, Found, NOT_PERMITTED};
 use portcullis_model::testing::{Machine, SharedRegion};
 use portcullis_publish::DocumentPath;
-use portcullis_vault::OBJECT_MAX;
-use portcullis_vault::api::{Create, digest_from_words, digest_words};
+use portcullis_vault::api::digest_from_words;
+use portcullis_vault::{Act, DocumentEntry, OBJECT_MAX};
 use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::DocumentEntry;
 use crate::bundle::{ENTRY_SIZE, HEADER_SIZE, Layout, encode_entry, encode_header, entry_offset};
 
 /// What outlives a start of the appliance, and what went wrong on purpose.
@@ -27,7 +26,7 @@ struct State {
     lines: Vec<String>,
     progress: Vec<(String, u64, u64)>,
     objects: BTreeMap<[u8; 32], Object>,
-    upload: Option<(String, bool, u64, Vec<u8>)>,
+    upload: Option<(u64, Vec<u8>)>,
     uploads: usize,
     ledger: Vec<Vec<u8>>,
     ready: usize,
@@ -38,10 +37,12 @@ struct State {
     vault_garbles: bool,
 }
 
+#[derive(Default)]
 struct Object {
     size: u64,
     released: bool,
     recorded: Option<u64>,
+    damaged: bool,
 }
 
 type Shared = Rc<RefCell<State>>;
@@ -75,20 +76,17 @@ impl<K: Syscalls> Component<K> for Vault {
     fn init(&mut self, _: &mut K) {}
 
     fn call(&mut self, _: &mut K, _: Caller, method: Method, message: &mut Message) {
-        let mut buffer: Buffer = [0; _];
         let state = &mut *self.0.borrow_mut();
         match (method, message.words()) {
-            (vault::CREATE, _) => {
-                let create: Create<'_> = message.decode(&mut buffer).unwrap();
-                if state.vault_max.is_some_and(|max| create.size >= max) {
+            (vault::CREATE, &[size]) => {
+                if state.vault_max.is_some_and(|max| size >= max) {
                     return message.refuse(vault::NO_SPACE);
                 }
-                let name = create.name.to_string();
-                state.upload = Some((name, create.released, create.size, Vec::new()));
+                state.upload = Some((size, Vec::new()));
                 message.reply(&[]);
             }
             (vault::WRITE, &[length]) => {
-                let (_, _, size, content) = state.upload.as_mut().unwrap();
+                let (size, content) = state.upload.as_mut().unwrap();
                 let mut bytes = std::vec![0; length as usize];
                 self.1.read(0, &mut bytes).unwrap();
                 content.extend(bytes);
@@ -96,31 +94,27 @@ impl<K: Syscalls> Component<K> for Vault {
                 assert!(written <= *size);
                 message.reply(&[written]);
             }
-            (vault::COMMIT, []) => {
-                let (_, released, size, content) = state.upload.take().unwrap();
+            (vault::COMMIT, &[a, b, c, d]) => {
+                let (size, content) = state.upload.take().unwrap();
                 assert_eq!(content.len() as u64, size);
                 state.uploads += 1;
                 let mut digest: [u8; 32] = Sha256::digest(&content).into();
                 digest[0] ^= u8::from(state.vault_garbles);
-                let already = state.objects.contains_key(&digest);
-                let object = state.objects.entry(digest).or_insert(Object {
-                    size,
-                    released,
-                    recorded: None,
-                });
-                object.released |= released;
-                let [a, b, c, d] = digest_words(&digest);
-                let recorded = object.recorded.is_some();
-                message.reply(&[a, b, c, d, already.into(), recorded.into()]);
+                if digest != digest_from_words(&[a, b, c, d]) {
+                    return message.refuse(vault::MISMATCH);
+                }
+                let object = state.objects.entry(digest).or_default();
+                let already = object.size > 0 && !object.damaged;
+                (object.size, object.damaged) = (size, false);
+                let (recorded, released) = (object.recorded.is_some(), object.released);
+                message.reply(&[already.into(), recorded.into(), released.into()]);
             }
-            (vault::RECORD, &[a, b, c, d, index]) => {
-                let digest = digest_from_words(&[a, b, c, d]);
-                assert!(
-                    (index as usize) < state.ledger.len(),
-                    "recorded before it was"
-                );
-                state.objects.get_mut(&digest).unwrap().recorded = Some(index);
-                message.reply(&[]);
+            (vault::RECORD, &[index]) => {
+                let entry = DocumentEntry::decode(&state.ledger[index as usize]).unwrap();
+                let object = state.objects.get_mut(&entry.digest).unwrap();
+                object.recorded.get_or_insert(index);
+                object.released |= entry.act == Act::Released;
+                message.reply(&[1]);
             }
             (vault::STAT, &[a, b, c, d]) => {
                 match state.objects.get(&digest_from_words(&[a, b, c, d])) {
@@ -130,7 +124,16 @@ impl<K: Syscalls> Component<K> for Vault {
                         object.released.into(),
                         object.recorded.is_some().into(),
                         object.recorded.unwrap_or_default(),
+                        1,
                     ]),
+                }
+            }
+            (vault::CHECK, &[a, b, c, d, offset]) => {
+                let object = &state.objects[&digest_from_words(&[a, b, c, d])];
+                if object.damaged {
+                    message.refuse(vault::DAMAGED);
+                } else {
+                    message.reply(&[object.size.min(offset + 4_000)]);
                 }
             }
             _ => panic!("ingest asked for {method:?}"),
@@ -305,14 +308,16 @@ fn documents_go_into_vault_and_ledger_and_released_ones_are_announced() {
             digest,
             size: content.len() as u64,
             path,
-            released: path.starts_with("public/"),
+            act: if path.starts_with("public/") {
+                Act::Released
+            } else {
+                Act::Kept
+            },
         };
         assert_eq!(entry, expected);
         let object = &state.objects[&digest];
-        assert_eq!(
-            (object.size, object.released),
-            (expected.size, expected.released)
-        );
+        let released = expected.act == Act::Released;
+        assert_eq!((object.size, object.released), (expected.size, released));
         assert!(object.recorded.is_some());
     }
 }
@@ -346,8 +351,32 @@ fn what_is_kept_and_released_later_is_in_the_ledger_as_released() {
     let lines = start(&state, &pack(&[("b", Ok(noise(9)))]));
     assert!(lines[0].ends_with("  unchanged"), "{lines:?}");
     let state = state.borrow();
-    assert!(DocumentEntry::decode(&state.ledger[1]).unwrap().released);
+    let entry = DocumentEntry::decode(&state.ledger[1]).unwrap();
+    assert_eq!(entry.act, Act::Released);
     assert_eq!((state.ledger.len(), state.ready), (2, 1));
+    assert_eq!(state.uploads, 1, "its bytes were there");
+}
+
+#[test]
+fn what_is_damaged_in_the_vault_is_put_again_and_is_nothing_new_to_the_ledger() {
+    let state = Shared::default();
+    let bundle = pack(&documents());
+    start(&state, &bundle);
+    let damaged: [u8; 32] = Sha256::digest(noise(12_345)).into();
+    state
+        .borrow_mut()
+        .objects
+        .get_mut(&damaged)
+        .unwrap()
+        .damaged = true;
+    let lines = start(&state, &bundle);
+    assert!(
+        lines[2].ends_with("  was damaged in the vault, and is whole again"),
+        "{lines:?}"
+    );
+    assert_eq!(lines[3], "3 documents: 1 stored, 2 unchanged, 0 refused");
+    let state = state.borrow();
+    assert_eq!((state.ledger.len(), state.uploads, state.ready), (3, 4, 2));
 }
 
 #[test]
@@ -492,7 +521,7 @@ fn an_object_that_is_not_what_was_handed_over_gets_no_entry() {
     state.borrow_mut().vault_garbles = true;
     let lines = start(&state, &pack(&[("a", Ok(noise(9)))]));
     assert!(
-        lines[0].contains("refused: damaged on its way to the vault: "),
+        lines[0].ends_with("refused: the vault got other bytes than those that were meant"),
         "{lines:?}"
     );
     assert!(state.borrow().ledger.is_empty());

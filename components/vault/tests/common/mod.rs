@@ -1,10 +1,14 @@
-//! What the tests of the store share: regions, a vault on a faulty disk, memory for one.
+//! What the tests of the store share: a vault on a faulty disk, a ledger to follow, contents.
 
 #![allow(dead_code, reason = "not every test needs all of it")]
 
 use portcullis_blk::{DiskError, testing::FaultyDisk};
 use portcullis_model::testing::SharedRegion;
-use portcullis_vault::{Committed, Memory, ObjectDigest, Opened, Store, StoreError};
+use portcullis_vault::{
+    Act, Committed, DOCUMENT_ENTRY_MAX, DocumentEntry, Memory, ObjectDigest, Opened, Store,
+    StoreError, Walk,
+};
+use sha2::{Digest, Sha256};
 
 pub(crate) const KEY: [u8; 32] = [0x5a; 32];
 pub(crate) const ID: [u8; 16] = *b"a disk for tests";
@@ -25,9 +29,89 @@ pub(crate) fn open<'m>(
     disk: &mut FaultyDisk,
     memory: &'m mut Memory,
 ) -> (Store<'m>, Result<Opened, StoreError>) {
-    let mut store = Store::new([0; 12], memory);
+    let mut store = Store::new(memory);
     let opened = store.open(disk, &KEY, &ID);
     (store, opened)
+}
+
+/// A ledger that loses nothing.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Ledger(pub(crate) Vec<Vec<u8>>);
+
+impl Ledger {
+    /// Appends a document's entry; its index.
+    pub(crate) fn append(&mut self, digest: &ObjectDigest, path: &str, act: Act) -> u64 {
+        let entry = DocumentEntry {
+            digest: *digest,
+            size: 0,
+            path,
+            act,
+        };
+        let mut buffer = [0; DOCUMENT_ENTRY_MAX];
+        self.0.push(entry.encode(&mut buffer).unwrap().to_vec());
+        self.0.len() as u64 - 1
+    }
+
+    pub(crate) fn entry(&self, index: u64) -> DocumentEntry<'_> {
+        DocumentEntry::decode(&self.0[index as usize]).unwrap()
+    }
+
+    /// Appends an entry, and has the vault follow it.
+    pub(crate) fn record(
+        &mut self,
+        store: &mut Store<'_>,
+        disk: &mut FaultyDisk,
+        digest: &ObjectDigest,
+        path: &str,
+        act: Act,
+    ) -> Result<u64, StoreError> {
+        let index = self.append(digest, path, act);
+        self.follow(store, disk, index)?;
+        Ok(index)
+    }
+
+    /// Appends a removal, and has the vault follow it; references left.
+    pub(crate) fn delete(
+        &mut self,
+        store: &mut Store<'_>,
+        disk: &mut FaultyDisk,
+        digest: &ObjectDigest,
+    ) -> Result<u32, StoreError> {
+        let index = self.append(digest, "", Act::Removed);
+        self.follow(store, disk, index)
+    }
+
+    /// Has the vault follow an entry; references left.
+    pub(crate) fn follow(
+        &self,
+        store: &mut Store<'_>,
+        disk: &mut FaultyDisk,
+        index: u64,
+    ) -> Result<u32, StoreError> {
+        let document = self.entry(index);
+        let mut following = store.follow(disk, &document.digest)?;
+        following.entry(index, &document);
+        store.pass(index);
+        store.keep(disk, following)
+    }
+
+    /// What the vault does after opening.
+    pub(crate) fn catch_up(
+        &self,
+        store: &mut Store<'_>,
+        disk: &mut FaultyDisk,
+    ) -> Result<Walk, StoreError> {
+        let mut walk = store.walk();
+        while let Some(entry) = self.0.get(walk.next() as usize) {
+            walk.look(store, disk, entry)?;
+        }
+        walk.end(store);
+        Ok(walk)
+    }
+}
+
+pub(crate) fn digest(content: &[u8]) -> ObjectDigest {
+    Sha256::digest(content).into()
 }
 
 /// Puts an object in pieces of `piece` bytes.
@@ -35,15 +119,29 @@ pub(crate) fn put(
     store: &mut Store<'_>,
     disk: &mut FaultyDisk,
     content: &[u8],
-    name: &str,
-    released: bool,
     piece: usize,
 ) -> Result<Committed, StoreError> {
-    store.create(disk, OWNER, content.len() as u64, released, name)?;
+    store.create(OWNER, content.len() as u64)?;
     for part in content.chunks(piece) {
         store.write(disk, OWNER, part.len() as u64, &SharedRegion::with(part))?;
     }
-    store.commit(disk, OWNER)
+    store.commit(disk, OWNER, &digest(content))
+}
+
+/// A released, recorded object.
+pub(crate) fn publish(
+    store: &mut Store<'_>,
+    disk: &mut FaultyDisk,
+    ledger: &mut Ledger,
+    bytes: &[u8],
+    name: &str,
+) -> ObjectDigest {
+    put(store, disk, bytes, 100_000).unwrap();
+    let digest = digest(bytes);
+    ledger
+        .record(store, disk, &digest, name, Act::Released)
+        .unwrap();
+    digest
 }
 
 /// Reads a whole released object in pieces of `piece` bytes.
@@ -61,6 +159,22 @@ pub(crate) fn get(
             return Ok(content);
         }
         content.extend_from_slice(&out.bytes()[..count as usize]);
+    }
+}
+
+/// Checks a whole object.
+pub(crate) fn check(
+    store: &mut Store<'_>,
+    disk: &mut FaultyDisk,
+    digest: &ObjectDigest,
+) -> Result<(), StoreError> {
+    let size = store.stat(disk, digest)?.size;
+    let mut offset = 0;
+    loop {
+        offset = store.check(disk, digest, offset)?;
+        if offset == size {
+            return Ok(());
+        }
     }
 }
 

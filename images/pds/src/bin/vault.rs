@@ -4,14 +4,11 @@
 #![no_main]
 
 use portcullis_runtime::{Domain, Memory, region};
-use portcullis_vault::{Memory as VaultMemory, Salt, Vault};
+use portcullis_vault::{Memory as VaultMemory, Vault};
 use sel4_microkit::protection_domain;
 use static_cell::ConstStaticCell;
 
 static MEMORY: ConstStaticCell<VaultMemory> = ConstStaticCell::new(VaultMemory::new());
-
-/// The boards have no source of randomness; the vault's numbers alone keep its nonces apart.
-const SALT: Salt = [0; 12];
 
 #[protection_domain]
 fn init() -> Domain<Vault<'static, Memory, Memory, Memory, Memory>> {
@@ -21,7 +18,6 @@ fn init() -> Domain<Vault<'static, Memory, Memory, Memory, Memory>> {
         region!(ingest_vault, ingest_vault_size),
         region!(vault_publish, vault_publish_size),
         region!(vault_disk, vault_disk_size),
-        SALT,
         MEMORY.take(),
     ))
 }

@@ -1,22 +1,41 @@
-//! What the ledger keeps of a document: enough to tell, years later, which document was taken in.
+//! What the ledger keeps of a document: enough to tell, years later, what was taken in, and for the
+//! vault to know what it has to have.
 
 use serde::{Deserialize, Serialize};
 
-/// Longest encoded entry, in bytes: digest 32, size at most 10, path 255 with its length 2, released 1.
+use crate::{NAME_MAX, ObjectDigest};
+
+/// Longest encoded entry, in bytes: digest 32, size at most 10, path 255 with its length 2, act 1.
 pub const DOCUMENT_ENTRY_MAX: usize = 300;
+
+const _: () = assert!(
+    DOCUMENT_ENTRY_MAX <= portcullis_ledger::ENTRY_MAX,
+    "the ledger takes any document's entry"
+);
 
 /// An entry of the write-once ledger, encoded with postcard.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct DocumentEntry<'a> {
     /// SHA-256 of the document.
-    pub digest: [u8; 32],
+    pub digest: ObjectDigest,
     /// Its size, in bytes.
     pub size: u64,
     /// The path that it came under.
     #[serde(borrow)]
     pub path: &'a str,
-    /// Whether it was released.
-    pub released: bool,
+    /// What happened to it.
+    pub act: Act,
+}
+
+/// What happened to a document.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Act {
+    /// It was taken in, to be kept.
+    Kept,
+    /// It was taken in, or was there, and may leave the vault.
+    Released,
+    /// One of the entries that took it in does not hold any more; with the last of them it goes.
+    Removed,
 }
 
 impl<'a> DocumentEntry<'a> {
@@ -27,8 +46,8 @@ impl<'a> DocumentEntry<'a> {
 
     /// Decodes an entry; `None` where the bytes are not exactly one.
     pub fn decode(bytes: &'a [u8]) -> Option<Self> {
-        match postcard::take_from_bytes(bytes) {
-            Ok((entry, [])) => Some(entry),
+        match postcard::take_from_bytes::<Self>(bytes) {
+            Ok((entry, [])) if entry.path.len() <= NAME_MAX => Some(entry),
             _ => None,
         }
     }
@@ -36,37 +55,39 @@ impl<'a> DocumentEntry<'a> {
 
 #[cfg(test)]
 mod tests {
-    use portcullis_ledger::ENTRY_MAX;
-    use portcullis_publish::PATH_MAX;
+    use std::vec::Vec;
+
     use proptest::prelude::*;
 
     use super::*;
 
-    const _: () = assert!(
-        DOCUMENT_ENTRY_MAX <= ENTRY_MAX,
-        "the ledger takes any document's entry"
-    );
-
     #[test]
     fn the_largest_entry_fits_and_comes_back() {
-        let path = "x".repeat(PATH_MAX);
+        let path = "x".repeat(NAME_MAX);
         let entry = DocumentEntry {
             digest: [0xff; 32],
             size: u64::MAX,
             path: &path,
-            released: true,
+            act: Act::Removed,
         };
         let mut buffer = [0; DOCUMENT_ENTRY_MAX];
         let bytes = entry.encode(&mut buffer).unwrap();
         assert_eq!(bytes.len(), DOCUMENT_ENTRY_MAX);
         assert_eq!(DocumentEntry::decode(bytes), Some(entry));
         assert_eq!(DocumentEntry::decode(&bytes[..bytes.len() - 1]), None);
-        let longer = "x".repeat(PATH_MAX + 1);
+        let longer = "x".repeat(NAME_MAX + 1);
         let entry = DocumentEntry {
             path: &longer,
             ..entry
         };
         assert_eq!(entry.encode(&mut [0; DOCUMENT_ENTRY_MAX]), None);
+        let entry = DocumentEntry { size: 0, ..entry };
+        let bytes: Vec<u8> = entry.encode(&mut buffer).unwrap().into();
+        assert_eq!(
+            DocumentEntry::decode(&bytes),
+            None,
+            "a path that is too long"
+        );
     }
 
     proptest! {

@@ -1,0 +1,214 @@
+//! Following the ledger: what is recorded there, released, removed, and what it names that is gone.
+//!
+//! The ledger decides, not whoever asks. It says which documents there are, which are released, and
+//! how many references an object has: one for each entry that takes it in, less one for each that
+//! removes it. Each entry is followed once, however often it is asked for.
+
+use heapless::{String, Vec};
+use portcullis_blk::Disk;
+
+use crate::{Act, DocumentEntry, ObjectDigest, Store, StoreError, entry::Entry};
+
+/// Objects that [`Walk`] keeps apart as missing: more are only counted.
+const MISSING_MAX: usize = 64;
+
+/// An object whose entries of the ledger are being followed, in their order.
+#[derive(Debug)]
+pub struct Following {
+    slot: u16,
+    entry: Entry,
+    changed: bool,
+}
+
+/// A walk over the entries of the ledger that the vault has not followed yet: what it finds there
+/// was cut off, or is gone from the vault.
+#[derive(Debug)]
+pub struct Walk {
+    next: u64,
+    missing: Vec<Missing, MISSING_MAX>,
+    more: u64,
+    waiting: u64,
+}
+
+/// An object that the ledger names and the vault does not have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Missing {
+    /// The object.
+    pub digest: ObjectDigest,
+    /// Index of the ledger's entry.
+    pub index: u64,
+}
+
+impl Store<'_> {
+    /// Begins to follow what the ledger says of an object.
+    pub fn follow(
+        &mut self,
+        disk: &mut impl Disk,
+        digest: &ObjectDigest,
+    ) -> Result<Following, StoreError> {
+        self.check_writable()?;
+        let slot = self.find(digest)?;
+        Ok(Following {
+            slot,
+            entry: self.entry(disk, slot)?,
+            changed: false,
+        })
+    }
+
+    /// Keeps what was followed, durably: the object's references. Without any it is removed.
+    pub fn keep(&mut self, disk: &mut impl Disk, following: Following) -> Result<u32, StoreError> {
+        let Following {
+            slot,
+            mut entry,
+            changed,
+        } = following;
+        self.check_writable()?;
+        if changed {
+            entry.removed = entry.references == 0;
+            if entry.released && entry.available == 0 {
+                entry.available = self.number();
+            }
+            self.write_entry(disk, slot, &entry)?;
+        }
+        Ok(entry.references)
+    }
+
+    /// What entry `index` of the ledger names is accounted for. Where an earlier one is not, it stays
+    /// so: the next start looks again.
+    pub const fn pass(&mut self, index: u64) {
+        if self.through == index {
+            self.through += 1;
+        }
+    }
+
+    /// The walk over the entries of the ledger that are not accounted for: due after opening.
+    pub const fn walk(&self) -> Walk {
+        Walk {
+            next: self.through,
+            missing: Vec::new(),
+            more: 0,
+            waiting: 0,
+        }
+    }
+}
+
+impl Following {
+    /// Whether the ledger was never followed for it: it is new, or was lost and put again.
+    pub const fn is_new(&self) -> bool {
+        self.entry.followed == 0
+    }
+
+    /// Follows entry `index` of the ledger. Once an object is recorded, its index there never changes;
+    /// what is released stays released, under the name that it was released with first.
+    pub fn entry(&mut self, index: u64, document: &DocumentEntry<'_>) {
+        let entry = &mut self.entry;
+        if index < entry.followed {
+            return;
+        }
+        self.changed = true;
+        entry.followed = index + 1;
+        if document.act == Act::Removed {
+            entry.references = entry.references.saturating_sub(1);
+            return;
+        }
+        if entry.references == 0 {
+            // Whatever it was before it was removed.
+            (entry.recorded, entry.released, entry.available) = (Some(index), false, 0);
+            entry.name = name(document);
+        }
+        if document.act == Act::Released && !entry.released {
+            entry.released = true;
+            entry.name = name(document);
+        }
+        entry.references = entry.references.saturating_add(1);
+    }
+}
+
+fn name(document: &DocumentEntry<'_>) -> String<{ crate::NAME_MAX }> {
+    String::try_from(document.path).expect("a document's entry holds a path that fits")
+}
+
+impl Walk {
+    /// Index of the entry to look at next.
+    pub const fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Looks at the next entry, and follows it where that was cut off.
+    pub fn look(
+        &mut self,
+        store: &mut Store<'_>,
+        disk: &mut impl Disk,
+        entry: &[u8],
+    ) -> Result<(), StoreError> {
+        let index = self.next;
+        self.next += 1;
+        match DocumentEntry::decode(entry) {
+            // Not the vault's business.
+            None => Ok(()),
+            Some(document) if document.act == Act::Removed => {
+                self.look_at_removal(store, disk, document.digest, index)
+            }
+            Some(document) => match store.follow(disk, &document.digest) {
+                Ok(mut following) => {
+                    following.entry(index, &document);
+                    store.keep(disk, following).map(drop)
+                }
+                Err(error) if error == StoreError::NotFound || error.is_damage() => {
+                    let digest = document.digest;
+                    let full = self.missing.push(Missing { digest, index });
+                    self.more += u64::from(full.is_err());
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    /// A removal that was cut off is left to whoever may remove: that it stands in the ledger does not
+    /// mean that the policy lets its writer remove anything.
+    fn look_at_removal(
+        &mut self,
+        store: &mut Store<'_>,
+        disk: &mut impl Disk,
+        digest: ObjectDigest,
+        index: u64,
+    ) -> Result<(), StoreError> {
+        self.missing.retain(|missing| missing.digest != digest);
+        if let Ok(slot) = store.find(&digest) {
+            let entry = store.entry(disk, slot)?;
+            self.waiting += u64::from(index >= entry.followed);
+        }
+        Ok(())
+    }
+
+    /// The next entry cannot be read: the ledger says so itself.
+    pub const fn skip(&mut self) {
+        self.next += 1;
+    }
+
+    /// The walk reached the end of the ledger: the next one begins at the first object that is missing.
+    pub fn end(&self, store: &mut Store<'_>) {
+        match self.missing.first() {
+            Some(first) => store.through = first.index,
+            None if self.more == 0 => store.through = self.next,
+            // Nobody knows any more which is the first.
+            None => {}
+        }
+    }
+
+    /// Objects that the ledger names and the vault does not have, in the ledger's order.
+    pub fn missing(&self) -> &[Missing] {
+        &self.missing
+    }
+
+    /// How many more there are.
+    pub const fn more(&self) -> u64 {
+        self.more
+    }
+
+    /// Removals that the ledger names and nobody carried out.
+    pub const fn waiting(&self) -> u64 {
+        self.waiting
+    }
+}
