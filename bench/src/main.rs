@@ -6,6 +6,7 @@
 mod boot;
 mod call;
 mod check;
+mod vault;
 mod verify;
 
 use std::process::ExitCode;
@@ -46,6 +47,7 @@ const MEASUREMENTS: &[Measurement] = &[
     ("boot grants", boot::measure),
     ("log verify", verify::measure),
     ("policy check", check::measure),
+    ("vault", vault::measure),
 ];
 
 fn main() -> ExitCode {
