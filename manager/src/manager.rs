@@ -133,7 +133,8 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
         &self.platform
     }
 
-    /// Writes a record.
+    /// Writes a record. In line, so that it is put together where it is written from.
+    #[inline(always)]
     pub(crate) fn record(&mut self, event: Event) -> Result<(), Full> {
         self.journal.push(self.platform.now(), event)
     }
@@ -148,23 +149,27 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
     ) -> Result<(), Full> {
         let entry = self.grants.at(index);
         let (grant, line) = (entry.fields(index), entry.line);
-        let cause = match by {
-            By::Policy => Cause::Policy { line },
-            By::Request(component) => Cause::Request {
-                component: component.into(),
-                line: Some(line),
-            },
-            By::Fault(component) => Cause::Fault {
-                component: component.into(),
-                fault: self.members[usize::from(component)].fault,
-            },
-        };
-        self.record(Event {
+        let event = |cause| Event {
             operation,
             grant: Some(grant),
             cause,
             outcome,
-        })
+        };
+        // Each cause is written in place: to choose one first and then copy it takes longer.
+        match by {
+            By::Policy => self.record(event(Cause::Policy { line })),
+            By::Request(component) => self.record(event(Cause::Request {
+                component: component.into(),
+                line: Some(line),
+            })),
+            By::Fault(component) => {
+                let fault = self.members[usize::from(component)].fault;
+                self.record(event(Cause::Fault {
+                    component: component.into(),
+                    fault,
+                }))
+            }
+        }
     }
 
     /// Does what was put off for want of room in the ring, as far as there is room now: first the
