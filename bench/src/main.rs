@@ -6,6 +6,7 @@
 mod boot;
 mod call;
 mod check;
+mod sel4;
 mod vault;
 mod verify;
 
@@ -23,11 +24,14 @@ struct Line {
     value: f64,
     /// Its unit.
     unit: &'static str,
-    /// The bar, in words: `<= 2`, `>= 0.7`.
+    /// The bar, in words: `<= 2`, `>= 0.7`; or [`REPORTED`].
     bar: &'static str,
     /// Whether the bar holds.
     holds: bool,
 }
+
+/// In place of a bar: the number is told, and held against nothing.
+const REPORTED: &str = "reported";
 
 #[derive(Parser)]
 #[command(about = "Measures what the documents promise")]
@@ -48,6 +52,7 @@ const MEASUREMENTS: &[Measurement] = &[
     ("log verify", verify::measure),
     ("policy check", check::measure),
     ("vault", vault::measure),
+    ("sel4", sel4::measure),
 ];
 
 fn main() -> ExitCode {
@@ -78,7 +83,11 @@ fn main() -> ExitCode {
             holds,
         } in &lines
         {
-            let verdict = if *holds { "holds" } else { "MISSED" };
+            let verdict = match *bar {
+                REPORTED => "",
+                _ if *holds => "holds",
+                _ => "MISSED",
+            };
             println!("{name:<58} {value:>12.3} {unit:<8} {bar:<8} {verdict}");
         }
     }

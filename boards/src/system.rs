@@ -33,8 +33,10 @@ pub struct Image {
     pub kernel: PathBuf,
     /// The system that it was made of, as the board has it.
     pub system: portcullis_sdf::System,
-    /// The capability distribution in it, for `portcullis check --image`.
+    /// The capability distribution in it, for `portcullis check --image`; a stock image has none.
     pub distribution: PathBuf,
+    /// What it takes, in bytes, as JSON: `image`, `objects` and `initialiser`.
+    pub sizes: PathBuf,
 }
 
 /// The repository.
@@ -57,6 +59,15 @@ impl System {
     /// Builds the programs and packs them into an image. `prepared` is the directory with the compiled
     /// policy, `appliance.policy`, and with the files that regions are filled from.
     pub fn build(&self, sdk: &Sdk, prepared: &Path) -> Result<Image, Error> {
+        self.pack(sdk, prepared, Some("appliance.policy"))
+    }
+
+    /// Builds the image that Microkit's own tool would, without a policy: to compare with.
+    pub fn build_stock(&self, sdk: &Sdk, prepared: &Path) -> Result<Image, Error> {
+        self.pack(sdk, prepared, None)
+    }
+
+    fn pack(&self, sdk: &Sdk, prepared: &Path, policy: Option<&str>) -> Result<Image, Error> {
         let images = target().join(format!("{}-{}", sdk.board.name(), sdk.config.name()));
         let out = images.join(&self.name);
         fs::create_dir_all(&out).map_err(Error::file("create", &out))?;
@@ -70,6 +81,7 @@ impl System {
             loader: out.join("loader.img"),
             kernel: sdk.directory().join("elf/sel4.elf"),
             distribution: out.join("distribution.json"),
+            sizes: out.join("sizes.json"),
         };
         let mut builder = cargo();
         builder.args(["run", "--quiet", "--locked", "--release"]);
@@ -77,13 +89,18 @@ impl System {
         builder.arg(target()).arg("--").arg("--sdk").arg(sdk.path());
         builder.args(["--board", sdk.board.name(), "--config", sdk.config.name()]);
         builder.arg("--system").arg(description);
-        builder
-            .arg("--policy")
-            .arg(prepared.join("appliance.policy"));
+        match policy {
+            Some(policy) => builder
+                .arg("--policy")
+                .arg(prepared.join(policy))
+                .arg("--distribution")
+                .arg(&image.distribution),
+            None => builder.arg("--stock"),
+        };
         builder.arg("--search-path").arg(&out);
         builder.arg("--search-path").arg(prepared);
         builder.arg("--output").arg(&image.loader);
-        builder.arg("--distribution").arg(&image.distribution);
+        builder.arg("--sizes").arg(&image.sizes);
         succeed(builder, "making the image")?;
         Ok(image)
     }

@@ -43,7 +43,7 @@ impl Component<Sel4> for Client {
         start();
         self.line.print(format_args!("unit {UNIT}"));
         self.series("nothing", 1, &mut samples(1, || {}));
-        let grant = find_call(kernel, MANAGER, "server", "echo").expect("the policy grants it");
+        let grant = find_call(kernel, MANAGER, "server", "echo1").expect("the policy grants it");
         self.calls::<0>(kernel, grant);
         self.calls::<1>(kernel, grant);
         self.calls::<2>(kernel, grant);
