@@ -243,6 +243,10 @@ impl<K: Syscalls, C: Component<K>, F: Fn(&C) -> [u64; 2]> Component<K> for Told<
         self.tell();
     }
 
+    fn refused(&mut self, kernel: &mut K, caller: Caller) {
+        self.component.refused(kernel, caller);
+    }
+
     fn notified(&mut self, kernel: &mut K, bits: u64) {
         self.component.notified(kernel, bits);
         self.tell();

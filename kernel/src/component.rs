@@ -24,6 +24,12 @@ pub trait Component<K: Syscalls> {
         message.refuse(label::BAD_METHOD);
     }
 
+    /// Learns that a request for a method which its caller's grant does not include, or for none, was
+    /// refused: for components whose operator should be told.
+    fn refused(&mut self, kernel: &mut K, caller: Caller) {
+        let _ = (kernel, caller);
+    }
+
     /// Takes notifications: bit n is channel, or granted bit, n.
     fn notified(&mut self, kernel: &mut K, bits: u64) {
         let _ = (kernel, bits);
@@ -85,7 +91,10 @@ pub fn dispatch<K: Syscalls, C: Component<K> + ?Sized>(
     };
     match message.method() {
         Some(method) if allows(caller, method) => component.call(kernel, caller, method, message),
-        _ => message.refuse(label::BAD_METHOD),
+        _ => {
+            message.refuse(label::BAD_METHOD);
+            component.refused(kernel, caller);
+        }
     }
     Answer::Reply
 }
@@ -145,6 +154,7 @@ mod tests {
     #[derive(Default)]
     struct Recorder {
         calls: Vec<(Caller, Method)>,
+        refused: Vec<Caller>,
         bits: Vec<u64>,
         faults: Vec<(u8, Fault)>,
     }
@@ -155,6 +165,10 @@ mod tests {
         fn call(&mut self, _: &mut K, caller: Caller, method: Method, message: &mut Message) {
             self.calls.push((caller, method));
             message.reply(&[message.word(0) + 1]);
+        }
+
+        fn refused(&mut self, _: &mut K, caller: Caller) {
+            self.refused.push(caller);
         }
 
         fn notified(&mut self, _: &mut K, bits: u64) {
@@ -195,6 +209,7 @@ mod tests {
             let (recorder, answer, reply) =
                 take(grant(0b10).badge(), Message::request(method(number), &[]));
             assert!(recorder.calls.is_empty());
+            assert_eq!(recorder.refused, [Caller::Grant(grant(0b10))]);
             assert_eq!(answer, Answer::Reply);
             assert_eq!(
                 reply.outcome(),

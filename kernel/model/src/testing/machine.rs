@@ -341,6 +341,10 @@ impl<C: Component<Direct>> Component<Direct> for Shared<C> {
         self.0.borrow_mut().call(kernel, caller, method, message);
     }
 
+    fn refused(&mut self, kernel: &mut Direct, caller: Caller) {
+        self.0.borrow_mut().refused(kernel, caller);
+    }
+
     fn notified(&mut self, kernel: &mut Direct, bits: u64) {
         self.0.borrow_mut().notified(kernel, bits);
     }
