@@ -60,30 +60,18 @@ pub enum What {
     },
     /// A commit chains to a block that is missing or changed: records are gone or not as they were.
     Chain,
-    /// A block's first record has the wrong number.
-    FirstRecord {
-        /// The number it should have.
-        expected: u64,
-        /// The number it has.
-        found: u64,
-    },
-    /// The tree head of a commit is for another number of records.
-    TreeSize {
-        /// Records that there are.
-        expected: u64,
-        /// Records that it says.
-        found: u64,
-    },
-    /// The root of a commit is not that of its records.
+    /// A commit is torn: a part of it was never written.
+    Torn,
+    /// The root of a commit is not that of its records, and no cut leaves it so.
     Root,
     /// The signature of a commit's checkpoint does not verify.
     Signature,
-    /// Blocks that follow damage, or a gap longer than a writer leaves: not read.
+    /// Blocks that follow damage: not read.
     Unread {
         /// How many hold something.
         blocks: u64,
     },
-    /// A commit that failed was written again.
+    /// A commit that failed was written again, with more records.
     Superseded {
         /// Records in the log with the failed commit.
         size: u64,
@@ -194,24 +182,15 @@ impl fmt::Display for What {
                 "the commit chains to a block that is missing or changed: records are gone or not \
                  as they were",
             ),
-            Self::FirstRecord { expected, found } => {
-                write!(
-                    f,
-                    "the block's first record is number {found} and should be {expected}"
-                )
-            }
-            Self::TreeSize { expected, found } => {
-                write!(
-                    f,
-                    "the commit is signed for {found} records, and there are {expected}"
-                )
+            Self::Torn => {
+                f.write_str("the commit is torn: its records are not those that its root is of")
             }
             Self::Root => f.write_str("the commit's signed root is not that of its records"),
             Self::Signature => f.write_str("the signature of the commit's checkpoint is wrong"),
             Self::Unread { blocks } => {
                 write!(
                     f,
-                    "{blocks} blocks from here on hold something that is not of the log"
+                    "{blocks} blocks from here on cannot be held against what comes before"
                 )
             }
             Self::Superseded { size } => write!(

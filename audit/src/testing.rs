@@ -164,7 +164,6 @@ pub fn blocks(kind: LogKind, commits: &[Vec<Vec<u8>>]) -> (Vec<[u8; BLOCK_SIZE]>
         }
         let footer = Footer::sign(kind, LOG, tree.size(), &tree.root(), &key());
         blocks.push(*builder.commit(footer).expect("there are records"));
-        builder.durable();
         head = Some(footer);
     }
     (blocks, head)

@@ -1,7 +1,7 @@
-//! Walks over a log's blocks: chain, digests, roots, signatures.
+//! Walks over a log's blocks: chain, roots, signatures.
 //!
 //! Shares with the ledger the layout of a block and nothing of how it reads one. A commit is held
-//! back until the next one chains to it: one that failed and was written again never reaches the
+//! back until a whole one goes on from it: one that failed and was written again never reaches the
 //! [`Sink`], so whoever takes records needs no way to take them back.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use std::io;
 use ed25519_dalek::VerifyingKey;
 use portcullis_log::Record;
 use portcullis_log::block::{
-    BLOCK_SIZE, Block, BlockFault, Footer, LogId, LogKind, RECORD_OVERHEAD, Records, VOID_BLOCKS,
+    BLOCK_SIZE, Block, BlockFault, Footer, LogId, LogKind, RECORD_OVERHEAD, Records, may_be_torn,
 };
 use portcullis_log::merkle::Hash;
 use serde::Serialize;
@@ -95,11 +95,22 @@ pub fn walk(
     Ok(walker.finish())
 }
 
-/// Where a commit can start.
-#[derive(Clone, Default)]
+/// The log up to a commit.
+#[derive(Clone)]
 struct Tip {
-    digest: Hash,
+    root: Hash,
     tree: Tree,
+}
+
+/// What a commit goes on from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum From {
+    /// The commit that is held back.
+    Held,
+    /// What that one goes on from.
+    Base,
+    /// Nothing that is there.
+    Nothing,
 }
 
 /// A commit, as far as it was read.
@@ -107,9 +118,25 @@ struct Commit {
     first_block: u64,
     blocks: u64,
     first_record: u64,
+    next_record: u64,
+    previous: Hash,
+    from: From,
     /// The records of all its blocks, each behind its length.
     payload: Vec<u8>,
-    tip: Tip,
+    tree: Tree,
+    /// The roots at the watched sizes that lie in it.
+    roots: Vec<(u64, Hash)>,
+    /// A block of it may be torn.
+    torn: bool,
+}
+
+impl Commit {
+    /// Whether a block is the next of it.
+    fn goes_on(&self, block: &Block<'_>) -> bool {
+        self.blocks == u64::from(block.part())
+            && self.previous == *block.previous()
+            && self.next_record == block.first_record()
+    }
 }
 
 struct Walker<'a, S> {
@@ -151,7 +178,10 @@ impl<'a, S: Sink> Walker<'a, S> {
             sink,
             number: 0,
             used: 0,
-            base: Tip::default(),
+            base: Tip {
+                root: Tree::default().root(),
+                tree: Tree::default(),
+            },
             held: None,
             open: None,
             spare: Vec::new(),
@@ -175,16 +205,14 @@ impl<'a, S: Sink> Walker<'a, S> {
             self.unfinished();
             return;
         }
-        if self.unread.is_none() && number - self.used >= VOID_BLOCKS {
-            self.unread = Some((number, 0));
-        }
         self.used = self.number;
         if let Some((_, blocks)) = &mut self.unread {
             *blocks += 1;
             return;
         }
         match read {
-            Err(fault) => self.suspect(number, What::Unsound(fault)),
+            Err(fault) if may_be_torn(bytes) => self.suspect(number, What::Unsound(fault)),
+            Err(fault) => self.damaged(number, What::Unsound(fault)),
             Ok(block) if block.log() != (self.trust.kind, self.trust.log) => {
                 self.suspect(number, What::Foreign);
             }
@@ -196,100 +224,119 @@ impl<'a, S: Sink> Walker<'a, S> {
                     },
                 );
             }
-            Ok(block) => self.sound(&block),
+            Ok(block) => self.sound(&block, may_be_torn(bytes)),
         }
     }
 
     /// A block that lies where it belongs.
-    fn sound(&mut self, block: &Block<'_>) {
-        let number = block.number();
+    fn sound(&mut self, block: &Block<'_>, torn: bool) {
         let opened = if block.part() == 0 {
             self.unfinished();
-            match self.start(block) {
-                Some(commit) => Some(commit),
-                None => return self.damaged(number, What::Chain),
-            }
+            Some(self.start(block))
         } else {
-            self.open.take_if(|open| {
-                open.blocks == u64::from(block.part()) && open.tip.digest == *block.previous()
-            })
+            self.open.take_if(|open| open.goes_on(block))
         };
         let Some(mut commit) = opened else {
-            return self.suspect(number, What::Orphan);
+            self.unfinished();
+            return self.suspect(block.number(), What::Orphan);
         };
-        let (expected, found) = (commit.tip.tree.size(), block.first_record());
-        if expected != found {
-            return self.damaged(number, What::FirstRecord { expected, found });
+        commit.blocks += 1;
+        commit.torn |= torn;
+        if commit.from != From::Nothing {
+            self.append(&mut commit, block);
         }
-        self.append(&mut commit, block);
+        commit.next_record = commit
+            .next_record
+            .saturating_add(block.record_count().into());
         match block.footer() {
             None => self.open = Some(commit),
-            Some(footer) => self.commit(commit, number, *footer),
+            Some(footer) => self.commit(commit, block.number(), *footer),
         }
     }
 
-    /// The commit that starts with this block; settles what becomes of the one before it. `None`
-    /// where it chains to nothing that is there.
-    fn start(&mut self, block: &Block<'_>) -> Option<Commit> {
-        if self
-            .held
-            .as_ref()
-            .is_some_and(|(held, _)| held.tip.digest == *block.previous())
-        {
-            self.hand_on();
-        } else if self.base.digest != *block.previous() {
-            return None;
-        } else if let Some((failed, footer)) = self.held.take() {
-            let (first_block, size) = (failed.first_block, footer.tree_size.get());
-            self.superseded.push(Superseded {
-                first_block,
-                size,
-                root: footer.root,
-            });
-            self.watched.insert(size, None);
-            self.walked.commits -= 1;
-        }
-        Some(Commit {
+    /// The commit that starts with this block.
+    fn start(&mut self, block: &Block<'_>) -> Commit {
+        let (previous, first_record) = (*block.previous(), block.first_record());
+        let ends_here = |root: &Hash, tree: &Tree| (*root, tree.size()) == (previous, first_record);
+        let (from, tree) = match &self.held {
+            Some((held, footer)) if ends_here(&footer.root, &held.tree) => {
+                (From::Held, held.tree.clone())
+            }
+            held if ends_here(&self.base.root, &self.base.tree) => {
+                if let Some((_, footer)) = held {
+                    self.watched.entry(footer.tree_size.get()).or_default();
+                }
+                (From::Base, self.base.tree.clone())
+            }
+            _ => (From::Nothing, Tree::default()),
+        };
+        Commit {
             first_block: block.number(),
             blocks: 0,
-            first_record: self.base.tree.size(),
+            first_record,
+            next_record: first_record,
+            previous,
+            from,
             payload: std::mem::take(&mut self.spare),
-            tip: self.base.clone(),
-        })
+            tree,
+            roots: Vec::new(),
+            torn: false,
+        }
     }
 
     fn append(&mut self, commit: &mut Commit, block: &Block<'_>) {
-        commit.blocks += 1;
         commit.payload.extend_from_slice(block.payload());
-        let Tip { digest, tree } = &mut commit.tip;
-        *digest = *block.digest();
-        let mut watched = self.watched.range_mut(tree.size() + 1..).peekable();
+        let Commit { tree, roots, .. } = commit;
+        let mut watched = self.watched.range(tree.size() + 1..).peekable();
         for record in block.records() {
             tree.append(record);
-            while let Some((_, root)) = watched.next_if(|(size, _)| **size == tree.size()) {
-                *root = Some(tree.root());
+            if watched.next_if(|(size, _)| **size == tree.size()).is_some() {
+                roots.push((tree.size(), tree.root()));
             }
         }
     }
 
     /// All blocks of a commit are there.
     fn commit(&mut self, commit: Commit, last_block: u64, footer: Footer) {
-        let tree = &commit.tip.tree;
-        let (expected, found) = (tree.size(), footer.tree_size.get());
-        if expected != found {
-            return self.damaged(last_block, What::TreeSize { expected, found });
+        if commit.from == From::Nothing {
+            return self.damaged(commit.first_block, What::Chain);
         }
-        if tree.root() != footer.root {
-            return self.damaged(last_block, What::Root);
+        if (commit.tree.size(), commit.tree.root()) != (footer.tree_size.get(), footer.root) {
+            return if commit.torn {
+                self.suspect(last_block, What::Torn);
+            } else {
+                self.damaged(last_block, What::Root);
+            };
         }
         let Trust { kind, log, key, .. } = *self.trust;
         if key.is_some_and(|key| !footer.is_signed(kind, log, key)) {
             let finding = Finding::violation(Place::Block(last_block), What::Signature);
             self.walked.findings.push(finding);
         }
+        match commit.from {
+            From::Held => self.hand_on(),
+            From::Base | From::Nothing => self.supersede(&footer),
+        }
         self.walked.commits += 1;
         self.suspects.clear();
         self.held = Some((commit, footer));
+    }
+
+    /// The commit that was held back is written again. With the same records, that is how a writer
+    /// makes sure of it.
+    fn supersede(&mut self, again: &Footer) {
+        let Some((Commit { first_block, .. }, footer)) = self.held.take() else {
+            return;
+        };
+        self.walked.commits -= 1;
+        let (size, root) = (footer.tree_size.get(), footer.root);
+        if (again.tree_size.get(), again.root) != (size, root) {
+            self.superseded.push(Superseded {
+                first_block,
+                size,
+                root,
+            });
+        }
     }
 
     /// Gives the records of the commit that was held back to the sink.
@@ -300,15 +347,22 @@ impl<'a, S: Sink> Walker<'a, S> {
         let Commit {
             first_record,
             mut payload,
-            tip,
+            tree,
+            roots,
             ..
         } = commit;
+        for (size, root) in roots {
+            self.watched.insert(size, Some(root));
+        }
         self.sink.commit(first_record, &payload);
-        let records = tip.tree.size() - first_record;
+        let records = tree.size() - first_record;
         self.walked.bytes += payload.len() as u64 - records * RECORD_OVERHEAD as u64;
-        self.walked.records = tip.tree.size();
+        self.walked.records = tree.size();
         self.walked.head = Some(footer);
-        self.base = tip;
+        self.base = Tip {
+            root: footer.root,
+            tree,
+        };
         payload.clear();
         self.spare = payload;
     }

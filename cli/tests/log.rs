@@ -76,12 +76,12 @@ fn a_changed_log_does_not_hold_and_says_where() {
     assert!(text.contains("DOES NOT HOLD"), "{text}");
     assert!(
         text.contains(
-            "VIOLATION  grants  block 0  the block was torn or changed: its SHA-256 differs"
+            "VIOLATION  grants  block 0  the commit's signed root is not that of its records"
         ),
         "{text}"
     );
     assert!(
-        text.contains("block 1  the commit chains to a block that is missing"),
+        text.contains("block 1  2 blocks from here on cannot be held against what comes before"),
         "{text}"
     );
     let shown = portcullis(directory.path(), &["show", "state"]).code(1);

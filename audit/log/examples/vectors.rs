@@ -49,8 +49,8 @@ pub(crate) fn vectors() -> Value {
         "records": records,
         "verifier_key": verifier.to_string(),
         "checkpoint": note,
-        "block_digest": hex(&block[block.len() - 32..]),
         "block_header": hex(&block[..88]),
+        "block_footer": hex(&block[block.len() - 104..]),
     })
 }
 

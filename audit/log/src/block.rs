@@ -6,34 +6,38 @@
 //!
 //! | bytes        | what                                                                          |
 //! |--------------|-------------------------------------------------------------------------------|
-//! | 0..88        | [`Header`]: what the block is, where it belongs, what it chains to            |
-//! | 88..3960     | records: two bytes of length, then the record, one after another; then zeros  |
-//! | 3960..4064   | [`Footer`]: the signed tree head, in the last block of a commit; else zeros   |
-//! | 4064..4096   | SHA-256 of all before: the block's *digest*                                   |
+//! | 0..88        | [`Header`]: what the block is, where it belongs, what it goes on from         |
+//! | 88..3992     | records: two bytes of length, then the record, one after another; then zeros  |
+//! | 3992..4096   | [`Footer`]: the signed tree head, in the last block of a commit; else zeros   |
 //!
 //! A **commit** is a run of consecutive blocks, at most [`COMMIT_BLOCKS`], that becomes durable as
 //! a whole; its last block has the flag [`FLAG_COMMIT`] and the footer. Its records are in the log
 //! from the moment that the writer knows all its blocks to be durable.
 //!
-//! **The chain.** A block that continues a commit holds the digest of the block before it. The
-//! first block of a commit holds the digest of the last block of the last commit that the writer
-//! knew to be durable (zeros: there is none), and numbers its records from there. Blocks of a
-//! commit that was interrupted (never written, torn, or sound but without their footer) stay
-//! where they are and are skipped: nothing ever chains to them. The next commit starts after the
-//! last block that holds anything. A writer sees to it that fewer than [`VOID_BLOCKS`] void blocks
-//! follow one another before the end of the log, and a reader stops after as many.
+//! **What holds it together** is the Merkle tree alone, so that each record is hashed once. A commit
+//! counts only where the tree over all records up to its last has the size and the root that its
+//! footer says; every other byte of its blocks has one value that it can have, given where the block
+//! lies and what came before. A block has no checksum of its own: torn, changed or forged, it does
+//! not lead to the root.
 //!
-//! Where a write or a flush *failed*, a commit may be sound on the disk and yet never acknowledged.
-//! The writer then commits the same records again, first and in the same order, chained to where
-//! the failed commit was chained: the later commit *supersedes* the earlier. A reader accepts a
-//! commit that chains to the last one or to the one before a superseded one, and no other.
+//! **The chain.** Every block of a commit holds the root that the log had before it. A commit that
+//! was interrupted or torn stays where it is and is passed over, and nothing ever chains to it. The
+//! next commit starts behind the last block that holds anything. Blocks are written where all is zero,
+//! and a disk writes [`SECTOR`] bytes or none of them, so a torn block [has a sector of
+//! zeros](may_be_torn) where something should be. A commit that does not count and has none was
+//! changed later, and that is damage.
 //!
-//! Chain and digests find damage; the signed root finds forgery. Neither finds that whole commits
+//! **Written again.** When a log is opened, nobody knows whether the flush of its last commit
+//! succeeded, and what is read back proves nothing: it may come from a cache. The writer then writes
+//! that commit again, behind everything else: same records, same root before and after; and so it
+//! does where anything else lies behind the last commit. A reader accepts a commit that goes on from
+//! the last one, or from where the last one did; the later takes the place of the earlier.
+//!
+//! Roots and chain find damage; signatures find forgery. Neither finds that whole commits
 //! were cut off the end: that takes a checkpoint kept elsewhere.
 
 use core::fmt;
 
-use sha2::{Digest, Sha256};
 use zerocopy::little_endian::{U16, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -41,26 +45,24 @@ use crate::merkle::Hash;
 
 /// Bytes of a block: what blk reads and writes at once.
 pub const BLOCK_SIZE: usize = 4096;
+/// Bytes that a disk writes as a whole: the smallest sector in use.
+pub const SECTOR: usize = 512;
 /// First bytes of a block.
 pub const MAGIC: [u8; 8] = *b"PCLSBLCK";
-/// Version of the format; any change of the layout or its meaning raises it.
-pub const FORMAT: u16 = 1;
+/// Version of the format; any change of the layout or its meaning raises it. Version 1 had a digest in
+/// each block.
+pub const FORMAT: u16 = 2;
 /// Flag: the block ends a commit and has a footer.
 pub const FLAG_COMMIT: u8 = 1;
 /// Most bytes of a record: a ledger entry is a digest and what describes it, not a document.
 pub const ENTRY_MAX: usize = 1024;
 /// Most blocks of a commit: the ledger's disk buffer (256 KiB in `system.xml`) holds as many.
 pub const COMMIT_BLOCKS: usize = 64;
-/// Void blocks in a row after which a log ends: 4 MiB, read in milliseconds, and room for 15 commits
-/// in a row that failed and left nothing.
-pub const VOID_BLOCKS: u64 = 1024;
 /// Bytes for records in a block, their lengths included. Every block keeps room for a footer, so
 /// that any of them can end a commit.
-pub const PAYLOAD: usize = BLOCK_SIZE - size_of::<Header>() - size_of::<Footer>() - DIGEST;
+pub const PAYLOAD: usize = BLOCK_SIZE - size_of::<Header>() - size_of::<Footer>();
 /// Bytes that a record takes beside its own.
 pub const RECORD_OVERHEAD: usize = 2;
-
-const DIGEST: usize = size_of::<Hash>();
 
 /// Which log a block belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -102,7 +104,7 @@ impl LogKind {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub struct LogId(pub [u8; 16]);
 
-/// What a block is, where it belongs, what it chains to.
+/// What a block is, where it belongs, what it goes on from.
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned, Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Header {
@@ -128,7 +130,7 @@ pub struct Header {
     pub first_record: U64,
     /// [`LogId`].
     pub log: [u8; 16],
-    /// Digest of the block that it chains to.
+    /// Merkle root of the log before the block's commit.
     pub previous: Hash,
 }
 
@@ -157,35 +159,37 @@ pub struct Layout {
     pub payload: [u8; PAYLOAD],
     /// The footer.
     pub footer: Footer,
-    /// SHA-256 of all before.
-    pub digest: Hash,
 }
 
 const _: () = assert!(size_of::<Layout>() == BLOCK_SIZE);
 
-/// The digest that a block of these bytes must end with.
-pub fn digest_of(bytes: &[u8; BLOCK_SIZE]) -> Hash {
+/// A block that was never written.
+const VOID: [u8; BLOCK_SIZE] = [0; BLOCK_SIZE];
+
+/// Whether a sector that should hold some of the block reads as never written: what a torn block has.
+/// The header lies in one sector, so it says what should be there. Records of zeros look the same.
+pub fn may_be_torn(bytes: &[u8; BLOCK_SIZE]) -> bool {
     let layout: &Layout = zerocopy::transmute_ref!(bytes);
-    layout.computed_digest()
+    let Header { flags, payload, .. } = layout.header;
+    // A length that no writer writes says nothing.
+    let payload = Some(usize::from(payload.get())).filter(|it| *it <= PAYLOAD);
+    let used = size_of::<Header>() + payload.unwrap_or(0);
+    let written = |at| at < used || (at + SECTOR == BLOCK_SIZE && flags & FLAG_COMMIT != 0);
+    let mut sectors = (0..).step_by(SECTOR).zip(bytes.chunks(SECTOR));
+    sectors.any(|(at, sector)| written(at) && is_zero(Some(sector)))
 }
 
-impl Layout {
-    /// SHA-256 of all but the digest.
-    pub fn computed_digest(&self) -> Hash {
-        Sha256::digest(&self.as_bytes()[..BLOCK_SIZE - DIGEST]).into()
-    }
-}
-
-/// A sound block. Holding one proves: the digest is right, every field has a value that the format
-/// allows, the records fill the payload that the header states, and all other bytes are zero. It
-/// does not prove that the block belongs where it was found: [`crate::scanner`] decides that.
+/// A well-formed block. Holding one proves: every field has a value that the format allows, the
+/// records fill the payload that the header states, and all other bytes are zero. It proves neither
+/// that the records are those that were written nor that the block belongs where it was found:
+/// [`crate::scanner`] decides that.
 #[derive(Clone, Copy, Debug)]
 pub struct Block<'a> {
     layout: &'a Layout,
     kind: LogKind,
 }
 
-/// Why bytes are not a sound block.
+/// Why bytes are not a well-formed block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BlockFault {
     /// All zeros: nothing was ever written.
@@ -194,8 +198,6 @@ pub enum BlockFault {
     NotABlock,
     /// It is of another format version.
     Format(u16),
-    /// The digest is not that of the bytes: it was torn or changed.
-    Digest,
     /// A field of the header, or a byte that must be zero, has a value the format does not allow.
     Field(&'static str),
     /// The lengths of the records do not add up to the header's.
@@ -208,8 +210,7 @@ impl<'a> Block<'a> {
         let layout: &Layout = zerocopy::transmute_ref!(bytes);
         let header = &layout.header;
         if header.magic != MAGIC {
-            let void = bytes.iter().all(|byte| *byte == 0);
-            return Err(if void {
+            return Err(if *bytes == VOID {
                 BlockFault::Void
             } else {
                 BlockFault::NotABlock
@@ -217,9 +218,6 @@ impl<'a> Block<'a> {
         }
         if header.format.get() != FORMAT {
             return Err(BlockFault::Format(header.format.get()));
-        }
-        if layout.computed_digest() != layout.digest {
-            return Err(BlockFault::Digest);
         }
         let kind = LogKind::from_code(header.kind).ok_or(BlockFault::Field("kind"))?;
         check_fields(layout)?;
@@ -270,14 +268,9 @@ impl<'a> Block<'a> {
         payload
     }
 
-    /// Digest of the block that it chains to.
+    /// Merkle root of the log before its commit.
     pub const fn previous(&self) -> &'a Hash {
         &self.layout.header.previous
-    }
-
-    /// Its own digest.
-    pub const fn digest(&self) -> &'a Hash {
-        &self.layout.digest
     }
 
     /// The tree head, where it ends a commit.
@@ -288,6 +281,12 @@ impl<'a> Block<'a> {
             Some(&self.layout.footer)
         }
     }
+}
+
+/// Whether all of it is zero; `None` is not. Compared as a whole, which is several times quicker than
+/// byte by byte.
+fn is_zero(bytes: Option<&[u8]>) -> bool {
+    bytes.is_some_and(|bytes| VOID.get(..bytes.len()) == Some(bytes))
 }
 
 fn check_fields(layout: &Layout) -> Result<(), BlockFault> {
@@ -301,14 +300,8 @@ fn check_fields(layout: &Layout) -> Result<(), BlockFault> {
         (usize::from(header.part.get()) < COMMIT_BLOCKS, "part"),
         (u64::from(header.part.get()) <= header.block.get(), "part"),
         (used <= PAYLOAD, "payload"),
-        (
-            layout.payload.iter().skip(used).all(|byte| *byte == 0),
-            "unused payload",
-        ),
-        (
-            commit || layout.footer.as_bytes().iter().all(|byte| *byte == 0),
-            "footer",
-        ),
+        (is_zero(layout.payload.get(used..)), "unused payload"),
+        (commit || is_zero(Some(layout.footer.as_bytes())), "footer"),
     ];
     match sound.iter().find(|(holds, _)| !holds) {
         None => Ok(()),
@@ -317,7 +310,7 @@ fn check_fields(layout: &Layout) -> Result<(), BlockFault> {
 }
 
 /// Walks the records of a block. Ends early where a length reaches past the payload or above
-/// [`ENTRY_MAX`]; a sound block has none such.
+/// [`ENTRY_MAX`]; a well-formed block has none such.
 #[derive(Clone, Debug)]
 pub struct Records<'a> {
     rest: &'a [u8],
@@ -354,7 +347,6 @@ impl fmt::Display for BlockFault {
                 f,
                 "the block has format version {version}, and this build reads version {FORMAT}"
             ),
-            Self::Digest => f.write_str("the block was torn or changed: its SHA-256 differs"),
             Self::Field(field) => write!(f, "the block's {field} is not what the format allows"),
             Self::Records => f.write_str("the lengths of the block's records do not add up"),
         }

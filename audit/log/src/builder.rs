@@ -1,9 +1,8 @@
 //! Packs records into blocks: what the writer of a log hands to the disk.
 //!
 //! The builder holds one block and the place where the next goes. It writes nothing itself: its
-//! caller writes each finished block, in order, flushes, and then says whether the commit is
-//! [`durable`](Builder::durable) or must be [`abandoned`](Builder::abandon). Only then may it
-//! acknowledge the records.
+//! caller writes each finished block, in order, and flushes. Only when all of that succeeded may it
+//! acknowledge the records. After a failure it builds no more: the log must be recovered first.
 
 use core::fmt;
 
@@ -12,35 +11,40 @@ use zerocopy::{FromZeros, IntoBytes};
 
 use crate::block::{
     BLOCK_SIZE, COMMIT_BLOCKS, ENTRY_MAX, FLAG_COMMIT, FORMAT, Footer, Layout, LogId, LogKind,
-    MAGIC, PAYLOAD, RECORD_OVERHEAD, VOID_BLOCKS,
+    MAGIC, PAYLOAD, RECORD_OVERHEAD,
 };
-use crate::merkle::Hash;
+use crate::merkle::{Frontier, Hash};
 
-/// Where the next commit of a log goes.
+/// Where the next block of a log goes, and what it goes on from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Tip {
     /// Which log it is.
     pub kind: LogKind,
     /// Whose log it is.
     pub log: LogId,
-    /// Block that the next commit starts at.
+    /// Number of the block.
     pub block: u64,
     /// Records in the log.
     pub records: u64,
-    /// Digest of the last block of the last durable commit; zeros where there is none.
+    /// Merkle root of the log before the commit that the block belongs to.
     pub previous: Hash,
 }
 
 impl Tip {
-    /// A log that nothing was written to.
-    pub const fn empty(kind: LogKind, log: LogId) -> Self {
+    /// Where a commit goes that starts at `block` and extends the log whose tree this is.
+    pub fn new(kind: LogKind, log: LogId, block: u64, tree: &Frontier) -> Self {
         Self {
             kind,
             log,
-            block: 0,
-            records: 0,
-            previous: [0; 32],
+            block,
+            records: tree.size(),
+            previous: tree.root(),
         }
+    }
+
+    /// A log that nothing was written to.
+    pub fn empty(kind: LogKind, log: LogId) -> Self {
+        Self::new(kind, log, 0, &Frontier::new())
     }
 }
 
@@ -58,20 +62,10 @@ pub enum PushError {
     CommitFull,
 }
 
-/// Commits failed until this many blocks in a row might be void.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct TooManyFailures {
-    /// Blocks that were tried.
-    pub blocks: u64,
-}
-
 /// Packs records into blocks.
 #[derive(Debug)]
 pub struct Builder {
-    durable: Tip,
-    /// End of the blocks that surely hold something.
-    end: u64,
-    next: Tip,
+    tip: Tip,
     part: u16,
     block: Layout,
     used: usize,
@@ -83,9 +77,7 @@ impl Builder {
     /// Goes on at `tip`.
     pub fn new(tip: Tip) -> Self {
         Self {
-            durable: tip,
-            end: tip.block,
-            next: tip,
+            tip,
             part: 0,
             block: Layout::new_zeroed(),
             used: 0,
@@ -93,14 +85,9 @@ impl Builder {
         }
     }
 
-    /// Where the last durable commit left the log.
+    /// Where the next block goes.
     pub const fn tip(&self) -> &Tip {
-        &self.durable
-    }
-
-    /// Position in the log that the next record gets.
-    pub const fn next_record(&self) -> u64 {
-        self.next.records
+        &self.tip
     }
 
     /// Records in the block that was not handed out yet.
@@ -139,8 +126,8 @@ impl Builder {
         bytes.copy_from_slice(record);
         self.used += RECORD_OVERHEAD + length;
         self.block.header.records += 1;
-        let index = self.next.records;
-        self.next.records += 1;
+        let index = self.tip.records;
+        self.tip.records += 1;
         Ok(index)
     }
 
@@ -163,49 +150,26 @@ impl Builder {
         }
         self.finish(FLAG_COMMIT, footer);
         self.part = 0;
+        self.tip.previous = footer.root;
         Some(zerocopy::transmute_ref!(&self.block))
-    }
-
-    /// The commit is durable: the next chains to it.
-    pub fn durable(&mut self) {
-        self.durable = self.next;
-        self.end = self.durable.block;
-    }
-
-    /// The commit failed. The next chains to where this one did, and starts after it: the same
-    /// records must be pushed again, first and in the same order, since this one may be on the
-    /// disk all the same. Where too many failed in a row, the next could lie behind more void blocks
-    /// than a reader looks past: the builder is not changed, and the log must be recovered first.
-    pub fn abandon(&mut self) -> Result<(), TooManyFailures> {
-        let blocks = self.next.block - self.end;
-        if blocks + COMMIT_BLOCKS as u64 > VOID_BLOCKS {
-            return Err(TooManyFailures { blocks });
-        }
-        self.durable.block = self.next.block;
-        self.next = self.durable;
-        self.part = 0;
-        self.clear();
-        Ok(())
     }
 
     fn finish(&mut self, flags: u8, footer: Footer) -> &Layout {
         let records = self.block.header.records;
-        let first_record = self.next.records - u64::from(records.get());
+        let first_record = self.tip.records - u64::from(records.get());
         let header = &mut self.block.header;
         header.magic = MAGIC;
         header.format = U16::new(FORMAT);
-        header.kind = self.next.kind.code();
+        header.kind = self.tip.kind.code();
         header.flags = flags;
         header.payload = U16::new(self.used as u16);
         header.part = U16::new(self.part);
-        header.block = U64::new(self.next.block);
+        header.block = U64::new(self.tip.block);
         header.first_record = U64::new(first_record);
-        header.log = self.next.log.0;
-        header.previous = self.next.previous;
+        header.log = self.tip.log.0;
+        header.previous = self.tip.previous;
         self.block.footer = footer;
-        self.block.digest = self.block.computed_digest();
-        self.next.block += 1;
-        self.next.previous = self.block.digest;
+        self.tip.block += 1;
         self.part += 1;
         self.sealed = true;
         &self.block
@@ -237,14 +201,3 @@ impl fmt::Display for PushError {
 }
 
 impl core::error::Error for PushError {}
-impl core::error::Error for TooManyFailures {}
-
-impl fmt::Display for TooManyFailures {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "commits failed over {} blocks in a row: the log must be recovered before more is written",
-            self.blocks
-        )
-    }
-}

@@ -6,8 +6,9 @@
 //! round: its first word is the sequence number up to which the ledger has made records durable.
 //! Nothing else can write either.
 //!
-//! Fail closed: a slot is reused only after its record was acknowledged, so when the ledger stops,
-//! the ring fills and [`Writer::push`] refuses. The writer does not trust the acknowledgement: one
+//! Fail closed: when the log takes no record any more, the ledger closes the ring, and
+//! [`Writer::push`] refuses. A slot is reused only after its record was acknowledged, so when the
+//! ledger just stops, the ring fills, and the same happens. The writer does not trust the acknowledgement: one
 //! that goes back, or past the head, counts as none. Nor does the reader trust the ring: a head
 //! that goes back or runs away, and a length that makes no sense, are faults, and after a fault
 //! nothing more is read, since what follows could no longer be told to be complete.
@@ -29,7 +30,10 @@ pub const HEAD: usize = 0;
 /// Offset, in the acknowledgement page, of the number of records of this boot that are durable.
 pub const ACKNOWLEDGED: usize = 0;
 
-/// The ring is full: the ledger has not acknowledged the oldest record.
+/// Offset, in the acknowledgement page, of a word that is not zero when no record is taken any more.
+pub const CLOSED: usize = 8;
+
+/// The ring is full: the ledger has not acknowledged the oldest record, or takes none any more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Full;
 
@@ -85,29 +89,44 @@ impl<R: RegionMut, A: Region> Writer<R, A> {
         self.head
     }
 
-    /// Records that can be pushed before the ring is full.
+    /// Records that can be pushed before the ring is full. None where the ledger takes no more.
     pub fn free(&mut self) -> u64 {
-        if let Ok(acknowledged) = self.acknowledgement.load(ACKNOWLEDGED)
-            && acknowledged > self.acknowledged
-            && acknowledged <= self.head
-        {
-            self.acknowledged = acknowledged;
+        if self.is_closed() {
+            return 0;
         }
+        self.update();
         self.known_free()
     }
 
-    /// Whether that many records can be pushed. Looks at the acknowledgement only where it must.
+    /// Whether that many records can be pushed. Looks at what is acknowledged only where it must.
     pub fn has_room(&mut self, records: u64) -> bool {
-        self.known_free() >= records || self.free() >= records
+        if self.known_free() >= records {
+            !self.is_closed()
+        } else {
+            self.free() >= records
+        }
     }
 
     fn known_free(&self) -> u64 {
         self.slots - (self.head - self.acknowledged)
     }
 
+    fn is_closed(&self) -> bool {
+        self.acknowledgement.load(CLOSED) != Ok(0)
+    }
+
+    fn update(&mut self) {
+        if let Ok(acknowledged) = self.acknowledgement.load(ACKNOWLEDGED)
+            && acknowledged > self.acknowledged
+            && acknowledged <= self.head
+        {
+            self.acknowledged = acknowledged;
+        }
+    }
+
     /// Records of this boot that are durable.
     pub fn acknowledged(&mut self) -> u64 {
-        self.free();
+        self.update();
         self.acknowledged
     }
 
@@ -222,17 +241,17 @@ impl<R: Region, A: RegionMut> Reader<R, A> {
         }
     }
 
-    /// Goes back to the oldest record that is not acknowledged: after a commit that failed. Its
-    /// slot was not reused, since only an acknowledgement frees it.
-    pub const fn rewind(&mut self) {
-        self.next = self.acknowledged;
-    }
-
     /// Tells the manager that every record popped so far is durable.
     pub fn acknowledge(&mut self) -> Result<(), OutOfRange> {
         self.acknowledgement.store(ACKNOWLEDGED, self.next)?;
         self.acknowledged = self.next;
         Ok(())
+    }
+
+    /// Tells the manager that no record is taken any more: the log is full, or failed.
+    pub fn close(&mut self) {
+        // The page is there, or the constructor's caller gave no region: then nobody reads it.
+        let _ = self.acknowledgement.store(CLOSED, 1);
     }
 
     /// The length of the next record, which is then in `buffer`.
@@ -307,7 +326,9 @@ impl core::error::Error for RingFault {}
 
 impl fmt::Display for Full {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the ring is full: the ledger has not acknowledged the oldest record")
+        f.write_str(
+            "the ring is full: the ledger has not acknowledged the oldest record, or takes none any more",
+        )
     }
 }
 

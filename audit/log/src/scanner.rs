@@ -1,20 +1,78 @@
-//! Reads a log back, block after block: what the ledger recovers from.
+//! Reads a log back, block after block: what the ledger recovers from, and serves records from.
 //!
-//! The scanner is fed every block of the region from block 0 on, until it [is done](Scanner::done)
-//! or the region ends, and says of each what it is. It rebuilds the tree on the way and holds it
-//! against every commit's root. Memory is constant: what was read is not kept. It checks no
-//! signature: [`Commit::footer`](Commit) is at hand where the caller has the key.
+//! The scanner is fed blocks in order and says of each what it is. It rebuilds the tree on the way,
+//! and takes a commit only when the tree has the root that the commit's footer says: see
+//! [`crate::block`]. It starts with the first block, or [in the middle](Scanner::resume) where
+//! the tree up to there is known. Memory is constant: what was read is not kept; whoever wants some
+//! of it [watches](Watch). It checks no signature: [`Commit::footer`](Commit) is at hand where the
+//! caller has the key.
 //!
 //! Damage is final: a log of which an acknowledged block is missing or changed is not written to
-//! again. At the very end of a log, damage to the last commits and a commit that was interrupted
-//! look the same; both are reported as [`Step::Skipped`], and only a checkpoint kept elsewhere can
-//! tell them apart.
+//! again. What a cut or a failed write can leave is no damage and reported as [`Step::Skipped`]. At
+//! the very end of a log, blocks that are gone look the same, and only a checkpoint kept elsewhere
+//! can tell.
 
 use core::fmt;
 
-use crate::block::{BLOCK_SIZE, Block, BlockFault, Footer, LogId, LogKind, VOID_BLOCKS};
-use crate::builder::Tip;
-use crate::merkle::{Frontier, Hash};
+use crate::block::{BLOCK_SIZE, Block, BlockFault, Footer, LogId, LogKind, may_be_torn};
+use crate::merkle::{Frontier, Hash, leaf_hash};
+
+/// Sees a log go by, as it is read or written, in order.
+///
+/// What is shown is of the log only once its commit is. Where it turns out not to be, the positions
+/// that the log does have are shown again, with what is there, since a writer writes the last commit
+/// again where anything lies behind it: the last time counts.
+pub trait Watch {
+    /// A record, and its position.
+    fn record(&mut self, index: u64, bytes: &[u8]) {
+        let _ = (index, bytes);
+    }
+
+    /// A complete subtree: the one of 2^`level` leaves that is number `index` of its level.
+    fn node(&mut self, level: u32, index: u64, hash: &Hash) {
+        let _ = (level, index, hash);
+    }
+
+    /// A block, after its records: its number, the position of its first record, how many it has.
+    fn block(&mut self, number: u64, first: u64, records: u64) {
+        let _ = (number, first, records);
+    }
+}
+
+/// Sees nothing.
+impl Watch for () {}
+
+impl<W: Watch> Watch for &mut W {
+    fn record(&mut self, index: u64, bytes: &[u8]) {
+        W::record(self, index, bytes);
+    }
+
+    fn node(&mut self, level: u32, index: u64, hash: &Hash) {
+        W::node(self, level, index, hash);
+    }
+
+    fn block(&mut self, number: u64, first: u64, records: u64) {
+        W::block(self, number, first, records);
+    }
+}
+
+/// Both see it.
+impl<A: Watch, B: Watch> Watch for (A, B) {
+    fn record(&mut self, index: u64, bytes: &[u8]) {
+        self.0.record(index, bytes);
+        self.1.record(index, bytes);
+    }
+
+    fn node(&mut self, level: u32, index: u64, hash: &Hash) {
+        self.0.node(level, index, hash);
+        self.1.node(level, index, hash);
+    }
+
+    fn block(&mut self, number: u64, first: u64, records: u64) {
+        self.0.block(number, first, records);
+        self.1.block(number, first, records);
+    }
+}
 
 /// What a block is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,14 +100,14 @@ pub struct Commit {
     pub first_record: u64,
     /// Its tree head: size and root hold; the signature was not checked.
     pub footer: Footer,
-    /// It takes the place of the commit before it, which failed and was never acknowledged.
+    /// It takes the place of the commit before it, which was written again.
     pub supersedes: bool,
 }
 
 /// Why a block belongs to no commit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Skipped {
-    /// It is not a sound block.
+    /// It is torn, such that it is not a well-formed block.
     Fault(BlockFault),
     /// It belongs to another log.
     Foreign,
@@ -60,45 +118,53 @@ pub enum Skipped {
     },
     /// It continues a commit whose block before it is not there.
     Orphan,
+    /// It ends a commit that is torn: its records are not those that its root was signed for.
+    Torn,
 }
 
 /// Why a log is damaged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Damage {
-    /// A commit chains to a block that is not there, or not as it was.
-    Chain,
-    /// A block's first record has not the number after the last one's.
-    Sequence {
-        /// The number it should have.
-        expected: u64,
-        /// The number it has.
-        found: u64,
+    /// A commit goes on from records that are not there, or not as they were.
+    Chain {
+        /// The commit's first block.
+        block: u64,
     },
-    /// A commit's tree size is not the number of records.
-    Size {
-        /// Records in the log.
-        expected: u64,
-        /// The size in its footer.
-        found: u64,
+    /// A block, or a commit that ends with it, is not as it was written, and no cut can leave it so.
+    Changed {
+        /// The block.
+        block: u64,
     },
-    /// A commit's root is not that of the records.
-    Root,
+    /// A block is of another version of the format.
+    Format {
+        /// The block.
+        block: u64,
+        /// The version.
+        version: u16,
+    },
 }
 
 /// The log as far as a commit.
 #[derive(Clone, Debug)]
 struct State {
-    digest: Hash,
+    root: Hash,
     tree: Frontier,
 }
 
 /// A commit that is being read.
 #[derive(Clone, Debug)]
 struct Pending {
-    state: State,
+    /// The log with the commit's records so far; `None` where it goes on from nothing that is there.
+    tree: Option<Frontier>,
+    /// The root that each of its blocks says the log had before it.
+    previous: Hash,
     first_block: u64,
     first_record: u64,
+    /// Records behind the last one read.
+    next_record: u64,
     supersedes: bool,
+    /// A block of it may be torn.
+    torn: bool,
 }
 
 /// Reads a log back.
@@ -108,25 +174,22 @@ pub struct Scanner {
     log: LogId,
     /// Position of the next block that is fed.
     block: u64,
-    /// Blocks up to and with the last that holds anything.
+    /// Behind the last block that held anything.
     used: u64,
-    /// Where the last commit was chained to.
+    /// What the last commit goes on from.
     base: State,
-    /// The last commit.
     last: State,
     pending: Option<Pending>,
+    /// The tree up to a record in the middle of the block that is fed first.
+    resumed: Option<Frontier>,
     damage: Option<Damage>,
 }
 
 impl Scanner {
-    /// Before block 0 of a log.
-    pub const fn new(kind: LogKind, log: LogId) -> Self {
+    /// A scanner at block 0 of a log.
+    pub fn new(kind: LogKind, log: LogId) -> Self {
         let empty = State {
-            digest: [0; 32],
-            tree: Frontier::new(),
-        };
-        let base = State {
-            digest: [0; 32],
+            root: Frontier::new().root(),
             tree: Frontier::new(),
         };
         Self {
@@ -134,11 +197,22 @@ impl Scanner {
             log,
             block: 0,
             used: 0,
-            base,
+            base: empty.clone(),
             last: empty,
             pending: None,
+            resumed: None,
             damage: None,
         }
+    }
+
+    /// A scanner that starts at `block`, which is of the log and holds the record that `tree` ends
+    /// before. Records before that one are passed over.
+    pub fn resume(kind: LogKind, log: LogId, block: u64, tree: Frontier) -> Self {
+        let mut scanner = Self::new(kind, log);
+        scanner.block = block;
+        scanner.used = block;
+        scanner.resumed = Some(tree);
+        scanner
     }
 
     /// Position of the block to feed next.
@@ -146,23 +220,28 @@ impl Scanner {
         self.block
     }
 
-    /// Whether the log ends here: no block of it can follow.
-    pub const fn done(&self) -> bool {
-        self.damage.is_some() || self.block - self.used >= VOID_BLOCKS
+    /// Behind the last block that held anything.
+    pub const fn end(&self) -> u64 {
+        self.used
+    }
+
+    /// The tree up to the last commit that was read.
+    pub const fn tree(&self) -> &Frontier {
+        &self.last.tree
+    }
+
+    /// The tree that the last commit goes on from.
+    pub const fn base(&self) -> &Frontier {
+        &self.base.tree
+    }
+
+    /// Whether the log must not go on, and why.
+    pub const fn damage(&self) -> Option<Damage> {
+        self.damage
     }
 
     /// Reads the next block.
-    pub fn feed(&mut self, bytes: &[u8; BLOCK_SIZE]) -> Step {
-        self.feed_with(bytes, |_, _, _| ())
-    }
-
-    /// Reads the next block, and shows every record that may be of the log: its position, its
-    /// bytes, its leaf hash. It *is* of the log only once its commit is.
-    pub fn feed_with(
-        &mut self,
-        bytes: &[u8; BLOCK_SIZE],
-        record: impl FnMut(u64, &[u8], &Hash),
-    ) -> Step {
+    pub fn feed(&mut self, bytes: &[u8; BLOCK_SIZE], watch: &mut impl Watch) -> Step {
         if let Some(damage) = self.damage {
             return Step::Damaged(damage);
         }
@@ -170,9 +249,19 @@ impl Scanner {
         self.block += 1;
         let block = match Block::read(bytes) {
             Ok(block) => block,
-            Err(fault) => return self.fault(fault),
+            Err(BlockFault::Void) => {
+                self.pending = None;
+                return Step::Void;
+            }
+            Err(BlockFault::Format(version)) => {
+                return self.damaged(Damage::Format {
+                    block: number,
+                    version,
+                });
+            }
+            Err(fault) if may_be_torn(bytes) => return self.skip(Skipped::Fault(fault)),
+            Err(_) => return self.damaged(Damage::Changed { block: number }),
         };
-        self.used = self.block;
         if block.log() != (self.kind, self.log) {
             return self.skip(Skipped::Foreign);
         }
@@ -181,121 +270,127 @@ impl Scanner {
                 number: block.number(),
             });
         }
-        let step = self.take(&block, record);
-        step.unwrap_or_else(|damage| {
-            self.damage = Some(damage);
-            Step::Damaged(damage)
-        })
-    }
-
-    /// Where the log goes on, and its tree; or why it must not.
-    pub fn finish(&self) -> Result<(Tip, &Frontier), Damage> {
-        if let Some(damage) = self.damage {
-            return Err(damage);
-        }
-        let tip = Tip {
-            kind: self.kind,
-            log: self.log,
-            block: self.used,
-            records: self.last.tree.size(),
-            previous: self.last.digest,
+        let Some(pending) = self.place(&block) else {
+            return self.skip(Skipped::Orphan);
         };
-        Ok((tip, &self.last.tree))
-    }
-
-    fn fault(&mut self, fault: BlockFault) -> Step {
-        if fault == BlockFault::Void {
-            self.pending = None;
-            return Step::Void;
-        }
         self.used = self.block;
-        self.skip(Skipped::Fault(fault))
+        self.take(pending, &block, may_be_torn(bytes), watch)
     }
 
     fn skip(&mut self, skipped: Skipped) -> Step {
+        self.used = self.block;
         self.pending = None;
         Step::Skipped(skipped)
     }
 
-    fn take(
-        &mut self,
-        block: &Block<'_>,
-        mut record: impl FnMut(u64, &[u8], &Hash),
-    ) -> Result<Step, Damage> {
-        let Some(mut pending) = self.place(block)? else {
-            return Ok(self.skip(Skipped::Orphan));
-        };
-        let tree = &mut pending.state.tree;
-        let (expected, found) = (tree.size(), block.first_record());
-        if expected != found {
-            return Err(Damage::Sequence { expected, found });
-        }
-        for bytes in block.records() {
-            let index = tree.size();
-            let leaf = tree.append(bytes);
-            record(index, bytes, &leaf);
-        }
-        pending.state.digest = *block.digest();
-        match block.footer() {
-            None => {
-                self.pending = Some(pending);
-                Ok(Step::Pending)
-            }
-            Some(footer) => self
-                .commit(pending, block.number(), footer)
-                .map(Step::Committed),
-        }
+    fn damaged(&mut self, damage: Damage) -> Step {
+        self.used = self.block;
+        self.damage = Some(damage);
+        Step::Damaged(damage)
     }
 
     /// The commit that a block starts or continues; `None`: one that is not there.
-    fn place(&mut self, block: &Block<'_>) -> Result<Option<Pending>, Damage> {
+    fn place(&mut self, block: &Block<'_>) -> Option<Pending> {
+        if let Some(tree) = self.resumed.take() {
+            return Self::middle(tree, block);
+        }
         let open = self.pending.take();
         if block.part() > 0 {
-            return Ok(open.filter(|open| {
-                open.state.digest == *block.previous()
+            return open.filter(|open| {
+                open.previous == *block.previous()
+                    && open.next_record == block.first_record()
                     && open.first_block + u64::from(block.part()) == block.number()
-            }));
+            });
         }
-        let supersedes = *block.previous() != self.last.digest;
-        let from = if !supersedes {
-            &self.last
-        } else if *block.previous() == self.base.digest {
-            &self.base
-        } else {
-            return Err(Damage::Chain);
+        let extends = |state: &State| {
+            state.root == *block.previous() && state.tree.size() == block.first_record()
         };
-        Ok(Some(Pending {
-            state: from.clone(),
+        let supersedes = !extends(&self.last) && extends(&self.base);
+        let from = if supersedes { &self.base } else { &self.last };
+        Some(Pending {
+            tree: extends(from).then(|| from.tree.clone()),
+            previous: *block.previous(),
             first_block: block.number(),
-            first_record: from.tree.size(),
+            first_record: block.first_record(),
+            next_record: block.first_record(),
             supersedes,
-        }))
+            torn: false,
+        })
     }
 
-    fn commit(
+    /// The commit in the middle of which the scanner starts.
+    fn middle(tree: Frontier, block: &Block<'_>) -> Option<Pending> {
+        let first = block.first_record();
+        let records = first..first.checked_add(block.record_count().into())?;
+        records.contains(&tree.size()).then(|| Pending {
+            tree: Some(tree),
+            previous: *block.previous(),
+            first_block: block.number().saturating_sub(block.part().into()),
+            first_record: first,
+            next_record: first,
+            supersedes: false,
+            torn: false,
+        })
+    }
+
+    fn take(
         &mut self,
-        pending: Pending,
-        last_block: u64,
-        footer: &Footer,
-    ) -> Result<Commit, Damage> {
-        let tree = &pending.state.tree;
-        let (expected, found) = (tree.size(), footer.tree_size.get());
-        if expected != found {
-            return Err(Damage::Size { expected, found });
+        mut pending: Pending,
+        block: &Block<'_>,
+        torn: bool,
+        watch: &mut impl Watch,
+    ) -> Step {
+        let records = u64::from(block.record_count());
+        if let Some(tree) = &mut pending.tree {
+            for (index, bytes) in (pending.next_record..).zip(block.records()) {
+                if index == tree.size() {
+                    watch.record(index, bytes);
+                    let node = |level, index, hash: &Hash| watch.node(level, index, hash);
+                    tree.append_leaf_with(&leaf_hash(bytes), node);
+                }
+            }
+            watch.block(block.number(), pending.next_record, records);
         }
-        if tree.root() != footer.root {
-            return Err(Damage::Root);
+        // What goes on from nothing may say any number.
+        pending.next_record = pending.next_record.saturating_add(records);
+        pending.torn |= torn;
+        let Some(footer) = block.footer() else {
+            self.pending = Some(pending);
+            return Step::Pending;
+        };
+        self.commit(pending, block.number(), footer)
+    }
+
+    fn commit(&mut self, pending: Pending, last_block: u64, footer: &Footer) -> Step {
+        let Pending {
+            tree,
+            first_block,
+            first_record,
+            supersedes,
+            torn,
+            ..
+        } = pending;
+        let Some(tree) = tree else {
+            return self.damaged(Damage::Chain { block: first_block });
+        };
+        if (tree.size(), tree.root()) != (footer.tree_size.get(), footer.root) {
+            return if torn {
+                self.skip(Skipped::Torn)
+            } else {
+                self.damaged(Damage::Changed { block: last_block })
+            };
         }
-        let previous = core::mem::replace(&mut self.last, pending.state);
-        if !pending.supersedes {
+        let root = footer.root;
+        let previous = core::mem::replace(&mut self.last, State { root, tree });
+        if !supersedes {
             self.base = previous;
         }
-        Ok(Commit {
-            first_block: pending.first_block,
+        Step::Committed(Commit {
+            first_block,
             last_block,
-            first_record: pending.first_record,
+            first_record,
             footer: *footer,
-            supersedes: pending.supersedes,
+            supersedes,
         })
     }
 }
@@ -307,6 +402,7 @@ impl fmt::Display for Skipped {
             Self::Foreign => f.write_str("the block belongs to another log"),
             Self::Misplaced { number } => write!(f, "the block belongs at {number}"),
             Self::Orphan => f.write_str("the block continues a commit whose beginning is missing"),
+            Self::Torn => f.write_str("the commit is torn"),
         }
     }
 }
@@ -314,20 +410,18 @@ impl fmt::Display for Skipped {
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Chain => f.write_str(
-                "the commit chains to a block that is missing or was changed after it was written",
-            ),
-            Self::Sequence { expected, found } => {
-                write!(
-                    f,
-                    "the block's first record is number {found} and should be {expected}"
-                )
-            }
-            Self::Size { expected, found } => write!(
+            Self::Chain { block } => write!(
                 f,
-                "the commit was signed for {found} records, and there are {expected}"
+                "the commit at block {block} goes on from records that are missing or were changed \
+                 after they were written"
             ),
-            Self::Root => f.write_str("the commit's signed root is not that of the records"),
+            Self::Changed { block } => write!(
+                f,
+                "block {block}, or the commit that ends with it, was changed after it was written"
+            ),
+            Self::Format { block, version } => {
+                write!(f, "block {block}: {}", BlockFault::Format(*version))
+            }
         }
     }
 }

@@ -16,10 +16,9 @@ use crate::failure::{Failure, Verdict};
 use crate::output::{Output, table};
 
 const EXAMPLE: &str = "\
-Checks the chain and SHA-256 of every block, the Merkle root and signature of
-every commit, every record's sequence number and time, every grant against the
-policy that its boot names, and all of it against the checkpoints in PATH and
-those given.
+Checks the chain of the commits, the Merkle root and signature of each, every
+record's sequence number and time, every grant against the policy that its boot
+names, and all of it against the checkpoints in PATH and those given.
 
 A log that was cut back to an earlier commit is found only against a checkpoint
 signed later. The one in PATH finds accidents; against somebody who can write

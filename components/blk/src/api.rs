@@ -2,13 +2,14 @@
 //!
 //! A request names the first block, counted from the start of the method's region, how many, and
 //! where they lie in the buffer that client and driver share, in blocks too: a request cannot be
-//! unaligned, and a region cannot be named, only granted. The vault's methods use the region
-//! `vault_disk` as buffer, all others `ledger_disk`.
+//! unaligned, and a region cannot be named, only granted. A write may ask for a flush after it, with a
+//! fourth word that is 1. The vault's methods use the region `vault_disk` as buffer, all others
+//! `ledger_disk`.
 
 use portcullis_kernel::{CallGrant, Message, Method, Refusal, Syscalls};
 use portcullis_manager_api::find_call;
 
-use crate::{DiskError, DiskId, Mark};
+use crate::{Block, DiskError, DiskId, Extent};
 
 /// Name of the component that serves the interface, in the reference policy.
 pub const OBJECT: &str = "blk";
@@ -38,7 +39,7 @@ pub const OUT_OF_RANGE: u64 = 1;
 pub const NOT_AT_MARK: u64 = 2;
 /// Refusal: the append does not fit; nothing of it was written.
 pub const FULL: u64 = 3;
-/// Refusal: the blocks do not lie in the shared buffer, or there are none.
+/// Refusal: the blocks do not lie in the shared buffer, or are none, or more than [`RUN_MAX`].
 pub const BUFFER: u64 = 4;
 /// Refusal: the device could not read.
 pub const READ_FAILED: u64 = 5;
@@ -52,6 +53,13 @@ pub const STOPPED: u64 = 8;
 pub const NO_DISK: u64 = 9;
 /// Refusal: an append of a block of zeros, which could not be told from one never written.
 pub const VOID_BLOCK: u64 = 10;
+
+/// Most blocks of a request, 256 KiB: what the shared buffers of `system.xml` hold. The driver takes a
+/// request out of the buffer as a whole before it looks at it, so that it is done or refused as a
+/// whole, whatever its client does to the buffer meanwhile.
+pub const RUN_MAX: u64 = 64;
+/// Bytes of the largest request.
+pub(crate) const RUN_BYTES: usize = RUN_MAX as usize * size_of::<Block>();
 
 const fn method(number: u8) -> Method {
     match Method::new(number) {
@@ -120,10 +128,11 @@ impl Run {
         [self.first, self.count, self.at]
     }
 
-    /// Reads a request; `None` where it has another number of words.
-    pub const fn from_words(words: &[u64]) -> Option<Self> {
-        match words {
-            &[first, count, at] => Some(Self { first, count, at }),
+    /// Reads a request, and whether a flush is to follow; `None` where it is of another shape.
+    pub const fn from_words(words: &[u64]) -> Option<(Self, bool)> {
+        match *words {
+            [first, count, at] => Some((Self { first, count, at }, false)),
+            [first, count, at, 1] => Some((Self { first, count, at }, true)),
             _ => None,
         }
     }
@@ -136,10 +145,10 @@ pub struct Info {
     pub id: DiskId,
     /// Blocks of the regions, in the order of [`Area::ALL`].
     pub lengths: [u64; 3],
-    /// Where the next block of the grant log goes.
-    pub grants_mark: Mark,
-    /// Where the next block of the ledger goes.
-    pub worm_mark: Mark,
+    /// How far the grant log is written.
+    pub grants: Extent,
+    /// How far the ledger is written.
+    pub worm: Extent,
 }
 
 impl Info {
@@ -148,17 +157,20 @@ impl Info {
         self.lengths[area as usize]
     }
 
-    /// The mark of an append region; for the vault's, its end.
-    pub const fn mark(&self, area: Area) -> Mark {
+    /// How far an append region is written. The vault's counts as written to its end.
+    pub const fn extent(&self, area: Area) -> Extent {
         match area {
-            Area::Vault => self.lengths[0],
-            Area::Grants => self.grants_mark,
-            Area::Worm => self.worm_mark,
+            Area::Vault => Extent {
+                mark: self.lengths[0],
+                flushed: self.lengths[0],
+            },
+            Area::Grants => self.grants,
+            Area::Worm => self.worm,
         }
     }
 
     /// The words of the reply.
-    pub fn words(&self) -> [u64; 7] {
+    pub fn words(&self) -> [u64; 9] {
         let id = u128::from_le_bytes(self.id);
         let [vault, grants, worm] = self.lengths;
         [
@@ -167,21 +179,27 @@ impl Info {
             vault,
             grants,
             worm,
-            self.grants_mark,
-            self.worm_mark,
+            self.grants.mark,
+            self.grants.flushed,
+            self.worm.mark,
+            self.worm.flushed,
         ]
     }
 
     /// Reads a reply.
     pub fn from_words(words: &[u64]) -> Option<Self> {
-        let &[low, high, vault, grants, worm, grants_mark, worm_mark] = words else {
+        let &[low, high, vault, grants, worm, ref extents @ ..] = words else {
             return None;
         };
+        let &[g_mark, g_flushed, w_mark, w_flushed] = extents else {
+            return None;
+        };
+        let extent = |mark, flushed| Extent { mark, flushed };
         Some(Self {
             id: (u128::from(high) << 64 | u128::from(low)).to_le_bytes(),
             lengths: [vault, grants, worm],
-            grants_mark,
-            worm_mark,
+            grants: extent(g_mark, g_flushed),
+            worm: extent(w_mark, w_flushed),
         })
     }
 }
@@ -211,6 +229,17 @@ impl Client {
     /// Writes blocks from the shared buffer, or appends them.
     pub fn write(self, kernel: &mut impl Syscalls, area: Area, run: Run) -> Result<(), Refusal> {
         self.request(kernel, area.write_method(), &run.words())
+    }
+
+    /// Writes or appends blocks, and waits until they and everything written before are durable.
+    pub fn write_and_flush(
+        self,
+        kernel: &mut impl Syscalls,
+        area: Area,
+        run: Run,
+    ) -> Result<(), Refusal> {
+        let [first, count, at] = run.words();
+        self.request(kernel, area.write_method(), &[first, count, at, 1])
     }
 
     /// Waits until everything written before is durable.
@@ -256,23 +285,31 @@ mod tests {
         let info = Info {
             id: *b"0123456789abcdef",
             lengths: [100, 20, 30],
-            grants_mark: 7,
-            worm_mark: 30,
+            grants: Extent {
+                mark: 7,
+                flushed: 5,
+            },
+            worm: Extent {
+                mark: 30,
+                flushed: 30,
+            },
         };
         assert_eq!(Info::from_words(&info.words()), Some(info));
         assert_eq!(Info::from_words(&info.words()[1..]), None);
-        assert_eq!(info.mark(Area::Worm), 30);
+        assert_eq!(info.extent(Area::Worm).mark, 30);
     }
 
     #[test]
     fn a_run_of_another_shape_is_refused() {
         assert_eq!(Run::from_words(&[1, 2]), None);
         assert_eq!(Run::from_words(&[1, 2, 3, 4]), None);
+        assert_eq!(Run::from_words(&[1, 2, 3, 1, 1]), None);
         let run = Run {
             first: 1,
             count: 2,
             at: 3,
         };
-        assert_eq!(Run::from_words(&run.words()), Some(run));
+        assert_eq!(Run::from_words(&run.words()), Some((run, false)));
+        assert_eq!(Run::from_words(&[1, 2, 3, 1]), Some((run, true)));
     }
 }

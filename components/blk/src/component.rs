@@ -1,27 +1,26 @@
 //! The driver as a component: requests in, refusals counted and said on the console.
 
+use core::fmt::Display;
+
 use portcullis_console::api::Terminal;
 use portcullis_kernel::{
-    Caller, Component, Message, Method, OutOfRange, RegionMut, Syscalls, label,
+    Caller, Component, GrantBadge, Message, Method, OutOfRange, RegionMut, Syscalls, label,
 };
 
 use crate::{
     BLOCK, Block, Disk, Driver, Refused,
-    api::{self, Area, Run},
+    api::{self, Area, RUN_BYTES, RUN_MAX, Run},
 };
-
-/// Blocks that the driver moves at a time, 64 KiB: they stay in a core's second-level cache between
-/// the copy out of the shared buffer and the device.
-const AT_A_TIME: usize = 16;
 
 /// Refusals that are all said on the console; after them only every further power of two, so that a
 /// client that asks for nonsense in a loop does not bury what others say.
 const SAID_IN_FULL: u64 = 16;
 
-/// The driver's working memory, for the platform to place.
+/// The driver's working memory, for the platform to place: 260 KiB.
 #[derive(Debug)]
 pub struct Memory {
-    blocks: [u8; AT_A_TIME * BLOCK],
+    /// The request being served.
+    run: [u8; RUN_BYTES],
     scratch: Block,
 }
 
@@ -29,7 +28,7 @@ impl Memory {
     /// Memory that is not in use yet.
     pub const fn new() -> Self {
         Self {
-            blocks: [0; _],
+            run: [0; _],
             scratch: [0; _],
         }
     }
@@ -94,7 +93,7 @@ impl<'m, D: Disk, V: RegionMut, L: RegionMut> Blk<'m, D, V, L> {
         if !text.is_empty() {
             console.line(kernel, format_args!("{text}"));
         }
-        let [grants, worm] = opened.marks;
+        let [grants, worm] = opened.extents.map(|extent| extent.mark);
         let length = |area| opened.header.length(area);
         console.line(
             kernel,
@@ -116,10 +115,15 @@ impl<'m, D: Disk, V: RegionMut, L: RegionMut> Blk<'m, D, V, L> {
                 message.reply(&[]);
             }
             _ => {
-                let (area, direction) = target(method).ok_or(Failure::Code(label::BAD_METHOD))?;
-                let run = Run::from_words(message.words());
-                let run = run.ok_or(Failure::Code(label::BAD_REQUEST))?;
+                let (area, direction) = target(method).ok_or(Failure::BadMethod)?;
+                let request = Run::from_words(message.words());
+                let (run, flush) = request
+                    .filter(|(_, flush)| !flush || direction == Direction::Write)
+                    .ok_or(Failure::BadRequest)?;
                 self.transfer(area, direction, run)?;
+                if flush {
+                    self.driver.flush()?;
+                }
                 message.reply(&[]);
             }
         }
@@ -127,17 +131,23 @@ impl<'m, D: Disk, V: RegionMut, L: RegionMut> Blk<'m, D, V, L> {
     }
 
     fn transfer(&mut self, area: Area, direction: Direction, run: Run) -> Result<(), Refused> {
-        let driver = &mut self.driver;
-        let blocks = &mut self.memory.blocks;
-        match direction {
-            Direction::Read => driver.may_read(area, run.first, run.count)?,
-            Direction::Write => driver.may_write(area, run.first, run.count)?,
-        }
+        let (driver, memory) = (&mut self.driver, &mut self.memory.run);
         match area {
-            Area::Vault => each_part(driver, &mut self.vault, blocks, area, direction, run),
+            Area::Vault => transfer(driver, &mut self.vault, memory, area, direction, run),
             Area::Grants | Area::Worm => {
-                each_part(driver, &mut self.ledger, blocks, area, direction, run)
+                transfer(driver, &mut self.ledger, memory, area, direction, run)
             }
+        }
+    }
+
+    /// Counts a refusal and says it, unless there were many.
+    fn say_refused<K: Syscalls>(&mut self, kernel: &mut K, grant: GrantBadge, why: &dyn Display) {
+        self.refusals += 1;
+        let number = self.refusals;
+        if number <= SAID_IN_FULL || number.is_power_of_two() {
+            let index = grant.index();
+            let text = format_args!("refused request {number}, of grant {index}: {why}");
+            self.console.line(kernel, text);
         }
     }
 }
@@ -151,7 +161,8 @@ enum Direction {
 /// Why a request was not served: a rule of the disk, or a request that is none.
 enum Failure {
     Refused(Refused),
-    Code(u64),
+    BadRequest,
+    BadMethod,
 }
 
 impl From<Refused> for Failure {
@@ -172,44 +183,39 @@ fn target(method: Method) -> Option<(Area, Direction)> {
     })
 }
 
-/// Moves a run of blocks, as many at a time as the driver's memory holds.
-fn each_part<D: Disk, R: RegionMut>(
+/// Moves a run of blocks between the disk and the shared buffer, as a whole or not at all.
+fn transfer<D: Disk, R: RegionMut>(
     driver: &mut Driver<D>,
     region: &mut R,
-    blocks: &mut [u8; AT_A_TIME * BLOCK],
+    memory: &mut [u8; RUN_BYTES],
     area: Area,
     direction: Direction,
     run: Run,
 ) -> Result<(), Refused> {
+    let Run { first, count, at } = run;
+    match direction {
+        Direction::Read => driver.may_read(area, first, count)?,
+        Direction::Write => driver.may_write(area, first, count)?,
+    }
     let size = (region.size() / BLOCK) as u64;
-    let outside = Refused::Buffer {
-        at: run.at,
-        count: run.count,
-        size,
-    };
-    let inside = run.at.checked_add(run.count).is_some_and(|end| end <= size);
-    if run.count == 0 || !inside {
+    let outside = Refused::Buffer { at, count, size };
+    let inside = at.checked_add(count).is_some_and(|end| end <= size);
+    if !inside || !(1..=RUN_MAX).contains(&count) {
         return Err(outside);
     }
-    let mut done = 0;
-    while done < run.count {
-        let part = (run.count - done).min(AT_A_TIME as u64);
-        let data = &mut blocks[..part as usize * BLOCK];
-        let offset = (run.at + done) as usize * BLOCK;
-        let no_region = |_: OutOfRange| outside;
-        match direction {
-            Direction::Read => {
-                driver.read(area, run.first + done, data)?;
-                region.write(offset, data).map_err(no_region)?;
-            }
-            Direction::Write => {
-                region.read(offset, data).map_err(no_region)?;
-                driver.write(area, run.first + done, data)?;
-            }
+    let data = &mut memory[..count as usize * BLOCK];
+    let offset = at as usize * BLOCK;
+    let no_region = |_: OutOfRange| outside;
+    match direction {
+        Direction::Read => {
+            driver.read(area, first, data)?;
+            region.write(offset, data).map_err(no_region)
         }
-        done += part;
+        Direction::Write => {
+            region.read(offset, data).map_err(no_region)?;
+            driver.write(area, first, data)
+        }
     }
-    Ok(())
 }
 
 impl<K: Syscalls, D: Disk, V: RegionMut, L: RegionMut> Component<K> for Blk<'_, D, V, L> {
@@ -224,22 +230,27 @@ impl<K: Syscalls, D: Disk, V: RegionMut, L: RegionMut> Component<K> for Blk<'_, 
             message.refuse(label::BAD_METHOD);
             return;
         };
-        let Err(failure) = self.serve(method, message) else {
-            return;
-        };
-        self.refusals += 1;
-        let said = self.refusals <= SAID_IN_FULL || self.refusals.is_power_of_two();
-        let (number, index) = (self.refusals, grant.index());
-        match failure {
-            Failure::Code(code) => message.refuse(code),
-            Failure::Refused(refused) => {
-                message.refuse(refused.code());
-                if said {
-                    let text =
-                        format_args!("refused request {number}, of grant {index}: {refused}");
-                    self.console.line(kernel, text);
-                }
+        match self.serve(method, message) {
+            Ok(()) => {}
+            Err(Failure::BadRequest) => {
+                message.refuse(label::BAD_REQUEST);
+                self.say_refused(kernel, grant, &"the request does not decode");
             }
+            Err(Failure::BadMethod) => {
+                message.refuse(label::BAD_METHOD);
+                self.refused(kernel, caller);
+            }
+            Err(Failure::Refused(refused)) => {
+                message.refuse(refused.code());
+                self.say_refused(kernel, grant, &refused);
+            }
+        }
+    }
+
+    /// Somebody reached for a region, or a way to change it, that was not granted.
+    fn refused(&mut self, kernel: &mut K, caller: Caller) {
+        if let Caller::Grant(grant) = caller {
+            self.say_refused(kernel, grant, &"the grant does not include the method");
         }
     }
 }

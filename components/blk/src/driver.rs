@@ -3,12 +3,15 @@
 use core::fmt;
 
 use crate::{
-    BLOCK, Block, Disk, DiskError, Header, HeaderError, Mark, Marks,
+    BLOCK, Block, Disk, DiskError, Extent, Header, HeaderError, Mark, Marks,
     api::{self, Area, Info},
     disk::check,
     layout::Span,
     marks::Found,
 };
+
+/// The append regions.
+const LOGS: [Area; 2] = [Area::Grants, Area::Worm];
 
 /// A disk under the driver's rules.
 #[derive(Debug)]
@@ -23,8 +26,8 @@ pub struct Driver<D> {
 struct Open {
     header: Header,
     marks: Marks,
-    /// Blocks were appended since the marks were last written.
-    appended: bool,
+    /// The marks as they were last written.
+    stored: Marks,
 }
 
 /// What opening the disk found.
@@ -32,8 +35,8 @@ struct Open {
 pub struct Opened {
     /// The disk's header.
     pub header: Header,
-    /// Where the append regions go on: grant log, ledger.
-    pub marks: [Mark; 2],
+    /// How far the append regions are written: grant log, ledger.
+    pub extents: [Extent; 2],
     /// The first header could not be used; its copy was.
     pub header_from_copy: bool,
     /// Mark blocks that could be used, of two. With none, the append regions count as full.
@@ -88,7 +91,7 @@ pub enum Refused {
         /// The region.
         area: Area,
     },
-    /// The blocks do not lie in the shared buffer, or there are none.
+    /// The blocks do not lie in the shared buffer, or are none, or too many for one request.
     Buffer {
         /// Where in the buffer, in blocks.
         at: u64,
@@ -130,11 +133,11 @@ impl<D: Disk> Driver<D> {
         self.open = Some(Open {
             header,
             marks,
-            appended: false,
+            stored: marks,
         });
         Ok(Opened {
             header,
-            marks: [Area::Grants, Area::Worm].map(|area| marks.of(area).unwrap_or_default()),
+            extents: LOGS.map(|area| marks.of(area).unwrap_or_default()),
             header_from_copy,
             mark_blocks,
         })
@@ -143,12 +146,12 @@ impl<D: Disk> Driver<D> {
     /// What the disk is like.
     pub fn info(&self) -> Result<Info, Refused> {
         let Open { header, marks, .. } = self.open.as_ref().ok_or(Refused::NoDisk)?;
-        let mark = |area| marks.of(area).unwrap_or_default();
+        let [grants, worm] = LOGS.map(|area| marks.of(area).unwrap_or_default());
         Ok(Info {
             id: *header.id(),
             lengths: Area::ALL.map(|area| header.length(area)),
-            grants_mark: mark(Area::Grants),
-            worm_mark: mark(Area::Worm),
+            grants,
+            worm,
         })
     }
 
@@ -174,7 +177,7 @@ impl<D: Disk> Driver<D> {
         if self.stopped {
             return Err(Refused::Stopped);
         }
-        let Some(mark) = marks.of(area) else {
+        let Some(Extent { mark, .. }) = marks.of(area) else {
             return self.may_read(area, first, count);
         };
         if first != mark {
@@ -206,11 +209,8 @@ impl<D: Disk> Driver<D> {
         self.disk
             .write(start + first, data)
             .map_err(Refused::Device)?;
-        if let Some(open) = &mut self.open
-            && open.marks.of(area).is_some()
-        {
+        if let Some(open) = &mut self.open {
             open.marks.set(area, first + count);
-            open.appended = true;
         }
         Ok(())
     }
@@ -221,14 +221,15 @@ impl<D: Disk> Driver<D> {
         if self.stopped {
             return Err(Refused::Stopped);
         }
-        let marks = if open.appended {
-            open.marks.store(&mut self.disk)
-        } else {
+        let marks = if open.marks == open.stored {
             Ok(())
+        } else {
+            open.marks.store(&mut self.disk)
         };
         match marks.and_then(|()| self.disk.flush()) {
             Ok(()) => {
-                open.appended = false;
+                open.stored = open.marks;
+                open.marks.flushed();
                 Ok(())
             }
             Err(error) => {
@@ -250,16 +251,16 @@ impl<D: Disk> Driver<D> {
         mut marks: Marks,
         scratch: &mut Block,
     ) -> Result<Marks, OpenError> {
-        for area in [Area::Grants, Area::Worm] {
+        for area in LOGS {
             let Span { start, length } = header.span(area);
-            let mut mark = marks.of(area).unwrap_or_default();
+            let Extent { mut mark, flushed } = marks.of(area).unwrap_or_default();
             let mut is_void = |block| {
                 self.disk
                     .read(start + block, scratch)
                     .map_err(OpenError::Disk)?;
                 Ok(is_void(scratch))
             };
-            while mark > 0 && is_void(mark - 1)? {
+            while mark > flushed && is_void(mark - 1)? {
                 mark -= 1;
             }
             while mark < length && !is_void(mark)? {
@@ -328,7 +329,8 @@ impl fmt::Display for Refused {
             ),
             Self::Buffer { at, count, size } => write!(
                 f,
-                "{count} blocks at {at} do not lie in the shared buffer of {size} blocks"
+                "{count} blocks at {at} are not 1 to {} in the shared buffer of {size} blocks",
+                api::RUN_MAX
             ),
             Self::Device(error) => write!(f, "the device failed: {error}"),
             Self::Stopped => DiskError::Stopped.fmt(f),

@@ -21,8 +21,8 @@ use crate::{
 
 /// First bytes of a Portcullis disk.
 const MAGIC: [u8; 8] = *b"PCULDISK";
-/// Version of this layout.
-const VERSION: u32 = 1;
+/// Version of this layout, of the marks and of the logs in the regions.
+const VERSION: u32 = 2;
 /// Bytes that the hash covers.
 const HASHED: usize = 512 - 32;
 /// Blocks before the first region: header and marks.
@@ -272,7 +272,8 @@ impl fmt::Display for HeaderError {
             Self::Hash => f.write_str("the partition header is damaged, and so is its copy"),
             Self::Version(version) => write!(
                 f,
-                "the disk has layout version {version}, and this driver knows {VERSION}"
+                "the disk has layout version {version}, and this driver knows {VERSION}: begin with a \
+                 new one"
             ),
             Self::BlockSize(size) => write!(
                 f,

@@ -33,5 +33,5 @@ pub use component::{Blk, Memory};
 pub use disk::{BLOCK, Block, Disk, DiskError};
 pub use driver::{Driver, OpenError, Opened, Refused};
 pub use layout::{DiskId, Header, HeaderError, MIN_BLOCKS, TooSmall, initialise};
-pub use marks::{Mark, Marks};
+pub use marks::{Extent, Mark, Marks};
 pub use remote::Remote;

@@ -2,14 +2,19 @@
 //!
 //! An append region's *mark* is the number of its next block. Blocks below it are never written
 //! again. The driver writes the marks of all append regions to one of two blocks, in turn, before
-//! each flush that follows an append, so that the flush makes blocks and mark durable together:
+//! each flush that finds them changed, so that the flush makes blocks and mark durable together:
 //! **the durable mark is never below an acknowledged block**.
+//!
+//! With each mark goes how far the region was *flushed* before the marks were written. What lies
+//! between the two is in doubt when the disk is opened: its flush may have failed, and reading it
+//! back proves nothing, since that may come from a cache.
 //!
 //! What a cut leaves: marks without all of their blocks, or blocks without their mark. When the
 //! disk is opened, each mark is therefore put right behind the last block that holds anything: back
-//! over blocks of zeros, which are never acknowledged because they are never taken, and on over
-//! blocks that are not. That also covers the case that the newer of the two mark blocks is damaged
-//! and the other is one flush behind. It needs an append region to be zero before its first use.
+//! over blocks of zeros, which are never acknowledged because they are never taken, though never
+//! back over what was flushed; and on over blocks that are not zero. That also covers the case that
+//! the newer of the two mark blocks is damaged and the other is one flush behind. It needs an append
+//! region to be zero before its first use.
 
 use sha2::{Digest, Sha256};
 use zerocopy::{
@@ -23,19 +28,29 @@ use crate::{BLOCK, Block, Disk, DiskError, Header, api::Area};
 pub(crate) const MARK_BLOCKS: u64 = 2;
 
 const MAGIC: [u8; 8] = *b"PCULMARK";
-const VERSION: u32 = 1;
+/// Version of this layout; 1 did not say how far the regions were flushed.
+const VERSION: u32 = 2;
 /// Bytes that the hash covers: one sector less the hash, so that a mark is never torn.
 const HASHED: usize = 512 - 32;
 
 /// A block number in an append region: where the next block goes.
 pub type Mark = u64;
 
-/// The marks of both append regions.
+/// How far an append region is written, in blocks.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Extent {
+    /// Where the next block goes.
+    pub mark: Mark,
+    /// Blocks that were surely flushed: at most the mark.
+    pub flushed: Mark,
+}
+
+/// The extents of both append regions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Marks {
     sequence: u64,
-    grants: Mark,
-    worm: Mark,
+    grants: Extent,
+    worm: Extent,
 }
 
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -45,10 +60,17 @@ struct RawMarks {
     version: U32,
     unused: U32,
     sequence: U64,
-    grants: U64,
-    worm: U64,
-    reserved: [u8; HASHED - 8 - 4 - 4 - 3 * 8],
+    grants: RawExtent,
+    worm: RawExtent,
+    reserved: [u8; HASHED - 8 - 4 - 4 - 5 * 8],
     sha256: [u8; 32],
+}
+
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct RawExtent {
+    mark: U64,
+    flushed: U64,
 }
 
 /// What was found of the marks when the disk was opened.
@@ -66,12 +88,18 @@ impl Marks {
     /// The marks of a new disk.
     pub(crate) const EMPTY: Marks = Marks {
         sequence: 0,
-        grants: 0,
-        worm: 0,
+        grants: Extent {
+            mark: 0,
+            flushed: 0,
+        },
+        worm: Extent {
+            mark: 0,
+            flushed: 0,
+        },
     };
 
-    /// The mark of an append region; `None` for the vault's, which has none.
-    pub const fn of(&self, area: Area) -> Option<Mark> {
+    /// The extent of an append region; `None` for the vault's, which has none.
+    pub const fn of(&self, area: Area) -> Option<Extent> {
         match area {
             Area::Vault => None,
             Area::Grants => Some(self.grants),
@@ -82,9 +110,15 @@ impl Marks {
     pub(crate) const fn set(&mut self, area: Area, mark: Mark) {
         match area {
             Area::Vault => {}
-            Area::Grants => self.grants = mark,
-            Area::Worm => self.worm = mark,
+            Area::Grants => self.grants.mark = mark,
+            Area::Worm => self.worm.mark = mark,
         }
+    }
+
+    /// All that was written is flushed.
+    pub(crate) const fn flushed(&mut self) {
+        self.grants.flushed = self.grants.mark;
+        self.worm.flushed = self.worm.mark;
     }
 
     /// Both mark blocks of a new disk.
@@ -129,16 +163,19 @@ impl Marks {
         let hash: [u8; 32] = Sha256::digest(&raw.as_bytes()[..HASHED]).into();
         let marks = Self {
             sequence: raw.sequence.get(),
-            grants: raw.grants.get(),
-            worm: raw.worm.get(),
+            grants: raw.grants.into(),
+            worm: raw.worm.into(),
+        };
+        let within = |extent: Extent, area| {
+            extent.flushed <= extent.mark && extent.mark <= header.length(area)
         };
         let valid = raw.magic == MAGIC
             && raw.version.get() == VERSION
             && raw.sha256 == hash
             && marks.block() == at
             && marks.sequence < u64::MAX
-            && marks.grants <= header.length(Area::Grants)
-            && marks.worm <= header.length(Area::Worm);
+            && within(marks.grants, Area::Grants)
+            && within(marks.worm, Area::Worm);
         valid.then_some(marks)
     }
 
@@ -160,10 +197,27 @@ impl Marks {
 
     /// Marks that let nothing be appended: how far the regions are written is not known.
     pub(crate) const fn full(header: &Header) -> Self {
+        let mut marks = Self::EMPTY;
+        marks.grants.mark = header.length(Area::Grants);
+        marks.worm.mark = header.length(Area::Worm);
+        marks
+    }
+}
+
+impl From<Extent> for RawExtent {
+    fn from(extent: Extent) -> Self {
         Self {
-            sequence: 0,
-            grants: header.length(Area::Grants),
-            worm: header.length(Area::Worm),
+            mark: extent.mark.into(),
+            flushed: extent.flushed.into(),
+        }
+    }
+}
+
+impl From<RawExtent> for Extent {
+    fn from(raw: RawExtent) -> Self {
+        Self {
+            mark: raw.mark.get(),
+            flushed: raw.flushed.get(),
         }
     }
 }
@@ -172,14 +226,22 @@ impl Marks {
 mod tests {
     use super::*;
 
+    fn marks(grants: Extent, worm: Extent) -> Marks {
+        Marks {
+            sequence: 8,
+            grants,
+            worm,
+        }
+    }
+
+    fn extent(mark: Mark, flushed: Mark) -> Extent {
+        Extent { mark, flushed }
+    }
+
     #[test]
     fn marks_survive_and_damage_is_found() {
         let header = Header::new(1_000, [1; 16]).unwrap();
-        let marks = Marks {
-            sequence: 8,
-            grants: 5,
-            worm: 124,
-        };
+        let marks = marks(extent(5, 3), extent(124, 124));
         let block = marks.encode();
         assert_eq!(Marks::decode(&block, 1, &header), Some(marks));
         assert_eq!(Marks::decode(&block, 2, &header), None, "not its place");
@@ -191,13 +253,12 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_past_the_region_is_refused() {
+    fn a_mark_past_the_region_or_before_what_was_flushed_is_refused() {
         let header = Header::new(1_000, [1; 16]).unwrap();
-        let marks = Marks {
-            sequence: 8,
-            grants: header.length(Area::Grants) + 1,
-            worm: 0,
-        };
-        assert_eq!(Marks::decode(&marks.encode(), 1, &header), None);
+        let past = header.length(Area::Grants) + 1;
+        for bad in [extent(past, 0), extent(3, 4)] {
+            let block = marks(bad, extent(0, 0)).encode();
+            assert_eq!(Marks::decode(&block, 1, &header), None);
+        }
     }
 }

@@ -1,15 +1,15 @@
 //! The client's end of a region: a [`Disk`] whose blocks lie with the driver.
 //!
 //! Writes of neighbouring blocks are gathered in the shared buffer and go to the driver in one
-//! request: before a read, before a flush, when the buffer is full, and when another block is
-//! written than the next. Whoever writes therefore learns of a failed write at the latest from its
+//! request: before a read, with a flush, when the buffer is full, and when another block is written
+//! than the next. Whoever writes therefore learns of a failed write at the latest from its
 //! flush, which is when it matters: nothing is durable before.
 
 use portcullis_kernel::{RegionMut, Syscalls};
 
 use crate::{
     BLOCK, Disk, DiskError,
-    api::{Area, Client, Info, Run, disk_error},
+    api::{Area, Client, Info, RUN_MAX, Run, disk_error},
     disk::check,
 };
 
@@ -61,7 +61,7 @@ impl Remote {
 
 impl<K: Syscalls, R: RegionMut> Attached<'_, K, R> {
     fn room(&self) -> u64 {
-        (self.buffer.size() / BLOCK) as u64
+        RUN_MAX.min((self.buffer.size() / BLOCK) as u64)
     }
 
     /// Sends what was gathered.
@@ -150,17 +150,22 @@ impl<K: Syscalls, R: RegionMut> Disk for Attached<'_, K, R> {
     }
 
     fn flush(&mut self) -> Result<(), DiskError> {
-        self.send()?;
+        let run = self.remote.gathered;
+        self.remote.gathered.count = 0;
         let Remote {
             client,
+            area,
             blocks,
-            gathered,
             ..
         } = *self.remote;
-        let flushed = client.flush(self.kernel);
-        flushed.map_err(|refusal| match disk_error(refusal, gathered, blocks) {
+        let flushed = if run.count == 0 {
+            client.flush(self.kernel)
+        } else {
+            client.write_and_flush(self.kernel, area, run)
+        };
+        flushed.map_err(|refusal| match disk_error(refusal, run, blocks) {
             // The marks are written as part of the flush.
-            DiskError::Write { .. } => DiskError::Flush,
+            DiskError::Write { .. } if run.count == 0 => DiskError::Flush,
             error => error,
         })
     }

@@ -23,7 +23,7 @@ fn open(disk: FaultyDisk) -> (Driver<FaultyDisk>, Result<Opened, OpenError>) {
 }
 
 fn mark(driver: &Driver<FaultyDisk>, area: Area) -> u64 {
-    driver.info().unwrap().mark(area)
+    driver.info().unwrap().extent(area).mark
 }
 
 #[test]
@@ -226,6 +226,45 @@ fn the_marks_hold_where_an_acknowledged_block_was_lost() {
     let (mut driver, _) = open(disk);
     assert_eq!(mark(&driver, Area::Grants), 3);
     assert!(driver.write(Area::Grants, 1, &[2; BLOCK]).is_err());
+}
+
+#[test]
+fn a_mark_never_goes_back_over_what_was_flushed() {
+    let (disk, header) = new_disk();
+    let mut driver = open(disk).0;
+    let area = Area::Grants;
+    driver.write(area, 0, &[1; 3 * BLOCK]).unwrap();
+    driver.flush().unwrap();
+    let flushed = |driver: &Driver<FaultyDisk>| driver.info().unwrap().extent(area).flushed;
+    assert_eq!(flushed(&driver), 3);
+    // The disk knows from the next flush on.
+    driver.flush().unwrap();
+    driver.write(area, 3, &[1; 2 * BLOCK]).unwrap();
+    assert_eq!(flushed(&driver), 3);
+    driver.flush().unwrap();
+    let mut disk = disk_of(driver);
+    let start = header.start(area) as usize * BLOCK;
+    disk.bytes_mut()[start..][..5 * BLOCK].fill(0);
+    let (mut driver, _) = open(disk);
+    assert_eq!((mark(&driver, area), flushed(&driver)), (3, 3));
+    let refused = driver.write(area, 0, &[2; BLOCK]);
+    let (first, mark) = (0, 3);
+    assert_eq!(refused, Err(Refused::NotAtMark { area, first, mark }));
+}
+
+#[test]
+fn marks_are_written_when_they_changed_and_not_for_the_vault_s_flushes() {
+    let (disk, _) = new_disk();
+    let mut driver = open(disk).0;
+    driver.write(Area::Worm, 0, &[1; BLOCK]).unwrap();
+    let mut operations = Vec::new();
+    for _ in 0..4 {
+        let before = driver.disk_mut().operations();
+        driver.flush().unwrap();
+        operations.push(driver.disk_mut().operations() - before);
+    }
+    // The mark; that it was flushed; then nothing but the flush.
+    assert_eq!(operations, [2, 2, 1, 1]);
 }
 
 /// What the driver's disk holds durably.

@@ -1,12 +1,17 @@
 //! The interface `worm`: append, read, prove. There is no other method.
 //!
-//! A proof is a signed tree head and the hashes that lead from the record to its root. A message
+//! Entries are appended in groups, which become durable at once: a message carries as many as it has
+//! room for, and says whether more of the group follows. A proof is a signed tree head and the hashes that lead from the record to its root. A message
 //! holds [`HASHES_A_PAGE`] of them, enough for a log of 67 million records; of a longer proof the
 //! rest is asked for with a cursor.
 
 use portcullis_kernel::{CallGrant, MAX_WORDS, Message, Method, Refusal, Syscalls};
-use portcullis_log::{block::Footer, merkle::Hash};
+use portcullis_log::{
+    block::{Footer, RECORD_OVERHEAD, Records},
+    merkle::Hash,
+};
 use portcullis_manager_api::{Buffer, ask, find_call};
+use serde::{Deserialize, Serialize};
 
 use crate::Proved;
 
@@ -15,7 +20,8 @@ pub const OBJECT: &str = "ledger";
 /// Name of the interface.
 pub const INTERFACE: &str = "worm";
 
-/// Appends an entry: its bytes. Reply, once it is durable: its index.
+/// Appends entries: an [`Append`]. Reply: the index of the first, and how many entries are durable; where
+/// the group ends, once all of it is.
 pub const APPEND: Method = method(0);
 /// Reads an entry: its index. Reply: its bytes.
 pub const READ: Method = method(1);
@@ -25,9 +31,9 @@ pub const PROVE: Method = method(2);
 
 /// Refusal: the log is not open; the console says why.
 pub const CLOSED: u64 = 1;
-/// Refusal: the entry is longer than [`crate::ENTRY_MAX`], or empty.
+/// Refusal: an entry is longer than [`crate::ENTRY_MAX`], or empty; none of the message is taken.
 pub const TOO_LONG: u64 = 2;
-/// Refusal: the region is full; reads and proofs go on.
+/// Refusal: the region is full; reads and proofs go on. What came before in the group stays.
 pub const FULL: u64 = 3;
 /// Refusal: writing failed earlier; nothing is appended until the ledger is started anew.
 pub const STOPPED: u64 = 4;
@@ -51,6 +57,26 @@ const fn method(number: u8) -> Method {
     match Method::new(number) {
         Some(method) => method,
         None => panic!("method numbers are below 32"),
+    }
+}
+
+/// Bytes of entries in one message, their lengths included: what postcard and the flag leave.
+const GROUP: usize = (MAX_WORDS - 1) * 8 - 1 - 2;
+const _: () = assert!(RECORD_OVERHEAD + crate::ENTRY_MAX <= GROUP);
+
+/// Entries to append.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Append<'a> {
+    /// More entries of the group follow: these are added, and not made durable yet.
+    pub more: bool,
+    /// The entries, each behind its length, as [`Records`] reads them.
+    pub entries: &'a [u8],
+}
+
+impl<'a> Append<'a> {
+    /// The entries, up to the first that is not one.
+    pub const fn each(&self) -> Records<'a> {
+        Records::over(self.entries)
     }
 }
 
@@ -147,13 +173,30 @@ impl Client {
 
     /// Appends an entry of at most [`crate::ENTRY_MAX`] bytes; its index. When this returns, the entry is durable.
     pub fn append(self, kernel: &mut impl Syscalls, entry: &[u8]) -> Result<u64, Refusal> {
-        let mut message = Message::default();
-        let too_long = Refusal::Object(TOO_LONG);
-        message.encode(0, &entry).map_err(|_| too_long)?;
-        match self.0.call(kernel, APPEND, &mut message)? {
-            [index] => Ok(*index),
-            _ => Err(Refusal::Garbled),
+        let mut first = Err(Refusal::Garbled);
+        self.append_all(kernel, [entry], |index| first = Ok(index))?;
+        first
+    }
+
+    /// Appends entries as one group, and gives `appended` the index of each. When this returns, all
+    /// of them are durable; where it fails, those of which the index was given may be in the log.
+    pub fn append_all<'e>(
+        self,
+        kernel: &mut impl Syscalls,
+        entries: impl IntoIterator<Item = &'e [u8]>,
+        mut appended: impl FnMut(u64),
+    ) -> Result<(), Refusal> {
+        let mut group = Group::EMPTY;
+        for entry in entries {
+            if entry.len() > crate::ENTRY_MAX {
+                return Err(Refusal::Object(TOO_LONG));
+            }
+            if !group.put(entry) {
+                group.send(self.0, kernel, true, &mut appended)?;
+                group.put(entry);
+            }
         }
+        group.send(self.0, kernel, false, &mut appended)
     }
 
     /// Reads an entry.
@@ -178,6 +221,56 @@ impl Client {
         let mut message = Message::request(PROVE, &[index, size, first]);
         let words = self.0.call(kernel, PROVE, &mut message)?;
         Page::from_words(words).ok_or(Refusal::Garbled)
+    }
+}
+
+/// Entries that are gathered for one message.
+struct Group {
+    bytes: [u8; GROUP],
+    used: usize,
+    entries: u64,
+}
+
+impl Group {
+    const EMPTY: Self = Self {
+        bytes: [0; GROUP],
+        used: 0,
+        entries: 0,
+    };
+
+    /// Whether there was room for it.
+    fn put(&mut self, entry: &[u8]) -> bool {
+        let length = RECORD_OVERHEAD + entry.len();
+        let place = self.bytes[self.used..].get_mut(..length);
+        let Some((prefix, bytes)) = place.and_then(|it| it.split_first_chunk_mut()) else {
+            return false;
+        };
+        *prefix = (entry.len() as u16).to_le_bytes();
+        bytes.copy_from_slice(entry);
+        self.used += length;
+        self.entries += 1;
+        true
+    }
+
+    fn send(
+        &mut self,
+        grant: CallGrant,
+        kernel: &mut impl Syscalls,
+        more: bool,
+        appended: &mut impl FnMut(u64),
+    ) -> Result<(), Refusal> {
+        let entries = &self.bytes[..self.used];
+        let mut message = Message::default();
+        let encoded = message.encode(0, &Append { more, entries });
+        encoded.map_err(|_| Refusal::Garbled)?;
+        let &[first, _] = grant.call(kernel, APPEND, &mut message)? else {
+            return Err(Refusal::Garbled);
+        };
+        (first..)
+            .zip(0..self.entries)
+            .for_each(|(index, _)| appended(index));
+        (self.used, self.entries) = (0, 0);
+        Ok(())
     }
 }
 

@@ -11,21 +11,26 @@ use portcullis_kernel::{
 };
 use portcullis_log::{
     RECORD_MAX,
-    block::{LogId, LogKind},
+    block::{LogId, LogKind, RECORD_OVERHEAD},
     ring::Reader,
+    scanner::Watch,
 };
 use zeroize::Zeroizing;
 
 use crate::{
-    ENTRY_MAX, Log, LogError, LogMemory, Recovered,
-    api::{self, Page},
+    ENTRY_MAX, Index, Log, LogError, LogMemory, Recovered, Scratch,
+    api::{self, Append, Page},
 };
 
-/// The ledger's working memory, for the platform to place: 440 KiB.
+/// The ledger's working memory, for the platform to place: 570 KiB. There is no other, whatever the
+/// number of records. Of the grant log no record is read back while the appliance runs, so it has no
+/// index.
 #[derive(Debug, Default)]
 pub struct Memory {
     grants: LogMemory,
     worm: LogMemory,
+    index: Index,
+    scratch: Scratch,
 }
 
 impl Memory {
@@ -34,6 +39,8 @@ impl Memory {
         Self {
             grants: LogMemory::new(),
             worm: LogMemory::new(),
+            index: Index::new(),
+            scratch: Scratch::new(),
         }
     }
 }
@@ -46,19 +53,20 @@ pub struct Ledger<'m, R, A, Y, B> {
     key_region: Y,
     key: Option<SigningKey>,
     buffer: B,
-    grants: Stored<'m>,
-    worm: Stored<'m>,
+    grants: Stored<'m, ()>,
+    worm: Stored<'m, &'m mut Index>,
+    scratch: &'m mut Scratch,
     console: Terminal,
-    /// Why the ring is not drained any more, once that was said.
-    ring_stopped: bool,
 }
 
 /// A log and its region of the disk.
 #[derive(Debug)]
-struct Stored<'m> {
-    log: Log<'m>,
+struct Stored<'m, W> {
+    log: Log<'m, W>,
     area: Area,
     disk: Option<Remote>,
+    /// It takes no record any more, which was said.
+    stopped: bool,
 }
 
 /// Why a request was not served.
@@ -84,7 +92,12 @@ impl<'m, R: Region, A: RegionMut, Y: Region, B: RegionMut> Ledger<'m, R, A, Y, B
         buffer: B,
         memory: &'m mut Memory,
     ) -> Self {
-        let Memory { grants, worm } = memory;
+        let Memory {
+            grants,
+            worm,
+            index,
+            scratch,
+        } = memory;
         Self {
             channel,
             ring: Reader::new(ring, acknowledgement),
@@ -92,17 +105,19 @@ impl<'m, R: Region, A: RegionMut, Y: Region, B: RegionMut> Ledger<'m, R, A, Y, B
             key: None,
             buffer,
             grants: Stored {
-                log: Log::new(LogKind::Grants, grants),
+                log: Log::new(LogKind::Grants, grants, ()),
                 area: Area::Grants,
                 disk: None,
+                stopped: false,
             },
             worm: Stored {
-                log: Log::new(LogKind::Worm, worm),
+                log: Log::new(LogKind::Worm, worm, index),
                 area: Area::Worm,
                 disk: None,
+                stopped: false,
             },
+            scratch,
             console: Terminal::SILENT,
-            ring_stopped: false,
         }
     }
 
@@ -123,9 +138,11 @@ impl<'m, R: Region, A: RegionMut, Y: Region, B: RegionMut> Ledger<'m, R, A, Y, B
                 return;
             }
         };
-        for stored in [&mut self.grants, &mut self.worm] {
-            stored.open(kernel, &mut self.buffer, client, &info, key, console);
-        }
+        let (scratch, disk) = (&mut *self.scratch, (client, &info));
+        let buffer = &mut self.buffer;
+        self.grants
+            .open(kernel, buffer, scratch, disk, key, console);
+        self.worm.open(kernel, buffer, scratch, disk, key, console);
     }
 
     fn serve<K: Syscalls>(
@@ -137,17 +154,17 @@ impl<'m, R: Region, A: RegionMut, Y: Region, B: RegionMut> Ledger<'m, R, A, Y, B
         let key = self.key.as_ref().ok_or(LogError::Closed)?;
         let remote = self.worm.disk.as_mut().ok_or(LogError::Closed)?;
         let disk = &mut remote.attach(kernel, &mut self.buffer);
-        let log = &mut self.worm.log;
+        let (log, scratch) = (&mut self.worm.log, &mut *self.scratch);
         let mut buffer = [0; (MAX_WORDS - 1) * 8];
         match method {
             api::APPEND => {
-                let entry: &[u8] = message.decode(&mut buffer).ok_or(Failure::BadRequest)?;
-                let index = append(log, disk, entry, key)?;
-                message.reply(&[index]);
+                let group = message.decode(&mut buffer).ok_or(Failure::BadRequest)?;
+                let first = append(log, disk, &group, key)?;
+                message.reply(&[first, log.size()]);
             }
             api::READ => {
                 let index = message.decode(&mut buffer).ok_or(Failure::BadRequest)?;
-                let length = log.read(disk, index, &mut buffer[..ENTRY_MAX])?;
+                let length = log.read(disk, scratch, index, &mut buffer[..ENTRY_MAX])?;
                 let encoded = message.encode(label::OK, &&buffer[..length]);
                 encoded.map_err(|_| Failure::BadRequest)?;
             }
@@ -157,7 +174,7 @@ impl<'m, R: Region, A: RegionMut, Y: Region, B: RegionMut> Ledger<'m, R, A, Y, B
                 };
                 let size = if size == 0 { log.size() } else { size };
                 let first = usize::try_from(first).map_err(|_| Failure::BadRequest)?;
-                Page::of(&log.prove(disk, index, size)?, first).reply(message);
+                Page::of(&log.prove(disk, scratch, index, size)?, first).reply(message);
             }
             _ => return Err(Failure::BadMethod),
         }
@@ -174,7 +191,7 @@ impl<'m, R: Region, A: RegionMut, Y: Region, B: RegionMut> Ledger<'m, R, A, Y, B
         let mut taken = 0_u64;
         let stopped = loop {
             // Before a record leaves the ring: what was taken is acknowledged as a whole.
-            if let Err(error) = log.admits(RECORD_MAX) {
+            if let Err(error) = log.admits(RECORD_OVERHEAD + RECORD_MAX) {
                 break Some(error);
             }
             match self.ring.pop(&mut buffer) {
@@ -195,42 +212,84 @@ impl<'m, R: Region, A: RegionMut, Y: Region, B: RegionMut> Ledger<'m, R, A, Y, B
     }
 }
 
-fn append(
-    log: &mut Log<'_>,
+/// Adds a group of entries; the index of the first. All of them are taken, or none.
+fn append<W: Watch>(
+    log: &mut Log<'_, W>,
     disk: &mut impl Disk,
-    entry: &[u8],
+    group: &Append<'_>,
     key: &SigningKey,
-) -> Result<u64, LogError> {
-    let length = entry.len();
-    if length == 0 || length > ENTRY_MAX {
-        return Err(LogError::TooLong { length });
+) -> Result<u64, Failure> {
+    check(group)?;
+    if let Err(error) = log.admits(group.entries.len()) {
+        // What was taken before stays, and nobody may come who would make it durable.
+        log.commit(disk, key)?;
+        return Err(error.into());
     }
-    let index = log.add(disk, entry, key)?;
-    log.commit(disk, key)?;
-    Ok(index)
+    let mut first = None;
+    for entry in group.each() {
+        let index = log.add(disk, entry, key)?;
+        first.get_or_insert(index);
+    }
+    if !group.more {
+        log.commit(disk, key)?;
+    }
+    Ok(first.unwrap_or(log.size()))
 }
 
-impl Stored<'_> {
+/// Whether all of it is entries, each behind its length.
+fn check(group: &Append<'_>) -> Result<(), Failure> {
+    let mut length = 0;
+    for entry in group.each() {
+        if entry.is_empty() || entry.len() > ENTRY_MAX {
+            return Err(LogError::TooLong {
+                length: entry.len(),
+            }
+            .into());
+        }
+        length += RECORD_OVERHEAD + entry.len();
+    }
+    if length == group.entries.len() {
+        Ok(())
+    } else {
+        Err(Failure::BadRequest)
+    }
+}
+
+impl<W: Watch> Stored<'_, W> {
     fn open<K: Syscalls, B: RegionMut>(
         &mut self,
         kernel: &mut K,
         buffer: &mut B,
-        client: Blk,
-        info: &Info,
+        scratch: &mut Scratch,
+        (client, info): (Blk, &Info),
         key: &SigningKey,
         console: Terminal,
     ) {
         let remote = self.disk.insert(Remote::new(client, self.area, info));
         let mut disk = remote.attach(kernel, buffer);
-        let mark = info.mark(self.area);
-        let name = match self.area {
-            Area::Grants => "grant log",
-            _ => "ledger",
-        };
-        match self.log.open(&mut disk, LogId(info.id), mark, key) {
+        let extent = info.extent(self.area);
+        let id = LogId(info.id);
+        let opened = self.log.open(&mut disk, scratch, id, extent, key);
+        let name = self.name();
+        match opened {
             Ok(found) => say_found(kernel, console, name, &found),
             Err(error) => console.line(kernel, format_args!("{name}: not open: {error}")),
         }
+    }
+
+    fn name(&self) -> &'static str {
+        match self.area {
+            Area::Grants => "grant log",
+            _ => "ledger",
+        }
+    }
+
+    /// Says why something did not go well; once, where it goes on like that.
+    fn say<K: Syscalls>(&mut self, kernel: &mut K, console: Terminal, error: &LogError) {
+        if !(self.stopped && error.is_lasting()) {
+            console.line(kernel, format_args!("{}: {error}", self.name()));
+        }
+        self.stopped |= error.is_lasting();
     }
 }
 
@@ -254,6 +313,16 @@ fn say_found<K: Syscalls>(kernel: &mut K, console: Terminal, name: &str, found: 
             kernel,
             format_args!("{name}: {boots} boots before this one"),
         );
+    }
+    if found.rewritten > 0 {
+        let last = found.rewritten;
+        let text =
+            format_args!("{name}: wrote the last {last} records again: now they are durable");
+        console.line(kernel, text);
+    }
+    if let Some(error) = found.not_rewritten {
+        let text = format_args!("{name}: the last commit cannot be written again: {error}");
+        console.line(kernel, text);
     }
     if let Some(damage) = found.damage {
         let text = format_args!("{name}: DAMAGED after {records} records: {damage}");
@@ -291,25 +360,22 @@ where
             Err(Failure::BadMethod) => message.refuse(label::BAD_METHOD),
             Err(Failure::Log(error)) => {
                 message.refuse(error.code());
-                if matches!(
-                    error,
-                    LogError::Disk(_) | LogError::Lost { .. } | LogError::Full { .. }
-                ) {
-                    self.console.line(kernel, format_args!("ledger: {error}"));
+                if error.is_news() {
+                    let console = self.console;
+                    self.worm.say(kernel, console, &error);
                 }
             }
         }
     }
 
     fn notified(&mut self, kernel: &mut K, _: u64) {
-        match self.drain(kernel) {
-            Ok(()) => {}
-            Err(_) if self.ring_stopped => {}
-            Err(error) => {
-                self.ring_stopped = true;
-                let text = format_args!("grant log: {error}; no record is acknowledged any more");
-                self.console.line(kernel, text);
-            }
+        if let Err(error) = self.drain(kernel)
+            && !self.grants.stopped
+        {
+            self.ring.close();
+            let text = format_args!("grant log: {error}; no record is taken any more");
+            self.console.line(kernel, text);
+            self.grants.stopped = true;
         }
     }
 }

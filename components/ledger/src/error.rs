@@ -58,6 +58,16 @@ impl From<DiskError> for LogError {
 }
 
 impl LogError {
+    /// Whether it is more than a client's mistake: the operator is told.
+    pub(crate) const fn is_news(&self) -> bool {
+        matches!(self, Self::Disk(_) | Self::Lost { .. } | Self::Full { .. })
+    }
+
+    /// Whether nothing will be appended from now on.
+    pub(crate) const fn is_lasting(&self) -> bool {
+        matches!(self, Self::Disk(_) | Self::Full { .. })
+    }
+
     /// The code that goes back to the client.
     pub const fn code(&self) -> u64 {
         match self {

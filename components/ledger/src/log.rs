@@ -1,52 +1,33 @@
-//! One append-only log, without system calls.
+//! One append-only log, without system calls: opening and appending.
 
 use ed25519_dalek::SigningKey;
-use portcullis_blk::{BLOCK, Block, Disk, DiskError};
+use portcullis_blk::{BLOCK, Disk, Extent};
 use portcullis_log::{
-    block::{Footer, LogId, LogKind, PAYLOAD, RECORD_OVERHEAD},
-    builder::{Builder, PushError},
-    merkle::{
-        Frontier, Hash,
-        generate::{NodeSource, Proof, prove_inclusion},
-    },
-    scanner::Scanner,
+    block::{Block, COMMIT_BLOCKS, Footer, LogId, LogKind, PAYLOAD, RECORD_OVERHEAD},
+    builder::{Builder, PushError, Tip},
+    merkle::{Frontier, Hash, leaf_hash},
+    scanner::{Commit, Watch},
 };
 
-use crate::{
-    Index, LogError, Recovered,
-    index::Place,
-    recover::{Trees, recover},
-    walk::{Copy, Extent, Head, Subtree, Visitor, walk},
-};
+use crate::{LogError, Recovered, Scratch, recover::recover};
 
-/// Blocks that recovery reads at a time: 64 KiB, so that a request to the driver costs little beside
-/// the hashing of what it brings.
-const AT_A_TIME: usize = 16;
-
-/// The working memory of one log, for the platform to place: 220 KiB, whatever the log's size.
+/// The working memory of one log, for the platform to place: 9 KiB, whatever the log's size.
 #[derive(Debug)]
 pub struct LogMemory {
-    pub(crate) index: Index,
-    pub(crate) tree: Frontier,
-    pub(crate) builder: Option<Builder>,
-    // Of recovery: too large for a protection domain's stack.
-    pub(crate) scanner: Option<Scanner>,
-    pub(crate) trees: Trees,
-    pub(crate) blocks: [u8; AT_A_TIME * BLOCK],
-    block: Block,
+    /// The tree with every record that was added.
+    tree: Frontier,
+    /// The tree of the durable ones.
+    pub(crate) durable: Frontier,
+    builder: Option<Builder>,
 }
 
 impl LogMemory {
     /// Memory that is not in use yet.
     pub const fn new() -> Self {
         Self {
-            index: Index::new(),
             tree: Frontier::new(),
+            durable: Frontier::new(),
             builder: None,
-            scanner: None,
-            trees: Trees::new(),
-            blocks: [0; _],
-            block: [0; _],
         }
     }
 }
@@ -57,15 +38,6 @@ impl Default for LogMemory {
     }
 }
 
-/// That a record is in the log, at a size that was signed.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Proved {
-    /// The signed tree head.
-    pub head: Footer,
-    /// The inclusion proof.
-    pub proof: Proof,
-}
-
 /// Whether records can be appended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
@@ -74,76 +46,140 @@ enum State {
     Refusing(LogError),
 }
 
-/// A log.
+/// A log. `W` sees every record of it: an [`Index`](crate::Index), where records are read back.
 #[derive(Debug)]
-pub struct Log<'m> {
+pub struct Log<'m, W> {
     kind: LogKind,
     log: LogId,
-    memory: &'m mut LogMemory,
+    pub(crate) memory: &'m mut LogMemory,
+    pub(crate) watch: W,
     state: State,
     /// Blocks of the region.
     blocks: u64,
-    /// The block that is being filled.
-    next_block: u64,
-    /// Where the commit that is being filled begins.
-    commit: Place,
-    /// Bytes used of its records.
+    /// Blocks that are kept free: see [`commit_max`].
+    reserve: u64,
+    /// First block of the commit that is being filled.
+    commit: u64,
+    /// Bytes used of the block that is being filled.
     used: usize,
     /// The last durable tree head.
     head: Option<Footer>,
 }
 
-impl<'m> Log<'m> {
+/// Most blocks of a commit in a region of this many. As many stay free at the region's end: for the
+/// last commit, if it has to be written again.
+const fn commit_max(blocks: u64) -> u64 {
+    match blocks / 8 {
+        0 => 1,
+        eighth if eighth < COMMIT_BLOCKS as u64 => eighth,
+        _ => COMMIT_BLOCKS as u64,
+    }
+}
+
+impl<'m, W: Watch> Log<'m, W> {
     /// A log that is not open.
-    pub const fn new(kind: LogKind, memory: &'m mut LogMemory) -> Self {
+    pub const fn new(kind: LogKind, memory: &'m mut LogMemory, watch: W) -> Self {
         Self {
             kind,
             log: LogId([0; 16]),
             memory,
+            watch,
             state: State::Closed,
             blocks: 0,
-            next_block: 0,
-            commit: Place {
-                record: 0,
-                block: 0,
-            },
+            reserve: 0,
+            commit: 0,
             used: 0,
             head: None,
         }
     }
 
-    /// Reads the log on `disk` up to block `mark`, where the next goes, and makes durable what it
-    /// finds before anything of it is served. A log that is damaged, or that another key signed, is
-    /// open for reading only.
+    /// Reads the log on `disk`, of which `extent` says how far it is written. Where the last commit was
+    /// not surely flushed, or anything lies behind it, that is written again, and flushed, before
+    /// anything is served. A log that is damaged, or that another key signed, is open for reading only.
     pub fn open(
         &mut self,
         disk: &mut impl Disk,
+        scratch: &mut Scratch,
         log: LogId,
-        mark: u64,
+        extent: Extent,
         key: &SigningKey,
     ) -> Result<Recovered, LogError> {
         self.state = State::Closed;
+        self.head = None;
         self.log = log;
         self.blocks = disk.blocks();
-        let which = (self.kind, log);
-        let outcome = recover(disk, self.memory, which, mark, &key.verifying_key())?;
-        let found = outcome.found;
-        self.head = outcome.head;
-        self.next_block = outcome.end;
-        self.commit = Place {
-            record: found.records,
-            block: outcome.end,
-        };
-        self.used = 0;
+        self.reserve = commit_max(self.blocks);
+        let (which, verifying) = ((self.kind, log), key.verifying_key());
+        let watch = &mut self.watch;
+        let (mut found, last) = recover(disk, scratch, which, extent.mark, &verifying, watch)?;
+        let scanner = scratch.scanner.as_ref().ok_or(LogError::Closed)?;
+        let end = extent.mark.max(scanner.end());
+        self.memory.durable.clone_from(scanner.tree());
+        self.go_on(end, scanner.tree());
+        self.head = last.map(|commit| commit.footer);
         self.state = match (found.damage, found.other_key) {
             (Some(damage), _) => State::Refusing(LogError::Damaged(damage)),
             (None, true) => State::Refusing(LogError::OtherKey),
             (None, false) => State::Open,
         };
-        if let Err(error) = disk.flush() {
-            self.stop(error);
+        let in_doubt = last.filter(|commit| {
+            let behind = commit.last_block + 1;
+            behind > extent.flushed || behind < scanner.end()
+        });
+        if let (State::Open, Some(commit)) = (self.state, in_doubt) {
+            let base = scanner.base().clone();
+            match self.write_again(disk, scratch, &base, &commit, key) {
+                Ok(()) => found.rewritten = found.records - base.size(),
+                Err(error) => {
+                    self.stop(error);
+                    found.not_rewritten = Some(error);
+                }
+            }
         }
         Ok(found)
+    }
+
+    /// Writes the last commit again behind block `end`, record by record, as it was written first.
+    fn write_again(
+        &mut self,
+        disk: &mut impl Disk,
+        scratch: &mut Scratch,
+        base: &Frontier,
+        commit: &Commit,
+        key: &SigningKey,
+    ) -> Result<(), LogError> {
+        let lost = LogError::Lost { index: base.size() };
+        let end = self.builder()?.tip().block;
+        self.go_on(end, base);
+        // This is what it is kept free for.
+        self.reserve = 0;
+        let (block, _) = scratch
+            .blocks
+            .split_first_chunk_mut::<BLOCK>()
+            .ok_or(lost)?;
+        for number in commit.first_block..=commit.last_block {
+            disk.read(number, block)?;
+            let block = Block::read(block).map_err(|_| lost)?;
+            for record in block.records() {
+                self.add(disk, record, key)?;
+            }
+        }
+        if self.memory.tree.root() != commit.footer.root {
+            return Err(lost);
+        }
+        self.commit(disk, key)?;
+        // Says on the disk that the flush before succeeded: the next start does not do this again.
+        disk.flush()?;
+        self.reserve = commit_max(self.blocks);
+        Ok(())
+    }
+
+    /// Goes on with a new commit at block `end`, behind the records of `tree`.
+    fn go_on(&mut self, end: u64, tree: &Frontier) {
+        self.memory.tree.clone_from(tree);
+        self.memory.builder = Some(Builder::new(Tip::new(self.kind, self.log, end, tree)));
+        self.commit = end;
+        self.used = 0;
     }
 
     /// Durable records.
@@ -161,19 +197,33 @@ impl<'m> Log<'m> {
         (self.kind, self.log)
     }
 
-    /// Whether a record of `length` bytes can be added, as far as is known before it is tried.
+    /// Whether it is open, if only for reading.
+    pub(crate) fn is_open(&self) -> bool {
+        self.state != State::Closed
+    }
+
+    /// Behind the last block.
+    pub(crate) fn end(&self) -> u64 {
+        let builder = self.memory.builder.as_ref();
+        builder.map_or(0, |builder| builder.tip().block)
+    }
+
+    /// Whether records that take `length` bytes can be added, their lengths included, as far as is
+    /// known before it is tried. They fit one block.
     pub fn admits(&self, length: usize) -> Result<(), LogError> {
         match self.state {
             State::Closed => return Err(LogError::Closed),
             State::Refusing(error) => return Err(error),
             State::Open => {}
         }
-        let fits = self.used + RECORD_OVERHEAD + length <= PAYLOAD;
-        let block = self.next_block + u64::from(!fits);
-        let full = Err(LogError::Full {
-            blocks: self.blocks,
-        });
-        if block < self.blocks { Ok(()) } else { full }
+        let fits = self.used + length <= PAYLOAD;
+        let last = self.end() + u64::from(!fits);
+        if last + self.reserve < self.blocks {
+            Ok(())
+        } else {
+            let blocks = self.blocks;
+            Err(LogError::Full { blocks })
+        }
     }
 
     /// Adds a record to the commit that is being filled; its index. It is not durable yet.
@@ -183,20 +233,20 @@ impl<'m> Log<'m> {
         record: &[u8],
         key: &SigningKey,
     ) -> Result<u64, LogError> {
-        self.admits(record.len())?;
+        self.admits(RECORD_OVERHEAD + record.len())?;
         let index = loop {
             match self.builder()?.push(record) {
                 Ok(index) => break index,
                 Err(PushError::TooLong { length }) => return Err(LogError::TooLong { length }),
-                Err(PushError::BlockFull) => self.seal(disk)?,
-                Err(PushError::CommitFull) => self.commit(disk, key)?,
+                Err(PushError::BlockFull) if self.has_room() => self.seal(disk)?,
+                Err(PushError::BlockFull | PushError::CommitFull) => self.commit(disk, key)?,
             }
         };
         self.used += RECORD_OVERHEAD + record.len();
-        let LogMemory {
-            index: kept, tree, ..
-        } = &mut *self.memory;
-        kept.append(tree, &portcullis_log::merkle::leaf_hash(record));
+        let (tree, watch) = (&mut self.memory.tree, &mut self.watch);
+        watch.record(index, record);
+        let node = |level, index, hash: &Hash| watch.node(level, index, hash);
+        tree.append_leaf_with(&leaf_hash(record), node);
         Ok(index)
     }
 
@@ -209,115 +259,43 @@ impl<'m> Log<'m> {
         let LogMemory {
             builder,
             tree,
-            index,
-            ..
+            durable,
         } = &mut *self.memory;
         let builder = builder.as_mut().ok_or(LogError::Closed)?;
-        if builder.pending() == 0 {
+        let (number, records) = (builder.tip().block, u64::from(builder.pending()));
+        if records == 0 {
             return Ok(());
         }
         let head = Footer::sign(kind, log, tree.size(), &tree.root(), key);
         let block = builder.commit(head).ok_or(LogError::Closed)?;
-        let written = disk.write(self.next_block, block);
-        if let Err(error) = written.and_then(|()| disk.flush()) {
-            self.stop(error);
+        if let Err(error) = disk.write(number, block).and_then(|()| disk.flush()) {
+            self.stop(error.into());
             return Err(error.into());
         }
-        builder.durable();
-        index.place(self.commit.record, self.commit.block);
+        self.watch.block(number, tree.size() - records, records);
+        durable.clone_from(tree);
         self.head = Some(head);
-        self.next_block += 1;
         self.used = 0;
-        self.commit = Place {
-            record: tree.size(),
-            block: self.next_block,
-        };
+        self.commit = number + 1;
         Ok(())
     }
 
-    /// Copies record `index` to `buffer`; its length.
-    pub fn read(
-        &mut self,
-        disk: &mut impl Disk,
-        index: u64,
-        buffer: &mut [u8],
-    ) -> Result<usize, LogError> {
-        self.check(index, self.size())?;
-        let mut copy = Copy {
-            index,
-            buffer,
-            length: None,
-        };
-        self.walk(disk, index, &mut copy)?;
-        copy.length.ok_or(LogError::Lost { index })
-    }
-
-    /// Proves that record `index` is in the log of `size` records, a size that was signed.
-    pub fn prove(
-        &mut self,
-        disk: &mut impl Disk,
-        index: u64,
-        size: u64,
-    ) -> Result<Proved, LogError> {
-        self.check(index, size)?;
-        let head = self.head_of(disk, size)?;
-        let mut source = Source { log: self, disk };
-        let proof = prove_inclusion(&mut source, index, size)?;
-        let proof = proof.ok_or(LogError::NoRecord { index, size })?;
-        Ok(Proved { head, proof })
-    }
-
-    fn check(&self, index: u64, size: u64) -> Result<(), LogError> {
-        if self.state == State::Closed {
-            return Err(LogError::Closed);
-        }
-        if size > self.size() {
-            return Err(LogError::NoCheckpoint { size });
-        }
-        if index >= size {
-            return Err(LogError::NoRecord { index, size });
-        }
-        Ok(())
-    }
-
-    fn head_of(&mut self, disk: &mut impl Disk, size: u64) -> Result<Footer, LogError> {
-        if let Some(head) = self.head
-            && head.tree_size.get() == size
-        {
-            return Ok(head);
-        }
-        let mut found = Head { size, footer: None };
-        self.walk(disk, size - 1, &mut found)?;
-        found.footer.ok_or(LogError::NoCheckpoint { size })
-    }
-
-    /// Walks from the last known commit at or before a record.
-    fn walk(
-        &mut self,
-        disk: &mut impl Disk,
-        record: u64,
-        visitor: &mut impl Visitor,
-    ) -> Result<(), LogError> {
-        let from = self.memory.index.before(record);
-        let from = from.ok_or(LogError::Lost { index: record })?;
-        let extent = Extent {
-            kind: self.kind,
-            log: self.log,
-            end: self.next_block,
-        };
-        walk(disk, &mut self.memory.block, extent, from, visitor).map(drop)
+    /// Whether the commit may have another block.
+    fn has_room(&self) -> bool {
+        self.end() + 1 - self.commit < commit_max(self.blocks)
     }
 
     fn seal(&mut self, disk: &mut impl Disk) -> Result<(), LogError> {
         let builder = self.memory.builder.as_mut().ok_or(LogError::Closed)?;
+        let (tip, records) = (*builder.tip(), u64::from(builder.pending()));
         let Some(block) = builder.seal() else {
             return Ok(());
         };
-        if let Err(error) = disk.write(self.next_block, block) {
-            self.stop(error);
+        if let Err(error) = disk.write(tip.block, block) {
+            self.stop(error.into());
             return Err(error.into());
         }
-        self.next_block += 1;
+        self.watch.block(tip.block, tip.records - records, records);
         self.used = 0;
         Ok(())
     }
@@ -327,28 +305,10 @@ impl<'m> Log<'m> {
     }
 
     /// After a write or flush that failed nobody knows what the disk holds.
-    fn stop(&mut self, error: DiskError) {
-        debug_assert!(!matches!(error, DiskError::Unaligned { .. }));
-        self.state = State::Refusing(LogError::Stopped);
-    }
-}
-
-/// Where the hashes of a proof come from: memory, or the records hashed again.
-struct Source<'a, 'm, D> {
-    log: &'a mut Log<'m>,
-    disk: &'a mut D,
-}
-
-impl<D: Disk> NodeSource for Source<'_, '_, D> {
-    type Error = LogError;
-
-    fn node(&mut self, level: u32, index: u64) -> Result<Hash, LogError> {
-        if let Some(hash) = self.log.memory.index.node(level, index) {
-            return Ok(hash);
-        }
-        let first = index << level;
-        let mut subtree = Subtree::new(first, first + (1 << level));
-        self.log.walk(self.disk, first, &mut subtree)?;
-        subtree.root().ok_or(LogError::Lost { index: first })
+    fn stop(&mut self, error: LogError) {
+        self.state = State::Refusing(match error {
+            LogError::Full { .. } => error,
+            _ => LogError::Stopped,
+        });
     }
 }

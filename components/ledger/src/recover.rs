@@ -1,18 +1,43 @@
 //! Recovery: reads the whole log, as any reader does, and finds where it goes on.
 
 use ed25519_dalek::VerifyingKey;
-use portcullis_blk::{BLOCK, Disk};
+use portcullis_blk::{BLOCK, Disk, DiskError};
 use portcullis_log::{
     Operation, Record,
-    block::{BlockFault, Footer, LogId, LogKind},
-    builder::{Builder, Tip},
-    merkle::{Frontier, Hash},
-    scanner::{Damage, Scanner, Skipped, Step},
+    block::{LogId, LogKind},
+    scanner::{Commit, Damage, Scanner, Skipped, Step, Watch},
 };
 
-use crate::{LogError, index::Index, log::LogMemory};
+use crate::LogError;
 
-/// What recovery found in a log.
+/// Blocks that are read at a time, as many as the driver takes: 256 KiB, so that a request to the driver costs little beside the
+/// hashing of what it brings, and a range of a log of a million records takes one.
+const AT_A_TIME: u64 = 64;
+
+/// What reading a log takes: too large for a protection domain's stack, and used by one log at a time.
+#[derive(Debug)]
+pub struct Scratch {
+    pub(crate) scanner: Option<Scanner>,
+    pub(crate) blocks: [u8; AT_A_TIME as usize * BLOCK],
+}
+
+impl Scratch {
+    /// Memory that is not in use yet: 262 KiB.
+    pub const fn new() -> Self {
+        Self {
+            scanner: None,
+            blocks: [0; _],
+        }
+    }
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What recovery found in a log, and did.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Recovered {
     /// Records.
@@ -27,139 +52,114 @@ pub struct Recovered {
     pub void: u64,
     /// Of these, blocks that are torn or not of this log.
     pub torn: u64,
+    /// Records at the end that were written again, since their flush may have failed.
+    pub rewritten: u64,
+    /// Why they could not be, if they could not.
+    pub not_rewritten: Option<LogError>,
     /// Where the log is damaged, if it is; what comes before is served.
     pub damage: Option<Damage>,
     /// The last tree head was not signed with the ledger's key.
     pub other_key: bool,
 }
 
-/// What recovery leaves: where the log goes on, and its last tree head.
-pub(crate) struct Outcome {
-    pub(crate) found: Recovered,
-    pub(crate) head: Option<Footer>,
-    pub(crate) end: u64,
-}
-
-/// The trees that are kept beside the scanner's, for the index.
-#[derive(Debug)]
-pub(crate) struct Trees {
-    /// Where the last commit was chained to: what a superseding one goes on from.
-    base: Growing,
-    last: Growing,
-    open: Growing,
-}
-
-#[derive(Clone, Debug)]
-struct Growing {
-    tree: Frontier,
-    boots: u64,
-}
-
-impl Trees {
-    pub(crate) const fn new() -> Self {
-        const EMPTY: Growing = Growing {
-            tree: Frontier::new(),
-            boots: 0,
-        };
-        Self {
-            base: EMPTY,
-            last: EMPTY,
-            open: EMPTY,
+/// Reads blocks to the scanner in `scratch` until `until` says so; `false` where block `end` is reached,
+/// or there is damage, before.
+pub(crate) fn scan(
+    disk: &mut impl Disk,
+    scratch: &mut Scratch,
+    end: u64,
+    watch: &mut impl Watch,
+    mut until: impl FnMut(&Scanner, Step) -> bool,
+) -> Result<bool, DiskError> {
+    let Scratch {
+        scanner: Some(scanner),
+        blocks,
+    } = scratch
+    else {
+        return Ok(false);
+    };
+    while scanner.block() < end {
+        let count = (end - scanner.block()).min(AT_A_TIME) as usize;
+        let part = &mut blocks[..count * BLOCK];
+        disk.read(scanner.block(), part)?;
+        for block in part.as_chunks::<BLOCK>().0 {
+            let step = scanner.feed(block, watch);
+            if until(scanner, step) {
+                return Ok(true);
+            }
+            if scanner.damage().is_some() {
+                return Ok(false);
+            }
         }
     }
-
-    /// Takes a record that may be of the log, at the place where its number belongs.
-    fn take(&mut self, index: &mut Index, number: u64, leaf: &Hash, is_boot: bool) {
-        if number != self.open.tree.size() {
-            let from = if number == self.last.tree.size() {
-                &self.last
-            } else {
-                &self.base
-            };
-            self.open.clone_from(from);
-        }
-        index.append(&mut self.open.tree, leaf);
-        self.open.boots += u64::from(is_boot);
-    }
-
-    fn commit(&mut self, supersedes: bool) {
-        if !supersedes {
-            self.base.clone_from(&self.last);
-        }
-        self.last.clone_from(&self.open);
-    }
+    Ok(false)
 }
 
-/// Reads blocks 0 to `mark` of the log, fills `memory`, and verifies the last signature.
+/// Reads blocks 0 to `mark` of a log, and verifies the last signature. The scanner then has the
+/// trees, and the result the last commit.
 pub(crate) fn recover(
     disk: &mut impl Disk,
-    memory: &mut LogMemory,
+    scratch: &mut Scratch,
     (kind, log): (LogKind, LogId),
     mark: u64,
     key: &VerifyingKey,
-) -> Result<Outcome, LogError> {
-    let LogMemory {
-        blocks,
-        index,
-        builder,
-        tree,
-        scanner,
-        trees,
-        ..
-    } = memory;
-    index.reset();
-    let scanner = scanner.insert(Scanner::new(kind, log));
-    *trees = Trees::new();
+    watch: &mut impl Watch,
+) -> Result<(Recovered, Option<Commit>), DiskError> {
+    scratch.scanner = Some(Scanner::new(kind, log));
     let mut found = Recovered::default();
-    let mut head = None;
+    let mut last = None;
     let mut in_commits = 0;
-    'scan: while scanner.block() < mark {
-        let at_a_time = (blocks.len() / BLOCK) as u64;
-        let count = (mark - scanner.block()).min(at_a_time) as usize;
-        let part = &mut blocks[..count * BLOCK];
-        disk.read(scanner.block(), part)?;
-        let (part, _) = part.as_chunks::<BLOCK>();
-        for block in part {
-            found.blocks += 1;
-            let step = scanner.feed_with(block, |number, bytes, leaf| {
-                let is_boot = kind == LogKind::Grants && is_boot(bytes);
-                trees.take(index, number, leaf, is_boot);
-            });
-            match step {
-                Step::Committed(commit) => {
-                    if commit.supersedes {
-                        index.forget(commit.first_record);
-                    }
-                    trees.commit(commit.supersedes);
-                    index.place(commit.first_record, commit.first_block);
-                    in_commits += commit.last_block - commit.first_block + 1;
-                    found.commits += u64::from(!commit.supersedes);
-                    head = Some(commit.footer);
-                }
-                Step::Skipped(Skipped::Fault(BlockFault::Digest) | Skipped::Foreign) => {
-                    found.torn += 1;
-                }
-                Step::Damaged(damage) => found.damage = Some(damage),
-                Step::Void | Step::Pending | Step::Skipped(_) => {}
+    let mut boots = Boots::default();
+    scan(disk, scratch, mark, &mut (&mut boots, watch), |_, step| {
+        found.blocks += 1;
+        match step {
+            Step::Committed(commit) => {
+                in_commits += commit.last_block - commit.first_block + 1;
+                found.commits += u64::from(!commit.supersedes);
+                last = Some(commit);
             }
-            if scanner.done() {
-                break 'scan;
-            }
+            Step::Skipped(Skipped::Orphan) | Step::Void | Step::Pending => {}
+            Step::Skipped(_) => found.torn += 1,
+            Step::Damaged(damage) => found.damage = Some(damage),
         }
-    }
+        false
+    })?;
     found.void = found.blocks - in_commits;
-    found.records = trees.last.tree.size();
-    found.boots = trees.last.boots;
-    found.other_key = head.is_some_and(|head: Footer| !head.is_signed(kind, log, key));
-    tree.clone_from(&trees.last.tree);
-    let tip = scanner.finish().map(|(tip, _)| tip);
-    // Where the log is damaged, nothing is ever built.
-    let tip = tip.unwrap_or(Tip::empty(kind, log));
-    let end = mark.max(tip.block);
-    *builder = Some(Builder::new(Tip { block: end, ..tip }));
-    Ok(Outcome { found, head, end })
+    found.records = last.map_or(0, |commit| commit.footer.tree_size.get());
+    if kind == LogKind::Grants {
+        found.boots = boots.before(found.records);
+    }
+    found.other_key = last.is_some_and(|commit| !commit.footer.is_signed(kind, log, key));
+    Ok((found, last))
 }
 
+/// Counts the boots of a grant log on the way.
+#[derive(Default)]
+struct Boots {
+    counted: u64,
+    /// First record of the latest. What is shown at its place later is a boot's first record, too.
+    latest: Option<u64>,
+}
+
+impl Boots {
+    /// Boots that begin before a record.
+    fn before(&self, record: u64) -> u64 {
+        let is_there = self.latest.is_none_or(|latest| latest < record);
+        self.counted - u64::from(!is_there)
+    }
+}
+
+impl Watch for Boots {
+    fn record(&mut self, index: u64, bytes: &[u8]) {
+        if self.latest.is_none_or(|latest| latest < index) && is_boot(bytes) {
+            self.latest = Some(index);
+            self.counted += 1;
+        }
+    }
+}
+
+/// A boot's first record has sequence number 0, which is its first byte: most others need no decoding.
 fn is_boot(bytes: &[u8]) -> bool {
-    Record::decode(bytes).is_some_and(|record| record.operation == Operation::Boot)
+    bytes.first() == Some(&0)
+        && Record::decode(bytes).is_some_and(|record| record.operation == Operation::Boot)
 }

@@ -22,7 +22,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
-use portcullis_blk::{BLOCK, DiskId, Header};
+use portcullis_blk::{BLOCK, DiskId, Header, HeaderError};
 use portcullis_log::block::{LogId, LogKind};
 use portcullis_log::checkpoint::origin;
 use portcullis_log::note::Verifier;
@@ -205,11 +205,16 @@ fn disk(path: &Path) -> Result<(DiskId, bool), StateError> {
     let mut disk = FileDisk::new(file.into(), blocks);
     let mut block = [0; BLOCK];
     // The header, or else its copy in the last block.
+    let mut refused = None;
     let header = [0, blocks.saturating_sub(1)].into_iter().find_map(|at| {
         portcullis_blk::Disk::read(&mut disk, at, &mut block).ok()?;
-        Header::decode(&block).ok()
+        let decoded = Header::decode(&block);
+        decoded.map_err(|error| refused = Some(error)).ok()
     });
-    let header = header.ok_or_else(|| damaged("it has no header of a Portcullis disk".into()))?;
+    let header = header.ok_or_else(|| match refused {
+        Some(HeaderError::Magic) | None => damaged("it has no header of a Portcullis disk".into()),
+        Some(error) => damaged(error.to_string()),
+    })?;
     Ok((*header.id(), is_new))
 }
 

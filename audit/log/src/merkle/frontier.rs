@@ -1,5 +1,6 @@
 //! A tree that grows: the roots of its complete subtrees, and nothing below them.
 
+use super::generate::NodeSource;
 use super::{Hash, empty_root, leaf_hash, node_hash};
 
 /// Levels of a tree: a leaf's index has 64 bits.
@@ -7,7 +8,7 @@ pub const LEVELS: usize = 64;
 
 /// The right edge of a tree (its *compact range*): one hash for every bit of its size. Appending
 /// takes one inner hash on average, and no memory.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Frontier {
     size: u64,
     /// Root of the complete subtree of 2^n leaves, where bit n of the size is set; else stale.
@@ -21,6 +22,18 @@ impl Frontier {
             size: 0,
             roots: [[0; 32]; LEVELS],
         }
+    }
+
+    /// The tree of the first `size` leaves of one whose complete subtrees are at hand.
+    pub fn of<S: NodeSource>(source: &mut S, size: u64) -> Result<Self, S::Error> {
+        let mut tree = Self::new();
+        tree.size = size;
+        for (level, root) in (0..).zip(&mut tree.roots) {
+            if size >> level & 1 == 1 {
+                *root = source.node(level, (size >> level) - 1)?;
+            }
+        }
+        Ok(tree)
     }
 
     /// Number of leaves.
@@ -57,6 +70,13 @@ impl Frontier {
         }
     }
 
+    /// The hash of a complete subtree, where it is one of those that the tree is made of.
+    pub fn node(&self, level: u32, index: u64) -> Option<&Hash> {
+        let subtrees = self.size.checked_shr(level)?;
+        let is_last = subtrees & 1 == 1 && index == subtrees - 1;
+        self.roots.get(level as usize).filter(|_| is_last)
+    }
+
     /// The tree's root hash.
     pub fn root(&self) -> Hash {
         let mut root = None;
@@ -68,6 +88,17 @@ impl Frontier {
         root.unwrap_or_else(empty_root)
     }
 }
+
+/// The same leaves: what is stale does not count.
+impl PartialEq for Frontier {
+    fn eq(&self, other: &Self) -> bool {
+        let roots = self.roots.iter().zip(&other.roots).enumerate();
+        let mut current = roots.filter(|(level, _)| self.size >> level & 1 == 1);
+        self.size == other.size && current.all(|(_, (ours, theirs))| ours == theirs)
+    }
+}
+
+impl Eq for Frontier {}
 
 impl Default for Frontier {
     fn default() -> Self {

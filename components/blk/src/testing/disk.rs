@@ -15,7 +15,9 @@ pub const SECTOR: usize = 512;
 pub struct Plan {
     /// The operation before which the power goes: it and every later one, reads too, fail.
     pub power_off: Option<u64>,
-    /// The operation that fails; a write leaves its first `kept` sectors, a flush nothing durable.
+    /// The operation that fails. A write leaves its first `kept` sectors. A flush loses what was
+    /// written before it: that is read back all the same, as out of a cache, and no later flush
+    /// makes it durable.
     pub fail: Option<u64>,
     /// Sectors that a failed write leaves.
     pub kept: usize,
@@ -166,6 +168,7 @@ impl Disk for FaultyDisk {
             return Err(DiskError::Flush);
         };
         if self.plan.fail == Some(number) {
+            self.unflushed.clear();
             return Err(DiskError::Flush);
         }
         for (at, data) in self.unflushed.drain(..) {

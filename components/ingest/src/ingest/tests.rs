@@ -147,13 +147,14 @@ impl<K: Syscalls> Component<K> for Ledger {
     fn call(&mut self, _: &mut K, _: Caller, method: Method, message: &mut Message) {
         assert_eq!(method, ledger::APPEND);
         let mut buffer: Buffer = [0; _];
-        let entry: &[u8] = message.decode(&mut buffer).unwrap();
+        let group: ledger::Append<'_> = message.decode(&mut buffer).unwrap();
         let state = &mut *self.0.borrow_mut();
-        if state.ledger_max == Some(state.ledger.len()) {
+        let first = state.ledger.len();
+        if state.ledger_max == Some(first) {
             return message.refuse(ledger::FULL);
         }
-        state.ledger.push(entry.to_vec());
-        message.reply(&[state.ledger.len() as u64 - 1]);
+        state.ledger.extend(group.each().map(<[u8]>::to_vec));
+        message.reply(&[first as u64, state.ledger.len() as u64]);
     }
 }
 

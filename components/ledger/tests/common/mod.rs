@@ -4,9 +4,10 @@
 
 use ed25519_dalek::SigningKey;
 use portcullis_blk::{
-    BLOCK, Disk, DiskError, Driver, Header, Refused, api::Area, initialise, testing::FaultyDisk,
+    BLOCK, Disk, DiskError, Driver, Extent, Header, Refused, api::Area, initialise,
+    testing::FaultyDisk,
 };
-use portcullis_ledger::{Log, LogError, LogMemory, Recovered};
+use portcullis_ledger::{Index, Log, LogError, LogMemory, Proved, Recovered, Scratch};
 use portcullis_log::{
     block::{LogId, LogKind},
     merkle::{Frontier, Hash, leaf_hash, proof::verify_inclusion},
@@ -39,8 +40,8 @@ impl Region {
         Some(Self { driver, area })
     }
 
-    pub(crate) fn mark(&self) -> u64 {
-        self.driver.info().unwrap().mark(self.area)
+    pub(crate) fn extent(&self) -> Extent {
+        self.driver.info().unwrap().extent(self.area)
     }
 
     pub(crate) fn disk(&mut self) -> &mut FaultyDisk {
@@ -74,68 +75,118 @@ impl Disk for Region {
     }
 }
 
+/// Working memory of a log.
+#[derive(Default)]
+pub(crate) struct Memory {
+    log: LogMemory,
+    index: Index,
+    scratch: Scratch,
+}
+
+/// A log that was opened, with what reading takes.
+pub(crate) struct Opened<'m> {
+    pub(crate) log: Log<'m, &'m mut Index>,
+    scratch: &'m mut Scratch,
+}
+
+impl<'m> Opened<'m> {
+    /// A log of a region's kind that is not open yet.
+    pub(crate) fn closed(area: Area, memory: &'m mut Memory) -> Self {
+        let kind = match area {
+            Area::Grants => LogKind::Grants,
+            _ => LogKind::Worm,
+        };
+        Self {
+            log: Log::new(kind, &mut memory.log, &mut memory.index),
+            scratch: &mut memory.scratch,
+        }
+    }
+
+    pub(crate) fn open(
+        &mut self,
+        region: &mut Region,
+        key: &SigningKey,
+    ) -> Result<Recovered, LogError> {
+        let extent = region.extent();
+        self.log.open(region, self.scratch, LogId(ID), extent, key)
+    }
+
+    pub(crate) fn read(
+        &mut self,
+        region: &mut Region,
+        index: u64,
+        buffer: &mut [u8],
+    ) -> Result<usize, LogError> {
+        self.log.read(region, self.scratch, index, buffer)
+    }
+
+    pub(crate) fn prove(
+        &mut self,
+        region: &mut Region,
+        index: u64,
+        size: u64,
+    ) -> Result<Proved, LogError> {
+        self.log.prove(region, self.scratch, index, size)
+    }
+}
+
 /// Opens the log of a region.
 pub(crate) fn open<'m>(
     region: &mut Region,
-    memory: &'m mut LogMemory,
-) -> (Log<'m>, Result<Recovered, LogError>) {
-    let kind = match region.area {
-        Area::Grants => LogKind::Grants,
-        _ => LogKind::Worm,
-    };
-    let mut log = Log::new(kind, memory);
-    let mark = region.mark();
-    let opened = log.open(region, LogId(ID), mark, &key());
-    (log, opened)
+    memory: &'m mut Memory,
+) -> (Opened<'m>, Result<Recovered, LogError>) {
+    let mut opened = Opened::closed(region.area, memory);
+    let found = opened.open(region, &key());
+    (opened, found)
 }
 
 /// Appends records as one group.
 pub(crate) fn append(
-    log: &mut Log<'_>,
+    opened: &mut Opened<'_>,
     region: &mut Region,
     records: &[Vec<u8>],
 ) -> Result<(), LogError> {
     for record in records {
-        log.add(region, record, &key())?;
+        opened.log.add(region, record, &key())?;
     }
-    log.commit(region, &key())
+    opened.log.commit(region, &key())
 }
 
 /// Checks everything that can be checked of a log: it holds exactly these records, its head is
 /// signed and is theirs, and what is asked for is proved.
-pub(crate) fn check_all(log: &mut Log<'_>, region: &mut Region, records: &[Vec<u8>]) {
-    assert_eq!(log.size(), records.len() as u64);
-    let (kind, id) = log.id();
+pub(crate) fn check_all(opened: &mut Opened<'_>, region: &mut Region, records: &[Vec<u8>]) {
+    assert_eq!(opened.log.size(), records.len() as u64);
+    let (kind, id) = opened.log.id();
     let mut tree = Frontier::new();
     let mut buffer = [0; 1_024];
     for (index, record) in (0..).zip(records) {
         tree.append(record);
-        let length = log.read(region, index, &mut buffer).unwrap();
+        let length = opened.read(region, index, &mut buffer).unwrap();
         assert!(buffer[..length] == record[..], "record {index}");
     }
-    let size = log.size();
-    let end = log.read(region, size, &mut buffer);
+    let size = opened.log.size();
+    let end = opened.read(region, size, &mut buffer);
     assert_eq!(end, Err(LogError::NoRecord { index: size, size }));
-    let Some(head) = log.head().copied() else {
+    let Some(head) = opened.log.head().copied() else {
         return;
     };
     assert!(head.is_signed(kind, id, &key().verifying_key()));
     assert_eq!(head.root, tree.root());
     for index in [0, size / 3, size / 2, size - 1] {
-        check_proof(log, region, records, index, size, &tree.root());
+        check_proof(opened, region, records, index, size, &tree.root());
     }
 }
 
 pub(crate) fn check_proof(
-    log: &mut Log<'_>,
+    opened: &mut Opened<'_>,
     region: &mut Region,
     records: &[Vec<u8>],
     index: u64,
     size: u64,
     root: &Hash,
 ) {
-    let proved = log.prove(region, index, size).unwrap();
-    let (kind, id) = log.id();
+    let proved = opened.prove(region, index, size).unwrap();
+    let (kind, id) = opened.log.id();
     assert!(proved.head.is_signed(kind, id, &key().verifying_key()));
     assert_eq!(
         (proved.head.tree_size.get(), proved.head.root),
