@@ -6,6 +6,8 @@
 mod boot;
 mod call;
 mod check;
+mod ledger;
+mod merkle;
 mod sel4;
 mod vault;
 mod verify;
@@ -51,13 +53,20 @@ const MEASUREMENTS: &[Measurement] = &[
     ("boot grants", boot::measure),
     ("log verify", verify::measure),
     ("policy check", check::measure),
+    ("ledger appends", ledger::measure_appends),
+    ("ledger recovery", ledger::measure_recovery),
+    ("merkle", merkle::measure),
     ("vault", vault::measure),
     ("sel4", sel4::measure),
 ];
 
 fn main() -> ExitCode {
     // Components, and the ends of a bare ping-pong, are other processes of this executable.
-    portcullis_hosted::component_main(|name| call::program(name).or_else(|| boot::program(name)));
+    portcullis_hosted::component_main(|name| {
+        call::program(name)
+            .or_else(|| boot::program(name))
+            .or_else(|| ledger::program(name))
+    });
     call::bare_main();
     if let Some(code) = check::child_main() {
         return code;

@@ -146,7 +146,6 @@ fn commit(
 ) {
     let footer = Footer::sign(KIND, LOG, tree.size(), &tree.root(), key);
     disk.extend_from_slice(builder.commit(footer).expect("there are records"));
-    builder.durable();
 }
 
 /// Blocks in memory: what is compared is computing, not the disk.

@@ -1,0 +1,121 @@
+//! The Merkle tree beside the `ct-merkle` crate, on the same leaves.
+//!
+//! Both keep every node in memory: ours is the tree that `portcullis log prove` collects. The
+//! ledger itself keeps less (see `ledger.rs`); what it does for an append is measured too.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use ct_merkle::mem_backed_tree::MemoryBackedTree;
+use portcullis_audit::proof::Hashes;
+use portcullis_audit::walk::Sink;
+use portcullis_log::merkle::Frontier;
+use sha2::Sha256;
+
+use crate::Line;
+use crate::ledger::{RECORD, record};
+
+/// Leaves: not a power of two, so that the tree's right edge is as ragged as any.
+const LEAVES: u64 = 1_000_000;
+/// Proofs of each round, over the whole tree.
+const PROOFS: u64 = 100_000;
+/// Rounds; the quickest of each kind counts, since noise only ever adds.
+const ROUNDS: usize = 3;
+
+pub(crate) fn measure() -> Vec<Line> {
+    let mut best = [f64::INFINITY; 5];
+    for _ in 0..ROUNDS {
+        let (theirs, their_append) = timed(their_tree);
+        let (mut ours, our_append) = timed(our_tree);
+        let (_, ledger_append) = timed(ledger_tree);
+        let ((), their_proofs) = timed(|| {
+            for index in indices() {
+                black_box(theirs.prove_inclusion(index as usize));
+            }
+        });
+        let ((), our_proofs) = timed(|| {
+            for index in indices() {
+                black_box(ours.inclusion(index, LEAVES));
+            }
+        });
+        let index = 123_456;
+        let proof = ours.inclusion(index, LEAVES).expect("it is in the tree");
+        let their_proof = theirs.prove_inclusion(index as usize);
+        assert_eq!(proof.as_flattened(), their_proof.as_bytes());
+        let times = [
+            their_append,
+            our_append,
+            ledger_append,
+            their_proofs,
+            our_proofs,
+        ];
+        for (best, time) in best.iter_mut().zip(times) {
+            *best = best.min(time);
+        }
+    }
+    let [
+        their_append,
+        our_append,
+        ledger_append,
+        their_proofs,
+        our_proofs,
+    ] = best;
+    let line = |name, value| Line {
+        name,
+        value,
+        unit: "times",
+        bar: ">= 1",
+        holds: value >= 1.0,
+    };
+    vec![
+        line(
+            "Merkle append, all nodes kept, as fast as ct-merkle",
+            their_append / our_append,
+        ),
+        line(
+            "Merkle append as the ledger does it, as fast as ct-merkle",
+            their_append / ledger_append,
+        ),
+        line(
+            "inclusion proof, as fast as ct-merkle",
+            their_proofs / our_proofs,
+        ),
+    ]
+}
+
+fn timed<T>(run: impl FnOnce() -> T) -> (T, f64) {
+    let start = Instant::now();
+    let result = run();
+    (result, start.elapsed().as_secs_f64())
+}
+
+/// Spread over the tree, and the same for both.
+fn indices() -> impl Iterator<Item = u64> {
+    (0..PROOFS).map(|n| n * 7_919 % LEAVES)
+}
+
+fn their_tree() -> MemoryBackedTree<Sha256, [u8; RECORD]> {
+    let mut tree = MemoryBackedTree::new();
+    (0..LEAVES).for_each(|number| tree.push(record(number)));
+    tree
+}
+
+fn our_tree() -> Hashes {
+    let mut tree = Hashes::new(None);
+    let mut payload = [0; 2 + RECORD];
+    payload[..2].copy_from_slice(&(RECORD as u16).to_le_bytes());
+    for number in 0..LEAVES {
+        payload[2..].copy_from_slice(&record(number));
+        tree.commit(number, &payload);
+    }
+    tree
+}
+
+fn ledger_tree() -> Frontier {
+    let mut tree = Frontier::new();
+    for number in 0..LEAVES {
+        tree.append(&record(number));
+    }
+    black_box(tree.root());
+    tree
+}
