@@ -113,8 +113,7 @@ impl<'m, Y: Region, I: Region, P: RegionMut, B: RegionMut> Vault<'m, Y, I, P, B>
         Ok(())
     }
 
-    /// Follows an entry of the ledger, as the ledger has it. For an object that is new, those before it
-    /// that are not accounted for too: it may have been lost, and put again.
+    /// Follows an entry of the ledger, as the ledger has it.
     fn follow<K: Syscalls>(
         &mut self,
         kernel: &mut K,
@@ -132,19 +131,15 @@ impl<'m, Y: Region, I: Region, P: RegionMut, B: RegionMut> Vault<'m, Y, I, P, B>
             return Err(StoreError::OtherAct { index }.into());
         }
         let disk = &mut remote.attach(kernel, &mut self.buffer);
-        let mut following = self.store.follow(disk, &digest)?;
-        if following.is_new() {
-            for earlier in self.store.walk().next()..index {
-                match document(kernel, ledger, earlier, &mut buffer) {
-                    Ok(document) if document.digest == digest => {
-                        following.entry(earlier, &document);
-                    }
-                    _ => {}
-                }
+        let mut following = self.store.follow(disk, &digest, index)?;
+        while let Some(next) = following.next() {
+            match document(kernel, ledger, next, &mut buffer) {
+                Ok(document) => following.entry(Some(&document)),
+                // An earlier entry that cannot be read any more is the ledger's to report.
+                Err(_) if next < index => following.entry(None),
+                Err(error) => return Err(error.into()),
             }
         }
-        following.entry(index, &document(kernel, ledger, index, &mut buffer)?);
-        self.store.pass(index);
         let disk = &mut remote.attach(kernel, &mut self.buffer);
         let references = self.store.keep(disk, following)?;
         message.reply(&[references.into()]);

@@ -12,11 +12,14 @@ use crate::{Act, DocumentEntry, ObjectDigest, Store, StoreError, entry::Entry};
 /// Objects that [`Walk`] keeps apart as missing: more are only counted.
 const MISSING_MAX: usize = 64;
 
-/// An object whose entries of the ledger are being followed, in their order.
+/// An object whose entries of the ledger are being followed, in their order. Whoever follows reads entry
+/// [`next`](Following::next), hands it over, and so on until there is no next.
 #[derive(Debug)]
 pub struct Following {
     slot: u16,
     entry: Entry,
+    next: u64,
+    last: u64,
     changed: bool,
 }
 
@@ -40,17 +43,36 @@ pub struct Missing {
 }
 
 impl Store<'_> {
-    /// Begins to follow what the ledger says of an object.
+    /// Begins to follow what the ledger says of an object, up to entry `last`. Of an object that is new
+    /// to the vault, the entries that are not accounted for count too: it may have been lost, and put
+    /// again.
     pub fn follow(
         &mut self,
         disk: &mut impl Disk,
         digest: &ObjectDigest,
+        last: u64,
+    ) -> Result<Following, StoreError> {
+        let mut following = self.follow_one(disk, digest, last)?;
+        if following.entry.followed == 0 {
+            following.next = self.through.min(last);
+        }
+        Ok(following)
+    }
+
+    /// Begins to follow entry `index`, and no other.
+    fn follow_one(
+        &mut self,
+        disk: &mut impl Disk,
+        digest: &ObjectDigest,
+        index: u64,
     ) -> Result<Following, StoreError> {
         self.check_writable()?;
         let slot = self.find(digest)?;
         Ok(Following {
             slot,
             entry: self.entry(disk, slot)?,
+            next: index,
+            last: index,
             changed: false,
         })
     }
@@ -60,25 +82,23 @@ impl Store<'_> {
         let Following {
             slot,
             mut entry,
+            last,
             changed,
+            ..
         } = following;
         self.check_writable()?;
+        let through = self.through;
+        // Where an earlier entry is not accounted for, it stays so: the next start looks again.
+        self.through += u64::from(last == through);
         if changed {
             entry.removed = entry.references == 0;
             if entry.released && entry.available == 0 {
                 entry.available = self.number();
             }
-            self.write_entry(disk, slot, &entry)?;
+            let written = self.write_entry(disk, slot, &entry);
+            written.inspect_err(|_| self.through = through)?;
         }
         Ok(entry.references)
-    }
-
-    /// What entry `index` of the ledger names is accounted for. Where an earlier one is not, it stays
-    /// so: the next start looks again.
-    pub const fn pass(&mut self, index: u64) {
-        if self.through == index {
-            self.through += 1;
-        }
     }
 
     /// The walk over the entries of the ledger that are not accounted for: due after opening.
@@ -93,18 +113,21 @@ impl Store<'_> {
 }
 
 impl Following {
-    /// Whether the ledger was never followed for it: it is new, or was lost and put again.
-    pub const fn is_new(&self) -> bool {
-        self.entry.followed == 0
+    /// Index of the entry of the ledger to hand over next.
+    pub fn next(&self) -> Option<u64> {
+        (self.next <= self.last).then_some(self.next)
     }
 
-    /// Follows entry `index` of the ledger. Once an object is recorded, its index there never changes;
-    /// what is released stays released, under the name that it was released with first.
-    pub fn entry(&mut self, index: u64, document: &DocumentEntry<'_>) {
+    /// Follows the next entry, where it is this object's. Once an object is recorded, its index there
+    /// never changes; what is released stays released, under the name that it was released with first.
+    pub fn entry(&mut self, document: Option<&DocumentEntry<'_>>) {
+        let index = self.next;
+        self.next += 1;
         let entry = &mut self.entry;
-        if index < entry.followed {
+        let of_it = document.filter(|document| document.digest == entry.digest);
+        let Some(document) = of_it.filter(|_| index >= entry.followed) else {
             return;
-        }
+        };
         self.changed = true;
         entry.followed = index + 1;
         if document.act == Act::Removed {
@@ -149,9 +172,9 @@ impl Walk {
             Some(document) if document.act == Act::Removed => {
                 self.look_at_removal(store, disk, document.digest, index)
             }
-            Some(document) => match store.follow(disk, &document.digest) {
+            Some(document) => match store.follow_one(disk, &document.digest, index) {
                 Ok(mut following) => {
-                    following.entry(index, &document);
+                    following.entry(Some(&document));
                     store.keep(disk, following).map(drop)
                 }
                 Err(error) if error == StoreError::NotFound || error.is_damage() => {

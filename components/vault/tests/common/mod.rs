@@ -88,10 +88,10 @@ impl Ledger {
         disk: &mut FaultyDisk,
         index: u64,
     ) -> Result<u32, StoreError> {
-        let document = self.entry(index);
-        let mut following = store.follow(disk, &document.digest)?;
-        following.entry(index, &document);
-        store.pass(index);
+        let mut following = store.follow(disk, &self.entry(index).digest, index)?;
+        while let Some(next) = following.next() {
+            following.entry(Some(&self.entry(next)));
+        }
         store.keep(disk, following)
     }
 
