@@ -2,6 +2,7 @@
 
 mod attack;
 mod misbehave;
+mod probe;
 mod talk;
 
 use portcullis_hosted::{Program, component_main, pd};
@@ -10,6 +11,7 @@ fn programs(name: &str) -> Option<Program> {
     talk::program(name)
         .or_else(|| misbehave::program(name))
         .or_else(|| attack::program(name))
+        .or_else(|| probe::program(name))
         .or_else(|| pd::program(name))
 }
 
