@@ -6,6 +6,7 @@ mod image;
 use std::path::PathBuf;
 
 use clap::Args;
+use portcullis_policy::model::{Component, OnFault};
 use portcullis_policy::{Ceiling, Policy, Problem, Problems};
 use serde::Serialize;
 
@@ -26,9 +27,9 @@ Exit code: 0 it holds; 1 it does not; 2 it cannot be understood, or the system d
 distribution cannot; 3 a file cannot be read.
 
 JSON: holds, policy {name, version, components, grants, boot_grants} or null, system or null,
-problems [{code, message, help, file, line, column, labels [{line, column, text}]}], image {file,
-board, config, sdk, capabilities, mappings, findings [{rule, component, place, found, expected,
-help}]} or null.
+problems [{code, message, help, file, line, column, labels [{line, column, text}]}], notes [text],
+image {file, board, config, sdk, capabilities, mappings, findings [{rule, component, place, found,
+expected, help}]} or null.
 
 Example:
   portcullis check policy/appliance.toml --system system.xml
@@ -57,6 +58,8 @@ struct Report {
     policy: Option<Summary>,
     system: Option<String>,
     problems: Vec<Found>,
+    /// What the policy says, and nothing does yet.
+    notes: Vec<String>,
     image: Option<image::Report>,
 }
 
@@ -103,6 +106,7 @@ impl Run for Check {
             (Some(_), Err(_), _) | (None, ..) => None,
         };
         let system = system.map(|file| file.source.name().to_owned());
+        let notes = checked.as_ref().map(notes).unwrap_or_default();
         let (policy, problems) = match checked {
             Ok(policy) => (Some(Summary::of(&policy)), None),
             Err(problems) => (None, Some(problems)),
@@ -116,6 +120,7 @@ impl Run for Check {
                 .flat_map(Problems::iter)
                 .map(Found::of)
                 .collect(),
+            notes,
             image,
         };
         if output.is_json() || problems.is_none() {
@@ -152,14 +157,33 @@ fn human(report: &Report) -> String {
         Some(system) => format!("held against {system}"),
         None => String::from("alone: no system description was given or found"),
     };
-    let policy = format!(
+    let mut text = format!(
         "{name}, version {version}, holds ({alone})\n{components} components can hold {grants} \
          grants at most, {boot_grants} of them from boot on"
     );
-    match &report.image {
-        Some(image) => format!("{policy}\n{}", image.human()),
-        None => policy,
+    for note in &report.notes {
+        text += &format!("\nnote: {note}");
     }
+    if let Some(image) = &report.image {
+        text += &format!("\n{}", image.human());
+    }
+    text
+}
+
+/// A line for each component that is to be started again after a fault: nothing does that yet.
+fn notes(policy: &Policy) -> Vec<String> {
+    let components = policy.components.iter();
+    let restarted = components.filter(|component| component.on_fault == OnFault::Restart);
+    let note = |component: &Component| {
+        let (line, _) = policy.source.line_column(&component.place);
+        format!(
+            "{}:{line}: on_fault = \"restart\": nothing starts `{}` again yet; it stays stopped, and \
+             who calls it then waits. Write \"stop\"",
+            policy.source.name(),
+            component.name
+        )
+    };
+    restarted.map(note).collect()
 }
 
 impl Summary {

@@ -66,6 +66,27 @@ fn check_finds_the_system_description_and_holds() {
 }
 
 #[test]
+fn check_says_that_nothing_is_restarted_yet() {
+    let from = "[components.ingest]\ndomain = \"vault\"\non_fault = \"stop\"";
+    let (_folder, policy) = changed(from, &from.replace("stop", "restart"));
+    let (code, out, error) = run(&["check", &policy, "--system", SYSTEM]);
+    assert_eq!((code, error.as_str()), (0, ""), "it holds");
+    let text = std::fs::read_to_string(&policy).unwrap();
+    let mut lines = text.lines();
+    let line = 1 + lines
+        .position(|line| line == "[components.ingest]")
+        .unwrap();
+    let note = format!(
+        "note: {policy}:{line}: on_fault = \"restart\": nothing starts `ingest` again yet; it stays \
+         stopped, and who calls it then waits. Write \"stop\"\n"
+    );
+    assert!(out.ends_with(&note), "{out}");
+    let (_, report) = json(&["check", &policy, "--system", SYSTEM]);
+    assert_eq!(report["notes"].as_array().unwrap().len(), 1);
+    assert_eq!(json(&["check", POLICY]).1["notes"], Value::Array(vec![]));
+}
+
+#[test]
 fn check_can_leave_the_system_out() {
     let (code, report) = json(&["check", POLICY, "--alone"]);
     assert_eq!((code, &report["system"]), (0, &Value::Null));

@@ -233,7 +233,7 @@ fn a_fault_and_what_it_led_to_stand_in_the_log() {
     for record in after {
         assert_eq!((record.cause, record.outcome), (cause, Outcome::Done));
     }
-    case.assert_shown("manager: 'publish' faulted: user exception 2, code 0x9, ip 0x0");
+    case.assert_shown("manager: 'publish' faulted: user exception 0x2, code 0x9, ip 0x0");
 }
 
 #[test]

@@ -46,9 +46,9 @@ pub enum Fault {
     UserException {
         /// Instruction.
         ip: u64,
-        /// Number of the exception; on riscv64 `scause`.
+        /// What it was: `ESR` on aarch64, `scause` on riscv64.
         number: u64,
-        /// More about it; on aarch64 `ESR`.
+        /// More about it; 0 on both.
         code: u64,
     },
     /// The budget ran out. Nothing in our images asks to be told.
@@ -66,7 +66,8 @@ pub enum Fault {
         address: u64,
         /// Whether an instruction was fetched.
         instruction: bool,
-        /// Fault status register: `ESR` on aarch64, `scause` on riscv64.
+        /// What was tried: `ESR` on aarch64; on riscv64 the `scause` of an access fault, also where it
+        /// was a page fault (1 fetch, 5 load, 7 store).
         status: u64,
     },
 }
@@ -158,7 +159,7 @@ impl fmt::Display for Fault {
                 write!(f, "unknown syscall {}, ip {ip:#x}", number.cast_signed())
             }
             Self::UserException { ip, number, code } => {
-                write!(f, "user exception {number}, code {code:#x}, ip {ip:#x}")
+                write!(f, "user exception {number:#x}, code {code:#x}, ip {ip:#x}")
             }
             Self::Timeout { data, consumed } => {
                 write!(f, "timeout of {data:#x} after {consumed} us")
