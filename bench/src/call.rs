@@ -154,7 +154,7 @@ fn component(kernel: &mut Kernel, priority: u8) -> (ThreadId, ObjectId, ObjectId
     kernel
         .insert(cnode, cspace::INPUT.bits(), input)
         .expect("an empty slot");
-    let reply = Capability::Reply { object: reply };
+    let reply = Capability::reply(reply);
     kernel
         .insert(cnode, cspace::REPLY.bits(), reply)
         .expect("an empty slot");

@@ -322,7 +322,13 @@ fn component(kernel: &mut Kernel, priority: u8) -> (ThreadId, ObjectId, ObjectId
     kernel.set_cspace(thread, root).expect("a CNode");
     let capabilities = [
         (cspace::INPUT, input),
-        (cspace::REPLY, Capability::Reply { object: reply }),
+        (
+            cspace::REPLY,
+            Capability::Reply {
+                object: reply,
+                grant: true,
+            },
+        ),
     ];
     for (slot, capability) in capabilities {
         kernel

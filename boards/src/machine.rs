@@ -1,26 +1,20 @@
-//! A running QEMU and its serial line.
+//! A running QEMU: its serial line, its disk and its memory.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::ops::{Deref, DerefMut};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use rustix::process::{Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use crate::memory::Ram;
-use crate::{Error, Image, Memory};
+use crate::{Error, Image, Line, Memory};
 
-/// A board that runs; QEMU is killed when this is dropped.
+/// A board that runs, with its serial line; QEMU is killed when this is dropped.
 #[derive(Debug)]
 pub struct Machine {
     image: Image,
-    qemu: Child,
     ram: Ram,
-    input: ChildStdin,
-    lines: Receiver<String>,
-    last: Option<String>,
+    line: Line,
 }
 
 /// QEMU's `-drive` for a disk image, of any format.
@@ -38,30 +32,10 @@ impl Machine {
         let ram = Ram::new(image.board).map_err(Error::Memory)?;
         command.args(ram.arguments());
         command.args(["-serial", "stdio"]).args(more);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut qemu = command.spawn().map_err(|error| Error::Start {
-            program: image.board.emulator().to_owned(),
-            error,
-        })?;
-        let input = qemu.stdin.take().expect("it was asked for");
-        let output = qemu.stdout.take().expect("it was asked for");
-        let (sender, lines) = channel();
-        thread::spawn(move || {
-            for line in BufReader::new(output).split(b'\n') {
-                let Ok(line) = line else { return };
-                let line = String::from_utf8_lossy(&line);
-                if sender.send(line.trim_end_matches('\r').to_owned()).is_err() {
-                    return;
-                }
-            }
-        });
         Ok(Self {
             image: image.clone(),
-            qemu,
             ram,
-            input,
-            lines,
-            last: None,
+            line: Line::start(command)?,
         })
     }
 
@@ -79,45 +53,6 @@ impl Machine {
         command
     }
 
-    /// The next line on the serial line, before `deadline`; `awaited` says what for.
-    pub fn line(&mut self, deadline: Instant, awaited: &str) -> Result<String, Error> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let awaited = || awaited.to_owned();
-        match self.lines.recv_timeout(left) {
-            Ok(line) => {
-                self.last = Some(line.clone());
-                Ok(line)
-            }
-            Err(RecvTimeoutError::Disconnected) => Err(Error::Ended {
-                awaited: awaited(),
-                last: self.last.clone(),
-            }),
-            Err(RecvTimeoutError::Timeout) => Err(Error::Silent {
-                seconds: left.as_secs(),
-                awaited: awaited(),
-                last: self.last.clone(),
-            }),
-        }
-    }
-
-    /// The lines up to the first that `is_last` accepts, within `time`; `awaited` says what for.
-    pub fn until(
-        &mut self,
-        awaited: &str,
-        time: Duration,
-        mut is_last: impl FnMut(&str) -> bool,
-    ) -> Result<Vec<String>, Error> {
-        let deadline = Instant::now() + time;
-        let mut lines = Vec::new();
-        loop {
-            let line = self.line(deadline, awaited)?;
-            lines.push(line);
-            if is_last(lines.last().expect("one was just pushed")) {
-                return Ok(lines);
-            }
-        }
-    }
-
     /// The image that it runs.
     pub fn image(&self) -> &Image {
         &self.image
@@ -130,11 +65,8 @@ impl Machine {
 
     /// What the RAM holds at this moment: the whole machine is paused while it is copied.
     pub fn memory(&mut self) -> Result<Memory, Error> {
-        let ended = || Error::Ended {
-            awaited: "its memory was read".to_owned(),
-            last: self.last.clone(),
-        };
-        let qemu = Pid::from_child(&self.qemu);
+        let ended = || self.line.ended("its memory was read");
+        let qemu = self.line.process();
         kill_process(qemu, Signal::STOP).map_err(|_| ended())?;
         let changes = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         let change = waitid(WaitId::Pid(qemu), changes);
@@ -145,22 +77,18 @@ impl Machine {
         kill_process(qemu, Signal::CONT).map_err(|_| ended())?;
         memory
     }
+}
 
-    /// Types `text` on the serial line.
-    pub fn send(&mut self, text: &str) -> Result<(), Error> {
-        let sent = self.input.write_all(text.as_bytes());
-        sent.and_then(|()| self.input.flush())
-            .map_err(|_| Error::Ended {
-                awaited: "it was written to".to_owned(),
-                last: self.last.clone(),
-            })
+impl Deref for Machine {
+    type Target = Line;
+
+    fn deref(&self) -> &Line {
+        &self.line
     }
 }
 
-impl Drop for Machine {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.qemu.kill();
-        let _ = self.qemu.wait();
+impl DerefMut for Machine {
+    fn deref_mut(&mut self) -> &mut Line {
+        &mut self.line
     }
 }

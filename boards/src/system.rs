@@ -68,10 +68,10 @@ impl System {
     }
 
     fn pack(&self, sdk: &Sdk, prepared: &Path, policy: Option<&str>) -> Result<Image, Error> {
-        let images = target().join(format!("{}-{}", sdk.board.name(), sdk.config.name()));
+        let images = images(sdk);
         let out = images.join(&self.name);
         fs::create_dir_all(&out).map_err(Error::file("create", &out))?;
-        self.programs(sdk, &images)?;
+        programs(sdk, &images, &self.packages)?;
         let description = out.join("system.xml");
         let system = self.describe(sdk.board, &images, &description)?;
         let image = Image {
@@ -83,11 +83,7 @@ impl System {
             distribution: out.join("distribution.json"),
             sizes: out.join("sizes.json"),
         };
-        let mut builder = cargo();
-        builder.args(["run", "--quiet", "--locked", "--release"]);
-        builder.args(["--package", "portcullis-image", "--target-dir"]);
-        builder.arg(target()).arg("--").arg("--sdk").arg(sdk.path());
-        builder.args(["--board", sdk.board.name(), "--config", sdk.config.name()]);
+        let mut builder = builder(sdk);
         builder.arg("--system").arg(description);
         match policy {
             Some(policy) => builder
@@ -103,23 +99,6 @@ impl System {
         builder.arg("--sizes").arg(&image.sizes);
         succeed(builder, "making the image")?;
         Ok(image)
-    }
-
-    /// Compiles the programs. rust-sel4 uses unstable features, so stable Rust is told to allow them.
-    fn programs(&self, sdk: &Sdk, images: &Path) -> Result<(), Error> {
-        let target = sdk.board.target();
-        let mut build = cargo();
-        build.args(["build", "--quiet", "--locked", "--release"]);
-        build.args(["--target", target, "--target-dir"]).arg(images);
-        for package in &self.packages {
-            build.args(["--package", package]);
-        }
-        build.env("RUSTC_BOOTSTRAP", "1");
-        build.env("SEL4_INCLUDE_DIRS", sdk.directory().join("include"));
-        if !has_core("rustc", target) {
-            core_from_debian(&mut build, target)?;
-        }
-        succeed(build, "compiling the programs")
     }
 
     /// Writes the description for a board, and puts the programs that it names beside it.
@@ -145,6 +124,39 @@ impl System {
         fs::write(to, text).map_err(Error::file("write", to))?;
         Ok(system)
     }
+}
+
+/// Compiles the programs of packages into a folder. rust-sel4 uses unstable features, so stable Rust is
+/// told to allow them.
+pub(crate) fn programs(sdk: &Sdk, images: &Path, packages: &[String]) -> Result<(), Error> {
+    let target = sdk.board.target();
+    let mut build = cargo();
+    build.args(["build", "--quiet", "--locked", "--release"]);
+    build.args(["--target", target, "--target-dir"]).arg(images);
+    for package in packages {
+        build.args(["--package", package]);
+    }
+    build.env("RUSTC_BOOTSTRAP", "1");
+    build.env("SEL4_INCLUDE_DIRS", sdk.directory().join("include"));
+    if !has_core("rustc", target) {
+        core_from_debian(&mut build, target)?;
+    }
+    succeed(build, "compiling the programs")
+}
+
+/// The image builder, told of the SDK.
+pub(crate) fn builder(sdk: &Sdk) -> Command {
+    let mut builder = cargo();
+    builder.args(["run", "--quiet", "--locked", "--release"]);
+    builder.args(["--package", "portcullis-image", "--target-dir"]);
+    builder.arg(target()).arg("--").arg("--sdk").arg(sdk.path());
+    builder.args(["--board", sdk.board.name(), "--config", sdk.config.name()]);
+    builder
+}
+
+/// Where the programs for a board and configuration are compiled to.
+pub(crate) fn images(sdk: &Sdk) -> PathBuf {
+    target().join(format!("{}-{}", sdk.board.name(), sdk.config.name()))
 }
 
 /// Where `images/` is compiled to.
@@ -201,7 +213,7 @@ fn core_from_debian(build: &mut Command, target: &'static str) -> Result<(), Err
     Ok(())
 }
 
-fn succeed(mut command: Command, doing: &'static str) -> Result<(), Error> {
+pub(crate) fn succeed(mut command: Command, doing: &'static str) -> Result<(), Error> {
     let program = command.get_program().to_string_lossy().into_owned();
     match command.status() {
         Ok(status) if status.success() => Ok(()),

@@ -189,7 +189,7 @@ impl Constructed {
                 badge,
                 rights,
             },
-            Object::Reply(_) => Capability::Reply { object },
+            Object::Reply(_) => Capability::reply(object),
             Object::CNode { .. } => Capability::cnode(object, held.guard_bits),
             _ => return None,
         })

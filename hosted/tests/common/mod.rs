@@ -65,7 +65,7 @@ impl System {
             .expect("a CNode");
         kernel.insert(cnode, 1, input).expect("an empty slot");
         kernel
-            .insert(cnode, 4, Capability::Reply { object: reply })
+            .insert(cnode, 4, Capability::reply(reply))
             .expect("an empty slot");
         self.components.push(Component {
             name: format!("{program}.{}", self.components.len()),

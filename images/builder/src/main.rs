@@ -10,6 +10,7 @@ mod impose;
 mod mapped;
 mod names;
 mod package;
+mod root_task;
 mod sdk;
 
 use std::fs;
@@ -39,11 +40,14 @@ struct Arguments {
     #[arg(long, default_value = "release")]
     config: String,
     /// System description.
-    #[arg(long)]
-    system: PathBuf,
+    #[arg(long, required_unless_present = "root_task")]
+    system: Option<PathBuf>,
     /// Compiled policy.
-    #[arg(long, required_unless_present = "stock")]
+    #[arg(long, required_unless_present_any = ["stock", "root_task"])]
     policy: Option<PathBuf>,
+    /// Pack this program as the root task, with the kernel and nothing else: for tests of the kernel.
+    #[arg(long, conflicts_with_all = ["system", "policy", "stock"])]
+    root_task: Option<PathBuf>,
     /// Build Microkit's own image, to compare with: no policy, no run-time grants, nothing checked.
     #[arg(long, conflicts_with = "policy")]
     stock: bool,
@@ -61,9 +65,19 @@ struct Arguments {
     sizes: Option<PathBuf>,
 }
 
+impl Arguments {
+    fn system(&self) -> &Path {
+        let system = self.system.as_deref();
+        system.expect("it is required for all but a root task")
+    }
+}
+
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let board = Board::open(&arguments.sdk, &arguments.board, &arguments.config)?;
+    if let Some(program) = &arguments.root_task {
+        return root_task::write(&board, program, &arguments.output);
+    }
     let sizes = match &arguments.policy {
         Some(policy) => bounded(&arguments, &board, policy)?,
         None => parts(&arguments, &board, None)
@@ -82,7 +96,7 @@ fn bounded(arguments: &Arguments, board: &Board, policy: &Path) -> Result<Sizes>
         .into_diagnostic()
         .wrap_err_with(|| policy.display().to_string())?;
     let architecture = board.architecture()?;
-    let system = described(&arguments.system, architecture)?;
+    let system = described(arguments.system(), architecture)?;
     let configuration = Configuration {
         architecture,
         benchmark: arguments.config == "benchmark",
@@ -102,7 +116,7 @@ fn parts<'a>(
 ) -> Parts<'a> {
     Parts {
         board,
-        system: &arguments.system,
+        system: arguments.system(),
         search: arguments.search_path.clone(),
         distribution,
     }

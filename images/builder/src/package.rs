@@ -249,6 +249,7 @@ fn payload(initialiser: &ElfFile) -> Result<&[u8]> {
     Ok(segment.data())
 }
 
-fn elf(path: &Path) -> Result<ElfFile> {
+/// Reads a program.
+pub fn elf(path: &Path) -> Result<ElfFile> {
     ElfFile::from_path(path).map_err(|error| miette!("{}: {error}", path.display()))
 }

@@ -35,7 +35,8 @@ pub enum Capability {
         object: ObjectId,
         /// What its receiver is told. 0 can still be set by minting.
         badge: Badge,
-        /// Read to receive, Write to send, Grant or GrantReply to be replied to.
+        /// Read to receive, Write to send, Grant or GrantReply to be replied to, Grant to have
+        /// capabilities go along.
         rights: Rights,
     },
     /// A notification.
@@ -47,11 +48,12 @@ pub enum Capability {
         /// Read to wait, Write to signal; the other two are always absent.
         rights: Rights,
     },
-    /// A reply object. Its one right, Grant, says whether a reply may carry capabilities; messages
-    /// of the model never do.
+    /// A reply object.
     Reply {
         /// The reply object.
         object: ObjectId,
+        /// Its one right: whether a reply through it may bring capabilities along.
+        grant: bool,
     },
     /// A CNode.
     CNode {
@@ -105,6 +107,14 @@ impl Capability {
         }
     }
 
+    /// The capability that the creator of a reply object holds.
+    pub const fn reply(object: ObjectId) -> Self {
+        Self::Reply {
+            object,
+            grant: true,
+        }
+    }
+
     /// A CNode with a guard of `guard_size` zero bits.
     pub const fn cnode(object: ObjectId, guard_size: u8) -> Self {
         Self::CNode {
@@ -127,16 +137,20 @@ impl Capability {
         }
     }
 
-    /// The rights of an endpoint or notification; none for everything else.
+    /// The rights of an endpoint, notification or reply object; none for everything else.
     pub const fn rights(self) -> Rights {
         match self {
             Self::Endpoint { rights, .. } | Self::Notification { rights, .. } => rights,
+            Self::Reply { grant, .. } => Rights {
+                grant,
+                ..Rights::NONE
+            },
             _ => Rights::NONE,
         }
     }
 
-    /// As it is with no more than `mask` (`maskCapRights`): endpoints and notifications lose
-    /// rights, all others have none to lose.
+    /// As it is with no more than `mask` (`maskCapRights`): endpoints, notifications and reply
+    /// objects lose rights, all others have none to lose.
     pub(crate) const fn masked(self, mask: Rights) -> Self {
         match self {
             Self::Endpoint {
@@ -156,6 +170,10 @@ impl Capability {
                 object,
                 badge,
                 rights: rights.and(mask),
+            },
+            Self::Reply { object, grant } => Self::Reply {
+                object,
+                grant: grant && mask.grant,
             },
             other => other,
         }
@@ -221,7 +239,7 @@ impl Capability {
         match (self, other) {
             (Self::Endpoint { object: a, .. }, Self::Endpoint { object: b, .. })
             | (Self::Notification { object: a, .. }, Self::Notification { object: b, .. })
-            | (Self::Reply { object: a }, Self::Reply { object: b })
+            | (Self::Reply { object: a, .. }, Self::Reply { object: b, .. })
             | (Self::CNode { object: a, .. }, Self::CNode { object: b, .. }) => a == b,
             (Self::Thread { thread: a }, Self::Thread { thread: b }) => a == b,
             _ => false,

@@ -101,7 +101,7 @@ impl Kernel {
                 rights.is_subset(NOTIFICATION_RIGHTS)
                     && matches!(self.kind(object), Kind::Notification(_))
             }
-            Capability::Reply { object } => matches!(self.kind(object), Kind::Reply(_)),
+            Capability::Reply { object, .. } => matches!(self.kind(object), Kind::Reply(_)),
             Capability::CNode {
                 object,
                 guard,
@@ -352,7 +352,7 @@ impl Key {
             Capability::Null => Self::Nothing,
             Capability::Endpoint { object, .. }
             | Capability::Notification { object, .. }
-            | Capability::Reply { object }
+            | Capability::Reply { object, .. }
             | Capability::CNode { object, .. }
             | Capability::Zombie {
                 container: Container::CNode(object),

@@ -108,7 +108,7 @@ impl Kernel {
                 self.unbind(object);
                 self.cancel_all_signals(object, done);
             }
-            Capability::Reply { object } => self.cancel_reply(object),
+            Capability::Reply { object, .. } => self.cancel_reply(object),
             Capability::CNode { object, .. } => {
                 let (_, radix) = self.cnode(object);
                 return Capability::Zombie {

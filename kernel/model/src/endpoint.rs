@@ -18,10 +18,13 @@ pub(crate) struct Endpoint {
 }
 
 /// What a capability lets its user send.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct SendRights {
     pub(crate) badge: u64,
+    /// Whether it has Grant or GrantReply.
     pub(crate) can_be_answered: bool,
+    /// Whether it has Grant.
+    pub(crate) grant: bool,
 }
 
 impl Kernel {
@@ -50,6 +53,9 @@ impl Kernel {
             unreachable!("threads in a queue of receivers receive");
         };
         self.dequeue(endpoint, receiver);
+        if rights.grant {
+            self.transfer(thread, Some(endpoint), receiver);
+        }
         if let Some(reply) = reply {
             self.unlink_reply(reply, receiver);
         }
@@ -70,8 +76,7 @@ impl Kernel {
             thread,
             State::Send {
                 endpoint,
-                badge: rights.badge,
-                can_be_answered: rights.can_be_answered,
+                rights,
                 call,
             },
         );
@@ -131,26 +136,19 @@ impl Kernel {
             _ if blocking => return self.block_on_receive(thread, endpoint, reply),
             _ => return self.complete(thread, Completion::Nothing, done),
         };
-        let State::Send {
-            badge,
-            can_be_answered,
-            call,
-            ..
-        } = self.thread(sender).state
-        else {
+        let State::Send { rights, call, .. } = self.thread(sender).state else {
             unreachable!("threads in a queue of senders send");
         };
         self.dequeue(endpoint, sender);
+        if rights.grant {
+            self.transfer(sender, Some(endpoint), thread);
+        }
         if call {
-            let rights = SendRights {
-                badge,
-                can_be_answered,
-            };
             self.await_reply(sender, reply, rights);
         } else {
             self.complete(sender, Completion::Done, done);
         }
-        self.deliver(sender, badge, thread, done);
+        self.deliver(sender, rights.badge, thread, done);
     }
 
     fn block_on_receive(&mut self, thread: ThreadId, endpoint: ObjectId, reply: Option<ObjectId>) {
@@ -176,7 +174,7 @@ impl Kernel {
         while let Some(thread) = next {
             let entry = self.thread(thread);
             next = entry.links.next;
-            if matches!(entry.state, State::Send { badge: queued, .. } if queued == badge) {
+            if matches!(entry.state, State::Send { rights, .. } if rights.badge == badge) {
                 self.dequeue(endpoint, thread);
                 self.take_back(thread, done);
             }

@@ -101,7 +101,7 @@ impl LookupFault {
     }
 
     /// The words that describe it, and how many there are.
-    const fn words(self) -> ([u64; 4], usize) {
+    pub(crate) const fn words(self) -> ([u64; 4], usize) {
         let number = self.number() as u64;
         match self {
             Self::InvalidRoot => ([number, 0, 0, 0], 1),

@@ -9,7 +9,12 @@ use portcullis_kernel::{CPtr, Invocation, Message, Rights};
 /// `CONFIG_HARDWARE_DEBUG_API`, on aarch64 and riscv64: Microkit's `release` and `benchmark`, and
 /// `debug` on riscv64. With it, on aarch64 in `debug`, those of CNodes are four higher.
 pub mod label {
-    /// First of the TCB invocations that begin by looking at an extra capability.
+    /// Reads a thread's registers; two words at least.
+    pub(crate) const TCB_READ_REGISTERS: u64 = 2;
+    /// Writes a thread's registers; two words at least.
+    pub(crate) const TCB_WRITE_REGISTERS: u64 = 3;
+    /// First of the TCB invocations that begin by looking at an extra capability. The model brings
+    /// them none.
     pub(crate) const TCB_COPY_REGISTERS: u64 = 4;
     /// Last of these.
     pub(crate) const TCB_SET_SPACE: u64 = 11;
@@ -21,6 +26,10 @@ pub mod label {
     pub const TCB_BIND_NOTIFICATION: u64 = 14;
     /// Parts a thread and its notification.
     pub const TCB_UNBIND_NOTIFICATION: u64 = 15;
+    /// Sets a thread's TLS register; one word at least.
+    pub(crate) const TCB_SET_TLS_BASE: u64 = 16;
+    /// Sets a thread's flags; two words at least.
+    pub(crate) const TCB_SET_FLAGS: u64 = 17;
     /// `CNode_Revoke`, the first of the CNode invocations.
     pub const CNODE_REVOKE: u64 = 18;
     /// `CNode_Delete`.

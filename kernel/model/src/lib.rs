@@ -16,7 +16,7 @@
 //! - It gives no time away. Every thread is taken to own a scheduling context, so nothing is donated
 //!   and the MCS call stack, which only says where a donated context goes back to, is not there. A
 //!   passive server is therefore out of scope: it acts here as an active one.
-//! - Messages carry no capabilities, and Grant allows no more than GrantReply.
+//! - At most one capability goes along with a message, by [`Kernel::syscall_with`].
 //! - There is no fault handler: a thread that faults stops, and the driver is told why.
 //! - Long deletions are not preempted; their result is the kernel's.
 //! - Untyped memory, virtual memory and interrupts are absent, and of the TCB invocations only
@@ -50,6 +50,7 @@ mod setup;
 mod syscall;
 pub mod testing;
 mod thread;
+mod transfer;
 
 pub use capability::{Capability, Container, ObjectId, ThreadId};
 pub use check::Violation;

@@ -22,12 +22,22 @@ impl Kernel {
 
     /// Replies with the message of `sender` to the caller that the reply object holds; to nobody,
     /// silently, where it holds none (`doReplyTransfer`).
-    pub(crate) fn reply_transfer(&mut self, sender: ThreadId, reply: ObjectId, done: Done<'_>) {
+    /// `grant` says whether a capability may go along.
+    pub(crate) fn reply_transfer(
+        &mut self,
+        sender: ThreadId,
+        reply: ObjectId,
+        grant: bool,
+        done: Done<'_>,
+    ) {
         let Some(caller) = *self.reply(reply) else {
             return;
         };
         if matches!(self.thread(caller).state, State::Reply { .. }) {
             self.unlink_reply(reply, caller);
+            if grant {
+                self.transfer(sender, None, caller);
+            }
             self.deliver_reply(sender, caller, done);
         }
     }

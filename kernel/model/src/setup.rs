@@ -52,7 +52,7 @@ impl Kernel {
 
     /// Creates a reply object.
     pub fn create_reply(&mut self) -> ObjectId {
-        self.create(Kind::Reply(None), |object| Capability::Reply { object })
+        self.create(Kind::Reply(None), Capability::reply)
     }
 
     /// Creates a thread that runs and has no CSpace. A larger priority goes first.
@@ -71,6 +71,8 @@ impl Kernel {
             original,
             bound: None,
             message: Message::default(),
+            along: None,
+            takes: None,
         });
         thread
     }
@@ -230,7 +232,9 @@ impl Kernel {
                     allowed && matches!(self.kind(object), Kind::Notification(_)),
                 )
             }
-            Capability::Reply { object } => (object, matches!(self.kind(object), Kind::Reply(_))),
+            Capability::Reply { object, .. } => {
+                (object, matches!(self.kind(object), Kind::Reply(_)))
+            }
             Capability::CNode {
                 object,
                 guard,

@@ -58,6 +58,19 @@ impl Kernel {
     /// completes. Where `thread` is not [`Running`](crate::ThreadState::Running) it is in no
     /// position to make one, and nothing happens.
     pub fn syscall(&mut self, thread: ThreadId, call: &Syscall, done: Done<'_>) {
+        self.syscall_with(thread, call, None, done);
+    }
+
+    /// As [`syscall`](Self::syscall), with a capability that goes along with the message of a system
+    /// call that sends. It arrives only where the right to that, Grant, is on the capability that is
+    /// sent through, and where the receiver has a [slot](Self::set_receive_slot) for it.
+    pub fn syscall_with(
+        &mut self,
+        thread: ThreadId,
+        call: &Syscall,
+        along: Option<CPtr>,
+        done: Done<'_>,
+    ) {
         let entry = self.thread_mut(thread);
         if entry.state != State::Running {
             return;
@@ -100,6 +113,7 @@ impl Kernel {
             Syscall::Invoke(invocation) => Pending::Invoke(*invocation),
             Syscall::Yield => return self.complete(thread, Completion::Done, done),
         };
+        entry.along = along.filter(|_| sent.is_some());
         if let Some(message) = sent {
             let label = message.label() & ((1 << LABEL_BITS) - 1);
             entry.message.set(label, message.words());
@@ -128,15 +142,15 @@ impl Kernel {
             Pending::NbWait(from) => self.receive(thread, from, None, false, done),
             Pending::ReplyRecv { from, reply } => {
                 // Whatever comes of the reply, it goes on to receive.
-                self.invoke(thread, reply, None, REPLY, done);
+                self.invoke(thread, reply, REPLY, done);
                 self.receive(thread, from, Some(reply), true, done);
             }
             Pending::Invoke(invocation) => {
                 let encoded = invocation::encode(&invocation);
-                self.thread_mut(thread)
-                    .message
-                    .set(encoded.message.label(), encoded.message.words());
-                match self.invoke(thread, encoded.service, encoded.extra, CALL, done) {
+                let entry = self.thread_mut(thread);
+                entry.message = encoded.message;
+                entry.along = encoded.extra;
+                match self.invoke(thread, encoded.service, CALL, done) {
                     Outcome::Ended(result) => {
                         let result = result.map_err(SyscallError::code);
                         self.complete(thread, Completion::Invoked(result), done);
@@ -149,7 +163,7 @@ impl Kernel {
     }
 
     fn call(&mut self, thread: ThreadId, to: CPtr, done: Done<'_>) {
-        match self.invoke(thread, to, None, CALL, done) {
+        match self.invoke(thread, to, CALL, done) {
             Outcome::Ended(result) => {
                 let message = match result {
                     Ok(()) => Message::default(),
@@ -165,7 +179,7 @@ impl Kernel {
 
     /// Sends; what is refused is silently done.
     fn send(&mut self, thread: ThreadId, to: CPtr, how: How, done: Done<'_>) {
-        match self.invoke(thread, to, None, how, done) {
+        match self.invoke(thread, to, how, done) {
             Outcome::Faulted(fault) if how.blocking => self.fault(thread, fault, done),
             Outcome::Ended(_) | Outcome::Faulted(_) => {
                 self.complete(thread, Completion::Done, done);
@@ -175,14 +189,7 @@ impl Kernel {
     }
 
     /// Invokes the capability at `pointer` with the thread's message (`handleInvocation`).
-    fn invoke(
-        &mut self,
-        thread: ThreadId,
-        pointer: CPtr,
-        extra: Option<CPtr>,
-        how: How,
-        done: Done<'_>,
-    ) -> Outcome {
+    fn invoke(&mut self, thread: ThreadId, pointer: CPtr, how: How, done: Done<'_>) -> Outcome {
         let fault = |address, lookup| {
             Outcome::Faulted(CapabilityFault {
                 address,
@@ -194,10 +201,11 @@ impl Kernel {
             Ok(slot) => slot,
             Err(lookup) => return fault(pointer, lookup),
         };
-        let extra = match extra.map(|extra| (extra, self.lookup_slot(thread, extra))) {
+        let along = self.thread(thread).along;
+        let extra = match along.map(|along| (along, self.lookup_slot(thread, along))) {
             None => None,
             Some((_, Ok(slot))) => Some(slot),
-            Some((extra, Err(lookup))) => return fault(extra, lookup),
+            Some((along, Err(lookup))) => return fault(along, lookup),
         };
         if let Err(error) = self.perform(thread, slot, extra, how, done) {
             return Outcome::Ended(Err(error));
@@ -230,6 +238,7 @@ impl Kernel {
                 let rights = SendRights {
                     badge: badge.0,
                     can_be_answered: rights.grant || rights.grant_reply,
+                    grant: rights.grant,
                 };
                 self.set_state(thread, State::Restart);
                 self.send_ipc(thread, object, rights, how.blocking, how.call, done);
@@ -244,13 +253,13 @@ impl Kernel {
                 self.send_signal(object, badge.0, done);
                 Ok(())
             }
-            Capability::Reply { object } => {
+            Capability::Reply { object, grant } => {
                 self.set_state(thread, State::Restart);
-                self.reply_transfer(thread, object, done);
+                self.reply_transfer(thread, object, grant, done);
                 Ok(())
             }
             Capability::Thread { thread: target } if !how.first_phase => {
-                self.invoke_thread(thread, target, done)
+                self.invoke_thread(thread, target, extra, done)
             }
             root @ Capability::CNode { .. } if !how.first_phase => {
                 self.invoke_cnode(thread, root, extra, done)
@@ -260,14 +269,17 @@ impl Kernel {
     }
 
     /// Checks and executes an invocation of a thread (`decodeTCBInvocation`), as far as it needs
-    /// neither registers nor extra capabilities.
+    /// neither registers nor more of a configuration than the bound notification.
     fn invoke_thread(
         &mut self,
         thread: ThreadId,
         target: ThreadId,
+        extra: Option<SlotIndex>,
         done: Done<'_>,
     ) -> Result<(), SyscallError> {
-        match self.thread(thread).message.label() {
+        let message = &self.thread(thread).message;
+        let words = message.words().len();
+        match message.label() {
             label::TCB_SUSPEND => {
                 self.set_state(thread, State::Restart);
                 self.suspend(target);
@@ -282,9 +294,26 @@ impl Kernel {
                 self.set_state(thread, State::Restart);
                 self.unbind(notification);
             }
-            label::TCB_BIND_NOTIFICATION | label::TCB_COPY_REGISTERS..=label::TCB_SET_SPACE => {
+            label::TCB_BIND_NOTIFICATION => {
+                let extra = extra.ok_or(SyscallError::TruncatedMessage)?;
+                let Capability::Notification { object, rights, .. } = self.slots.capability(extra)
+                else {
+                    return Err(SyscallError::IllegalOperation);
+                };
+                if !rights.read || self.bind_notification(target, object).is_err() {
+                    return Err(SyscallError::IllegalOperation);
+                }
+                self.set_state(thread, State::Restart);
+            }
+            label::TCB_COPY_REGISTERS..=label::TCB_SET_SPACE => {
                 return Err(SyscallError::TruncatedMessage);
             }
+            label::TCB_READ_REGISTERS | label::TCB_WRITE_REGISTERS | label::TCB_SET_FLAGS
+                if words < 2 =>
+            {
+                return Err(SyscallError::TruncatedMessage);
+            }
+            label::TCB_SET_TLS_BASE if words < 1 => return Err(SyscallError::TruncatedMessage),
             _ => return Err(SyscallError::IllegalOperation),
         }
         Ok(())
@@ -338,7 +367,7 @@ impl Kernel {
                     .lookup_slot(thread, pointer)
                     .map_err(|fault| (pointer, fault))?;
                 match self.slots.capability(slot) {
-                    Capability::Reply { object: reply } => {
+                    Capability::Reply { object: reply, .. } => {
                         Ok(Source::Endpoint(object, Some(reply)))
                     }
                     _ => Err((pointer, MISSING)),

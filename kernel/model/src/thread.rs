@@ -3,9 +3,10 @@
 //! Follows `suspend` and `restart` of `src/kernel/thread.c` and `cancelIPC` of
 //! `src/object/endpoint.c`.
 
-use portcullis_kernel::{CPtr, Invocation, Message};
+use portcullis_kernel::{CNodeSlot, CPtr, Invocation, Message};
 
 use crate::derivation::SlotIndex;
+use crate::endpoint::SendRights;
 use crate::kernel::{Completion, Done, Kernel};
 use crate::queue::Links;
 use crate::{Capability, CapabilityFault, ObjectId, ThreadId};
@@ -44,9 +45,7 @@ pub(crate) enum State {
     },
     Send {
         endpoint: ObjectId,
-        badge: u64,
-        /// Whether its capability has Grant or GrantReply.
-        can_be_answered: bool,
+        rights: SendRights,
         call: bool,
     },
     Reply {
@@ -86,6 +85,10 @@ pub(crate) struct Thread {
     pub(crate) bound: Option<ObjectId>,
     /// What it sends: kept for as long as the call may have to be made again.
     pub(crate) message: Message,
+    /// What it sends along: a pointer to a capability.
+    pub(crate) along: Option<CPtr>,
+    /// Where it takes what others send along.
+    pub(crate) takes: Option<CNodeSlot>,
 }
 
 impl Kernel {
@@ -126,6 +129,16 @@ impl Kernel {
                 self.cancel_ipc(thread);
                 self.take_back(thread, done);
             }
+        }
+    }
+
+    /// Has the thread give up whatever system call it is in and go on elsewhere, as writing its
+    /// registers does (`TCB_WriteRegisters` with `resume_target`).
+    pub fn redirect(&mut self, thread: ThreadId) {
+        if self.thread(thread).state != State::Destroyed {
+            self.cancel_ipc(thread);
+            self.thread_mut(thread).pending = Pending::None;
+            self.set_state(thread, State::Running);
         }
     }
 

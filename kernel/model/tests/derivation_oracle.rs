@@ -183,6 +183,10 @@ fn derived(source: Capability, mask: Rights, mint: Option<u64>) -> Result<Capabi
             badge: badge_of(badge)?,
             rights: rights.and(mask),
         },
+        Capability::Reply { object, grant } => Capability::Reply {
+            object,
+            grant: grant && mask.grant,
+        },
         other => other,
     })
 }
@@ -213,7 +217,7 @@ impl Model {
         oracle.original(2, Capability::notification(notification));
         let object = kernel.create_reply();
         kernel.hand_over(object, cnode, 3).unwrap();
-        oracle.original(3, Capability::Reply { object });
+        oracle.original(3, Capability::reply(object));
         let model = Self {
             kernel,
             cnode,

@@ -19,7 +19,7 @@ fn derivable(old: &Capability, new: &Capability) -> bool {
     let same = match (old, new) {
         (Endpoint { object: a, .. }, Endpoint { object: b, .. })
         | (Notification { object: a, .. }, Notification { object: b, .. })
-        | (Reply { object: a }, Reply { object: b })
+        | (Reply { object: a, .. }, Reply { object: b, .. })
         | (CNode { object: a, .. }, CNode { object: b, .. }) => a == b,
         (Thread { thread: a }, Thread { thread: b }) => a == b,
         // A zombie is what deleting leaves of a CNode or thread, and gives no authority.

@@ -82,7 +82,7 @@ impl Machine {
             );
             let reply = kernel.create_reply();
             if number != MANAGER {
-                let reply = Capability::Reply { object: reply };
+                let reply = Capability::reply(reply);
                 insert(&mut kernel, authority, layout.reply(number), reply);
             }
             endpoints.push(endpoint);

@@ -132,7 +132,7 @@ pub fn component(
         badge: Badge(0),
         rights: Rights::READ,
     };
-    let reply = Capability::Reply { object: reply };
+    let reply = Capability::reply(reply);
     let fixed = [(cspace::INPUT, input), (cspace::REPLY, reply)];
     let channel = channel.map(|channel| (cspace::channel_endpoint(0), channel));
     for (at, capability) in fixed.into_iter().chain(channel) {

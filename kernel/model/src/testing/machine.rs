@@ -100,9 +100,7 @@ impl Machine {
             badge: Badge(0),
             rights: Rights::READ,
         };
-        let reply = Capability::Reply {
-            object: domain.reply,
-        };
+        let reply = Capability::reply(domain.reply);
         let grants = leaf(domain.grants, GRANTS_RADIX);
         let fill = [
             (domain.root, cspace::MICROKIT_ROOT_SLOT, microkit),

@@ -3,15 +3,20 @@
 //! [`Machine`] holds a [`Kernel`](crate::Kernel) and components; [`Direct`] is the system calls of
 //! one of its threads. A system call that would block runs the components that are ready, highest
 //! priority first, until it completes; where none can complete it, it panics and says so.
-//! [`SharedRegion`] is a memory region that several of them map. [`World`] and [`run_operations`]
-//! are for trying random operations on the kernel itself.
+//! [`SharedRegion`] is a memory region that several of them map. [`World`] and [`Operation`] are for
+//! trying random operations on the kernel itself, and [`differential`] for trying them on the real
+//! kernel too.
 
+pub mod differential;
 mod direct;
+pub mod layout;
 mod machine;
-mod random;
+mod operation;
 mod region;
+mod world;
 
 pub use direct::Direct;
 pub use machine::{Machine, ProtectionDomain};
-pub use random::{OPERATION_BYTES, Operation, World, run_operations};
+pub use operation::{OPERATION_BYTES, Operation, run_operations};
 pub use region::SharedRegion;
+pub use world::World;

@@ -87,10 +87,12 @@ fn copy_of_a_cnode_ignores_rights_and_keeps_the_guard() {
 }
 
 #[test]
-fn copy_of_a_reply_object_is_allowed() {
+fn copy_of_a_reply_object_keeps_grant_where_it_is_asked_for() {
     let mut system = System::new();
-    system.copy(REPLY, FREE, Rights::NONE).unwrap();
+    system.copy(REPLY, FREE, Rights::ALL).unwrap();
     assert_eq!(system.at(FREE), system.at(REPLY));
+    system.copy(FREE, FREE + 1, Rights::CALL).unwrap();
+    assert_eq!(system.at(FREE + 1).rights(), Rights::NONE);
 }
 
 #[test]
@@ -252,7 +254,7 @@ fn mint_of_a_reply_object_or_thread_ignores_the_badge() {
     system.kernel.insert(system.cnode, FREE, thread).unwrap();
     for source in [REPLY, FREE] {
         let free = FREE + 1 + source;
-        system.mint(source, free, Rights::NONE, 77).unwrap();
+        system.mint(source, free, Rights::ALL, 77).unwrap();
         assert_eq!(system.at(free), system.at(source));
     }
 }

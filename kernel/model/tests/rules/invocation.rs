@@ -87,3 +87,40 @@ fn an_invocation_of_an_endpoint_is_a_call_with_its_label_and_words() {
     let events = system.syscall(server, reply_recv(ENDPOINT, &answer));
     assert_eq!(events, [(system.manager, received(0, &answer))]);
 }
+
+#[test]
+fn an_invocation_of_a_thread_that_needs_words_is_truncated_without_them() {
+    let mut system = System::new();
+    let held = Capability::Thread {
+        thread: system.manager,
+    };
+    system.kernel.insert(system.cnode, FREE, held).unwrap();
+    // TCB_ReadRegisters, WriteRegisters, SetTLSBase and SetFlags.
+    for (label, words) in [(2, &[1][..]), (3, &[1]), (16, &[]), (17, &[1])] {
+        let events = system.syscall(system.manager, call(FREE, &message(label, words)));
+        assert_eq!(events, [(system.manager, refused(7, &[]))], "{label}");
+    }
+}
+
+#[test]
+fn a_thread_is_bound_to_a_notification_that_can_be_waited_for_and_is_free() {
+    let mut system = System::new();
+    let thread = system.thread(2);
+    let held = Capability::Thread { thread };
+    system.kernel.insert(system.cnode, FREE, held).unwrap();
+    system.copy(NOTIFICATION, FREE + 1, Rights::WRITE).unwrap();
+    let mut bind = |along: u64| {
+        let (manager, call) = (system.manager, call(FREE, &message(14, &[])));
+        let events = system.step(|kernel, done| {
+            kernel.syscall_with(manager, &call, Some(CPtr(along)), done);
+        });
+        events[0].1.clone()
+    };
+    assert_eq!(bind(ENDPOINT), refused(3, &[]));
+    assert_eq!(bind(FREE + 1), refused(3, &[]));
+    assert_eq!(bind(NOTIFICATION), refused(0, &[]));
+    assert_eq!(bind(NOTIFICATION), refused(3, &[]));
+    system.syscall(thread, recv(ENDPOINT));
+    let events = system.syscall(system.manager, send(NOTIFICATION, &message(1, &[])));
+    assert_eq!(events[0], (thread, signalled(0)));
+}

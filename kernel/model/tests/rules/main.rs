@@ -11,3 +11,4 @@ mod reply;
 mod setup;
 mod system;
 mod thread;
+mod transfer;

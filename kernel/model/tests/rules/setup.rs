@@ -29,7 +29,7 @@ fn an_impossible_capability_is_refused() {
         Capability::Null,
         Capability::endpoint(notification),
         Capability::notification(endpoint),
-        Capability::Reply { object: endpoint },
+        Capability::reply(endpoint),
         Capability::cnode(endpoint, 0),
         Capability::cnode(cnode, 63),
         Capability::CNode {

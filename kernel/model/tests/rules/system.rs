@@ -45,7 +45,7 @@ impl System {
         let root = Capability::cnode(cnode, 64 - RADIX);
         kernel.set_cspace(manager, root).unwrap();
         kernel.insert(cnode, CNODE, root).unwrap();
-        let of_reply = Capability::Reply { object: reply };
+        let of_reply = Capability::reply(reply);
         kernel.insert(cnode, REPLY, of_reply).unwrap();
         kernel.hand_over(endpoint, cnode, ENDPOINT).unwrap();
         kernel.hand_over(notification, cnode, NOTIFICATION).unwrap();
@@ -69,7 +69,7 @@ impl System {
     /// Another reply object, in this slot.
     pub(crate) fn reply_at(&mut self, slot: u64) -> ObjectId {
         let object = self.kernel.create_reply();
-        let capability = Capability::Reply { object };
+        let capability = Capability::reply(object);
         self.kernel.insert(self.cnode, slot, capability).unwrap();
         object
     }

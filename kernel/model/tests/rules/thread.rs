@@ -4,8 +4,8 @@ use portcullis_kernel::{CNodeSlot, CPtr, Invocation, KernelError, Message, Sysca
 use portcullis_model::{Capability, Completion, ThreadId, ThreadState};
 
 use crate::system::{
-    ENDPOINT, Events, FREE, NOTIFICATION, System, call, message, nb_recv, receive_fault, received,
-    recv, refused, reply_recv, send, signalled, slot, wait,
+    ENDPOINT, Events, FREE, NOTIFICATION, REPLY, System, call, message, nb_recv, receive_fault,
+    received, recv, refused, reply_recv, send, signalled, slot, wait,
 };
 
 const SUSPEND: u64 = 12;
@@ -226,4 +226,27 @@ fn yielding_is_done_at_once() {
     let (mut system, thread) = system();
     let events = system.syscall(thread, Syscall::Yield);
     assert_eq!(events, [(thread, Completion::Done)]);
+}
+
+#[test]
+fn a_redirected_thread_gives_up_what_it_waits_for() {
+    let mut system = System::new();
+    let [caller, server] = [1, 2].map(|priority| system.thread(priority));
+    system.syscall(server, recv(ENDPOINT));
+    system.syscall(caller, call(ENDPOINT, &Message::default()));
+    system.kernel.redirect(caller);
+    assert_eq!(system.state(caller), ThreadState::Running);
+    // The reply finds nobody, and resuming repeats nothing.
+    let events = system.syscall(server, send(REPLY, &Message::default()));
+    assert_eq!(events, [(server, Completion::Done)]);
+    assert_eq!(system.step(|kernel, done| kernel.resume(caller, done)), []);
+}
+
+#[test]
+fn a_dead_thread_is_not_redirected() {
+    let mut system = System::new();
+    let thread = system.thread(1);
+    system.step(|kernel, done| kernel.destroy(thread, done));
+    system.kernel.redirect(thread);
+    assert_eq!(system.state(thread), ThreadState::Destroyed);
 }

@@ -1,0 +1,35 @@
+//! Packs a program of ours as the root task, in the place of Microkit's initialiser.
+//!
+//! For tests of the kernel itself: nothing of Microkit is in such an image but its loader and the
+//! SDK's kernel.
+
+use std::path::Path;
+
+use microkit_tool::capdl::initialiser::CapDLInitialiser;
+use microkit_tool::loader::Loader;
+use microkit_tool::sel4::{Arch, emulate_kernel_boot_partial};
+use miette::{Result, miette};
+
+use crate::package::elf;
+use crate::sdk::Board;
+
+/// Writes an image of the board's kernel and this root task to `output`.
+pub fn write(board: &Board, root_task: &Path, output: &Path) -> Result<()> {
+    let config = board.kernel_config()?;
+    let kernel = elf(&board.elf("sel4.elf"))?;
+    // As an initialiser without a specification it has the bounds that the loader wants.
+    let root_task = CapDLInitialiser::new(elf(root_task)?);
+    let bound = root_task.image_bound();
+    let size = bound.end - bound.start;
+    let (mut available, boot) = emulate_kernel_boot_partial(&config, &kernel);
+    let base = available
+        .allocate_from(size, boot.end)
+        .ok_or_else(|| miette!("the board has no {size} contiguous bytes for the root task"))?;
+    let path = board.elf("loader.elf");
+    let loader = Loader::new(&config, &path, &kernel, &root_task.elf, base, &bound);
+    match config.arch {
+        Arch::Riscv64 => loader.write_uimage(output),
+        _ => loader.write_image(output),
+    }
+    Ok(())
+}
