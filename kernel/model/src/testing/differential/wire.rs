@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::invocation;
 
-/// Something that the machine is told to do. Threads are places in [`layout::THREADS`].
+/// Something that the machine is told to do. Threads are places in `layout::THREADS`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Order {
     /// A thread makes a system call, if it is in none.
