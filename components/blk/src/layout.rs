@@ -8,27 +8,14 @@
 use core::fmt;
 
 use sha2::{Digest, Sha256};
-use zerocopy::{
-    FromBytes, Immutable, IntoBytes, KnownLayout,
-    byteorder::little_endian::{U32, U64},
-};
+use zerocopy::{FromBytes, IntoBytes};
 
 use crate::{
     BLOCK, Block, Disk, DiskError,
     api::Area,
-    marks::{MARK_BLOCKS, Marks},
+    marks::Marks,
+    wire::{self, BACK, DISK_MAGIC, DISK_VERSION, FRONT, HASHED, SECTOR},
 };
-
-/// First bytes of a Portcullis disk.
-const MAGIC: [u8; 8] = *b"PCULDISK";
-/// Version of this layout, of the marks and of the logs in the regions.
-const VERSION: u32 = 2;
-/// Bytes that the hash covers.
-const HASHED: usize = 512 - 32;
-/// Blocks before the first region: header and marks.
-const FRONT: u64 = 1 + MARK_BLOCKS;
-/// Blocks after the last region: the header's copy.
-const BACK: u64 = 1;
 
 /// Smallest disk, in blocks (256 KiB): a vault of one chunk and its tables, and append regions that
 /// take the log of a few boots.
@@ -82,26 +69,6 @@ pub enum HeaderError {
     },
 }
 
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-struct RawHeader {
-    magic: [u8; 8],
-    version: U32,
-    block_size: U32,
-    blocks: U64,
-    id: DiskId,
-    areas: [RawSpan; 3],
-    reserved: [u8; HASHED - 8 - 4 - 4 - 8 - 16 - 3 * 16],
-    sha256: [u8; 32],
-}
-
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-struct RawSpan {
-    start: U64,
-    length: U64,
-}
-
 impl Header {
     /// The header of a disk of this many blocks, divided as a disk is by default: three quarters for
     /// documents, an eighth for each log. A log block of 4 KiB takes some 40 grant records or at
@@ -147,13 +114,13 @@ impl Header {
 
     /// The block that holds the header.
     pub fn encode(&self) -> Block {
-        let mut raw = RawHeader {
-            magic: MAGIC,
-            version: VERSION.into(),
+        let mut raw = wire::Header {
+            magic: DISK_MAGIC,
+            version: DISK_VERSION.into(),
             block_size: (BLOCK as u32).into(),
             blocks: self.blocks.into(),
             id: self.id,
-            areas: self.areas.map(|span| RawSpan {
+            areas: self.areas.map(|span| wire::Span {
                 start: span.start.into(),
                 length: span.length.into(),
             }),
@@ -162,20 +129,21 @@ impl Header {
         };
         raw.sha256 = Sha256::digest(&raw.as_bytes()[..HASHED]).into();
         let mut block = [0; BLOCK];
-        block[..512].copy_from_slice(raw.as_bytes());
+        block[..SECTOR].copy_from_slice(raw.as_bytes());
         block
     }
 
     /// Reads a header from a block.
     pub fn decode(block: &Block) -> Result<Self, HeaderError> {
-        let (raw, _) = RawHeader::read_from_prefix(block).expect("a block is larger than a header");
-        if raw.magic != MAGIC {
+        let (raw, _) =
+            wire::Header::read_from_prefix(block).expect("a block is larger than a header");
+        if raw.magic != DISK_MAGIC {
             return Err(HeaderError::Magic);
         }
         if raw.sha256 != <[u8; 32]>::from(Sha256::digest(&raw.as_bytes()[..HASHED])) {
             return Err(HeaderError::Hash);
         }
-        if raw.version.get() != VERSION {
+        if raw.version.get() != DISK_VERSION {
             return Err(HeaderError::Version(raw.version.get()));
         }
         if raw.block_size.get() != BLOCK as u32 {
@@ -272,7 +240,7 @@ impl fmt::Display for HeaderError {
             Self::Hash => f.write_str("the partition header is damaged, and so is its copy"),
             Self::Version(version) => write!(
                 f,
-                "the disk has layout version {version}, and this driver knows {VERSION}: begin with a \
+                "the disk has layout version {version}, and this driver knows {DISK_VERSION}: begin with a \
                  new one"
             ),
             Self::BlockSize(size) => write!(

@@ -28,6 +28,7 @@ mod marks;
 mod remote;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod wire;
 
 pub use component::{Blk, Memory};
 pub use disk::{BLOCK, Block, Disk, DiskError};

@@ -17,21 +17,13 @@
 //! region to be zero before its first use.
 
 use sha2::{Digest, Sha256};
-use zerocopy::{
-    FromBytes, Immutable, IntoBytes, KnownLayout,
-    byteorder::little_endian::{U32, U64},
+use zerocopy::{FromBytes, IntoBytes};
+
+use crate::{
+    BLOCK, Block, Disk, DiskError, Header,
+    api::Area,
+    wire::{self, HASHED, MARK_BLOCKS, MARKS_MAGIC, MARKS_VERSION, SECTOR},
 };
-
-use crate::{BLOCK, Block, Disk, DiskError, Header, api::Area};
-
-/// Blocks that hold marks; they follow the header.
-pub(crate) const MARK_BLOCKS: u64 = 2;
-
-const MAGIC: [u8; 8] = *b"PCULMARK";
-/// Version of this layout; 1 did not say how far the regions were flushed.
-const VERSION: u32 = 2;
-/// Bytes that the hash covers: one sector less the hash, so that a mark is never torn.
-const HASHED: usize = 512 - 32;
 
 /// A block number in an append region: where the next block goes.
 pub type Mark = u64;
@@ -51,26 +43,6 @@ pub struct Marks {
     sequence: u64,
     grants: Extent,
     worm: Extent,
-}
-
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-struct RawMarks {
-    magic: [u8; 8],
-    version: U32,
-    unused: U32,
-    sequence: U64,
-    grants: RawExtent,
-    worm: RawExtent,
-    reserved: [u8; HASHED - 8 - 4 - 4 - 5 * 8],
-    sha256: [u8; 32],
-}
-
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-struct RawExtent {
-    mark: U64,
-    flushed: U64,
 }
 
 /// What was found of the marks when the disk was opened.
@@ -141,9 +113,9 @@ impl Marks {
     }
 
     fn encode(&self) -> Block {
-        let mut raw = RawMarks {
-            magic: MAGIC,
-            version: VERSION.into(),
+        let mut raw = wire::Marks {
+            magic: MARKS_MAGIC,
+            version: MARKS_VERSION.into(),
             unused: 0.into(),
             sequence: self.sequence.into(),
             grants: self.grants.into(),
@@ -153,13 +125,13 @@ impl Marks {
         };
         raw.sha256 = Sha256::digest(&raw.as_bytes()[..HASHED]).into();
         let mut block = [0; BLOCK];
-        block[..512].copy_from_slice(raw.as_bytes());
+        block[..SECTOR].copy_from_slice(raw.as_bytes());
         block
     }
 
     /// `None` where the block holds no marks, or not at its place, or beyond the regions' ends.
     fn decode(block: &Block, at: u64, header: &Header) -> Option<Self> {
-        let (raw, _) = RawMarks::read_from_prefix(block).expect("a block is larger than marks");
+        let (raw, _) = wire::Marks::read_from_prefix(block).expect("a block is larger than marks");
         let hash: [u8; 32] = Sha256::digest(&raw.as_bytes()[..HASHED]).into();
         let marks = Self {
             sequence: raw.sequence.get(),
@@ -169,8 +141,8 @@ impl Marks {
         let within = |extent: Extent, area| {
             extent.flushed <= extent.mark && extent.mark <= header.length(area)
         };
-        let valid = raw.magic == MAGIC
-            && raw.version.get() == VERSION
+        let valid = raw.magic == MARKS_MAGIC
+            && raw.version.get() == MARKS_VERSION
             && raw.sha256 == hash
             && marks.block() == at
             && marks.sequence < u64::MAX
@@ -204,7 +176,7 @@ impl Marks {
     }
 }
 
-impl From<Extent> for RawExtent {
+impl From<Extent> for wire::Extent {
     fn from(extent: Extent) -> Self {
         Self {
             mark: extent.mark.into(),
@@ -213,8 +185,8 @@ impl From<Extent> for RawExtent {
     }
 }
 
-impl From<RawExtent> for Extent {
-    fn from(raw: RawExtent) -> Self {
+impl From<wire::Extent> for Extent {
+    fn from(raw: wire::Extent) -> Self {
         Self {
             mark: raw.mark.get(),
             flushed: raw.flushed.get(),

@@ -7,23 +7,13 @@
 //! the highest number vouches for all others.
 
 use heapless::String;
-use zerocopy::{
-    FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned,
-    byteorder::little_endian::{U32, U64, U128},
-};
+use zerocopy::{FromZeros, IntoBytes};
 
 use crate::{
     NAME_MAX, OBJECT_MAX, ObjectDigest,
-    layout::SECTOR,
-    seal::{Keys, Seal},
+    seal::Keys,
+    wire::{Body, ENTRY_MAGIC, IndexEntry, RECORDED, RELEASED, REMOVED, SECTOR, Seal},
 };
-
-const MAGIC: [u8; 4] = *b"PVOB";
-const BODY: usize = SECTOR - 4 - size_of::<Seal>();
-
-const RELEASED: u8 = 1;
-const RECORDED: u8 = 2;
-const REMOVED: u8 = 4;
 
 /// What the vault knows of an object.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -85,51 +75,21 @@ pub(crate) enum Sector {
     Void,
 }
 
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-struct RawEntry {
-    magic: [u8; 4],
-    seal: Seal,
-    body: [u8; BODY],
-}
-
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-struct RawBody {
-    number: U64,
-    others: U128,
-    through: U64,
-    changes: U32,
-    object: U64,
-    digest: ObjectDigest,
-    size: U64,
-    first: U64,
-    root: Seal,
-    recorded: U64,
-    followed: U64,
-    references: U32,
-    available: U64,
-    flags: u8,
-    name_length: u8,
-    name: [u8; NAME_MAX],
-    reserved: [u8; BODY - 417],
-}
-
 impl Entry {
     /// The sector that keeps the entry in a slot, and its element.
     pub(crate) fn seal(&self, keys: &Keys, slot: u16, tip: &Tip) -> ([u8; SECTOR], u128) {
         let mut body = self.body(tip);
         let seal = keys.seal_entry(slot, body.as_mut_bytes());
-        let raw = RawEntry {
-            magic: MAGIC,
+        let raw = IndexEntry {
+            magic: ENTRY_MAGIC,
             seal,
             body: zerocopy::transmute!(body),
         };
         (zerocopy::transmute!(raw), keys.element(slot, &seal))
     }
 
-    fn body(&self, tip: &Tip) -> RawBody {
-        let mut body = RawBody::new_zeroed();
+    fn body(&self, tip: &Tip) -> Body {
+        let mut body = Body::new_zeroed();
         body.number = tip.number.into();
         body.others = tip.others.into();
         body.through = tip.through.into();
@@ -153,7 +113,7 @@ impl Entry {
 
     /// The vault sealed the body, so a value out of its range is a fault of the vault's own; it is
     /// taken for damage all the same.
-    fn from_body(body: &RawBody) -> Option<Self> {
+    fn from_body(body: &Body) -> Option<Self> {
         let name = body.name.get(..usize::from(body.name_length))?;
         let entry = Self {
             object: body.object.get(),
@@ -179,12 +139,12 @@ impl Sector {
         if sector.iter().all(|byte| *byte == 0) {
             return Self::Free;
         }
-        let mut raw: RawEntry = zerocopy::transmute!(*sector);
+        let mut raw: IndexEntry = zerocopy::transmute!(*sector);
         let opened = keys.open_entry(slot, &raw.seal, &mut raw.body);
-        if raw.magic != MAGIC || opened.is_err() {
+        if raw.magic != ENTRY_MAGIC || opened.is_err() {
             return Self::Void;
         }
-        let body: &RawBody = zerocopy::transmute_ref!(&raw.body);
+        let body: &Body = zerocopy::transmute_ref!(&raw.body);
         let tip = Tip {
             number: body.number.get(),
             others: body.others.get(),
@@ -204,6 +164,8 @@ impl Sector {
 
 #[cfg(test)]
 mod tests {
+    use zerocopy::FromBytes;
+
     use super::*;
 
     const TIP: Tip = Tip {

@@ -11,6 +11,7 @@ use crate::{
     seal::Part,
     store::Buffer,
     table::Object,
+    wire::SEALS,
 };
 
 /// Chunks that one request checks at most: 4 MiB, so that others wait for milliseconds.
@@ -212,7 +213,7 @@ impl Store<'_> {
             let place = u64::from(object.first) + content_blocks(size);
             let keys = self.keys.as_ref().ok_or(StoreError::Closed)?;
             let read = read(disk, self.layout.data() + place, bytes)?;
-            let part = object.part(Part::SEALS);
+            let part = object.part(SEALS);
             if !read || keys.open_part(part, &root, bytes).is_err() {
                 let digest = object.digest;
                 return Err(StoreError::DamagedSeals { digest });

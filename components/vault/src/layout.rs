@@ -6,14 +6,10 @@
 
 use portcullis_blk::BLOCK;
 
-use crate::{MAX_OBJECTS, seal::Seal};
-
-/// Bytes of an index entry: the unit that a disk writes as a whole.
-pub(crate) const SECTOR: usize = 512;
-/// Index entries in a block.
-pub(crate) const ENTRIES: usize = BLOCK / SECTOR;
-/// Copies of the superblock.
-pub(crate) const SUPERBLOCKS: u64 = 2;
+use crate::{
+    MAX_OBJECTS,
+    wire::{ENTRIES, SUPERBLOCKS, Seal},
+};
 
 /// Blocks of a full chunk: 64 KiB. Large enough that a chunk's fixed costs (a nonce derivation, a
 /// seal, a share of a request to the driver) are below a hundredth of the cipher's; small enough that

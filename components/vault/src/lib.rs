@@ -38,6 +38,7 @@ mod seal;
 mod store;
 mod superblock;
 mod table;
+pub mod wire;
 
 pub use component::Vault;
 pub use document::{Act, DOCUMENT_ENTRY_MAX, DocumentEntry};

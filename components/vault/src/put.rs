@@ -12,7 +12,8 @@ use crate::{
     CHUNK, Committed, OBJECT_MAX, ObjectDigest, Store, StoreError,
     entry::Entry,
     layout::{CHUNK_BLOCKS, chunks, content_blocks, object_blocks, padded, seals_length},
-    seal::{Part, Seal},
+    seal::Part,
+    wire::{SEALS, Seal},
 };
 
 /// Bytes that are copied and hashed at once: they stay in a core's first-level cache in between.
@@ -186,7 +187,7 @@ impl Store<'_> {
         let bytes = &mut seals.as_mut_bytes()[..seals_length(upload.size)];
         let digest = Sha256::digest(&*bytes).into();
         let keys = self.keys.as_ref().ok_or(StoreError::Closed)?;
-        let root = keys.seal_part(upload.part(Part::SEALS), &digest, bytes);
+        let root = keys.seal_part(upload.part(SEALS), &digest, bytes);
         let place = upload.first + content_blocks(upload.size);
         disk.write(self.layout.data() + place, bytes)?;
         Ok(root)

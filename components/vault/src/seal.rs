@@ -16,24 +16,15 @@ use chacha20poly1305::{
 use hkdf::Hkdf;
 use portcullis_blk::DiskId;
 use sha2::{Digest, Sha256};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use zeroize::Zeroizing;
 
-use crate::ObjectDigest;
-
-const NONCE: usize = 24;
-const TAG: usize = 16;
-
-/// What it takes to open something sealed, and to know that it is the very thing that was meant. It
-/// is kept apart from it, one level up: chunk, seals of the chunks, index entry.
-#[derive(
-    FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned, Clone, Copy, PartialEq, Eq, Debug,
-)]
-#[repr(C)]
-pub(crate) struct Seal {
-    nonce: [u8; NONCE],
-    tag: [u8; TAG],
-}
+use crate::{
+    ObjectDigest,
+    wire::{
+        HASH, INDEX_ELEMENT, INDEX_KEY, INDEX_NONCE, NONCE, OBJECT_NONCE, OBJECTS_KEY, SUPERBLOCK,
+        Seal,
+    },
+};
 
 /// Which part of which object is sealed: authenticated with it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,7 +33,7 @@ pub(crate) struct Part {
     pub(crate) object: u64,
     /// Size of the object in bytes.
     pub(crate) size: u64,
-    /// The chunk, or [`Part::SEALS`].
+    /// The chunk, or [`SEALS`](crate::wire::SEALS).
     pub(crate) chunk: u32,
 }
 
@@ -57,18 +48,7 @@ pub(crate) struct Keys {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct NotAuthentic;
 
-impl Seal {
-    /// The seal of nothing.
-    pub(crate) const NONE: Self = Self {
-        nonce: [0; NONCE],
-        tag: [0; TAG],
-    };
-}
-
 impl Part {
-    /// The seals of all chunks, in place of a chunk's number.
-    pub(crate) const SEALS: u32 = u32::MAX;
-
     fn data(&self) -> [u8; 20] {
         let mut data = [0; 20];
         data[..8].copy_from_slice(&self.object.to_le_bytes());
@@ -86,8 +66,8 @@ impl Keys {
             XChaCha20Poly1305::new((&*key).into())
         };
         Self {
-            objects: derive(b"portcullis vault v2: objects"),
-            index: derive(b"portcullis vault v2: index"),
+            objects: derive(OBJECTS_KEY),
+            index: derive(INDEX_KEY),
             secret,
         }
     }
@@ -95,7 +75,7 @@ impl Keys {
     /// Encrypts a part of an object in place. `digest` determines its content.
     pub(crate) fn seal_part(&self, part: Part, digest: &ObjectDigest, content: &mut [u8]) -> Seal {
         let data = part.data();
-        let nonce = self.hash(b"object nonce", &data, digest);
+        let nonce = self.hash(OBJECT_NONCE, &data, digest);
         seal(&self.objects, nonce, &data, content)
     }
 
@@ -112,7 +92,7 @@ impl Keys {
     /// Encrypts the body of an index entry in place, for its slot of the index.
     pub(crate) fn seal_entry(&self, slot: u16, body: &mut [u8]) -> Seal {
         let data = slot.to_le_bytes();
-        let nonce = self.hash(b"index nonce", &data, &Sha256::digest(&*body));
+        let nonce = self.hash(INDEX_NONCE, &data, &Sha256::digest(&*body));
         seal(&self.index, nonce, &data, body)
     }
 
@@ -129,20 +109,17 @@ impl Keys {
     /// What a sealed entry adds to the digest of the index ([`crate::entry::Tip`]). The nonce
     /// determines slot and body.
     pub(crate) fn element(&self, slot: u16, sealed: &Seal) -> u128 {
-        u128::from_le_bytes(self.hash(b"index element", &slot.to_le_bytes(), &sealed.nonce))
+        u128::from_le_bytes(self.hash(INDEX_ELEMENT, &slot.to_le_bytes(), &sealed.nonce))
     }
 
     /// Authenticates a superblock.
     pub(crate) fn superblock_mac(&self, content: &[u8]) -> [u8; 32] {
-        self.hash(b"superblock", &[], content)
+        self.hash(SUPERBLOCK, &[], content)
     }
 
     /// A keyed hash. For each use the data have one length, so no two uses share an input.
     fn hash<const N: usize>(&self, of: &[u8], data: &[u8], content: &[u8]) -> [u8; N] {
-        expand(
-            &self.secret,
-            &[b"portcullis vault v2 ", of, b": ", data, content],
-        )
+        expand(&self.secret, &[HASH, of, b": ", data, content])
     }
 }
 

@@ -10,11 +10,12 @@ use crate::{
     NAME_MAX, ObjectDigest, StoreError,
     entry::{Entry, Sector, Tip},
     get::Cached,
-    layout::{CHUNK, CHUNK_BLOCKS, CHUNKS_MAX, ENTRIES, Layout, SECTOR, SUPERBLOCKS},
+    layout::{CHUNK, CHUNK_BLOCKS, CHUNKS_MAX, Layout},
     put::Upload,
-    seal::{Keys, Seal},
+    seal::Keys,
     superblock,
     table::{Object, Table},
+    wire::{ENTRIES, SECTOR, SUPERBLOCKS, Seal},
 };
 
 /// The vault's working memory, for the platform to place: 1.5 MiB.

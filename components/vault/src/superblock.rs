@@ -5,20 +5,14 @@
 
 use portcullis_blk::{BLOCK, Block, Disk, DiskError};
 use sha2::{Digest, Sha256};
-use zerocopy::{
-    FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout,
-    byteorder::little_endian::{U32, U64},
-};
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use crate::{
     CHUNK_BLOCKS, StoreError,
-    layout::{Layout, SECTOR, SUPERBLOCKS},
+    layout::Layout,
     seal::Keys,
+    wire::{AUTHENTICATED, SECTOR, SUPERBLOCKS, Superblock, VAULT_MAGIC, VAULT_VERSION},
 };
-
-const MAGIC: [u8; 8] = *b"PCULVAUL";
-const VERSION: u32 = 2;
-const AUTHENTICATED: usize = SECTOR - 32 - 32;
 
 /// What a copy's place holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,19 +36,6 @@ pub(crate) struct Found {
     pub(crate) layout: Option<Layout>,
     /// Whether one copy is not as it should be, and the other is.
     pub(crate) damaged: bool,
-}
-
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-struct Raw {
-    magic: [u8; 8],
-    version: U32,
-    chunk_blocks: U32,
-    index_blocks: U64,
-    data_blocks: U64,
-    reserved: [u8; AUTHENTICATED - 8 - 4 - 4 - 2 * 8],
-    mac: [u8; 32],
-    sha256: [u8; 32],
 }
 
 /// Reads both copies.
@@ -94,9 +75,9 @@ pub(crate) fn store(disk: &mut impl Disk, layout: Layout, keys: &Keys) -> Result
 }
 
 fn encode(layout: Layout, keys: &Keys) -> Block {
-    let mut raw = Raw::new_zeroed();
-    raw.magic = MAGIC;
-    raw.version = VERSION.into();
+    let mut raw = Superblock::new_zeroed();
+    raw.magic = VAULT_MAGIC;
+    raw.version = VAULT_VERSION.into();
     raw.chunk_blocks = (CHUNK_BLOCKS as u32).into();
     raw.index_blocks = layout.index_blocks.into();
     raw.data_blocks = layout.data_blocks.into();
@@ -112,12 +93,13 @@ fn decode(block: &Block, blocks: u64, keys: &Keys) -> Place {
     if block.iter().all(|byte| *byte == 0) {
         return Place::Void;
     }
-    let (raw, _) = Raw::read_from_prefix(block).expect("a block is larger than a superblock");
+    let (raw, _) =
+        Superblock::read_from_prefix(block).expect("a block is larger than a superblock");
     let hash: [u8; 32] = Sha256::digest(&raw.as_bytes()[..SECTOR - 32]).into();
-    if raw.magic != MAGIC || raw.sha256 != hash {
+    if raw.magic != VAULT_MAGIC || raw.sha256 != hash {
         return Place::Damaged;
     }
-    if raw.version.get() != VERSION {
+    if raw.version.get() != VAULT_VERSION {
         return Place::OtherVersion(raw.version.get());
     }
     if raw.mac != keys.superblock_mac(&raw.as_bytes()[..AUTHENTICATED]) {
