@@ -1,0 +1,236 @@
+//! What a check finds: where, what, and what to do.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use crate::what::What;
+
+/// Most findings that are kept: one cause can have many.
+pub const FINDINGS_MAX: usize = 1000;
+
+/// One thing that was found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Finding {
+    /// Where.
+    pub place: Place,
+    /// What.
+    pub what: What,
+    /// How much it weighs.
+    pub severity: Severity,
+}
+
+/// How much a finding weighs.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth knowing: what a cut or a failed write leaves, and the appliance passes over.
+    Note,
+    /// The disk does not hold.
+    Violation,
+}
+
+/// A part of the disk.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Region {
+    /// The disk as a whole: its header, its marks.
+    Disk,
+    /// The grant log.
+    Grants,
+    /// The write-once ledger.
+    Worm,
+    /// The vault.
+    Vault,
+}
+
+/// Where something was found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// In which part of the disk.
+    pub region: Region,
+    /// Where in it.
+    pub at: At,
+}
+
+/// A place in a region.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum At {
+    /// All of it.
+    Whole,
+    /// A block, from the region's first.
+    Block(u64),
+    /// A record: its position in the log.
+    Record(u64),
+    /// A slot of the vault's index.
+    Slot(u16),
+    /// An object of the vault.
+    Object {
+        /// Its slot; `None` where it has none.
+        slot: Option<u16>,
+        /// Its name.
+        digest: [u8; 32],
+    },
+    /// A chunk of an object.
+    Chunk {
+        /// The object's name.
+        digest: [u8; 32],
+        /// Which, from 0.
+        chunk: u32,
+        /// Its first block, from the region's first.
+        block: u64,
+    },
+}
+
+impl Place {
+    pub(crate) const DISK: Self = Self::new(Region::Disk, At::Whole);
+    pub(crate) const VAULT: Self = Self::new(Region::Vault, At::Whole);
+
+    pub(crate) const fn new(region: Region, at: At) -> Self {
+        Self { region, at }
+    }
+
+    pub(crate) const fn block(region: Region, number: u64) -> Self {
+        Self::new(region, At::Block(number))
+    }
+
+    pub(crate) const fn slot(slot: u16) -> Self {
+        Self::new(Region::Vault, At::Slot(slot))
+    }
+}
+
+impl Region {
+    /// Its name, as in `system.xml` and in the policy.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Disk => "disk",
+            Self::Grants => "grants",
+            Self::Worm => "worm",
+            Self::Vault => "vault",
+        }
+    }
+}
+
+impl Finding {
+    /// Whether the disk does not hold because of it.
+    pub fn is_violation(&self) -> bool {
+        self.severity == Severity::Violation
+    }
+}
+
+/// What was found so far.
+#[derive(Default)]
+pub(crate) struct Findings {
+    pub(crate) list: Vec<Finding>,
+    /// Findings that were not kept.
+    pub(crate) more: u64,
+    /// Whether any of them all is a violation.
+    pub(crate) violated: bool,
+}
+
+impl Findings {
+    pub(crate) fn violation(&mut self, place: Place, what: What) {
+        self.violated = true;
+        self.keep(place, what, Severity::Violation);
+    }
+
+    pub(crate) fn note(&mut self, place: Place, what: What) {
+        self.keep(place, what, Severity::Note);
+    }
+
+    /// What looked like the trace of a cut, in the findings from number `first` on, is the cause of
+    /// something that no cut leaves.
+    pub(crate) fn convict(&mut self, first: usize) {
+        for finding in self.list.iter_mut().skip(first) {
+            finding.severity = Severity::Violation;
+            self.violated = true;
+        }
+    }
+
+    fn keep(&mut self, place: Place, what: What, severity: Severity) {
+        if self.list.len() < FINDINGS_MAX {
+            self.list.push(Finding {
+                place,
+                what,
+                severity,
+            });
+        } else {
+            self.more += 1;
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.region.name())?;
+        match &self.at {
+            At::Whole => Ok(()),
+            At::Block(number) => write!(f, ", block {number}"),
+            At::Record(index) => write!(f, ", record {index}"),
+            At::Slot(slot) => write!(f, ", slot {slot}"),
+            At::Object { digest, .. } => write!(f, ", object {}", Short(digest)),
+            At::Chunk { digest, chunk, .. } => {
+                write!(f, ", object {}, chunk {chunk}", Short(digest))
+            }
+        }
+    }
+}
+
+impl Serialize for Finding {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let mut out = serializer.serialize_struct("Finding", 5)?;
+        out.serialize_field("severity", &self.severity)?;
+        out.serialize_field("rule", self.what.rule())?;
+        out.serialize_field("place", &self.place)?;
+        out.serialize_field("what", &self.what.to_string())?;
+        out.serialize_field("help", self.what.help())?;
+        out.end()
+    }
+}
+
+impl Serialize for Place {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeMap;
+        let mut out = serializer.serialize_map(None)?;
+        out.serialize_entry("region", &self.region)?;
+        match &self.at {
+            At::Whole => {}
+            At::Block(number) => out.serialize_entry("block", number)?,
+            At::Record(index) => out.serialize_entry("record", index)?,
+            At::Slot(slot) => out.serialize_entry("slot", slot)?,
+            At::Object { slot, digest } => {
+                out.serialize_entry("slot", slot)?;
+                out.serialize_entry("object", &Hex(digest).to_string())?;
+            }
+            At::Chunk {
+                digest,
+                chunk,
+                block,
+            } => {
+                out.serialize_entry("object", &Hex(digest).to_string())?;
+                out.serialize_entry("chunk", chunk)?;
+                out.serialize_entry("block", block)?;
+            }
+        }
+        out.end()
+    }
+}
+
+/// Shows bytes in hexadecimal.
+pub(crate) struct Hex<'a>(pub(crate) &'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Shows the first bytes of a digest: enough to tell objects apart.
+struct Short<'a>(&'a [u8; 32]);
+
+impl fmt::Display for Short<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Hex(&self.0[..8]).fmt(f)
+    }
+}

@@ -1,0 +1,475 @@
+//! A log, from its first block to its region's end: blocks, commits, the chain, roots, signatures.
+//!
+//! The rules are those of `docs/formats.md`, "Log block": which commits are the log, what a cut leaves,
+//! what is damage. Records are handed on once the commit after theirs goes on from them, since until
+//! then another may take their place.
+
+use std::io::{Read, Seek};
+use std::mem;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ed25519_dalek::{Signature, VerifyingKey};
+use portcullis_blk::BLOCK;
+use portcullis_log::block::{Footer, LogKind};
+use serde::Serialize;
+
+use crate::block::{self, Sound, first_record};
+use crate::disk::{AT_ONCE, Extent, Image, Span};
+use crate::fault::BlockFault;
+use crate::finding::{At, Findings, Hex, Place, Region};
+use crate::keys::Keys;
+use crate::tree::{Hash, Tree};
+use crate::what::What;
+
+/// What was read of a log.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize)]
+pub struct LogSummary {
+    /// Records.
+    pub records: u64,
+    /// Commits.
+    pub commits: u64,
+    /// Blocks up to the last that holds anything.
+    pub blocks: u64,
+    /// Blocks of the region.
+    pub region: u64,
+    /// Root over all records, in hexadecimal; `None` for an empty log.
+    pub root: Option<String>,
+    /// All of it could be read: no damage comes before an end.
+    pub whole: bool,
+}
+
+/// Takes a log's records, in order.
+pub(crate) trait Sink {
+    fn record(&mut self, index: u64, bytes: &[u8], findings: &mut Findings);
+}
+
+/// Which log it is, and what it is held against.
+pub(crate) struct Which<'k> {
+    pub(crate) kind: LogKind,
+    pub(crate) id: [u8; 16],
+    pub(crate) keys: &'k Keys,
+    pub(crate) extent: Option<Extent>,
+}
+
+/// The log up to the end of a commit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Head {
+    size: u64,
+    root: Hash,
+}
+
+/// What a commit goes on from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum From {
+    /// The last commit that counts.
+    Last,
+    /// What that one goes on from.
+    Base,
+    /// Nothing that is there.
+    Nothing,
+}
+
+/// A commit that is being read.
+struct Open {
+    from: From,
+    first_block: u64,
+    blocks: u64,
+    previous: Hash,
+    next_record: u64,
+    payload: Vec<u8>,
+    torn: bool,
+}
+
+/// The last commit that counts.
+struct Last {
+    head: Head,
+    first_block: u64,
+    first_record: u64,
+    payload: Vec<u8>,
+}
+
+struct Walk<'a, S> {
+    which: &'a Which<'a>,
+    region: Region,
+    findings: &'a mut Findings,
+    sink: &'a mut S,
+    /// All records up to the end of the commit that is being read.
+    tree: Tree,
+    base: Head,
+    last: Option<Last>,
+    open: Option<Open>,
+    /// The first finding since the last commit.
+    suspects: usize,
+    /// After damage: where, and how many blocks hold something.
+    unread: Option<(u64, u64)>,
+    checkpoints: Vec<(u64, Hash)>,
+    summary: LogSummary,
+}
+
+/// Checks a log.
+pub(crate) fn check<D: Read + Seek>(
+    image: &mut Image<'_, D>,
+    span: Span,
+    which: &Which<'_>,
+    sink: &mut impl Sink,
+    findings: &mut Findings,
+    mut progress: impl FnMut(u64),
+) -> LogSummary {
+    let region = match which.kind {
+        LogKind::Grants => Region::Grants,
+        LogKind::Worm => Region::Worm,
+    };
+    let there = image.there(span).length;
+    let mut walk = Walk::new(which, region, span.length, sink, findings);
+    let mut buffer = vec![0; BLOCK * AT_ONCE.min(there as usize)];
+    let mut number = 0;
+    while number < there {
+        let count = (there - number).min(AT_ONCE as u64);
+        let data = &mut buffer[..count as usize * BLOCK];
+        image.read((region, span.start), number, data, walk.findings);
+        for block in data.as_chunks::<BLOCK>().0 {
+            walk.block(number, block);
+            number += 1;
+        }
+        progress(number);
+    }
+    walk.finish()
+}
+
+impl<'a, S: Sink> Walk<'a, S> {
+    fn new(
+        which: &'a Which<'a>,
+        region: Region,
+        length: u64,
+        sink: &'a mut S,
+        findings: &'a mut Findings,
+    ) -> Self {
+        let tree = Tree::default();
+        let of_it = which.keys.checkpoints.iter();
+        let of_it = of_it.filter(|(kind, ..)| *kind == which.kind);
+        Self {
+            base: Head {
+                size: 0,
+                root: tree.root(0),
+            },
+            checkpoints: of_it.map(|(_, size, root)| (*size, *root)).collect(),
+            suspects: findings.list.len(),
+            summary: LogSummary {
+                region: length,
+                whole: true,
+                ..LogSummary::default()
+            },
+            last: None,
+            open: None,
+            unread: None,
+            which,
+            region,
+            findings,
+            sink,
+            tree,
+        }
+    }
+
+    fn place(&self, number: u64) -> Place {
+        Place::block(self.region, number)
+    }
+
+    fn head(&self) -> Head {
+        self.last.as_ref().map_or(self.base, |last| last.head)
+    }
+
+    fn block(&mut self, number: u64, bytes: &[u8; BLOCK]) {
+        let read = block::read(bytes);
+        if let block::Read::Void = read {
+            self.unfinished();
+            self.hold_against_flushed(number);
+            return;
+        }
+        self.summary.blocks = number + 1;
+        if let Some((_, blocks)) = &mut self.unread {
+            *blocks += 1;
+            return;
+        }
+        match read {
+            block::Read::Void => {}
+            block::Read::Torn(fault) => self.suspect(number, What::Block(fault)),
+            block::Read::Changed(fault) => self.damaged(number, What::Block(fault)),
+            block::Read::Sound(block) => self.sound(number, block),
+        }
+    }
+
+    /// The last block that was surely flushed is there.
+    fn hold_against_flushed(&mut self, number: u64) {
+        let flushed = self.which.extent.map(|extent| extent.flushed);
+        if let Some(flushed) = flushed.filter(|flushed| *flushed == number + 1) {
+            let place = self.place(number);
+            self.findings
+                .violation(place, What::FlushedGone { flushed });
+        }
+    }
+
+    fn sound(&mut self, number: u64, block: Sound<'_>) {
+        let header = block.header();
+        if (header.kind, header.log) != (self.which.kind.code(), self.which.id) {
+            return if self.goes_on(&block) {
+                let fault = BlockFault::Field("log");
+                self.damaged(number, What::Block(fault))
+            } else {
+                self.suspect(number, What::Foreign)
+            };
+        }
+        if header.block.get() != number {
+            let elsewhere = header.block.get();
+            return self.suspect(number, What::Misplaced { number: elsewhere });
+        }
+        if header.part.get() == 0 {
+            self.unfinished();
+            self.start(number, &block);
+        }
+        let Some(open) = self.open.take_if(|open| open.is_continued_by(&block)) else {
+            return self.suspect(number, What::Orphan);
+        };
+        self.take(number, open, &block);
+    }
+
+    /// Whether a block holds the root of this log, or of the commit that is being read: then it is of
+    /// this log, whatever else it says.
+    fn goes_on(&self, block: &Sound<'_>) -> bool {
+        let starts = block.header().part.get() == 0 && self.from(block) != From::Nothing;
+        let continues = self.open.as_ref();
+        starts && self.head().size > 0 || continues.is_some_and(|it| it.is_continued_by(block))
+    }
+
+    /// What the commit that begins with a block goes on from.
+    fn from(&self, block: &Sound<'_>) -> From {
+        let header = block.header();
+        let goes_on_from = Head {
+            size: header.first_record.get(),
+            root: header.previous,
+        };
+        if goes_on_from == self.head() {
+            From::Last
+        } else if goes_on_from == self.base {
+            From::Base
+        } else {
+            From::Nothing
+        }
+    }
+
+    fn start(&mut self, number: u64, block: &Sound<'_>) {
+        let from = self.from(block);
+        if from == From::Base {
+            self.tree.truncate(self.base.size);
+        }
+        let header = block.header();
+        self.open = Some(Open {
+            from,
+            first_block: number,
+            blocks: 0,
+            previous: header.previous,
+            next_record: header.first_record.get(),
+            payload: Vec::new(),
+            torn: false,
+        });
+    }
+
+    fn take(&mut self, number: u64, mut open: Open, block: &Sound<'_>) {
+        open.blocks += 1;
+        open.torn |= block.torn;
+        let records = u64::from(block.header().records.get());
+        open.next_record = open.next_record.saturating_add(records);
+        if open.from != From::Nothing {
+            open.payload.extend_from_slice(block.payload());
+            each(block.payload(), |record| self.tree.push(record));
+        }
+        match block.footer() {
+            None => self.open = Some(open),
+            Some(footer) => self.commit(number, open, footer),
+        }
+    }
+
+    fn commit(&mut self, number: u64, open: Open, footer: &Footer) {
+        if open.from == From::Nothing {
+            return self.damaged(open.first_block, What::Chain);
+        }
+        let head = Head {
+            size: self.tree.size(),
+            root: self.tree.root(self.tree.size()),
+        };
+        let said = Head {
+            size: footer.tree_size.get(),
+            root: footer.root,
+        };
+        if head != said {
+            let torn = open.torn;
+            self.undo(open.from);
+            return if torn {
+                self.suspect(number, What::Torn)
+            } else {
+                self.damaged(number, What::Root)
+            };
+        }
+        let Which { kind, id, keys, .. } = self.which;
+        if let Some(key) = keys.of(*kind)
+            && !is_signed(*kind, id, &head, &footer.signature, key)
+        {
+            self.findings.violation(self.place(number), What::Signature);
+        }
+        match open.from {
+            From::Last => self.settle(),
+            From::Base | From::Nothing => self.replace(&head),
+        }
+        self.summary.commits += 1;
+        self.suspects = self.findings.list.len();
+        self.last = Some(Last {
+            head,
+            first_block: open.first_block,
+            first_record: self.base.size,
+            payload: open.payload,
+        });
+    }
+
+    /// Nothing can take the last commit's place any more: its records are those of the log.
+    fn settle(&mut self) {
+        let Some(last) = self.last.take() else {
+            return;
+        };
+        self.hold_against_checkpoints(last.head.size);
+        let (findings, sink) = (&mut *self.findings, &mut *self.sink);
+        let mut index = last.first_record;
+        each(&last.payload, |record| {
+            sink.record(index, record, findings);
+            index += 1;
+        });
+        self.base = last.head;
+        self.tree.forget(self.base.size);
+    }
+
+    /// The last commit was written again.
+    fn replace(&mut self, again: &Head) {
+        let Some(Last {
+            head, first_block, ..
+        }) = self.last.take()
+        else {
+            return;
+        };
+        self.summary.commits -= 1;
+        let Head { size, root } = head;
+        let place = self.place(first_block);
+        if again.size < size || self.tree.root(size) != root {
+            self.findings.violation(place, What::Fork { size });
+        } else if again.size > size {
+            self.findings.note(place, What::Superseded { size });
+        }
+    }
+
+    /// Takes the records of a commit that does not count out of the tree.
+    fn undo(&mut self, from: From) {
+        match (from, &self.last) {
+            (From::Nothing, _) => {}
+            (From::Base, Some(last)) => {
+                self.tree.truncate(self.base.size);
+                each(&last.payload, |record| self.tree.push(record));
+            }
+            (From::Last | From::Base, _) => self.tree.truncate(self.head().size),
+        }
+    }
+
+    fn unfinished(&mut self) {
+        if let Some(open) = self.open.take() {
+            self.undo(open.from);
+            let blocks = open.blocks;
+            let place = self.place(open.first_block);
+            self.findings.note(place, What::Unfinished { blocks });
+        }
+    }
+
+    fn suspect(&mut self, number: u64, what: What) {
+        self.unfinished();
+        self.findings.note(self.place(number), what);
+    }
+
+    /// Nothing after this can be held against anything.
+    fn damaged(&mut self, number: u64, what: What) {
+        self.unfinished();
+        self.findings.convict(self.suspects);
+        self.findings.violation(self.place(number), what);
+        self.unread = Some((number + 1, 0));
+        self.summary.whole = false;
+    }
+
+    /// Holds the records up to `size` against the checkpoints that lie in them.
+    fn hold_against_checkpoints(&mut self, size: u64) {
+        let place = Place::new(self.region, At::Whole);
+        for (size, root) in self.checkpoints.extract_if(.., |(it, _)| *it <= size) {
+            if self.tree.root(size) != root {
+                self.findings.violation(place, What::Rewritten { size });
+            }
+        }
+    }
+
+    fn finish(mut self) -> LogSummary {
+        self.unfinished();
+        self.settle();
+        self.hold_against_checkpoints(self.base.size);
+        let found = self.base.size;
+        let place = Place::new(self.region, At::Whole);
+        for (expected, _) in mem::take(&mut self.checkpoints) {
+            self.findings.convict(self.suspects);
+            let what = What::Truncated { expected, found };
+            self.findings.violation(place, what);
+        }
+        if let Some((number, blocks)) = self.unread.filter(|(_, blocks)| *blocks > 0) {
+            let place = self.place(number);
+            self.findings.violation(place, What::Unread { blocks });
+        }
+        if let Some(extent) = self.which.extent {
+            self.hold_against_mark(&extent);
+        }
+        self.summary.records = found;
+        self.summary.root = (found > 0).then(|| Hex(&self.base.root).to_string());
+        self.summary
+    }
+
+    fn hold_against_mark(&mut self, extent: &Extent) {
+        let (mark, end) = (extent.mark, self.summary.blocks);
+        let place = self.place(mark.min(end));
+        if end > mark {
+            self.findings.note(place, What::BeyondMark { mark, end });
+        } else if end < mark && end >= extent.flushed {
+            self.findings.note(place, What::BehindMark { mark, end });
+        }
+    }
+}
+
+impl Open {
+    fn is_continued_by(&self, block: &Sound<'_>) -> bool {
+        let header = block.header();
+        u64::from(header.part.get()) == self.blocks
+            && header.previous == self.previous
+            && header.first_record.get() == self.next_record
+    }
+}
+
+/// Shows the records of a payload, in order.
+fn each(mut payload: &[u8], mut show: impl FnMut(&[u8])) {
+    while let Some((record, rest)) = first_record(payload) {
+        show(record);
+        payload = rest;
+    }
+}
+
+/// Whether a checkpoint's signature is the log's: see `docs/formats.md`, "Checkpoint".
+fn is_signed(
+    kind: LogKind,
+    id: &[u8; 16],
+    head: &Head,
+    signature: &[u8; 64],
+    key: &VerifyingKey,
+) -> bool {
+    let (id, name, root) = (Hex(id), kind.name(), STANDARD.encode(head.root));
+    let text = format!("portcullis/{id}/{name}\n{}\n{root}\n", head.size);
+    let signature = Signature::from_bytes(signature);
+    key.verify_strict(text.as_bytes(), &signature).is_ok()
+}

@@ -1,0 +1,510 @@
+//! Every kind of finding, in words.
+
+use std::fmt;
+
+use crate::fault::{BlockFault, HeaderFault, MarkFault, SuperblockFault};
+use crate::finding::Hex;
+
+/// What was found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum What {
+    /// No header at either end: another disk, or none.
+    NotADisk,
+    /// A block cannot be read: what the device said.
+    Unreadable(String),
+    /// The disk ends before its header says.
+    ShortDisk {
+        /// Blocks that are missing.
+        blocks: u64,
+    },
+    /// The disk goes on after its header says that it ends.
+    LongDisk {
+        /// Bytes that are not checked.
+        bytes: u64,
+    },
+    /// Bytes that nobody writes are not zero.
+    NotZero,
+    /// A copy of the header cannot be used.
+    Header(HeaderFault),
+    /// The copies of the header say different things.
+    HeadersDiffer,
+    /// A block of marks cannot be used.
+    Marks(MarkFault),
+    /// The two blocks of marks do not follow one another: one in between went elsewhere.
+    MarksApart {
+        /// Sequence number of those in block 1.
+        first: u64,
+        /// Sequence number of those in block 2.
+        second: u64,
+    },
+    /// The last block that was surely flushed holds nothing.
+    FlushedGone {
+        /// Blocks that were flushed.
+        flushed: u64,
+    },
+    /// The marks count blocks at the end that hold nothing.
+    BehindMark {
+        /// Where the next block goes, as the marks say.
+        mark: u64,
+        /// Where the last block ends that holds something.
+        end: u64,
+    },
+    /// Blocks that the marks do not count hold something.
+    BeyondMark {
+        /// Where the next block goes, as the marks say.
+        mark: u64,
+        /// Where the last block ends that holds something.
+        end: u64,
+    },
+
+    /// Not a block of a log.
+    Block(BlockFault),
+    /// A block of another log.
+    Foreign,
+    /// A block that belongs elsewhere in the log.
+    Misplaced {
+        /// Where it says that it belongs.
+        number: u64,
+    },
+    /// A block that continues a commit of which the blocks before are missing.
+    Orphan,
+    /// A commit without its end.
+    Unfinished {
+        /// Blocks that are there.
+        blocks: u64,
+    },
+    /// A commit goes on from what is not there.
+    Chain,
+    /// A commit of which a part was never written.
+    Torn,
+    /// A commit's root is not that of the records.
+    Root,
+    /// A commit's signature is wrong.
+    Signature,
+    /// Blocks after damage.
+    Unread {
+        /// How many hold something.
+        blocks: u64,
+    },
+    /// A commit was written again, with more records.
+    Superseded {
+        /// Records up to the end of the first.
+        size: u64,
+    },
+    /// A commit took the place of one with other records.
+    Fork {
+        /// Records up to the end of the one that was replaced.
+        size: u64,
+    },
+    /// The log is shorter than a checkpoint that it signed.
+    Truncated {
+        /// Records of the checkpoint.
+        expected: u64,
+        /// Records of the log.
+        found: u64,
+    },
+    /// The log is another than the one that a checkpoint was signed for.
+    Rewritten {
+        /// Records of the checkpoint.
+        size: u64,
+    },
+
+    /// Bytes that are no record of the grant log.
+    NotARecord,
+    /// An entry of the ledger is empty, or longer than any.
+    EntryLength {
+        /// Its bytes.
+        length: usize,
+    },
+    /// A boot that does not begin with record 0, of what was loaded.
+    NoBoot,
+    /// A boot that was over, or had begun already.
+    BootAgain,
+    /// A record's number is not the one after the last.
+    Sequence {
+        /// The one it should have.
+        expected: u64,
+        /// The one it has.
+        found: u64,
+    },
+    /// A record's time is before that of the record before it.
+    Time {
+        /// Nanoseconds of the record before.
+        before: u64,
+        /// Nanoseconds of this one.
+        found: u64,
+    },
+
+    /// A copy of the superblock cannot be used.
+    Superblock(SuperblockFault),
+    /// The copies of the superblock say different things.
+    SuperblocksDiffer,
+    /// There is no superblock, and there is something behind its place.
+    NoSuperblock,
+    /// The second superblock was not written yet.
+    OneSuperblock,
+    /// An index entry does not open: what it named is lost.
+    Entry,
+    /// An index entry opens, and has a field that the vault never writes.
+    EntryField(&'static str),
+    /// A nonce is not the one that the content gives.
+    Nonce,
+    /// Two entries, or two objects, have the same number.
+    SameNumber {
+        /// Slot of the other.
+        other: u16,
+    },
+    /// Two entries are of the same object.
+    SameObject {
+        /// Slot of the other.
+        other: u16,
+    },
+    /// Some blocks of an object are another's too.
+    Shared {
+        /// Slot of the other.
+        other: u16,
+    },
+    /// Some blocks of an object do not lie in the vault.
+    Outside,
+    /// Entries are gone, or older than they should be.
+    IndexChanged,
+    /// The same was found before.
+    ChangedBefore {
+        /// How often.
+        times: u32,
+    },
+    /// The vault has seen more of the ledger than there is.
+    LedgerOlder {
+        /// Entries that it has seen.
+        seen: u64,
+        /// Entries that there are.
+        found: u64,
+    },
+    /// An object has fewer references than the ledger says.
+    References {
+        /// How many the ledger says.
+        expected: u32,
+        /// How many it has.
+        found: u32,
+    },
+    /// What the vault says of an object is not what the ledger says.
+    OtherThanLedger(&'static str),
+    /// The ledger names an object, and the vault has none.
+    Missing {
+        /// The ledger's entry.
+        entry: u64,
+    },
+    /// The ledger says more of an object than the vault has followed.
+    NotFollowed {
+        /// The ledger's first entry that it has not.
+        entry: u64,
+    },
+    /// The ledger removes an object, and the vault has it.
+    NotRemoved {
+        /// References that the ledger leaves it.
+        expected: u32,
+        /// How many it has.
+        found: u32,
+    },
+    /// The vault has an object that the ledger does not name.
+    NotRecorded,
+    /// The seals of an object's chunks are not what was written.
+    Seals,
+    /// A chunk is not what was written.
+    Chunk,
+    /// What fills the last block of an object is not zero.
+    Padding,
+    /// The content is not that of the name.
+    Digest {
+        /// SHA-256 of the content.
+        found: [u8; 32],
+    },
+}
+
+const RESTORE: &str = "restore the disk from a copy; what comes before can still be read";
+const WRITER: &str = "no cut leaves this: find out who wrote to the disk, and restore it";
+const PASSED_OVER: &str = "nothing: a cut leaves this, and the appliance passes over it";
+const START: &str = "start the appliance: it puts this right by itself";
+const PUT: &str = "put the document in again: the vault then writes it anew";
+const BUG: &str = "report it: the disk is what its writer wrote, and its writer was wrong";
+
+impl What {
+    /// A stable name for the kind of finding, for programs.
+    pub const fn rule(&self) -> &'static str {
+        match self {
+            Self::NotADisk => "not-a-disk",
+            Self::Unreadable(_) => "unreadable",
+            Self::ShortDisk { .. } => "short-disk",
+            Self::LongDisk { .. } => "long-disk",
+            Self::NotZero => "not-zero",
+            Self::Header(_) => "header",
+            Self::HeadersDiffer => "headers-differ",
+            Self::Marks(_) => "marks",
+            Self::MarksApart { .. } => "marks-apart",
+            Self::FlushedGone { .. } => "flushed-gone",
+            Self::BehindMark { .. } => "behind-mark",
+            Self::BeyondMark { .. } => "beyond-mark",
+            Self::Block(_) => "block",
+            Self::Foreign => "foreign",
+            Self::Misplaced { .. } => "misplaced",
+            Self::Orphan => "orphan",
+            Self::Unfinished { .. } => "unfinished",
+            Self::Chain => "chain",
+            Self::Torn => "torn",
+            Self::Root => "root",
+            Self::Signature => "signature",
+            Self::Unread { .. } => "unread",
+            Self::Superseded { .. } => "superseded",
+            Self::Fork { .. } => "fork",
+            Self::Truncated { .. } => "truncated",
+            Self::Rewritten { .. } => "rewritten",
+            Self::NotARecord => "not-a-record",
+            Self::EntryLength { .. } => "entry-length",
+            Self::NoBoot => "no-boot",
+            Self::BootAgain => "boot-again",
+            Self::Sequence { .. } => "sequence",
+            Self::Time { .. } => "time",
+            Self::Superblock(_) => "superblock",
+            Self::SuperblocksDiffer => "superblocks-differ",
+            Self::NoSuperblock => "no-superblock",
+            Self::OneSuperblock => "one-superblock",
+            Self::Entry => "entry",
+            Self::EntryField(_) => "entry-field",
+            Self::Nonce => "nonce",
+            Self::SameNumber { .. } => "same-number",
+            Self::SameObject { .. } => "same-object",
+            Self::Shared { .. } => "shared",
+            Self::Outside => "outside",
+            Self::IndexChanged => "index-changed",
+            Self::ChangedBefore { .. } => "changed-before",
+            Self::LedgerOlder { .. } => "ledger-older",
+            Self::References { .. } => "references",
+            Self::OtherThanLedger(_) => "other-than-ledger",
+            Self::Missing { .. } => "missing",
+            Self::NotFollowed { .. } => "not-followed",
+            Self::NotRemoved { .. } => "not-removed",
+            Self::NotRecorded => "not-recorded",
+            Self::Seals => "seals",
+            Self::Chunk => "chunk",
+            Self::Padding => "padding",
+            Self::Digest { .. } => "digest",
+        }
+    }
+
+    /// What to do.
+    pub const fn help(&self) -> &'static str {
+        match self {
+            Self::NotADisk => "name the image of an appliance's disk; `portcullis run` makes one",
+            Self::Unreadable(_) => "copy what can be read to another disk, and check that",
+            Self::ShortDisk { .. } => "get the whole image: it was cut off",
+            Self::LongDisk { .. } => {
+                "nothing, if you made the file larger; else cut it to its size"
+            }
+            Self::Header(HeaderFault::Version(_))
+            | Self::Marks(MarkFault::Version(_))
+            | Self::Block(BlockFault::Format(_))
+            | Self::Superblock(SuperblockFault::Version(_)) => {
+                "use the release of Portcullis that wrote this disk"
+            }
+            Self::Header(_) => "copy the block from the other copy of the header, byte by byte",
+            Self::Marks(_) | Self::MarksApart { .. } => {
+                "start the appliance: it finds the ends of the logs by reading, and writes marks anew"
+            }
+            Self::Superblock(SuperblockFault::Key) => "name the key that this vault was made with",
+            Self::BehindMark { .. } | Self::BeyondMark { .. } | Self::NotFollowed { .. } => START,
+            Self::Superblock(_) | Self::OneSuperblock => START,
+            Self::Foreign | Self::Misplaced { .. } | Self::Orphan => PASSED_OVER,
+            Self::Unfinished { .. } | Self::Torn | Self::Superseded { .. } => PASSED_OVER,
+            Self::Block(_) | Self::Chain | Self::Root | Self::Unread { .. } => RESTORE,
+            Self::FlushedGone { .. } | Self::Truncated { .. } => RESTORE,
+            Self::NotZero | Self::HeadersDiffer | Self::Rewritten { .. } => WRITER,
+            Self::NoSuperblock | Self::SuperblocksDiffer => WRITER,
+            Self::Signature => {
+                "check that the key is this disk's; if it is, somebody forged the log"
+            }
+            Self::Fork { .. } => "ask who holds the ledger's key: it signed two histories",
+            Self::NotARecord
+            | Self::EntryLength { .. }
+            | Self::NoBoot
+            | Self::BootAgain
+            | Self::Sequence { .. }
+            | Self::Time { .. }
+            | Self::EntryField(_)
+            | Self::Nonce
+            | Self::SameNumber { .. }
+            | Self::SameObject { .. }
+            | Self::Shared { .. }
+            | Self::Outside
+            | Self::Padding
+            | Self::References { .. }
+            | Self::OtherThanLedger(_)
+            | Self::Digest { .. } => BUG,
+            Self::Entry | Self::IndexChanged => {
+                "start the appliance: it names the objects that are missing; put those in again"
+            }
+            Self::ChangedBefore { .. } => {
+                "see the console's log of that start for what was missing"
+            }
+            Self::LedgerOlder { .. } => {
+                "restore the ledger: the end of it is gone; a checkpoint kept elsewhere shows it"
+            }
+            Self::Missing { .. } | Self::Seals | Self::Chunk => PUT,
+            Self::NotRemoved { .. } => "ask whoever may remove to do it again: a cut came between",
+            Self::NotRecorded => {
+                "put the document in again, so that the ledger names it: a cut came between"
+            }
+        }
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotADisk => f.write_str("this is not a Portcullis disk"),
+            Self::Unreadable(error) => write!(f, "the block cannot be read: {error}"),
+            Self::ShortDisk { blocks } => {
+                write!(
+                    f,
+                    "the disk is {blocks} blocks shorter than its header says"
+                )
+            }
+            Self::LongDisk { bytes } => {
+                write!(f, "{bytes} bytes follow the end that the header says")
+            }
+            Self::NotZero => f.write_str("bytes that nobody writes are not zero"),
+            Self::Header(fault) => write!(f, "a copy of the header: {fault}"),
+            Self::HeadersDiffer => f.write_str("the copies of the header say different things"),
+            Self::Marks(fault) => write!(f, "the marks: {fault}"),
+            Self::MarksApart { first, second } => {
+                write!(f, "marks {first} and {second} do not follow one another")
+            }
+            Self::FlushedGone { flushed } => {
+                write!(
+                    f,
+                    "{flushed} blocks were flushed, and the last of them is gone"
+                )
+            }
+            Self::BehindMark { mark, end } => {
+                write!(
+                    f,
+                    "the marks count {mark} blocks, and the last ends at {end}"
+                )
+            }
+            Self::BeyondMark { mark, end } => {
+                write!(
+                    f,
+                    "the marks count {mark} blocks, and there are some up to {end}"
+                )
+            }
+            Self::Block(fault) => fault.fmt(f),
+            Self::Foreign => f.write_str("the block belongs to another log"),
+            Self::Misplaced { number } => write!(f, "the block belongs at block {number}"),
+            Self::Orphan => f.write_str("the block continues a commit whose beginning is missing"),
+            Self::Unfinished { blocks } => {
+                write!(f, "the commit ends after {blocks} blocks without its end")
+            }
+            Self::Chain => f.write_str("the commit goes on from records that are not there"),
+            Self::Torn => f.write_str("the commit is torn: not all of it was written"),
+            Self::Root => f.write_str("the commit's root is not that of the records"),
+            Self::Signature => f.write_str("the commit's signature is wrong"),
+            Self::Unread { blocks } => {
+                write!(
+                    f,
+                    "{blocks} blocks from here on cannot be held against anything"
+                )
+            }
+            Self::Superseded { size } => {
+                write!(
+                    f,
+                    "the commit up to {size} records was written again, with more"
+                )
+            }
+            Self::Fork { size } => {
+                write!(
+                    f,
+                    "the commit up to {size} records gave way to one with others"
+                )
+            }
+            Self::Truncated { expected, found } => {
+                write!(
+                    f,
+                    "{found} records, and a checkpoint was signed for {expected}"
+                )
+            }
+            Self::Rewritten { size } => {
+                write!(f, "the first {size} records are not those of a checkpoint")
+            }
+            Self::NotARecord => f.write_str("the bytes are no record"),
+            Self::EntryLength { length } => write!(f, "no entry has {length} bytes"),
+            Self::NoBoot => f.write_str("the boot does not begin with record 0, a boot's"),
+            Self::BootAgain => f.write_str("the boot was over, or had begun already"),
+            Self::Sequence { expected, found } => {
+                write!(f, "the record has number {found}, not {expected}")
+            }
+            Self::Time { before, found } => {
+                write!(f, "the time is {found} ns, after one of {before} ns")
+            }
+            Self::Superblock(fault) => write!(f, "a copy of the superblock: {fault}"),
+            Self::SuperblocksDiffer => {
+                f.write_str("the copies of the superblock say different things")
+            }
+            Self::NoSuperblock => f.write_str("there is an index, and no superblock"),
+            Self::OneSuperblock => f.write_str("the second superblock was not written yet"),
+            Self::Entry => f.write_str("the index entry does not open: its object is lost"),
+            Self::EntryField(field) => write!(f, "the index entry's {field} cannot be"),
+            Self::Nonce => f.write_str("the nonce is not that of the content"),
+            Self::SameNumber { other } => write!(f, "slot {other} has the same number"),
+            Self::SameObject { other } => write!(f, "slot {other} has the same object"),
+            Self::Shared { other } => write!(f, "blocks of it are those of slot {other}, too"),
+            Self::Outside => f.write_str("blocks of it do not lie in the vault"),
+            Self::IndexChanged => {
+                f.write_str("the index is not as the vault left it: entries are gone, or old")
+            }
+            Self::ChangedBefore { times } => {
+                write!(
+                    f,
+                    "{times} times before, the index was not as the vault left it"
+                )
+            }
+            Self::LedgerOlder { seen, found } => {
+                write!(
+                    f,
+                    "the vault has seen {seen} entries of the ledger, which has {found}"
+                )
+            }
+            Self::References { expected, found } => {
+                write!(f, "{found} references, and the ledger says {expected}")
+            }
+            Self::OtherThanLedger(field) => write!(f, "its {field} is not what the ledger says"),
+            Self::Missing { entry } => {
+                write!(
+                    f,
+                    "entry {entry} of the ledger names it, and it is not there"
+                )
+            }
+            Self::NotFollowed { entry } => {
+                write!(
+                    f,
+                    "the vault has not followed entry {entry} of the ledger yet"
+                )
+            }
+            Self::NotRemoved { expected, found } => {
+                write!(
+                    f,
+                    "{found} references, and with its removals the ledger says {expected}"
+                )
+            }
+            Self::NotRecorded => f.write_str("no entry of the ledger names it"),
+            Self::Seals => f.write_str("the seals of its chunks are not what was written"),
+            Self::Chunk => f.write_str("the chunk is not what was written"),
+            Self::Padding => f.write_str("what fills its last block is not zero"),
+            Self::Digest { found } => {
+                write!(
+                    f,
+                    "its content is {}, not what its name says",
+                    Hex(&found[..8])
+                )
+            }
+        }
+    }
+}
