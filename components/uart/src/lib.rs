@@ -52,7 +52,8 @@ pub trait Device {
     /// Whether the device shall interrupt when it can take more output.
     fn interrupt_at_output(&mut self, on: bool);
 
-    /// Withdraws the interrupts that the device asserts.
+    /// Withdraws what the device asserts once its cause is gone; what it asserts for input that is not
+    /// read yet stays.
     fn clear(&mut self);
 }
 

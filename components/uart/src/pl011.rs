@@ -64,9 +64,10 @@ impl<R: Registers> Device for Pl011<R> {
             .write(INTERRUPT_MASK, RECEIVE | RECEIVE_TIMEOUT | transmit);
     }
 
+    /// Those for input end when it is read. Cleared here, they would not come again for input that is
+    /// left in the FIFO, or that arrived since it was read.
     fn clear(&mut self) {
-        self.registers
-            .write(INTERRUPT_CLEAR, RECEIVE | RECEIVE_TIMEOUT | TRANSMIT);
+        self.registers.write(INTERRUPT_CLEAR, TRANSMIT);
     }
 }
 
@@ -118,6 +119,13 @@ mod tests {
     fn the_error_flags_of_a_byte_are_cut_off() {
         assert_eq!(device(0).get(), Some(b'x'));
         assert_eq!(device(RECEIVE_EMPTY).get(), None);
+    }
+
+    #[test]
+    fn an_interrupt_for_input_that_is_not_read_stays() {
+        let mut uart = device(0);
+        uart.clear();
+        assert_eq!(uart.registers.written, [(INTERRUPT_CLEAR, TRANSMIT)]);
     }
 
     #[test]
