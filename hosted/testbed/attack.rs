@@ -5,7 +5,10 @@
 //! kills leaves the 1.
 
 use std::convert::Infallible;
+use std::os::fd::AsRawFd as _;
 
+use portcullis_blk::BLOCK;
+use portcullis_hosted::pd::device::DISK;
 use portcullis_hosted::{Environment, Program};
 use portcullis_kernel::RegionMut;
 
@@ -30,7 +33,10 @@ fn attack(mut environment: Environment) -> Infallible {
         iov_base: buffer.as_mut_ptr().cast(),
         iov_len: buffer.len(),
     };
+    // The driver's alone.
+    let disk = (attempt >= FIRST_ON_DISK).then(|| environment.device(DISK));
     let places = Places {
+        disk: disk.as_ref().map_or(-1, |file| file.as_raw_fd().into()),
         secret: secret.address() as i64,
         vector: &raw const vector as i64,
     };
@@ -42,17 +48,25 @@ fn attack(mut environment: Environment) -> Infallible {
     wait(environment)
 }
 
-/// Addresses that attempts use.
+/// Addresses and descriptors that attempts use.
 struct Places {
+    /// The descriptor of a disk of one block.
+    disk: i64,
     /// A region that the component may only read.
     secret: i64,
     /// An I/O vector of one buffer.
     vector: i64,
 }
 
-/// The system call of an attempt. The order is that of `ATTEMPTS` in `tests/sandbox.rs`.
+/// The system call of an attempt. The order is that of `ATTEMPTS` in `tests/sandbox.rs`,
+/// and then of `GROWTHS`.
 fn attempt_of(attempt: u64, victim: i64, places: &Places) -> (libc::c_long, Arguments) {
-    let Places { secret, vector } = *places;
+    let Places {
+        disk,
+        secret,
+        vector,
+    } = *places;
+    let end = BLOCK as i64;
     let path = c"/etc/passwd".as_ptr() as i64;
     let memory = c"/proc/1/mem".as_ptr() as i64;
     let directory = c"/tmp/portcullis-attack".as_ptr() as i64;
@@ -108,9 +122,17 @@ fn attempt_of(attempt: u64, victim: i64, places: &Places) -> (libc::c_long, Argu
             libc::SYS_mkdirat,
             [libc::AT_FDCWD.into(), directory, 0o700, 0, 0, 0],
         ),
+        // In its place a write is allowed: what follows is refused for what it is.
+        FIRST_ON_DISK => (libc::SYS_pwrite64, [disk, secret, end, 0, 0, 0]),
+        29 => (libc::SYS_pwrite64, [disk, secret, end, end, 0, 0]),
+        30 => (libc::SYS_ftruncate, [disk, 2 * end, 0, 0, 0, 0]),
+        31 => (libc::SYS_fallocate, [disk, 0, end, end, 0, 0]),
         other => panic!("there is no attempt {other}"),
     }
 }
+
+/// The first attempt that needs a disk.
+const FIRST_ON_DISK: u64 = 28;
 
 const WRITE: i64 = (libc::PROT_READ | libc::PROT_WRITE) as i64;
 const EXECUTE: i64 = (libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC) as i64;

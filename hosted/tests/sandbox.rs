@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::fs::File;
+
 use common::System;
 use portcullis_hosted::component::Isolation;
 use portcullis_hosted::machine::{Ended, Event, Fault, Stop, WhenIdle};
@@ -47,10 +49,23 @@ const ATTEMPTS: [(&str, Option<i32>); 28] = [
     ("make a directory", Some(libc::EACCES)),
 ];
 
+/// Numbers of the attempts to make the own disk larger, and how each looks: a write behind its end is
+/// the driver's own system call, which only the limit on the size of files stands against.
+const GROWTHS: [(usize, &str, i32); 3] = [
+    (29, "write behind the end of the disk", libc::SIGXFSZ),
+    (30, "make the disk's file longer", libc::SIGSYS),
+    (31, "take more room for the disk", libc::SIGSYS),
+];
+
 /// An attacker beside a component that just waits; the result is what came of the attempt.
 fn attempt(number: usize, isolation: Isolation) -> (System, Vec<Event>) {
+    attempt_with(number, isolation, None)
+}
+
+fn attempt_with(number: usize, isolation: Isolation, disk: Option<File>) -> (System, Vec<Event>) {
     let mut system = System::new();
     system.isolation = isolation;
+    system.disk = disk;
     let victim = system.add("waiter", 150, &[]);
     let parameters = [("attempt", number as u64)];
     let attacker = system.add("attack:", 100, &parameters);
@@ -101,5 +116,42 @@ fn the_other_walls_stand_without_the_filter() {
             continue;
         }
         assert_eq!(system.result(1, 1), *expected as u64, "{name}");
+    }
+}
+
+#[test]
+fn a_driver_cannot_make_its_disk_larger() {
+    let open = Isolation {
+        seccomp: false,
+        ..Isolation::FULL
+    };
+    for isolation in [Isolation::FULL, open] {
+        let disk = || {
+            let file = tempfile::tempfile().unwrap();
+            file.set_len(4096).unwrap();
+            (file.try_clone().unwrap(), file)
+        };
+        let (file, given) = disk();
+        let (system, events) = attempt_with(28, isolation, Some(given));
+        assert_eq!(events, [], "a write where the disk is");
+        assert_eq!((system.result(1, 0), system.result(1, 1)), (2, 0));
+        let mut block = [0; 6];
+        std::os::unix::fs::FileExt::read_exact_at(&file, &mut block, 0).unwrap();
+        assert_eq!(&block, b"secret");
+        for (number, name, filtered) in GROWTHS {
+            let (file, given) = disk();
+            let (_, events) = attempt_with(number, isolation, Some(given));
+            let signal = if isolation.seccomp {
+                filtered
+            } else {
+                libc::SIGXFSZ
+            };
+            let killed = Event::Fault {
+                component: "attack:.1".into(),
+                fault: Fault::Ended(Ended::Signalled(signal)),
+            };
+            assert_eq!(events, [killed], "{name}");
+            assert_eq!(file.metadata().unwrap().len(), 4096, "{name}");
+        }
     }
 }

@@ -1,13 +1,16 @@
 //! Small systems for the tests: components with a flat CSpace each, and who may reach whom.
 
 use std::cell::RefCell;
+use std::fs::File;
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use portcullis_hosted::component::{Access, Isolation};
+use portcullis_hosted::component::{Access, Isolation, Use};
 use portcullis_hosted::machine::{Event, Limits, Machine, Spawner, Start};
 use portcullis_hosted::memory::Memory;
+use portcullis_hosted::pd::device::DISK;
 use portcullis_kernel::{Badge, Rights};
 use portcullis_model::{Capability, Kernel, ObjectId, ThreadId};
 
@@ -21,6 +24,8 @@ pub(crate) struct System {
     components: Vec<Component>,
     pub(crate) results: Vec<Memory>,
     pub(crate) secret: Memory,
+    /// A disk that every component has, where there is one.
+    pub(crate) disk: Option<File>,
     events: Rc<RefCell<Vec<Event>>>,
     pub(crate) isolation: Isolation,
 }
@@ -43,6 +48,7 @@ impl System {
             components: Vec::new(),
             results: Vec::new(),
             secret: Memory::filled("secret", b"secret", 4096, false).expect("memory"),
+            disk: None,
             events: Rc::default(),
             isolation: Isolation::FULL,
         }
@@ -144,6 +150,7 @@ impl System {
                 parameters.push(("victim".into(), process.into()));
             }
             let result = &self.results[number];
+            let disk = self.disk.iter();
             let start = Start {
                 name: component.name.clone(),
                 program: component.program.clone(),
@@ -151,7 +158,9 @@ impl System {
                     ("result".into(), result, Access::ReadWrite),
                     ("secret".into(), &self.secret, Access::Read),
                 ],
-                devices: Vec::new(),
+                devices: disk
+                    .map(|file| (DISK.to_owned(), file.as_fd(), Use::Disk))
+                    .collect(),
                 parameters,
             };
             machine

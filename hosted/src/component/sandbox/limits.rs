@@ -8,8 +8,12 @@ use super::SandboxError;
 /// take the most, several times over where a debug build moves them.
 const STACK: u64 = 64 << 20;
 
-/// Sets the limits; `last` is the highest descriptor in use, `used` the address space.
-pub(super) fn set(last: i32, used: u64) -> Result<(), SandboxError> {
+/// Sets the limits; `last` is the highest descriptor in use, `used` the address space, `file` the
+/// offset in bytes from which on no file can be written; `None`: any can.
+pub(super) fn set(last: i32, used: u64, file: Option<u64>) -> Result<(), SandboxError> {
+    if let Some(file) = file {
+        limit(Resource::Fsize, file)?;
+    }
     // No further process or thread, descriptor, core file, locked memory, queue or timer.
     limit(Resource::Nproc, 0)?;
     limit(Resource::Nofile, last as u64 + 1)?;
