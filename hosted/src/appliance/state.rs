@@ -20,6 +20,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
 use portcullis_blk::{BLOCK, DiskId, Header, HeaderError};
@@ -39,6 +40,10 @@ const DISK_SIZE: u64 = 1 << 30;
 const PRIVATE: u32 = 0o600;
 /// Bytes of a secret key.
 const SECRET: usize = 32;
+/// How long the driver of a run that was killed may take to end, and how often to look. It has one
+/// write of 256 KiB or one flush under way; a disk that takes longer is stuck.
+const ENDING: Duration = Duration::from_secs(10);
+const ENDING_PAUSE: Duration = Duration::from_millis(5);
 
 /// A state directory, owned until dropped.
 #[derive(Debug)]
@@ -128,11 +133,20 @@ impl State {
         write_whole(&path, compiled, 0o644)
     }
 
-    /// Opens the disk, to hand it to its driver.
+    /// Opens the disk, to hand it to its driver, and locks it for as long as the driver has it: the
+    /// driver of a run that was killed may still be busy with its last write.
     pub fn open_disk(&self) -> Result<File, StateError> {
         let path = self.file("disk.img");
         let options = OpenOptions::new().read(true).write(true).open(&path);
-        options.map_err(file_error(&path, "open"))
+        let disk = options.map_err(file_error(&path, "open"))?;
+        let start = Instant::now();
+        while !try_lock(&disk, &path)? {
+            if start.elapsed() > ENDING {
+                return Err(StateError::InUse(self.path.clone()));
+            }
+            std::thread::sleep(ENDING_PAUSE);
+        }
+        Ok(disk)
     }
 }
 
@@ -151,10 +165,19 @@ fn lock(directory: &Path) -> Result<File, StateError> {
         .truncate(false)
         .open(&path);
     let file = options.map_err(file_error(&path, "open"))?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(StateError::InUse(directory.to_owned())),
-        Err(error) => Err(file_error(&path, "lock")(error.into())),
+    if try_lock(&file, &path)? {
+        Ok(file)
+    } else {
+        Err(StateError::InUse(directory.to_owned()))
+    }
+}
+
+/// Locks a file until its last descriptor is closed; whether nobody else has it locked.
+fn try_lock(file: &File, path: &Path) -> Result<bool, StateError> {
+    match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(file_error(path, "lock")(error.into())),
     }
 }
 
@@ -243,7 +266,7 @@ fn make_disk(path: &Path) -> Result<(), StateError> {
         path: fresh.clone(),
         why,
     })?;
-    fs::rename(&fresh, path).map_err(file_error(path, "rename"))
+    move_to(&fresh, path).map_err(file_error(path, "rename"))
 }
 
 /// Writes the keys that verify the checkpoints of both logs: C2SP verifier keys, one a line.
@@ -267,9 +290,16 @@ fn write_whole(path: &Path, content: &[u8], mode: u32) -> Result<(), StateError>
         let mut file = options.open(&fresh)?;
         file.write_all(content)?;
         file.sync_all()?;
-        fs::rename(&fresh, path)
+        move_to(&fresh, path)
     })();
     written.map_err(file_error(path, "write"))
+}
+
+/// Moves a durable file to its place, durably: what is written to it later is not lost with its name.
+fn move_to(fresh: &Path, path: &Path) -> io::Result<()> {
+    fs::rename(fresh, path)?;
+    let directory = path.parent().expect("a file of the state directory");
+    File::open(directory)?.sync_all()
 }
 
 fn file_error(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> StateError {
@@ -343,6 +373,21 @@ mod tests {
         assert!(second.to_string().contains("--state"));
         drop(first);
         State::open(scratch.path()).unwrap();
+    }
+
+    #[test]
+    fn a_run_waits_for_the_driver_of_the_one_before() {
+        let scratch = tempfile::tempdir().unwrap();
+        let state = State::open(scratch.path()).unwrap();
+        let driver_s = state.open_disk().unwrap();
+        // The kernel's process is gone, and the driver's not yet.
+        drop(state);
+        let path = scratch.path().to_owned();
+        let next = std::thread::spawn(move || State::open(&path).unwrap().open_disk().unwrap());
+        std::thread::sleep(10 * ENDING_PAUSE);
+        assert!(!next.is_finished());
+        drop(driver_s);
+        next.join().unwrap();
     }
 
     #[test]
