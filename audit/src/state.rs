@@ -135,6 +135,9 @@ impl State {
             error,
         };
         let disk = File::open(&image).map_err(failed)?;
+        // Of an appliance that was killed, not all of it may be: and what is vouched for from here on
+        // must not go with the power.
+        disk.sync_data().map_err(failed)?;
         let header = read_header(&disk, &image)?;
         let mut state = Self {
             disk,

@@ -1,7 +1,8 @@
 //! `portcullis log`, run as people run it.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use assert_cmd::Command;
 use portcullis_audit::testing::{blocks, boot, encoded, write_sample, write_state};
@@ -348,4 +349,67 @@ fn a_witness_cosigns_what_a_reader_can_ask_for() {
     // What was signed is in the memory; another history of the log is not signed.
     tamper(path);
     portcullis(path, &sign).code(1);
+}
+
+/// Names, bytes and times of everything below a directory.
+fn snapshot(directory: &Path) -> Vec<(PathBuf, Vec<u8>, SystemTime)> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let modified = fs::metadata(&path).unwrap().modified().unwrap();
+        if path.is_dir() {
+            all.extend(snapshot(&path));
+            all.push((path, Vec::new(), modified));
+        } else {
+            let bytes = fs::read(&path).unwrap();
+            all.push((path, bytes, modified));
+        }
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn no_verb_writes_to_what_it_audits() {
+    let directory = sample();
+    let path = directory.path();
+    let keygen = ["keygen", "w.key", "--witness", "example.com/w"];
+    let mut command = Command::cargo_bin("portcullis").unwrap();
+    command.current_dir(path).args(keygen).assert().success();
+    let verbs: [&[&str]; 8] = [
+        &[
+            "verify",
+            "state",
+            "--log",
+            "grants",
+            "--save-checkpoint",
+            "old",
+        ],
+        &["show", "state"],
+        &["grants", "state"],
+        &["prove", "3", "state", "--out", "proof"],
+        &["prove-growth", "old", "state", "--out", "growth"],
+        &["verify-proof", "proof", "--key", "state/ledger.vkey"],
+        &["export", "tiles", "state"],
+        &[
+            "witness",
+            "state",
+            "--name",
+            "example.com/w",
+            "--with",
+            "w.key",
+        ],
+    ];
+    // All there are: a new verb comes with its line above.
+    let help = stdout(portcullis(path, &["--help"]));
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let listed = listed.map_while(|line| line.strip_prefix("  "));
+    let listed = listed.filter(|line| !line.starts_with(' ') && !line.starts_with("help "));
+    let listed: Vec<_> = listed.filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(listed, verbs.map(|verb| verb[0]));
+    let before = snapshot(&path.join("state"));
+    for verb in verbs {
+        portcullis(path, verb).code(0);
+        assert!(snapshot(&path.join("state")) == before, "{verb:?}");
+    }
 }
