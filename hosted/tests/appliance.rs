@@ -9,10 +9,12 @@ use std::rc::Rc;
 
 use portcullis_audit::state::State;
 use portcullis_audit::walk::{Trust, walk};
+use portcullis_blk::{BLOCK, Header, initialise};
 use portcullis_hosted::appliance::{
     Appliance, Console, Held, Paused, Place, Running, Scan, Scanned, To, Until, capscan_of, compare,
 };
 use portcullis_hosted::component::Isolation;
+use portcullis_hosted::disk::FileDisk;
 use portcullis_hosted::machine::{Event, Spawner};
 use portcullis_kernel::Fault;
 use portcullis_log::block::LogKind;
@@ -22,6 +24,8 @@ use portcullis_policy_format::Policy;
 /// Where an appliance keeps its state, what it is given, and what it showed.
 struct Case {
     scratch: tempfile::TempDir,
+    policy: PathBuf,
+    system: PathBuf,
     output: File,
     events: Rc<RefCell<Vec<Event>>>,
 }
@@ -30,8 +34,11 @@ impl Case {
     fn new() -> Self {
         let scratch = tempfile::tempdir().unwrap();
         fs::create_dir_all(scratch.path().join("documents/public")).unwrap();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         Self {
             scratch,
+            policy: root.join("policy/appliance.toml"),
+            system: root.join("system.xml"),
             output: tempfile::tempfile().unwrap(),
             events: Rc::default(),
         }
@@ -39,6 +46,24 @@ impl Case {
 
     fn state(&self) -> PathBuf {
         self.scratch.path().join("state")
+    }
+
+    /// Gives it a disk of this many blocks, an eighth of them for each log.
+    fn disk(&self, blocks: u64) {
+        fs::create_dir_all(self.state()).unwrap();
+        let mut options = File::options();
+        let options = options.read(true).write(true).create_new(true);
+        let file = options.open(self.state().join("disk.img")).unwrap();
+        file.set_len(blocks * BLOCK as u64).unwrap();
+        let header = Header::new(blocks, [7; 16]).unwrap();
+        initialise(&mut FileDisk::new(file.into(), blocks), &header).unwrap();
+    }
+
+    /// Changes a file that it starts from; gives where the changed one lies.
+    fn change(&self, file: &Path, change: impl Fn(&str) -> String) -> PathBuf {
+        let changed = self.scratch.path().join(file.file_name().unwrap());
+        fs::write(&changed, change(&fs::read_to_string(file).unwrap())).unwrap();
+        changed
     }
 
     fn document(&self, path: &str, content: &[u8]) {
@@ -60,9 +85,7 @@ impl Case {
     /// The same, when no component has run yet.
     fn start_after(&mut self, meddle: impl FnOnce(&Path)) -> Running {
         self.output = tempfile::tempfile().unwrap();
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let (policy, system) = (root.join("policy/appliance.toml"), root.join("system.xml"));
-        let mut appliance = Appliance::prepare(&policy, &system, &self.state()).unwrap();
+        let mut appliance = Appliance::prepare(&self.policy, &self.system, &self.state()).unwrap();
         let documents = self.scratch.path().join("documents");
         appliance.pack(&documents, &mut |_, _| ()).unwrap();
         meddle(&self.state());
@@ -340,6 +363,81 @@ fn the_control_socket_answers_while_it_runs_and_only_then() {
     assert!(asking.join().unwrap().unwrap());
     drop(running);
     assert!(capscan_of(&case.state()).is_err());
+}
+
+/// Kills edge, of which the policy says that its grants are issued anew, and waits for what follows.
+/// How many grants it holds then.
+fn grants_of_a_restarted_edge(case: &Case, running: &mut Running) -> usize {
+    kill(running, "edge");
+    while case.events.borrow().is_empty() {
+        running.run(Until::Settled).unwrap();
+    }
+    running.run(Until::Settled).unwrap();
+    let slots = running.scan().slots;
+    let of_edge = slots
+        .iter()
+        .filter(|it| it.place.to_string().ends_with("of edge"));
+    of_edge.count()
+}
+
+#[test]
+fn when_the_grant_log_is_full_no_grant_is_issued_and_revocations_go_on() {
+    let mut case = Case::new();
+    case.document("public/notice.txt", b"for everybody");
+    let edge = "[components.edge]\ndomain = \"edge\"\noffers = [\"feed\"]\non_fault = ";
+    let [stop, restart] = ["stop", "restart"].map(|it| format!("{edge}\"{it}\""));
+    case.policy = case.change(&case.policy, |text| text.replace(&stop, &restart));
+    // As long as there is room, a grant is taken back and issued anew.
+    let mut running = case.boot();
+    assert_eq!(grants_of_a_restarted_edge(&case, &mut running), 1);
+    drop(running);
+    fs::remove_dir_all(case.state()).unwrap();
+    case.events.borrow_mut().clear();
+
+    case.disk(1 << 8);
+    let mut boots = 1;
+    let mut running = case.boot();
+    while !case.shown().contains("the region is full") {
+        boots += 1;
+        assert!(boots < 100);
+        drop(running);
+        running = case.boot();
+    }
+    let logged = records(&case.state());
+    case.assert_shown("grant log: the region is full");
+    case.assert_shown("no record is taken any more");
+    // What was published is served: reading needs no room.
+    case.assert_shown("edge: 1 object listed, 0 damaged, 0 lost");
+    assert_eq!(grants_of_a_restarted_edge(&case, &mut running), 0);
+    assert!(records(&case.state()) == logged);
+}
+
+#[test]
+fn when_the_ledger_is_full_no_document_is_taken_in_and_all_others_are_served() {
+    let mut case = Case::new();
+    case.document("public/notice.txt", b"for everybody");
+    case.disk(1 << 9);
+    let mut documents = 1;
+    let running = loop {
+        for _ in 0..40 {
+            documents += 1;
+            let content = format!("number {documents}");
+            case.document(&format!("document-{documents:04}"), content.as_bytes());
+        }
+        let running = case.boot();
+        if case.shown().contains("the region is full") {
+            break running;
+        }
+        assert_eq!(running.outcome().unwrap().failures, [""; 0]);
+        assert!(documents < 1_000);
+    };
+    case.assert_shown("ledger: the region is full");
+    case.assert_shown("edge: 1 object listed, 0 damaged, 0 lost");
+    let ended = running.outcome().unwrap();
+    assert_eq!(ended.failures.len(), 1, "{ended:?}");
+    assert!(ended.failures[0].starts_with("ingest: "), "{ended:?}");
+    // Grants go on: the other log has room.
+    assert_eq!(grants(&running), 16);
 }
 
 #[test]

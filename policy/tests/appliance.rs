@@ -33,6 +33,34 @@ fn nobody_can_ever_list_or_remove_what_the_vault_keeps() {
     }
 }
 
+/// There is no method that changes a record or writes over a block of a log, and what appends to the
+/// logs' regions can be held by the ledger alone: at boot, on request, or by delegation.
+#[test]
+fn nobody_can_ever_change_what_a_log_holds() {
+    let policy = load(source("policy/appliance.toml"), None).unwrap();
+    let methods = |name: &str| -> Vec<&str> {
+        let interface = policy.interfaces.iter().find(|it| it.name == name);
+        let methods = &interface.unwrap().methods;
+        methods.iter().map(|it| it.name.as_str()).collect()
+    };
+    assert_eq!(methods("worm"), ["append", "read", "prove"]);
+    let disk = "info vault_read vault_write grants_read grants_append worm_read worm_append flush";
+    assert_eq!(methods("disk").join(" "), disk);
+    let who_may = |object: &str, method: &str| -> Vec<&str> {
+        let components = policy.components.iter().map(|it| it.name.as_str());
+        let may = |subject: &&str| {
+            let verdict = why(&policy, subject, object, method).unwrap();
+            matches!(verdict, Verdict::Allowed(_) | Verdict::Unavailable(_))
+        };
+        components.filter(may).collect()
+    };
+    for append in ["grants_append", "worm_append"] {
+        assert_eq!(who_may("blk", append), ["ledger"]);
+    }
+    assert_eq!(who_may("blk", "vault_write"), ["vault"]);
+    assert_eq!(who_may("ledger", "append"), ["manager", "ingest"]);
+}
+
 #[test]
 fn the_manager_reads_what_was_compiled() {
     let system = system(&source("system.xml"));
