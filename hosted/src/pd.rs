@@ -8,7 +8,7 @@ use std::fmt::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::time::SystemTime;
 
-use portcullis_blk::Blk;
+use portcullis_blk::{Blk, Disk};
 use portcullis_console::{Console, Serial};
 use portcullis_edge::Edge;
 use portcullis_ingest::Ingest;
@@ -56,7 +56,7 @@ pub const OUTCOME: &str = "outcome";
 /// The programs of the reference appliance, by the names of their protection domains.
 pub fn program(name: &str) -> Option<Program> {
     Some(match name {
-        "blk" => blk,
+        "blk" => |environment| blk(environment, |disk| disk),
         "console" => console,
         "edge" => edge,
         "ingest" => ingest,
@@ -135,11 +135,12 @@ impl fmt::Write for Line {
     }
 }
 
-fn blk(mut environment: Environment) -> Infallible {
-    let disk = FileDisk::new(
+/// The disk driver, on the disk that `wrap` makes of the file: itself, or one that a test listens to.
+pub fn blk<D: Disk>(mut environment: Environment, wrap: fn(FileDisk) -> D) -> Infallible {
+    let disk = wrap(FileDisk::new(
         environment.device(device::DISK),
         number(&environment, parameter::BLOCKS),
-    );
+    ));
     let mut memory = portcullis_blk::Memory::new();
     let vault = environment.region_mut("vault_disk");
     let ledger = environment.region_mut("ledger_disk");

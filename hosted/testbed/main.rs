@@ -1,9 +1,16 @@
 //! Components for the tests: two that talk, many that misbehave, and those of the appliance.
+//!
+//! With arguments it is the whole appliance, for a test to kill.
 
+mod appliance;
 mod attack;
+#[allow(dead_code, reason = "what reads it is a test's")]
+mod journal;
 mod misbehave;
 mod probe;
 mod talk;
+
+use std::path::PathBuf;
 
 use portcullis_hosted::{Program, component_main, pd};
 
@@ -12,11 +19,20 @@ fn programs(name: &str) -> Option<Program> {
         .or_else(|| misbehave::program(name))
         .or_else(|| attack::program(name))
         .or_else(|| probe::program(name))
+        .or_else(|| appliance::program(name))
         .or_else(|| pd::program(name))
 }
 
 fn main() {
     component_main(programs);
+    let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(Into::into).collect();
+    if let [policy, system, state, documents] = &arguments[..] {
+        if let Err(error) = appliance::run(policy, system, state, documents) {
+            eprintln!("{error}");
+            std::process::exit(1);
+        }
+        return;
+    }
     eprintln!("this program holds components for the tests of portcullis-hosted; run those");
     std::process::exit(2);
 }

@@ -1,0 +1,307 @@
+//! What the appliance said that it did, held against what its disk says after a kill.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use portcullis_audit::state::{KEYS, State};
+use portcullis_audit::verify::verify;
+use portcullis_audit::walk::{Sink, Trust, walk};
+use portcullis_blk::api::Area;
+use portcullis_blk::testing::FaultyDisk;
+use portcullis_blk::{BLOCK, Header};
+use portcullis_hosted::appliance::{Scan, compare_with_log};
+use portcullis_log::block::{LogKind, Records};
+use portcullis_log::merkle::Hash;
+use portcullis_model::testing::SharedRegion;
+use portcullis_policy::keys::hexadecimal;
+use portcullis_vault::{Act, DocumentEntry, Memory, ObjectDigest, Store};
+use sha2::{Digest as _, Sha256};
+
+use crate::disk::Disk;
+
+/// Digits of a digest that the console shows.
+const SHOWN: usize = 8;
+
+/// What is known from outside.
+#[derive(Default)]
+pub(crate) struct Oracle {
+    /// Every document that there ever was, by its digest.
+    documents: BTreeMap<ObjectDigest, Vec<u8>>,
+    /// What lies there now, and what lay there before, by path: the last digest is the present one's.
+    paths: BTreeMap<String, Vec<ObjectDigest>>,
+    /// The entries of the ledger that were acknowledged: documents by index.
+    entries: BTreeMap<u64, (String, ObjectDigest)>,
+    /// Documents of which it was said that they are kept.
+    kept: BTreeSet<ObjectDigest>,
+    /// Sizes and roots of both logs, at each look at a durable disk.
+    heads: [Vec<(u64, Hash)>; 2],
+    /// Boots in the grant log then.
+    boots: usize,
+}
+
+/// What was looked at.
+#[derive(Default, Debug)]
+pub(crate) struct Tally {
+    pub(crate) acknowledged: usize,
+    pub(crate) served: usize,
+    pub(crate) checkpoints: usize,
+    pub(crate) scans: usize,
+}
+
+/// Collects a log's records, undecoded.
+struct Raw(Vec<Vec<u8>>);
+
+impl Sink for Raw {
+    fn commit(&mut self, _: u64, payload: &[u8]) {
+        self.0.extend(Records::over(payload).map(<[u8]>::to_vec));
+    }
+}
+
+impl Oracle {
+    /// A document lies there from now on.
+    pub(crate) fn add(&mut self, path: &str, content: Vec<u8>) {
+        let digest = Sha256::digest(&content).into();
+        self.documents.insert(digest, content);
+        self.paths.entry(path.to_owned()).or_default().push(digest);
+    }
+
+    /// Documents that lie there now.
+    pub(crate) fn count(&self) -> usize {
+        self.paths.len()
+    }
+
+    /// Takes in what the appliance showed: each line is an acknowledgement, or shows what is served.
+    pub(crate) fn observe(&mut self, shown: &[String], tally: &mut Tally) {
+        for line in shown {
+            assert!(!is_alarm(line), "{line}");
+            let Some((who, text)) = line.split_once(": ") else {
+                continue;
+            };
+            let mut words = text.split_whitespace();
+            let path = words.next().unwrap_or_default().to_owned();
+            let Some(digest) = words.skip_while(|word| *word != "sha256").nth(1) else {
+                continue;
+            };
+            match who {
+                "ingest" => self.acknowledged(line, path, digest, tally),
+                "edge" => {
+                    self.named(line, &path, digest);
+                    assert!(is_public(&path) && text.ends_with("verified"), "{line}");
+                    tally.served += 1;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn acknowledged(&mut self, line: &str, path: String, digest: &str, tally: &mut Tally) {
+        let digest = self.named(line, &path, digest);
+        tally.acknowledged += 1;
+        self.kept.insert(digest);
+        if let Some((_, index)) = line.rsplit_once("ledger entry ") {
+            let index = index.parse().unwrap();
+            let before = self.entries.insert(index, (path, digest));
+            assert_eq!(before, None, "an entry is given twice: {line}");
+        } else {
+            assert!(line.ends_with("unchanged"), "{line}");
+        }
+    }
+
+    /// The document that a line names, which lies or lay under this path.
+    fn named(&self, line: &str, path: &str, digest: &str) -> ObjectDigest {
+        let mut versions = self.paths.get(path).into_iter().flatten();
+        let named = versions.find(|version| hexadecimal(*version)[..SHOWN] == *digest);
+        *named.unwrap_or_else(|| panic!("nobody gave it: {line}"))
+    }
+
+    /// Holds a state directory at rest, and the disk in it, against everything that was said; how many
+    /// objects are released.
+    pub(crate) fn check(
+        &mut self,
+        state: &Path,
+        disk: &mut Disk,
+        memory: &mut Memory,
+        tally: &mut Tally,
+    ) -> usize {
+        if !state.join(KEYS).exists() {
+            // Killed before it had its keys.
+            assert!(self.kept.is_empty() && self.boots == 0);
+            return 0;
+        }
+        let audited = State::open(state).unwrap();
+        for kind in [LogKind::Grants, LogKind::Worm] {
+            self.check_log(&audited, kind, disk.is_durable(), tally);
+        }
+        let entries = entries(&audited);
+        for (index, (path, digest)) in &self.entries {
+            let entry = entries.get(*index as usize);
+            let entry = entry.unwrap_or_else(|| panic!("entry {index}, {path}, is lost"));
+            let entry = DocumentEntry::decode(entry).unwrap();
+            assert_eq!((entry.path, &entry.digest), (&**path, digest));
+        }
+        let mut objects = BTreeSet::new();
+        for entry in &entries {
+            let entry = DocumentEntry::decode(entry).unwrap();
+            let content = &self.documents[&entry.digest];
+            let released = is_public(entry.path);
+            assert_eq!(entry.size, content.len() as u64, "{}", entry.path);
+            assert_eq!(entry.act == Act::Released, released, "{}", entry.path);
+            objects.extend(released.then_some(entry.digest));
+        }
+        self.check_vault(state, disk.bytes(), &entries, memory);
+        objects.len()
+    }
+
+    /// The log holds, and goes on from every durable state of it that was ever seen. A commit that was
+    /// not flushed when everything was killed was never acknowledged, and may go with the power.
+    fn check_log(&mut self, state: &State, kind: LogKind, is_durable: bool, tally: &mut Tally) {
+        let key = state.key(kind).unwrap();
+        let heads = &mut self.heads[usize::from(kind == LogKind::Worm)];
+        let trust = Trust {
+            kind,
+            log: state.log(),
+            key: Some(&key),
+            checkpoints: heads,
+        };
+        let mut blocks = state.blocks(kind);
+        let (report, head) = verify(&mut blocks, &trust, state.policies(), |_| ()).unwrap();
+        assert!(report.holds, "{kind:?}: {:#?}", report.findings);
+        tally.checkpoints += heads.len();
+        let grants = kind == LogKind::Grants;
+        assert!(!grants || report.boots.len() >= self.boots);
+        if is_durable {
+            heads.extend(head.map(|head| (head.tree_size.get(), head.root)));
+            self.boots = if grants {
+                report.boots.len()
+            } else {
+                self.boots
+            };
+        }
+    }
+
+    /// Everything is settled: the slots hold what the disk's log says, and so does a disk that loses
+    /// its power now. Where a component was killed (`degraded`), the log may lack revocations that
+    /// are in force, and never a grant.
+    pub(crate) fn check_grants(
+        &self,
+        scan: &Scan,
+        state: &Path,
+        degraded: bool,
+        tally: &mut Tally,
+    ) {
+        let compared = compare_with_log(scan, state).unwrap();
+        let mut differences = compared.differences.iter();
+        if degraded {
+            let differ = differences.find(|text| !text.contains(" is empty, and holds "));
+            assert_eq!(differ, None, "a grant is in force that is not in the log");
+        } else {
+            assert_eq!(differences.next(), None);
+            assert!(compared.scanned > 0, "nothing is in force");
+        }
+        tally.scans += 1;
+    }
+
+    /// Every document that was said to be kept is in the vault, as is every one that the ledger names,
+    /// byte for byte, and nothing else.
+    fn check_vault(&self, state: &Path, disk: &[u8], entries: &[Vec<u8>], memory: &mut Memory) {
+        let (mut store, mut region) = self.open(state, disk, memory);
+        let mut walk = store.walk();
+        while let Some(entry) = entries.get(walk.next() as usize) {
+            walk.look(&mut store, &mut region, entry).unwrap();
+        }
+        walk.end(&mut store);
+        assert_eq!(walk.missing(), []);
+        let mut cursor = 0;
+        while let Ok(listed) = store.list(&mut region, cursor) {
+            cursor = listed.next;
+            let content = self.documents.get(&listed.digest);
+            let content = content.expect("the vault has what nobody gave it");
+            let read = read(
+                &mut store,
+                &mut region,
+                &listed.digest,
+                entries.len() as u64,
+            );
+            assert!(read == *content, "{} is another", listed.name);
+        }
+        for digest in &self.kept {
+            let stat = store.stat(&mut region, digest);
+            assert!(stat.unwrap().recorded.is_some());
+        }
+    }
+
+    fn open<'m>(
+        &self,
+        state: &Path,
+        disk: &[u8],
+        memory: &'m mut Memory,
+    ) -> (Store<'m>, FaultyDisk) {
+        let (block, _) = disk.split_first_chunk::<BLOCK>().unwrap();
+        let header = Header::decode(block).unwrap();
+        let start = header.start(Area::Vault) as usize * BLOCK;
+        let length = header.length(Area::Vault) as usize * BLOCK;
+        let mut region = FaultyDisk::from_bytes(disk[start..][..length].to_vec());
+        let key = fs::read(state.join("vault.key")).unwrap();
+        let mut store = Store::new(memory);
+        let opened = store.open(&mut region, &key.try_into().unwrap(), header.id());
+        let opened = opened.unwrap();
+        assert_eq!((opened.void, opened.changed, opened.changes), (0, false, 0));
+        (store, region)
+    }
+}
+
+/// The entries of the ledger.
+fn entries(state: &State) -> Vec<Vec<u8>> {
+    let trust = Trust {
+        kind: LogKind::Worm,
+        log: state.log(),
+        key: None,
+        checkpoints: &[],
+    };
+    let mut raw = Raw(Vec::new());
+    walk(&mut state.blocks(LogKind::Worm), &trust, &mut raw, |_| ()).unwrap();
+    raw.0
+}
+
+/// Reads a whole object of a vault that is a copy: so it may be released.
+fn read(store: &mut Store<'_>, disk: &mut FaultyDisk, digest: &ObjectDigest, end: u64) -> Vec<u8> {
+    let released = DocumentEntry {
+        digest: *digest,
+        size: 0,
+        path: "",
+        act: Act::Released,
+    };
+    let mut following = store.follow(disk, digest, end).unwrap();
+    while following.next().is_some() {
+        following.entry(Some(&released));
+    }
+    store.keep(disk, following).unwrap();
+    let mut content = Vec::new();
+    let mut out = SharedRegion::new(1 << 16);
+    loop {
+        let offset = content.len() as u64;
+        let count = store.read(disk, digest, offset, 1 << 16, &mut out).unwrap();
+        if count == 0 {
+            return content;
+        }
+        content.extend_from_slice(&out.bytes()[..count as usize]);
+    }
+}
+
+/// A line that no cut may bring about.
+fn is_alarm(line: &str) -> bool {
+    let alarms = [
+        "MISSING",
+        "DAMAGED",
+        "NOT AS THE VAULT LEFT IT",
+        "do not authenticate",
+        "was damaged in the vault",
+        "older than the vault",
+    ];
+    alarms.iter().any(|alarm| line.contains(alarm))
+}
+
+fn is_public(path: &str) -> bool {
+    path.starts_with("public/")
+}
