@@ -1,8 +1,15 @@
 //! `portcullis run` and `portcullis capscan`, as a person calls them.
 
+#[path = "../../hosted/tests/kills/process.rs"]
+#[allow(dead_code, reason = "the tests of the hosted kernel use the rest")]
+mod process;
+
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+use process::Running;
+use rustix::process::Signal;
 use serde_json::Value;
 
 fn root() -> PathBuf {
@@ -114,5 +121,50 @@ fn prepare_makes_what_an_image_is_built_from() {
     assert_eq!(files.len(), 5, "{files:?}");
     for file in files {
         assert!(state.path().join(file).is_file(), "{file}");
+    }
+}
+
+/// Whatever ends a run, while documents go in or after: nothing of it is left, and the next goes on.
+#[test]
+fn a_run_that_is_ended_at_any_moment_leaves_nothing_behind_and_the_next_goes_on() {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::KILL] {
+        let scratch = tempfile::tempdir().unwrap();
+        let state = scratch.path().join("state");
+        for seen in ["state ", "manager: policy", "ingest: ", "publish: "] {
+            let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_portcullis"));
+            command.current_dir(root()).arg("run").arg("--state");
+            // Nobody types, and the input does not end.
+            command.arg(&state).stdin(std::process::Stdio::piped());
+            let mut running = Running::start(command);
+            assert!(running.wait_for(|line| line.starts_with(seen)), "{seen:?}");
+            let (status, shown) = running.end(signal);
+            if signal == Signal::KILL {
+                assert_eq!(status.signal(), Some(signal.as_raw()));
+                continue;
+            }
+            // Before it runs it has nothing to finish: the signal just ends it.
+            let is_over = status.signal() == Some(signal.as_raw()) && seen == "state ";
+            assert!(
+                is_over || status.success(),
+                "{signal:?} {status}\n{shown:#?}"
+            );
+            assert!(!state.join("control.sock").exists());
+        }
+        let output = portcullis(&["run", "--once"], &state).assert().success();
+        let shown = text(&output.get_output().stdout);
+        assert!(shown.contains(", 0 refused"), "{shown}");
+        assert!(
+            shown.contains("edge: 3 objects listed, 0 damaged, 0 lost"),
+            "{shown}"
+        );
+        assert!(!state.join("control.sock").exists());
+        let mut verify = Command::cargo_bin("portcullis").unwrap();
+        let verified = verify
+            .args(["log", "verify"])
+            .arg(&state)
+            .assert()
+            .success();
+        let verified = text(&verified.get_output().stdout);
+        assert_eq!(verified.matches(" holds\n").count(), 2, "{verified}");
     }
 }
