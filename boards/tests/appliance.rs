@@ -74,6 +74,8 @@ fn from_the_first_boot_to_a_damaged_disk(board: Board) {
         &second,
         "capscan     16 grants in the slots, 16 in the log: equal",
     );
+    // And is held against where the first one ended.
+    shows(&second, "1 checkpoint ");
     assert_eq!(second.status.code(), Some(0));
     assert_eq!(
         records(&state, LogKind::Grants),

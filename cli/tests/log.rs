@@ -91,6 +91,35 @@ fn a_changed_log_does_not_hold_and_says_where() {
 }
 
 #[test]
+fn a_log_cut_back_is_found_by_the_checkpoint_kept_beside_it() {
+    let directory = sample();
+    let state = directory.path().join("state");
+    let kept = ["grants", "worm"].map(|log| state.join(log).with_extension("checkpoint"));
+    for path in &kept {
+        fs::remove_file(path).unwrap();
+    }
+    portcullis(directory.path(), &["verify", "state"]).code(0);
+    assert!(kept.iter().all(|path| !path.exists()));
+    portcullis(directory.path(), &["verify", "state", "--keep"]).code(0);
+    let whole = kept.each_ref().map(|path| fs::read(path).unwrap());
+    let (cut, _) = blocks(LogKind::Grants, &[encoded(&boot(1))[..5].to_vec()]);
+    let disk = fs::read(state.join("disk.img")).unwrap();
+    write_state(&state, &cut, &[], &[]);
+    for (path, note) in kept.iter().zip(&whole) {
+        fs::write(path, note).unwrap();
+    }
+    let text = stdout(portcullis(directory.path(), &["verify", "state", "--keep"]).code(1));
+    assert!(
+        text.contains("and a checkpoint that it signed has 14"),
+        "{text}"
+    );
+    // What does not hold is not kept: put right again, the log holds.
+    assert_eq!(whole, kept.each_ref().map(|path| fs::read(path).unwrap()));
+    fs::write(state.join("disk.img"), disk).unwrap();
+    portcullis(directory.path(), &["verify", "state"]).code(0);
+}
+
+#[test]
 fn a_log_cut_back_is_found_by_a_checkpoint_kept_elsewhere() {
     let directory = sample();
     let kept = directory.path().join("kept.checkpoint");

@@ -21,8 +21,8 @@ record's sequence number and time, every grant against the policy that its boot
 names, and all of it against the checkpoints in PATH and those given.
 
 A log that was cut back to an earlier commit is found only against a checkpoint
-signed later. The one in PATH finds accidents; against somebody who can write
-PATH, keep one elsewhere.
+signed later. The one in PATH (--keep) finds accidents; against somebody who can
+write PATH, keep one elsewhere.
 
 Examples:
   portcullis log verify
@@ -49,6 +49,9 @@ pub(super) struct Verify {
     /// Write the checkpoint of the log that was verified; needs --log
     #[arg(long, value_name = "FILE", requires = "log")]
     save_checkpoint: Option<PathBuf>,
+    /// Keep the checkpoint of each log that holds in the state directory, for the next time
+    #[arg(long, conflicts_with = "disk")]
+    keep: bool,
 }
 
 impl Run for Verify {
@@ -67,8 +70,11 @@ impl Run for Verify {
         let mut reports = Vec::new();
         for kind in kinds {
             let (report, head) = verify_one(&state, kind)?;
-            if let (Some(path), Some(head), true) = (&self.save_checkpoint, head, report.holds) {
-                save(&state, kind, &head, path)?;
+            if let (Some(head), true) = (head, report.holds) {
+                let kept = self.keep.then(|| kept_checkpoint(&state, kind));
+                for path in self.save_checkpoint.iter().chain(&kept) {
+                    save(&state, kind, &head, path)?;
+                }
             }
             reports.push(report);
         }
@@ -90,8 +96,7 @@ pub(crate) fn keep_checkpoints(directory: &Path) -> Result<Vec<(String, bool)>, 
     for kind in [LogKind::Grants, LogKind::Worm] {
         let (report, head) = verify_one(&state, kind)?;
         if let (Some(head), true) = (head, report.holds) {
-            let path = directory.join(kind.name()).with_extension(CHECKPOINT);
-            save(&state, kind, &head, &path)?;
+            save(&state, kind, &head, &kept_checkpoint(&state, kind))?;
         }
         let verdict = if report.holds {
             "holds"
@@ -102,6 +107,12 @@ pub(crate) fn keep_checkpoints(directory: &Path) -> Result<Vec<(String, bool)>, 
         logs.push((text, report.holds));
     }
     Ok(logs)
+}
+
+/// Where a state directory, which its disk lies in, keeps the checkpoint of a log.
+fn kept_checkpoint(state: &State, kind: LogKind) -> PathBuf {
+    let name = Path::new(kind.name()).with_extension(CHECKPOINT);
+    state.path().with_file_name(name)
 }
 
 /// Writes the checkpoint of a log that holds. A cut leaves the old one or the new.
@@ -145,7 +156,7 @@ fn human(reports: &[Report]) -> String {
             ">RECORDS",
             ">BLOCKS",
             ">COMMITS",
-            ">CHECKPOINTS",
+            "HELD AGAINST",
             "ROOT",
             "VERDICT",
         ],
@@ -164,7 +175,10 @@ fn human(reports: &[Report]) -> String {
                 report.records.to_string(),
                 report.blocks.to_string(),
                 report.commits.to_string(),
-                report.checkpoints.to_string(),
+                match report.checkpoints {
+                    1 => "1 checkpoint".into(),
+                    count => format!("{count} checkpoints"),
+                },
                 root.into(),
                 verdict.into(),
             ]
