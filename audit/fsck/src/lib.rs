@@ -89,7 +89,18 @@ pub struct Summary {
     /// The vault.
     pub vault: VaultSummary,
     /// What was not checked, and why.
-    pub unchecked: Vec<&'static str>,
+    pub unchecked: Vec<Unchecked>,
+}
+
+/// Something that was not checked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct Unchecked {
+    /// Of which part of the disk.
+    pub region: Region,
+    /// What.
+    pub what: &'static str,
+    /// Why not.
+    pub why: &'static str,
 }
 
 /// What was read of the vault.
@@ -179,7 +190,14 @@ struct Opened {
     index: Index,
 }
 
+const NO_KEY: &str = "no key";
+
 impl<P: FnMut(Progress)> Check<'_, P> {
+    fn unchecked(&mut self, region: Region, what: &'static str, why: &'static str) {
+        let unchecked = Unchecked { region, what, why };
+        self.summary.unchecked.push(unchecked);
+    }
+
     fn disk<D: Read + Seek>(&mut self, image: &mut Image<'_, D>) {
         self.summary.blocks = image.blocks;
         let Some(header) = disk::header(image, &mut self.findings) else {
@@ -209,8 +227,7 @@ impl<P: FnMut(Progress)> Check<'_, P> {
         let key = self.keys.vault.as_ref();
         let keys = key.map(|key| VaultKeys::new(key, &header.id));
         if keys.is_none() {
-            let unchecked = "the vault's index, references and contents: no key";
-            self.summary.unchecked.push(unchecked);
+            self.unchecked(Region::Vault, "index, references, contents", NO_KEY);
         }
         let findings = &mut self.findings;
         let division = index::superblocks(image, header.vault, keys.as_ref(), findings)?;
@@ -260,8 +277,7 @@ impl<P: FnMut(Progress)> Check<'_, P> {
                 documents.end(vault.index.through, &mut self.findings);
             }
             Some(_) => {
-                let unchecked = "the vault's references: the ledger is damaged";
-                self.summary.unchecked.push(unchecked);
+                self.unchecked(Region::Vault, "references", "the ledger is damaged");
             }
             None => {}
         }
@@ -275,18 +291,12 @@ impl<P: FnMut(Progress)> Check<'_, P> {
         extent: Option<Extent>,
         sink: &mut impl log::Sink,
     ) -> LogSummary {
-        let (region, span, unchecked) = match kind {
-            LogKind::Grants => {
-                let unchecked = "the grant log's signatures: no key";
-                (Region::Grants, header.grants, unchecked)
-            }
-            LogKind::Worm => {
-                let unchecked = "the ledger's signatures: no key";
-                (Region::Worm, header.worm, unchecked)
-            }
+        let (region, span) = match kind {
+            LogKind::Grants => (Region::Grants, header.grants),
+            LogKind::Worm => (Region::Worm, header.worm),
         };
         if self.keys.of(kind).is_none() {
-            self.summary.unchecked.push(unchecked);
+            self.unchecked(region, "signatures", NO_KEY);
         }
         let which = log::Which {
             kind,

@@ -1,0 +1,438 @@
+//! Each finding about a log: its blocks, its commits, its records.
+
+mod common;
+
+use std::io::Cursor;
+
+use common::{ID, after, fsck, keys, ledger_key, lines};
+use portcullis_audit::testing::{boot, encoded};
+use portcullis_blk::api::Area;
+use portcullis_blk::testing::FaultyDisk;
+use portcullis_blk::{BLOCK, Driver};
+use portcullis_fsck::check;
+use portcullis_log::block::{Footer, LogId, LogKind};
+use portcullis_log::builder::{Builder, Tip};
+use portcullis_log::merkle::Frontier;
+use portcullis_log::{BootId, Cause, Operation, Record};
+
+type Block = [u8; BLOCK];
+
+/// Writes a log's blocks, true or not.
+struct Writer {
+    kind: LogKind,
+    log: LogId,
+    blocks: Vec<Block>,
+    /// The tree before the last commit, and after it.
+    base: Frontier,
+    tree: Frontier,
+}
+
+impl Writer {
+    fn new(kind: LogKind) -> Self {
+        Self {
+            kind,
+            log: LogId(ID),
+            blocks: Vec::new(),
+            base: Frontier::new(),
+            tree: Frontier::new(),
+        }
+    }
+
+    /// A commit of a block for each of these, after `tree`.
+    fn commit_after(&mut self, tree: &Frontier, blocks: &[&[Vec<u8>]]) {
+        let first = self.blocks.len() as u64;
+        let mut builder = Builder::new(Tip::new(self.kind, self.log, first, tree));
+        self.base = tree.clone();
+        self.tree = tree.clone();
+        for (number, records) in (1..).zip(blocks) {
+            for record in *records {
+                builder.push(record).unwrap();
+                self.tree.append(record);
+            }
+            let block = if number < blocks.len() {
+                builder.seal()
+            } else {
+                let (size, root) = (self.tree.size(), self.tree.root());
+                builder.commit(Footer::sign(
+                    self.kind,
+                    self.log,
+                    size,
+                    &root,
+                    &ledger_key(),
+                ))
+            };
+            self.blocks.push(*block.unwrap());
+        }
+    }
+
+    /// A commit that extends the log.
+    fn commit(&mut self, blocks: &[&[Vec<u8>]]) {
+        self.commit_after(&self.tree.clone(), blocks);
+    }
+
+    /// The last commit, written again.
+    fn again(&mut self, blocks: &[&[Vec<u8>]]) {
+        self.commit_after(&self.base.clone(), blocks);
+    }
+}
+
+/// A disk with this ledger.
+fn disk(blocks: &[Block]) -> Vec<u8> {
+    disk_of(Area::Worm, blocks)
+}
+
+fn disk_of(area: Area, blocks: &[Block]) -> Vec<u8> {
+    let mut driver = Driver::new(common::new_disk());
+    driver.open(&mut [0; BLOCK]).unwrap();
+    let header = common::header();
+    driver.flush().unwrap();
+    let mut bytes = driver.disk_mut().bytes_mut().to_vec();
+    let start = header.start(area) as usize * BLOCK;
+    bytes[start..][..blocks.len() * BLOCK].copy_from_slice(blocks.as_flattened());
+    bytes
+}
+
+/// What is found in this ledger; that the marks do not know of it, each time.
+fn found(blocks: &[Block]) -> Vec<String> {
+    let mut found = lines(&fsck(&disk(blocks)));
+    assert_eq!(
+        found.pop().as_deref(),
+        Some("note beyond-mark: worm, block 0")
+    );
+    found
+}
+
+fn entries(count: u8) -> Vec<Vec<u8>> {
+    (0..count).map(|number| vec![number; 700]).collect()
+}
+
+/// Three commits, the second of three blocks.
+fn honest() -> Writer {
+    let mut writer = Writer::new(LogKind::Worm);
+    let entries = entries(15);
+    writer.commit(&[&entries[..2]]);
+    writer.commit(&[&entries[2..5], &entries[5..9], &entries[9..11]]);
+    writer.commit(&[&entries[11..]]);
+    writer
+}
+
+/// What is found after a change of the honest log.
+fn changed(change: impl FnOnce(&mut Vec<Block>)) -> Vec<String> {
+    let Writer { mut blocks, .. } = honest();
+    change(&mut blocks);
+    found(&blocks)
+}
+
+#[test]
+fn an_honest_log_holds() {
+    assert_eq!(changed(|_| ()), Vec::<String>::new());
+    let again = found(&{
+        let mut writer = honest();
+        writer.again(&[&entries(15)[11..]]);
+        writer.blocks
+    });
+    assert_eq!(again, Vec::<String>::new());
+}
+
+#[test]
+fn what_is_no_block_is_found() {
+    let unread = "VIOLATION unread: worm, block 1";
+    for byte in [0, 8, 10, 11, 13, 15, 17, 20, 89, 4_095] {
+        // The last block of the first commit, which has a footer: so another one for that.
+        let block = if byte == 4_095 { 1 } else { 0 };
+        let found = changed(|blocks| blocks[block][byte] ^= 0x40);
+        assert_eq!(
+            found[0],
+            format!("VIOLATION block: worm, block {block}"),
+            "byte {byte}"
+        );
+        assert!(block == 1 || found[1] == unread, "{found:#?}");
+    }
+    // Behind the records.
+    let found = changed(|blocks| blocks[0][3_000] = 1);
+    assert_eq!(found[0], "VIOLATION block: worm, block 0");
+}
+
+#[test]
+fn a_torn_block_is_noted() {
+    let found = changed(|blocks| {
+        blocks.truncate(4);
+        blocks[3][..512].fill(0);
+    });
+    assert_eq!(
+        found,
+        [
+            "note unfinished: worm, block 1",
+            "note block: worm, block 3"
+        ]
+    );
+}
+
+#[test]
+fn a_block_of_another_log_is_noted_unless_it_continues_this_one() {
+    let stranger = |log: LogId, kind| {
+        let mut writer = Writer {
+            log,
+            ..Writer::new(kind)
+        };
+        writer.commit(&[&[vec![1]]]);
+        writer.blocks[0]
+    };
+    for block in [
+        stranger(LogId([9; 16]), LogKind::Worm),
+        stranger(LogId(ID), LogKind::Grants),
+    ] {
+        let found = changed(|blocks| blocks.push(block));
+        assert_eq!(found, ["note foreign: worm, block 5"]);
+    }
+    for block in [2, 4] {
+        let found = changed(|blocks| blocks[block][45] ^= 1);
+        assert!(
+            found.contains(&format!("VIOLATION block: worm, block {block}")),
+            "{found:#?}"
+        );
+    }
+}
+
+#[test]
+fn a_block_that_belongs_elsewhere_is_noted() {
+    let found = changed(|blocks| blocks.push(blocks[0]));
+    assert_eq!(found, ["note misplaced: worm, block 5"]);
+}
+
+#[test]
+fn a_block_without_those_before_is_an_orphan() {
+    let found = changed(|blocks| {
+        blocks.truncate(4);
+        blocks[1] = [0; BLOCK];
+    });
+    assert_eq!(
+        found,
+        ["note orphan: worm, block 2", "note orphan: worm, block 3"]
+    );
+}
+
+#[test]
+fn a_commit_without_its_end_is_unfinished() {
+    let found = changed(|blocks| blocks.truncate(3));
+    assert_eq!(found, ["note unfinished: worm, block 1"]);
+}
+
+#[test]
+fn a_gap_in_the_chain_is_found_with_its_cause() {
+    let found = changed(|blocks| blocks[2] = [0; BLOCK]);
+    let expected = [
+        "VIOLATION unfinished: worm, block 1",
+        "VIOLATION orphan: worm, block 3",
+        "VIOLATION chain: worm, block 4",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_torn_commit_is_noted() {
+    let found = changed(|blocks| {
+        blocks.truncate(4);
+        blocks[2][1_536..2_048].fill(0);
+    });
+    assert_eq!(found, ["note torn: worm, block 3"]);
+}
+
+#[test]
+fn a_changed_record_gives_another_root() {
+    let found = changed(|blocks| blocks[2][200] ^= 1);
+    assert_eq!(
+        found,
+        [
+            "VIOLATION root: worm, block 3",
+            "VIOLATION unread: worm, block 4"
+        ]
+    );
+}
+
+#[test]
+fn a_commit_that_another_key_signed_is_found() {
+    let found = changed(|blocks| blocks[3][4_090] ^= 1);
+    assert_eq!(found, ["VIOLATION signature: worm, block 3"]);
+}
+
+#[test]
+fn a_commit_written_again_with_more_is_noted_and_with_others_a_fork() {
+    let records = entries(20);
+    let again = |part: &[Vec<u8>]| {
+        let mut writer = honest();
+        writer.again(&[part]);
+        let tree = writer.tree.clone();
+        writer.commit_after(&tree, &[&[vec![7]]]);
+        found(&writer.blocks)
+    };
+    assert_eq!(again(&records[11..16]), ["note superseded: worm, block 4"]);
+    assert_eq!(again(&records[12..16]), ["VIOLATION fork: worm, block 4"]);
+    assert_eq!(again(&records[11..13]), ["VIOLATION fork: worm, block 4"]);
+}
+
+/// A commit that takes the last one's place and is torn leaves the last one where it was.
+#[test]
+fn a_torn_copy_takes_no_place() {
+    let records = entries(20);
+    let mut writer = honest();
+    let (base, tree) = (writer.base.clone(), writer.tree.clone());
+    writer.commit_after(&base, &[&records[11..13], &records[13..15]]);
+    writer.blocks[5][1_024..1_536].fill(0);
+    writer.commit_after(&tree, &[&records[15..]]);
+    assert_eq!(found(&writer.blocks), ["note torn: worm, block 6"]);
+    // And one without its end.
+    let mut writer = honest();
+    writer.commit_after(&base, &[&records[11..13], &records[13..15]]);
+    writer.blocks.pop();
+    writer.commit_after(&tree, &[&records[15..]]);
+    assert_eq!(found(&writer.blocks), ["note unfinished: worm, block 5"]);
+}
+
+#[test]
+fn a_log_is_held_against_checkpoints() {
+    let Writer { blocks, .. } = honest();
+    let mut tree = Frontier::new();
+    let mut heads = vec![(0, tree.root())];
+    for entry in entries(15) {
+        tree.append(&entry);
+        heads.push((tree.size(), tree.root()));
+    }
+    let against = |blocks: &[Block], heads: &[(u64, [u8; 32])]| {
+        let mut keys = keys();
+        let worm = heads
+            .iter()
+            .map(|(size, root)| (LogKind::Worm, *size, *root));
+        keys.checkpoints = worm.collect();
+        let report = check(&mut Cursor::new(disk(blocks)), &keys);
+        let mut lines = lines(&report);
+        lines.retain(|line| !line.contains("beyond-mark"));
+        lines
+    };
+    assert_eq!(
+        against(&blocks, &heads),
+        Vec::<String>::new(),
+        "also within a commit"
+    );
+    let truncated = "VIOLATION truncated: worm";
+    assert_eq!(against(&blocks[..4], &heads[15..]), [truncated]);
+    assert_eq!(against(&[], &heads[1..2]), [truncated]);
+    // What looked like the trace of a cut is the cause.
+    let mut torn = blocks.clone();
+    torn[4][1_536..2_048].fill(0);
+    assert_eq!(
+        against(&torn, &heads[..15]),
+        [
+            "VIOLATION torn: worm, block 4",
+            truncated,
+            truncated,
+            truncated
+        ]
+    );
+    for size in [0, 1, 7, 11, 15] {
+        let other = [(size, [5; 32])];
+        assert_eq!(
+            against(&blocks, &other),
+            ["VIOLATION rewritten: worm"],
+            "{size}"
+        );
+    }
+}
+
+#[test]
+fn an_entry_that_the_ledger_takes_from_nobody_is_found() {
+    let mut writer = Writer::new(LogKind::Worm);
+    writer.commit(&[&[vec![1; 896], vec![], vec![1; 897]]]);
+    let expected = [1, 2].map(|entry| format!("VIOLATION entry-length: worm, record {entry}"));
+    assert_eq!(found(&writer.blocks), expected);
+}
+
+/// What is found in a grant log of these records.
+fn records(change: impl FnOnce(&mut Vec<Record>)) -> Vec<String> {
+    let mut records = [boot(1), boot(2)].concat();
+    change(&mut records);
+    let mut writer = Writer::new(LogKind::Grants);
+    writer.commit(&[&encoded(&records)]);
+    let mut found = lines(&fsck(&disk_of(Area::Grants, &writer.blocks)));
+    found.retain(|line| !line.contains("beyond-mark"));
+    found
+}
+
+#[test]
+fn bytes_that_are_no_record_are_found() {
+    let mut writer = Writer::new(LogKind::Grants);
+    let mut records = encoded(&boot(1));
+    records[3].push(0);
+    writer.commit(&[&records]);
+    let found = lines(&fsck(&disk_of(Area::Grants, &writer.blocks)));
+    let expected = [
+        "not-a-record: grants, record 3",
+        "sequence: grants, record 4",
+    ];
+    assert_eq!(found[..2], expected.map(|line| format!("VIOLATION {line}")));
+}
+
+#[test]
+fn a_boot_that_does_not_begin_is_found() {
+    assert_eq!(records(|_| ()), Vec::<String>::new());
+    let line = ["VIOLATION no-boot: grants, record 7"];
+    assert_eq!(
+        records(|it| it.retain(|record| record != &boot(2)[0])),
+        line
+    );
+    assert_eq!(records(|it| it[7].operation = Operation::Update), line);
+    assert_eq!(
+        records(|it| it[7].cause = Cause::Complete { grants: 0 }),
+        line
+    );
+}
+
+#[test]
+fn a_boot_that_comes_again_is_found() {
+    let twice = records(|it| it.extend(boot(1)));
+    assert_eq!(twice, ["VIOLATION boot-again: grants, record 14"]);
+    let anew = records(|it| {
+        it.truncate(7);
+        it.extend(boot(1));
+    });
+    assert_eq!(anew[0], "VIOLATION boot-again: grants, record 7");
+    let other = records(|it| it[5].boot = BootId([9; 16]));
+    let expected = ["no-boot: grants, record 5", "boot-again: grants, record 6"];
+    assert_eq!(other, expected.map(|line| format!("VIOLATION {line}")));
+}
+
+#[test]
+fn a_gap_in_the_numbers_is_found() {
+    let line = ["VIOLATION sequence: grants, record 3"];
+    assert_eq!(
+        records(|it| it.retain(|record| record != &boot(1)[3])),
+        line
+    );
+}
+
+#[test]
+fn a_time_that_goes_back_is_found() {
+    assert_eq!(
+        records(|it| it[3].time = 5),
+        ["VIOLATION time: grants, record 3"]
+    );
+}
+
+/// Of a disk with damage in the ledger, the vault is not held against what was not read.
+#[test]
+fn a_damaged_ledger_accuses_nobody_else() {
+    let mut disk: FaultyDisk = after(3);
+    let bytes = disk.bytes_mut();
+    bytes[common::at(Area::Worm, 4) + 100] ^= 1;
+    let report = fsck(bytes);
+    assert_eq!(
+        lines(&report),
+        [
+            "VIOLATION root: worm, block 4",
+            "VIOLATION unread: worm, block 5"
+        ]
+    );
+    let unchecked = report.summary.unchecked.iter();
+    let whys: Vec<_> = unchecked.map(|it| (it.what, it.why)).collect();
+    assert_eq!(whys, [("references", "the ledger is damaged")]);
+}
