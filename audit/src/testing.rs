@@ -5,7 +5,8 @@ use std::path::Path;
 
 use ed25519_dalek::SigningKey;
 use portcullis_blk::api::Area;
-use portcullis_blk::{Header, MIN_BLOCKS};
+use portcullis_blk::testing::FaultyDisk;
+use portcullis_blk::{BLOCK, Driver, Header, MIN_BLOCKS, initialise};
 use portcullis_kernel::{Generation, MethodSet, Mode};
 use portcullis_log::block::{BLOCK_SIZE, Footer, LogId, LogKind};
 use portcullis_log::builder::{Builder, PushError, Tip};
@@ -178,12 +179,17 @@ pub fn write_state(
     heads: &[(LogKind, Footer)],
 ) {
     let header = Header::new(BLOCKS, LOG.0).expect("the disk is large enough");
-    let mut disk = vec![0; BLOCKS as usize * BLOCK_SIZE];
-    disk[..BLOCK_SIZE].copy_from_slice(&header.encode());
+    let mut disk = FaultyDisk::new(BLOCKS);
+    initialise(&mut disk, &header).expect("nothing is to go wrong with the disk");
+    let mut driver = Driver::new(disk);
+    driver.open(&mut [0; BLOCK]).expect("the disk was made");
     for (area, blocks) in [(Area::Grants, grants), (Area::Worm, worm)] {
-        let start = header.start(area) as usize * BLOCK_SIZE;
-        disk[start..start + blocks.len() * BLOCK_SIZE].copy_from_slice(blocks.as_flattened());
+        let written = driver.write(area, 0, blocks.as_flattened());
+        written.expect("the blocks fit their region, and hold something");
     }
+    driver
+        .flush()
+        .expect("nothing is to go wrong with the disk");
     let verifying = key().verifying_key();
     let keys: Vec<String> = [LogKind::Grants, LogKind::Worm]
         .map(|kind| {
@@ -196,7 +202,7 @@ pub fn write_state(
         fs::write(directory.join(name), bytes).expect("the test's folder can be written");
     };
     fs::create_dir_all(directory.join("policies")).expect("the test's folder can be written");
-    write("disk.img", &disk);
+    write("disk.img", driver.disk_mut().bytes_mut());
     write("ledger.vkey", keys.concat().as_bytes());
     write("policies/sample.policy", &policy());
     for (kind, head) in heads {

@@ -10,6 +10,7 @@ mod verify;
 mod verify_proof;
 mod witness;
 
+pub(crate) use open::{Progress, failure as state_failure};
 pub(crate) use verify::keep_checkpoints;
 
 use clap::{Args, Subcommand};

@@ -12,6 +12,7 @@ mod compile;
 mod completions;
 mod diff;
 mod failure;
+mod fsck;
 mod graph;
 mod keygen;
 mod load;
@@ -66,6 +67,7 @@ verbs! {
     Prepare(prepare::Prepare),
     Capscan(capscan::Capscan),
     Log(log::Log),
+    Fsck(fsck::Fsck),
     Completions(completions::Completions),
 }
 

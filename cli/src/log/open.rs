@@ -64,7 +64,7 @@ impl Place {
 }
 
 /// How a state that cannot be audited ends: 3 where a file cannot be read, 2 where one is wrong.
-pub(super) fn failure(error: StateError) -> Failure {
+pub(crate) fn failure(error: StateError) -> Failure {
     match &error {
         StateError::Read { .. }
         | StateError::NoKey { .. }
@@ -105,14 +105,14 @@ pub(super) fn verdict(walked: &Walked) -> Verdict {
 }
 
 /// A bar on standard error, where that is a terminal, after a second.
-pub(super) struct Progress {
+pub(crate) struct Progress {
     bar: Option<ProgressBar>,
     start: Instant,
     length: u64,
 }
 
 impl Progress {
-    pub(super) fn new(length: u64) -> Self {
+    pub(crate) fn new(length: u64) -> Self {
         Self {
             bar: None,
             start: Instant::now(),
@@ -120,7 +120,7 @@ impl Progress {
         }
     }
 
-    pub(super) fn at(&mut self, block: u64) {
+    pub(crate) fn at(&mut self, block: u64) {
         if self.bar.is_none() && self.start.elapsed() > PATIENCE {
             let bar = ProgressBar::new(self.length);
             let style = ProgressStyle::with_template("{bar:40} {percent:>3} %  block {pos}");
@@ -132,7 +132,7 @@ impl Progress {
         }
     }
 
-    pub(super) fn finish(self) {
+    pub(crate) fn finish(self) {
         if let Some(bar) = self.bar {
             bar.finish_and_clear();
         }
