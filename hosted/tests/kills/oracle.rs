@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Cursor;
 use std::path::Path;
 
 use portcullis_audit::state::{KEYS, State};
@@ -10,6 +11,7 @@ use portcullis_audit::walk::{Sink, Trust, walk};
 use portcullis_blk::api::Area;
 use portcullis_blk::testing::FaultyDisk;
 use portcullis_blk::{BLOCK, Header};
+use portcullis_fsck::Keys;
 use portcullis_hosted::appliance::{Scan, compare_with_log};
 use portcullis_log::block::{LogKind, Records};
 use portcullis_log::merkle::Hash;
@@ -22,6 +24,8 @@ use crate::disk::Disk;
 
 /// Digits of a digest that the console shows.
 const SHOWN: usize = 8;
+/// Both logs, in the order in which their heads are kept.
+const LOGS: [LogKind; 2] = [LogKind::Grants, LogKind::Worm];
 
 /// What is known from outside.
 #[derive(Default)]
@@ -130,7 +134,7 @@ impl Oracle {
             return 0;
         }
         let audited = State::open(state).unwrap();
-        for kind in [LogKind::Grants, LogKind::Worm] {
+        for kind in LOGS {
             self.check_log(&audited, kind, disk.is_durable(), tally);
         }
         let entries = entries(&audited);
@@ -150,7 +154,21 @@ impl Oracle {
             objects.extend(released.then_some(entry.digest));
         }
         self.check_vault(state, disk.bytes(), &entries, memory);
+        self.check_disk(&audited, state, disk.bytes());
         objects.len()
+    }
+
+    /// The whole disk holds for who shares no code with what writes it.
+    fn check_disk(&self, audited: &State, state: &Path, disk: &[u8]) {
+        let ledger = audited.key(LogKind::Worm).unwrap();
+        let mut keys = Keys::new(ledger, vault_key(state));
+        for (kind, heads) in LOGS.into_iter().zip(&self.heads) {
+            let heads = heads.iter().map(|(size, root)| (kind, *size, *root));
+            keys.checkpoints.extend(heads);
+        }
+        let report = portcullis_fsck::check(&mut Cursor::new(disk), &keys);
+        assert!(report.holds(), "{:#?}", report.findings);
+        assert!(report.summary.unchecked.is_empty());
     }
 
     /// The log holds, and goes on from every durable state of it that was ever seen. A commit that was
@@ -242,13 +260,19 @@ impl Oracle {
         let start = header.start(Area::Vault) as usize * BLOCK;
         let length = header.length(Area::Vault) as usize * BLOCK;
         let mut region = FaultyDisk::from_bytes(disk[start..][..length].to_vec());
-        let key = fs::read(state.join("vault.key")).unwrap();
         let mut store = Store::new(memory);
-        let opened = store.open(&mut region, &key.try_into().unwrap(), header.id());
+        let opened = store.open(&mut region, &vault_key(state), header.id());
         let opened = opened.unwrap();
         assert_eq!((opened.void, opened.changed, opened.changes), (0, false, 0));
         (store, region)
     }
+}
+
+fn vault_key(state: &Path) -> [u8; 32] {
+    fs::read(state.join("vault.key"))
+        .unwrap()
+        .try_into()
+        .unwrap()
 }
 
 /// The entries of the ledger.
