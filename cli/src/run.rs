@@ -114,21 +114,21 @@ impl RunAppliance {
 
     /// Runs to the end, and says what came of it.
     fn live(&self, running: &mut Running) -> Result<Summary, Failure> {
-        let mut paused = running.run(Until::Idle).map_err(Failure::could_not_run)?;
-        if paused == Paused::Idle && !self.once {
-            running.run(Until::Asked).map_err(Failure::could_not_run)?;
-            running
-                .run(Until::Settled)
-                .map_err(Failure::could_not_run)?;
-            return Summary::of(running, true);
+        let run = |running: &mut Running, until| {
+            let paused = running.run(until);
+            paused.map_err(Failure::could_not_run)
+        };
+        let mut paused = run(running, Until::Idle)?;
+        let stays = paused == Paused::Idle && !self.once;
+        if stays {
+            run(running, Until::Asked)?;
+            paused = run(running, Until::Settled)?;
+        } else if paused == Paused::Asked {
+            eprintln!("ending once the documents are through; Ctrl-C again ends at once");
+            paused = run(running, Until::Settled)?;
         }
-        if paused == Paused::Asked {
-            eprintln!("ending: what was begun is finished first; Ctrl-C ends at once");
-            paused = running
-                .run(Until::Settled)
-                .map_err(Failure::could_not_run)?;
-        }
-        Summary::of(running, paused == Paused::Asked)
+        let cut_short = paused == Paused::Asked;
+        Summary::of(running, stays || cut_short, cut_short)
     }
 }
 

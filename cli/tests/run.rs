@@ -140,6 +140,8 @@ fn a_run_that_is_ended_at_any_moment_leaves_nothing_behind_and_the_next_goes_on(
             let (status, shown) = running.end(signal);
             if signal == Signal::KILL {
                 assert_eq!(status.signal(), Some(signal.as_raw()));
+                // Its socket may lie there, and nobody answers.
+                portcullis(&["capscan"], &state).assert().code(3);
                 continue;
             }
             // Before it runs it has nothing to finish: the signal just ends it.
@@ -167,4 +169,30 @@ fn a_run_that_is_ended_at_any_moment_leaves_nothing_behind_and_the_next_goes_on(
         let verified = text(&verified.get_output().stdout);
         assert_eq!(verified.matches(" holds\n").count(), 2, "{verified}");
     }
+}
+
+#[test]
+fn a_second_signal_ends_a_run_in_the_middle_of_its_documents() {
+    let scratch = tempfile::tempdir().unwrap();
+    let documents = scratch.path().join("documents");
+    std::fs::create_dir(&documents).unwrap();
+    for name in ["a", "b", "c"] {
+        std::fs::write(documents.join(name), name.repeat(20_000_000)).unwrap();
+    }
+    let state = scratch.path().join("state");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    command.current_dir(root()).arg("run");
+    command.arg("--state").arg(&state);
+    command.arg("--documents").arg(&documents);
+    command.stdin(std::process::Stdio::piped());
+    let mut running = Running::start(command);
+    assert!(running.wait_for(|line| line.starts_with("ingest: a ")));
+    running.signal(Signal::INT);
+    assert!(running.wait_for(|line| line.starts_with("ending once the documents are through")));
+    let (status, shown) = running.end(Signal::INT);
+    assert!(status.success(), "{shown:#?}");
+    let next = ["run", "--once", "--documents", documents.to_str().unwrap()];
+    let output = portcullis(&next, &state).assert().success();
+    let shown = text(&output.get_output().stdout);
+    assert!(shown.contains("ingest: 3 documents: "), "{shown}");
 }

@@ -52,7 +52,7 @@ fn every_attempt_is_refused() {
     assert!(!shown.contains("\nmanager: forged"), "{shown}");
 
     let ended = running.outcome().unwrap();
-    assert!(ended.is_through && ended.failures.is_empty(), "{ended:?}");
+    assert!(ended.is_through() && ended.failures.is_empty(), "{ended:?}");
     let slots = running.capscan().unwrap();
     assert!(slots.is_equal(), "{:?}", slots.differences);
     drop(running);

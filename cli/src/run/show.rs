@@ -32,17 +32,23 @@ pub(super) struct Summary {
 }
 
 impl Summary {
-    /// Holds slots against log, and asks what failed.
-    pub(super) fn of(running: &Running, ended: bool) -> Result<Self, Failure> {
+    /// Holds slots against log, and asks what failed. Where somebody cut it short, what did not come
+    /// to its end is no failure.
+    pub(super) fn of(running: &Running, ended: bool, cut_short: bool) -> Result<Self, Failure> {
         let outcome = running.outcome().map_err(Failure::could_not_run)?;
+        let through = outcome.is_through();
         let mut failures = outcome.failures;
+        if !cut_short {
+            let unfinished = outcome.unfinished.iter();
+            failures.extend(unfinished.map(|name| format!("{name} did not come to its end")));
+        }
         let compared = running.capscan().map_err(|error| failures.push(error)).ok();
         let count = |of: fn(&Comparison) -> usize| compared.as_ref().map(of);
         let logs = keep_checkpoints(running.appliance().state().path())?;
         let broken = logs.iter().filter(|(_, holds)| !holds);
         failures.extend(broken.map(|(log, _)| format!("log {log}: see portcullis log verify")));
         Ok(Self {
-            through: outcome.is_through,
+            through,
             ended,
             failures,
             grants_in_slots: count(|it| it.scanned),

@@ -63,10 +63,17 @@ pub enum Paused {
 /// How a run ended.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Ended {
-    /// Whether ingest tried every document.
-    pub is_through: bool,
+    /// The components that did not come to the end of what they had to do.
+    pub unfinished: Vec<String>,
     /// What failed, in words; empty: nothing.
     pub failures: Vec<String>,
+}
+
+impl Ended {
+    /// Whether every document was tried.
+    pub fn is_through(&self) -> bool {
+        self.unfinished.is_empty()
+    }
 }
 
 /// What the loop looks at beside its components, in the order in which it looks.
@@ -269,18 +276,12 @@ impl Running {
 
     /// How far the documents came, and what failed on the way.
     pub fn outcome(&self) -> io::Result<Ended> {
-        let mut ended = Ended {
-            is_through: true,
-            failures: Vec::new(),
-        };
+        let mut ended = Ended::default();
         let left_out = self.appliance.packed.left_out.len() as u64;
         for (name, memory) in &self.outcomes {
             let [is_through, failed] = outcome(memory)?;
             if is_through == 0 {
-                ended.is_through = false;
-                ended
-                    .failures
-                    .push(format!("{name} did not come to its end"));
+                ended.unfinished.push(name.clone());
             }
             // Documents that could not be packed are refused by ingest too, for the reason given.
             let expected = if name == "ingest" { left_out } else { 0 };
