@@ -441,4 +441,10 @@ fn no_verb_writes_to_what_it_audits() {
         portcullis(path, verb).code(0);
         assert!(snapshot(&path.join("state")) == before, "{verb:?}");
     }
+    let mut fsck = Command::cargo_bin("portcullis").unwrap();
+    fsck.current_dir(path)
+        .args(["fsck", "state"])
+        .assert()
+        .code(0);
+    assert!(snapshot(&path.join("state")) == before);
 }

@@ -6,6 +6,8 @@ mod process;
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Instant;
 
 use assert_cmd::Command;
 use process::Running;
@@ -134,7 +136,7 @@ fn a_run_that_is_ended_at_any_moment_leaves_nothing_behind_and_the_next_goes_on(
             let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_portcullis"));
             command.current_dir(root()).arg("run").arg("--state");
             // Nobody types, and the input does not end.
-            command.arg(&state).stdin(std::process::Stdio::piped());
+            command.arg(&state).stdin(Stdio::piped());
             let mut running = Running::start(command);
             assert!(running.wait_for(|line| line.starts_with(seen)), "{seen:?}");
             let (status, shown) = running.end(signal);
@@ -184,7 +186,7 @@ fn a_second_signal_ends_a_run_in_the_middle_of_its_documents() {
     command.current_dir(root()).arg("run");
     command.arg("--state").arg(&state);
     command.arg("--documents").arg(&documents);
-    command.stdin(std::process::Stdio::piped());
+    command.stdin(Stdio::piped());
     let mut running = Running::start(command);
     assert!(running.wait_for(|line| line.starts_with("ingest: a ")));
     running.signal(Signal::INT);
@@ -195,4 +197,36 @@ fn a_second_signal_ends_a_run_in_the_middle_of_its_documents() {
     let output = portcullis(&next, &state).assert().success();
     let shown = text(&output.get_output().stdout);
     assert!(shown.contains("ingest: 3 documents: "), "{shown}");
+}
+
+/// A state directory that was begun and not finished is finished by the next who needs it.
+#[test]
+fn a_first_run_that_is_killed_at_any_moment_can_be_repeated() {
+    const KILLS: u32 = 24;
+    let program = env!("CARGO_BIN_EXE_portcullis");
+    let prepare = |state: &Path| {
+        let mut command = std::process::Command::new(program);
+        let command = command.current_dir(root()).args(["prepare", "--state"]);
+        let command = command.arg(state).stdout(Stdio::null());
+        command.spawn().unwrap()
+    };
+    let scratch = tempfile::tempdir().unwrap();
+    let start = Instant::now();
+    assert!(
+        prepare(&scratch.path().join("whole"))
+            .wait()
+            .unwrap()
+            .success()
+    );
+    let whole = start.elapsed();
+    for kill in 0..KILLS {
+        let state = scratch.path().join(kill.to_string());
+        let mut running = prepare(&state);
+        std::thread::sleep(whole * kill / KILLS);
+        running.kill().unwrap();
+        running.wait().unwrap();
+        assert!(prepare(&state).wait().unwrap().success());
+        let audited = portcullis_audit::state::State::open(&state).unwrap();
+        audited.key(portcullis_log::block::LogKind::Worm).unwrap();
+    }
 }
