@@ -17,7 +17,7 @@ const JOURNAL: u64 = 1 << 18;
 
 /// The disk of a state directory, followed from run to run.
 pub(crate) struct Disk {
-    path: PathBuf,
+    state: PathBuf,
     /// What is durable, and what was written since the last flush, of all runs.
     platter: FaultyDisk,
 }
@@ -29,17 +29,36 @@ impl Disk {
         initialise(&mut platter, &Header::new(BLOCKS, id).unwrap()).unwrap();
         fs::create_dir_all(state).unwrap();
         let mut disk = Self {
-            path: state.join("disk.img"),
+            state: state.to_owned(),
             platter,
         };
         disk.write_out();
         disk
     }
 
+    /// The state directory that it is in.
+    pub(crate) fn state(&self) -> &Path {
+        &self.state
+    }
+
+    /// Copies the whole state directory.
+    pub(crate) fn copy(&self, state: PathBuf) -> Self {
+        let _ = fs::remove_dir_all(&state);
+        copy_files(&self.state, &state);
+        Self {
+            state,
+            platter: self.platter.clone(),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.state.join("disk.img")
+    }
+
     /// Makes room for the journal of a run, in which the driver may have to die after so many writes
     /// and flushes.
     pub(crate) fn begin(&self, dies_after: Option<u64>) {
-        let file = File::options().write(true).open(&self.path).unwrap();
+        let file = File::options().write(true).open(self.path()).unwrap();
         let last = (BLOCKS + JOURNAL - 1) * BLOCK as u64;
         file.set_len(last + BLOCK as u64).unwrap();
         if let Some(operations) = dies_after {
@@ -51,7 +70,7 @@ impl Disk {
     /// Takes in what a run that was killed wrote, and leaves the file as the run left it; how many
     /// writes and flushes there were.
     pub(crate) fn end(&mut self) -> u64 {
-        let file = File::open(&self.path).unwrap();
+        let file = File::open(self.path()).unwrap();
         let mut journal = Journaled::new(FileDisk::new(file.into(), BLOCKS + JOURNAL));
         let mut operations = 0;
         while let Some(entry) = journal.entry() {
@@ -98,7 +117,7 @@ impl Disk {
             .write(true)
             .create(true)
             .truncate(false)
-            .open(&self.path);
+            .open(self.path());
         file.unwrap()
             .write_all_at(self.platter.bytes_mut(), 0)
             .unwrap();
@@ -106,7 +125,20 @@ impl Disk {
     }
 
     fn shrink(&self) {
-        let file = File::options().write(true).open(&self.path).unwrap();
+        let file = File::options().write(true).open(self.path()).unwrap();
         file.set_len(BLOCKS * BLOCK as u64).unwrap();
+    }
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (kind, copy) = (entry.file_type().unwrap(), to.join(entry.file_name()));
+        if kind.is_dir() {
+            copy_files(&entry.path(), &copy);
+        } else if kind.is_file() {
+            fs::copy(entry.path(), copy).unwrap();
+        }
     }
 }

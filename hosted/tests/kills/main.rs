@@ -7,7 +7,8 @@
 //! by sector, whichever run wrote it.
 //!
 //! After each kill, what was shown until then is held against the disk, with the code that audits
-//! disks; and every life ends with a start that comes to its end.
+//! disks; and a copy of it all is started, to come to its end: every document is through, everything
+//! public is served, and the grants in the slots are those of the log.
 //!
 //! `PORTCULLIS_KILLS` says how many kills there are (24 without it), `PORTCULLIS_SEED` which ones: all
 //! but the very microsecond follows from it.
@@ -165,8 +166,8 @@ impl Life {
                 (0..=self.random.below(3)).for_each(|_| self.add_document());
             }
             self.run_and_kill(counts);
+            self.start_a_copy(&mut counts.looked_at);
         }
-        self.run_to_the_end(&mut counts.looked_at);
     }
 
     /// Adds a document, now and then in the place of another.
@@ -197,13 +198,12 @@ impl Life {
         self.oracle.add(&path, content);
     }
 
-    fn start(&self, dies_after: Option<u64>) -> Running {
-        self.disk.begin(dies_after);
-        let scratch = self.scratch.path();
+    fn start(&self, disk: &Disk, dies_after: Option<u64>) -> Running {
+        disk.begin(dies_after);
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis-testbed"));
         command.args([root.join("policy/appliance.toml"), root.join("system.xml")]);
-        command.args([scratch.join("state"), scratch.join("documents")]);
+        command.args([disk.state(), &self.scratch.path().join("documents")]);
         Running::start(command)
     }
 
@@ -214,21 +214,20 @@ impl Life {
             2 => Moment::Settled,
             _ => Moment::Writing(self.random.below(self.operations)),
         };
-        let mut running = self.start(match moment {
+        let dies_after = match moment {
             Moment::Writing(operations) => Some(operations),
             _ => None,
-        });
+        };
+        let mut running = self.start(&self.disk, dies_after);
         let is_settled = self.wait(&mut running, &moment, counts);
         let pause = self.random.below(PAUSE);
         std::thread::sleep(Duration::from_micros(pause));
-        let state = self.scratch.path().join("state");
-        let is_writing = matches!(moment, Moment::Writing(_));
-        let victim = !is_writing && self.random.one_in(3);
+        let victim = dies_after.is_none() && self.random.one_in(3);
         let scan = if victim {
             counts.components += 1;
             self.kill_component(&mut running, is_settled)
         } else {
-            is_settled.then(|| scan_of(&state).unwrap())
+            is_settled.then(|| scan_of(self.disk.state()).unwrap())
         };
 
         let random = &mut self.random;
@@ -239,15 +238,15 @@ impl Life {
             running.end(Signal::KILL).1
         };
         self.operations = self.operations.max(self.disk.end());
-        if is_writing || self.random.one_in(2) {
+        if dies_after.is_some() || self.random.one_in(2) {
             self.cut(counts);
         }
         let tally = &mut counts.looked_at;
         self.oracle.observe(&shown, tally);
-        let disk = &mut self.disk;
-        self.oracle.check(&state, disk, &mut self.memory, tally);
+        self.oracle.check(&mut self.disk, &mut self.memory, tally);
         if let Some(scan) = scan {
-            self.oracle.check_grants(&scan, &state, victim, tally);
+            let state = self.disk.state();
+            self.oracle.check_grants(&scan, state, victim, tally);
         }
     }
 
@@ -265,7 +264,7 @@ impl Life {
         running.signal(Signal::HUP);
         assert!(settles(running));
         let is_logged = is_settled || !["blk", "ledger", "manager"].contains(&victim);
-        is_logged.then(|| scan_of(&self.scratch.path().join("state")).unwrap())
+        is_logged.then(|| scan_of(self.disk.state()).unwrap())
     }
 
     /// Waits for the moment; whether everything is settled then.
@@ -312,25 +311,25 @@ impl Life {
         });
     }
 
-    /// The last start takes in what lies there, lists what is public, and is as every other after it.
-    fn run_to_the_end(&mut self, tally: &mut Tally) {
-        let mut running = self.start(None);
+    /// What the next start makes of it, on a copy: it comes to its end, as if nothing had been.
+    fn start_a_copy(&mut self, tally: &mut Tally) {
+        let mut disk = self.disk.copy(self.scratch.path().join("copy"));
+        let mut oracle = self.oracle.clone();
+        let mut running = self.start(&disk, None);
         assert!(settles(&mut running));
-        let state = self.scratch.path().join("state");
-        let scan = scan_of(&state).unwrap();
+        let scan = scan_of(disk.state()).unwrap();
         let (_, shown) = running.end(Signal::KILL);
-        self.disk.end();
-        self.oracle.observe(&shown, tally);
-        let disk = &mut self.disk;
-        let released = self.oracle.check(&state, disk, &mut self.memory, tally);
+        disk.end();
+        oracle.observe(&shown, tally);
+        let released = oracle.check(&mut disk, &mut self.memory, tally);
+        oracle.check_grants(&scan, disk.state(), false, tally);
         let told = |start: String, end: &str| {
             let told = shown.iter().filter(|line| line.starts_with(&start));
             told.filter(|line| line.ends_with(end)).count()
         };
-        let documents = format!("ingest: {} documents: ", self.oracle.count());
+        let documents = format!("ingest: {} documents: ", oracle.count());
         assert_eq!(told(documents, ", 0 refused"), 1, "{shown:#?}");
         // Each object is listed once a start.
         assert_eq!(told("edge: ".into(), "  verified"), released, "{shown:#?}");
-        self.oracle.check_grants(&scan, &state, false, tally);
     }
 }

@@ -28,7 +28,7 @@ const SHOWN: usize = 8;
 const LOGS: [LogKind; 2] = [LogKind::Grants, LogKind::Worm];
 
 /// What is known from outside.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Oracle {
     /// Every document that there ever was, by its digest.
     documents: BTreeMap<ObjectDigest, Vec<u8>>,
@@ -123,11 +123,11 @@ impl Oracle {
     /// objects are released.
     pub(crate) fn check(
         &mut self,
-        state: &Path,
         disk: &mut Disk,
         memory: &mut Memory,
         tally: &mut Tally,
     ) -> usize {
+        let state = &disk.state().to_owned();
         if !state.join(KEYS).exists() {
             // Killed before it had its keys.
             assert!(self.kept.is_empty() && self.boots == 0);
