@@ -440,6 +440,34 @@ fn when_the_ledger_is_full_no_document_is_taken_in_and_all_others_are_served() {
     assert_eq!(grants(&running), 16);
 }
 
+/// Whether a process has the disk of a state directory open; `None` where this user may not know, since
+/// components are not dumpable.
+fn has_disk_open(process: u32, state: &Path) -> Option<bool> {
+    let disk = state.join("disk.img").canonicalize().unwrap();
+    let mut files = fs::read_dir(format!("/proc/{process}/fd")).ok()?;
+    Some(files.any(|file| fs::read_link(file.unwrap().path()).is_ok_and(|file| file == disk)))
+}
+
+#[test]
+fn the_disk_is_open_in_its_driver_alone() {
+    let mut case = Case::new();
+    let running = case.boot();
+    assert_eq!(
+        has_disk_open(std::process::id(), &case.state()),
+        Some(false)
+    );
+    let mut components = 0;
+    let policy = Policy::inspect(running.appliance().policy()).unwrap();
+    for component in policy.components() {
+        components += 1;
+        let process = running.process_id(component.name).unwrap();
+        if let Some(open) = has_disk_open(process, &case.state()) {
+            assert_eq!(open, component.name == "blk", "{}", component.name);
+        }
+    }
+    assert_eq!(components, 8);
+}
+
 #[test]
 fn a_tampered_policy_gives_no_grant() {
     let mut case = Case::new();
