@@ -47,7 +47,7 @@ pub const READ_FAILED: u64 = 5;
 pub const WRITE_FAILED: u64 = 6;
 /// Refusal: the device could not flush; what was written since the last flush may be lost.
 pub const FLUSH_FAILED: u64 = 7;
-/// Refusal: a flush failed earlier; nothing is written any more.
+/// Refusal: an append or a flush failed earlier; nothing is written any more.
 pub const STOPPED: u64 = 8;
 /// Refusal: the disk could not be opened; the console says why.
 pub const NO_DISK: u64 = 9;

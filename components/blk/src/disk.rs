@@ -61,7 +61,7 @@ pub enum DiskError {
         /// First block.
         first: u64,
     },
-    /// A flush failed earlier; the disk takes no more writes until it is started anew.
+    /// An append or a flush failed earlier; the disk takes no more writes until it is started anew.
     Stopped,
     /// The driver does not answer, or not in its interface: the grant is gone, or never was.
     Unreachable,
@@ -104,7 +104,7 @@ impl fmt::Display for DiskError {
                 write!(f, "block {first} is not where the next block is appended")
             }
             Self::Stopped => f.write_str(
-                "a flush failed earlier: nothing is written until the driver is started anew",
+                "an append or a flush failed earlier: nothing is written until the driver is started anew",
             ),
             Self::Unreachable => f.write_str("the disk driver does not answer"),
         }

@@ -18,7 +18,7 @@ const LOGS: [Area; 2] = [Area::Grants, Area::Worm];
 pub struct Driver<D> {
     disk: D,
     open: Option<Open>,
-    /// A write or a flush of the marks failed, or a flush: nothing is written any more.
+    /// An append, a write of the marks or a flush failed: nothing is written any more.
     stopped: bool,
 }
 
@@ -102,7 +102,7 @@ pub enum Refused {
     },
     /// The device failed.
     Device(DiskError),
-    /// A flush failed earlier.
+    /// An append or a flush failed earlier.
     Stopped,
 }
 
@@ -206,9 +206,11 @@ impl<D: Disk> Driver<D> {
             return Err(Refused::VoidBlock { area });
         }
         let start = self.start(area)?;
-        self.disk
-            .write(start + first, data)
-            .map_err(Refused::Device)?;
+        if let Err(error) = self.disk.write(start + first, data) {
+            // Of a log nobody knows what it holds now, and so nothing counts that would follow it.
+            self.stopped |= area != Area::Vault;
+            return Err(Refused::Device(error));
+        }
         if let Some(open) = &mut self.open {
             open.marks.set(area, first + count);
         }

@@ -6,8 +6,9 @@
 //! the driver never looks into one.
 //!
 //! Durable when: a block is durable when a `flush` that was asked for after it was written has been
-//! answered. After one failed flush the driver refuses every write and every flush until it is
-//! started anew, because no later flush says anything about what the failed one lost.
+//! answered. After a failed append or flush the driver refuses every write and every flush until it is
+//! started anew: no later flush says anything about what the failed one lost, and nothing is kept
+//! while the grant log misses a record.
 //!
 //! [`Disk`] is what a platform implements (hosted: a file; seL4: virtio-blk). [`Driver`] holds the
 //! rules and makes no system call. [`Blk`] serves it. [`Remote`] is the client's end: a [`Disk`]

@@ -158,6 +158,31 @@ fn after_a_failed_flush_nothing_is_written_or_flushed_any_more() {
 }
 
 #[test]
+fn after_a_failed_append_nothing_is_written_or_flushed_any_more() {
+    for area in LOGS {
+        let (mut disk, _) = new_disk();
+        disk.plan.fail = Some(disk.operations());
+        let mut driver = open(disk).0;
+        let failed = driver.write(area, 0, &[1; BLOCK]);
+        assert!(matches!(
+            failed,
+            Err(Refused::Device(DiskError::Write { .. }))
+        ));
+        for area in Area::ALL {
+            assert_eq!(driver.write(area, 0, &[1; BLOCK]), Err(Refused::Stopped));
+        }
+        assert_eq!(driver.flush(), Err(Refused::Stopped));
+    }
+    // Content of the vault that was not written is lost, and nothing else.
+    let (mut disk, _) = new_disk();
+    disk.plan.fail = Some(disk.operations());
+    let mut driver = open(disk).0;
+    driver.write(Area::Vault, 0, &[1; BLOCK]).unwrap_err();
+    assert_eq!(driver.write(Area::Worm, 0, &[1; BLOCK]), Ok(()));
+    assert_eq!(driver.flush(), Ok(()));
+}
+
+#[test]
 fn a_disk_that_cannot_be_served_says_why() {
     let (_, opened) = open(FaultyDisk::new(BLOCKS));
     assert_eq!(opened, Err(OpenError::Header(HeaderError::Magic)));
