@@ -93,7 +93,9 @@ impl Board {
 
     /// QEMU, about to boot the image at `loader`: no display, no disk, no serial line yet.
     pub(crate) fn machine(self, loader: &Path) -> Command {
-        let mut qemu = Command::new(self.emulator());
+        // QEMU does not outlive who starts it, however that ends; setpriv is of util-linux.
+        let mut qemu = Command::new("setpriv");
+        qemu.args(["--pdeathsig", "KILL", self.emulator()]);
         qemu.args(["-m", &format!("size={}M", RAM_SIZE >> 20)]);
         qemu.args(["-display", "none", "-monitor", "none"]);
         qemu.args(["-nic", "none"]);
