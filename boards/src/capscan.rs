@@ -20,7 +20,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use portcullis_hosted::appliance::{Comparison, compare_with_log};
+use portcullis_hosted::appliance::{Comparison, Scan, compare_with_log};
 use portcullis_policy::distribution::{Configuration, Distribution};
 use portcullis_policy_format::Policy;
 
@@ -58,16 +58,10 @@ pub fn at_rest(machine: &mut Machine) -> Result<Memory, Error> {
 
 /// The same as [`check`], of what a board's memory held.
 pub fn compare(image: &Image, memory: &Memory, state: &Path) -> Result<Comparison, Error> {
-    let failed = |error: &dyn Display| Error::Capscan(error.to_string());
     let path = state.join("appliance.policy");
     let policy = fs::read(&path).map_err(Error::file("read", &path))?;
     let policy = Policy::inspect(&policy).map_err(|error| failed(&error))?;
-    let configuration = Configuration {
-        architecture: image.board.architecture(),
-        benchmark: image.config == Config::Benchmark,
-    };
-    let distribution = Distribution::new(&policy, &image.system, &configuration);
-    let distribution = distribution.map_err(|error| failed(&error))?;
+    let distribution = distribution(image, &policy)?;
 
     let kernel = Kernel::of(image)?;
     let slots = Slots::walk(&kernel, memory)?;
@@ -88,4 +82,25 @@ pub fn compare(image: &Image, memory: &Memory, state: &Path) -> Result<Compariso
         .differences
         .extend(others.chain(unlinked).chain(strays));
     Ok(compared)
+}
+
+/// The grants in the slots, at any moment: one that is being issued or taken back may be there.
+pub fn scan(image: &Image, memory: &Memory, policy: &Policy<'_>) -> Result<Scan, Error> {
+    let distribution = distribution(image, policy)?;
+    let slots = Slots::walk(&Kernel::of(image)?, memory)?;
+    Ok(Account::of(&slots, &distribution, policy)?.scan())
+}
+
+/// What policy and description make of an image.
+fn distribution(image: &Image, policy: &Policy<'_>) -> Result<Distribution, Error> {
+    let configuration = Configuration {
+        architecture: image.board.architecture(),
+        benchmark: image.config == Config::Benchmark,
+    };
+    let distribution = Distribution::new(policy, &image.system, &configuration);
+    distribution.map_err(|error| failed(&error))
+}
+
+fn failed(error: &dyn Display) -> Error {
+    Error::Capscan(error.to_string())
 }

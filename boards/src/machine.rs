@@ -65,6 +65,11 @@ impl Machine {
 
     /// What the RAM holds at this moment: the whole machine is paused while it is copied.
     pub fn memory(&mut self) -> Result<Memory, Error> {
+        self.memory_and(|| ()).map(|(memory, ())| memory)
+    }
+
+    /// As [`memory`](Self::memory), with what `look` finds elsewhere at the same moment.
+    pub fn memory_and<T>(&mut self, look: impl FnOnce() -> T) -> Result<(Memory, T), Error> {
         let ended = || self.line.ended("its memory was read");
         let qemu = self.line.process();
         kill_process(qemu, Signal::STOP).map_err(|_| ended())?;
@@ -73,9 +78,10 @@ impl Machine {
         if !matches!(change, Ok(Some(status)) if status.stopped()) {
             return Err(ended());
         }
+        let found = look();
         let memory = self.ram.copy().map_err(Error::Memory);
         kill_process(qemu, Signal::CONT).map_err(|_| ended())?;
-        memory
+        Ok((memory?, found))
     }
 }
 
