@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use ed25519_dalek::SigningKey;
 use portcullis_blk::api::{Area, Client, Info, RUN_MAX};
-use portcullis_blk::{BLOCK, Blk, Header, Remote, initialise};
+use portcullis_blk::{BLOCK, Blk, Header, Remote, SharedBuffer, initialise};
 use portcullis_hosted::component::{Access, Use};
 use portcullis_hosted::disk::FileDisk;
 use portcullis_hosted::machine::{Limits, Machine, Spawner, Start, Stop, WhenIdle};
@@ -362,13 +362,13 @@ fn blk(mut environment: Environment) -> Infallible {
 /// The ledger's log over the driver.
 fn ledger(mut environment: Environment) -> Infallible {
     let mut result = environment.region_mut("result");
-    let mut buffer = environment.region_mut("ledger_disk");
+    let mut buffer = SharedBuffer::new(environment.region_mut("ledger_disk"));
     let parameter = |name| environment.parameter(name).expect("the bench says it");
     let (task, records, groups) = (parameter("task"), parameter("records"), parameter("groups"));
     let kernel = &mut environment.kernel;
     let client = Client(CallGrant(DRIVER));
     let info = client.info(kernel).expect("the driver answers");
-    let mut remote = Remote::new(client, Area::Worm, &info);
+    let remote = Remote::new(client, Area::Worm, &info);
     let disk = &mut remote.attach(kernel, &mut buffer);
     let (time, found) = if task == Task::Hash as u64 {
         (time(|| read_and_hash(disk, records)), 0)

@@ -112,7 +112,7 @@ impl Area {
 }
 
 /// A run of blocks, in a region and in the shared buffer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Run {
     /// First block, from the start of the region.
     pub first: u64,

@@ -36,4 +36,4 @@ pub use disk::{BLOCK, Block, Disk, DiskError};
 pub use driver::{Driver, OpenError, Opened, Refused};
 pub use layout::{DiskId, Header, HeaderError, MIN_BLOCKS, TooSmall, initialise};
 pub use marks::{Extent, Mark, Marks};
-pub use remote::Remote;
+pub use remote::{Remote, SharedBuffer};

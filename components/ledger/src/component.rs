@@ -2,7 +2,7 @@
 
 use ed25519_dalek::SigningKey;
 use portcullis_blk::{
-    Disk, Remote,
+    Disk, Remote, SharedBuffer,
     api::{Area, Client as Blk, Info},
 };
 use portcullis_console::api::Terminal;
@@ -52,7 +52,7 @@ pub struct Ledger<'m, R, A, Y, B> {
     ring: Reader<R, A>,
     key_region: Y,
     key: Option<SigningKey>,
-    buffer: B,
+    buffer: SharedBuffer<B>,
     grants: Stored<'m, ()>,
     worm: Stored<'m, &'m mut Index>,
     scratch: &'m mut Scratch,
@@ -103,7 +103,7 @@ impl<'m, R: Region, A: RegionMut, Y: Region, B: RegionMut> Ledger<'m, R, A, Y, B
             ring: Reader::new(ring, acknowledgement),
             key_region: key,
             key: None,
-            buffer,
+            buffer: SharedBuffer::new(buffer),
             grants: Stored {
                 log: Log::new(LogKind::Grants, grants, ()),
                 area: Area::Grants,
@@ -152,7 +152,7 @@ impl<'m, R: Region, A: RegionMut, Y: Region, B: RegionMut> Ledger<'m, R, A, Y, B
         message: &mut Message,
     ) -> Result<(), Failure> {
         let key = self.key.as_ref().ok_or(LogError::Closed)?;
-        let remote = self.worm.disk.as_mut().ok_or(LogError::Closed)?;
+        let remote = self.worm.disk.as_ref().ok_or(LogError::Closed)?;
         let disk = &mut remote.attach(kernel, &mut self.buffer);
         let (log, scratch) = (&mut self.worm.log, &mut *self.scratch);
         let mut buffer = [0; (MAX_WORDS - 1) * 8];
@@ -184,7 +184,7 @@ impl<'m, R: Region, A: RegionMut, Y: Region, B: RegionMut> Ledger<'m, R, A, Y, B
     /// Takes everything out of the ring, makes it durable in one commit, acknowledges it.
     fn drain<K: Syscalls>(&mut self, kernel: &mut K) -> Result<(), LogError> {
         let key = self.key.as_ref().ok_or(LogError::Closed)?;
-        let remote = self.grants.disk.as_mut().ok_or(LogError::Closed)?;
+        let remote = self.grants.disk.as_ref().ok_or(LogError::Closed)?;
         let disk = &mut remote.attach(kernel, &mut self.buffer);
         let log = &mut self.grants.log;
         let mut buffer = [0; RECORD_MAX];
@@ -259,7 +259,7 @@ impl<W: Watch> Stored<'_, W> {
     fn open<K: Syscalls, B: RegionMut>(
         &mut self,
         kernel: &mut K,
-        buffer: &mut B,
+        buffer: &mut SharedBuffer<B>,
         scratch: &mut Scratch,
         (client, info): (Blk, &Info),
         key: &SigningKey,

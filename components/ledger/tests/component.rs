@@ -423,3 +423,39 @@ fn without_a_disk_the_ledger_says_so_and_refuses() {
     let refused = worm.append(&mut boot.client, b"x").unwrap_err();
     assert_eq!(refused, Refusal::Object(api::CLOSED));
 }
+
+#[test]
+fn a_drain_of_the_ring_in_the_middle_of_a_group_leaves_the_group_as_it_is() {
+    let disk = new_disk(512);
+    let mut boot = boot(&disk);
+    let (worm, grant) = (boot.worm(), boot.grant);
+    // Nine entries of 900 bytes take three blocks, two of which are finished before the group ends.
+    let entries: Vec<[u8; ENTRY_MAX]> = (1..10).map(|byte| [byte; ENTRY_MAX]).collect();
+    for (number, entry) in entries.iter().enumerate() {
+        let mut group = (ENTRY_MAX as u16).to_le_bytes().to_vec();
+        group.extend_from_slice(entry);
+        let more = number + 1 < entries.len();
+        let (mut message, entries) = (portcullis_kernel::Message::default(), &group);
+        message.encode(0, &api::Append { more, entries }).unwrap();
+        grant
+            .call(&mut boot.client, api::APPEND, &mut message)
+            .unwrap();
+        boot.push(1);
+        boot.ring_bell();
+        assert_eq!(boot.acknowledged(), number as u64 + 1);
+    }
+    for (index, entry) in (0..).zip(&entries) {
+        let read = worm
+            .read(&mut boot.client, index, &mut [0; _])
+            .map(<[u8]>::to_vec);
+        assert_eq!(read, Ok(entry.to_vec()), "entry {index}");
+    }
+    let disk = Rc::new(RefCell::new(disk.borrow().cut(|_| false)));
+    let boot = self::boot(&disk);
+    boot.machine.run();
+    let console = boot.console;
+    assert!(
+        console.says("ledger: 9 records in 1 commits"),
+        "{console:?}"
+    );
+}

@@ -1,6 +1,6 @@
 //! The vault as a component.
 
-use portcullis_blk::Remote;
+use portcullis_blk::{Remote, SharedBuffer};
 use portcullis_console::api::Terminal;
 use portcullis_kernel::{
     Caller, Component, MAX_WORDS, Message, Method, Refusal, Region, RegionMut, Syscalls, label,
@@ -21,7 +21,7 @@ pub struct Vault<'m, Y, I, P, B> {
     pub(crate) key: Y,
     ingest: I,
     publish: P,
-    pub(crate) buffer: B,
+    pub(crate) buffer: SharedBuffer<B>,
     pub(crate) store: Store<'m>,
     pub(crate) disk: Option<Remote>,
     pub(crate) ledger: Option<ledger::Client>,
@@ -56,7 +56,7 @@ impl<'m, Y: Region, I: Region, P: RegionMut, B: RegionMut> Vault<'m, Y, I, P, B>
             key,
             ingest,
             publish,
-            buffer,
+            buffer: SharedBuffer::new(buffer),
             store: Store::new(memory),
             disk: None,
             ledger: None,
@@ -76,7 +76,7 @@ impl<'m, Y: Region, I: Region, P: RegionMut, B: RegionMut> Vault<'m, Y, I, P, B>
             api::RELEASED | api::LIST => return self.list(kernel, method, message),
             _ => {}
         }
-        let remote = self.disk.as_mut().ok_or(StoreError::Closed)?;
+        let remote = self.disk.as_ref().ok_or(StoreError::Closed)?;
         let disk = &mut remote.attach(kernel, &mut self.buffer);
         let store = &mut self.store;
         match (method, message.words()) {
@@ -124,7 +124,7 @@ impl<'m, Y: Region, I: Region, P: RegionMut, B: RegionMut> Vault<'m, Y, I, P, B>
             return Err(Failure::BadRequest);
         };
         let ledger = self.ledger.ok_or(StoreError::NoLedger)?;
-        let remote = self.disk.as_mut().ok_or(StoreError::Closed)?;
+        let remote = self.disk.as_ref().ok_or(StoreError::Closed)?;
         let mut buffer: Buffer = [0; _];
         let DocumentEntry { digest, act, .. } = document(kernel, ledger, index, &mut buffer)?;
         if (method == api::DELETE) != (act == Act::Removed) {
@@ -156,7 +156,7 @@ impl<'m, Y: Region, I: Region, P: RegionMut, B: RegionMut> Vault<'m, Y, I, P, B>
     ) -> Result<(), Failure> {
         let cursor = message.decode(&mut [0; (MAX_WORDS - 1) * 8]);
         let mut cursor: u64 = cursor.ok_or(Failure::BadRequest)?;
-        let remote = self.disk.as_mut().ok_or(StoreError::Closed)?;
+        let remote = self.disk.as_ref().ok_or(StoreError::Closed)?;
         loop {
             let disk = &mut remote.attach(kernel, &mut self.buffer);
             let next = if method == api::LIST {

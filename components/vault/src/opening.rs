@@ -64,7 +64,7 @@ impl<Y: Region, I: Region, P: RegionMut, B: RegionMut> Vault<'_, Y, I, P, B> {
         loop {
             match ledger.read(kernel, walk.next(), &mut buffer) {
                 Ok(entry) => {
-                    let Some(remote) = &mut self.disk else {
+                    let Some(remote) = &self.disk else {
                         return Ok(());
                     };
                     let disk = &mut remote.attach(kernel, &mut self.buffer);

@@ -15,7 +15,7 @@ use portcullis_kernel::{
 use portcullis_ledger::{Ledger, api as ledger};
 use portcullis_model::testing::{Direct, Machine, ProtectionDomain, SharedRegion};
 use portcullis_vault::{
-    Act, DOCUMENT_ENTRY_MAX, DocumentEntry, OBJECT_MAX, Vault,
+    Act, CHUNK, DOCUMENT_ENTRY_MAX, DocumentEntry, OBJECT_MAX, Vault,
     api::{self, Client},
 };
 use std::{cell::RefCell, rc::Rc};
@@ -404,5 +404,31 @@ fn the_driver_refuses_by_badge_and_by_region_and_says_so() {
         let grant: CallGrant = disk.0;
         let refused = grant.call(kernel, other, &mut message).unwrap_err();
         assert_eq!(refused, Refusal::Object(label::BAD_METHOD));
+    });
+}
+
+#[test]
+fn content_that_was_not_written_is_not_committed_whoever_used_the_disk_in_between() {
+    with_disk(1_024, |disk| {
+        let mut boot = boot(&disk);
+        let one = boot.put(b"one").unwrap();
+        let index = boot.append(&one, "1", Act::Released);
+        boot.vault.record(&mut boot.client, index).unwrap();
+        // Another object was read last: the next read of the first one goes to the disk.
+        let object = vec![7; CHUNK];
+        boot.vault.create(&mut boot.client, CHUNK as u64).unwrap();
+        boot.ingest.write(0, &object).unwrap();
+        boot.vault.write(&mut boot.client, CHUNK as u64).unwrap();
+        let next = disk.0.borrow().operations();
+        disk.0.borrow_mut().plan.fail = Some(next);
+        assert_eq!(boot.get(&one).unwrap(), b"one");
+        assert!(disk.0.borrow().operations() > next, "it was sent");
+        let two = digest(&object);
+        let refused = boot.vault.commit(&mut boot.client, &two);
+        assert_eq!(refused, Err(Refusal::Object(api::DISK_FAILED)));
+        assert_eq!(boot.put(&object), Ok(two), "only this object was lost");
+        boot.vault
+            .check(&mut boot.client, &two, CHUNK as u64)
+            .unwrap();
     });
 }
