@@ -4,11 +4,15 @@ use core::fmt;
 
 use crate::{
     BLOCK, Block, Disk, DiskError, Extent, Header, HeaderError, Mark, Marks,
-    api::{self, Area, Info},
+    api::{self, Area, Info, RUN_MAX},
     disk::check,
     layout::Span,
     marks::Found,
 };
+
+/// Blocks that a client appends to a region at most between two flushes: a cut may leave any of
+/// them, and none of those before it.
+pub const UNDER_WAY_MAX: u64 = RUN_MAX;
 
 /// The append regions.
 const LOGS: [Area; 2] = [Area::Grants, Area::Worm];
@@ -265,8 +269,13 @@ impl<D: Disk> Driver<D> {
             while mark > flushed && is_void(mark - 1)? {
                 mark -= 1;
             }
-            while mark < length && !is_void(mark)? {
-                mark += 1;
+            let mut next = mark;
+            // What was not flushed may be there with gaps: see `UNDER_WAY_MAX`.
+            while next < length.min(mark.saturating_add(UNDER_WAY_MAX)) {
+                next += 1;
+                if !is_void(next - 1)? {
+                    mark = next;
+                }
             }
             marks.set(area, mark);
         }

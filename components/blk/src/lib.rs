@@ -33,7 +33,7 @@ pub mod wire;
 
 pub use component::{Blk, Memory};
 pub use disk::{BLOCK, Block, Disk, DiskError};
-pub use driver::{Driver, OpenError, Opened, Refused};
+pub use driver::{Driver, OpenError, Opened, Refused, UNDER_WAY_MAX};
 pub use layout::{DiskId, Header, HeaderError, MIN_BLOCKS, TooSmall, initialise};
 pub use marks::{Extent, Mark, Marks};
 pub use remote::{Remote, SharedBuffer};

@@ -12,9 +12,12 @@
 //! What a cut leaves: marks without all of their blocks, or blocks without their mark. When the
 //! disk is opened, each mark is therefore put right behind the last block that holds anything: back
 //! over blocks of zeros, which are never acknowledged because they are never taken, though never
-//! back over what was flushed; and on over blocks that are not zero. That also covers the case that
-//! the newer of the two mark blocks is damaged and the other is one flush behind. It needs an append
-//! region to be zero before its first use.
+//! back over what was flushed; and on behind the last block that is not zero, of which a cut leaves
+//! each with or without those before it. So what is appended always goes where all is zero: a torn
+//! block that lay over an older one could not be told from one that was changed. That also covers the
+//! case that the newer of the two mark blocks is damaged and the other is one flush behind. It needs
+//! an append region to be zero before its first use, and a client that flushes in time
+//! ([`UNDER_WAY_MAX`](crate::UNDER_WAY_MAX)).
 
 use sha2::{Digest, Sha256};
 use zerocopy::{FromBytes, IntoBytes};

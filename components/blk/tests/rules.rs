@@ -1,8 +1,8 @@
 //! The rules of the disk, one test each, and append-only beside a model under random faults.
 
 use portcullis_blk::{
-    BLOCK, Block, DiskError, Driver, Header, HeaderError, OpenError, Opened, Refused, api::Area,
-    initialise, testing::FaultyDisk,
+    BLOCK, Block, Disk as _, DiskError, Driver, Header, HeaderError, OpenError, Opened, Refused,
+    UNDER_WAY_MAX, api::Area, initialise, testing::FaultyDisk,
 };
 use proptest::prelude::*;
 
@@ -251,6 +251,26 @@ fn the_marks_hold_where_an_acknowledged_block_was_lost() {
     let (mut driver, _) = open(disk);
     assert_eq!(mark(&driver, Area::Grants), 3);
     assert!(driver.write(Area::Grants, 1, &[2; BLOCK]).is_err());
+}
+
+#[test]
+fn the_marks_go_behind_what_a_cut_left_beyond_a_gap() {
+    let header = Header::new(1_000, [3; 16]).unwrap();
+    for left in [1, 5, UNDER_WAY_MAX - 1] {
+        let mut disk = FaultyDisk::new(1_000);
+        initialise(&mut disk, &header).unwrap();
+        let mut driver = open(disk).0;
+        driver.write(Area::Worm, 0, &[1; BLOCK]).unwrap();
+        driver.flush().unwrap();
+        let mut disk = disk_of(driver);
+        let place = header.start(Area::Worm) + 1 + left;
+        disk.write(place, &[2; BLOCK]).unwrap();
+        let mut driver = open(disk).0;
+        assert_eq!(mark(&driver, Area::Worm), 2 + left);
+        assert_eq!(mark(&driver, Area::Grants), 0);
+        let into_the_gap = driver.write(Area::Worm, 1, &[3; BLOCK]);
+        assert!(matches!(into_the_gap, Err(Refused::NotAtMark { .. })));
+    }
 }
 
 #[test]

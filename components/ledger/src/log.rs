@@ -1,7 +1,7 @@
 //! One append-only log, without system calls: opening and appending.
 
 use ed25519_dalek::SigningKey;
-use portcullis_blk::{BLOCK, Disk, Extent};
+use portcullis_blk::{BLOCK, Disk, Extent, UNDER_WAY_MAX};
 use portcullis_log::{
     block::{Block, COMMIT_BLOCKS, Footer, LogId, LogKind, PAYLOAD, RECORD_OVERHEAD},
     builder::{Builder, PushError, Tip},
@@ -65,6 +65,11 @@ pub struct Log<'m, W> {
     /// The last durable tree head.
     head: Option<Footer>,
 }
+
+const _: () = assert!(
+    COMMIT_BLOCKS as u64 <= UNDER_WAY_MAX,
+    "the driver finds all that a cut leaves of a commit"
+);
 
 /// Most blocks of a commit in a region of this many. As many stay free at the region's end: for the
 /// last commit, if it has to be written again.

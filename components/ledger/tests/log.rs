@@ -452,6 +452,41 @@ proptest! {
         }
     }
 
+    /// Commits are cut off one after the other: none is written over what an earlier one left.
+    #[test]
+    fn a_cut_after_a_cut_loses_nothing_acknowledged_and_damages_nothing(
+        lengths in prop::collection::vec(prop::collection::vec(500..=896usize, 9..40), 3),
+        seeds in prop::collection::vec(any::<u64>(), 1..12),
+    ) {
+        let mut memory = Box::new(Memory::default());
+        let mut disk = new_disk(4 * BLOCKS);
+        let mut all = Vec::new();
+        for (lengths, seed) in lengths.iter().cycle().zip(&seeds) {
+            let mut region = region(disk);
+            let (mut log, opened) = open(&mut region, &mut memory);
+            let found = opened.unwrap();
+            prop_assert_eq!(found.damage, None);
+            prop_assert_eq!(found.records, all.len() as u64);
+            check_all(&mut log, &mut region, &all);
+            if all.is_empty() {
+                all = records(0, &[300; 5]);
+                append(&mut log, &mut region, &all).unwrap();
+            }
+            let under_way = records(all.len() as u64, lengths);
+            // The power goes before its flush.
+            for record in &under_way {
+                log.log.add(&mut region, record, &key()).unwrap();
+            }
+            disk = region.disk().cut(|sector| {
+                // A block is there as a whole or not at all, now and then in part.
+                let unit = if seed & 1 == 0 { sector / 8 } else { sector } as u64;
+                (seed ^ unit << 20).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 63 == 0
+            });
+        }
+        let model = Model { acknowledged: all, under_way: Vec::new() };
+        check_recovery(disk, &mut memory, &model);
+    }
+
     #[test]
     fn what_is_acknowledged_after_a_failure_is_not_lost_either(
         steps in prop::collection::vec(step(), 2..6),
