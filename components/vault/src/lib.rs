@@ -8,6 +8,8 @@
 //! Durable when: an object is durable when its `commit` was answered, what the ledger says of it
 //! when `record` or `delete` was. Data is flushed before the index entry that names it is written, so
 //! an entry never names data that is not there; a cut before that leaves free space and nothing else.
+//! At a start the entry that was written last is written again: that it is read back is no proof that it
+//! is on the disk, where its flush failed.
 //!
 //! Never served: a chunk that is not the very one that was put there. It is reported with its object;
 //! to put the object again mends it.

@@ -168,10 +168,13 @@ impl<'m> Store<'m> {
         let blocks = disk.blocks();
         let made = || Layout::new(blocks).ok_or(StoreError::TooSmall { blocks });
         self.layout = found.layout.map_or_else(made, Ok)?;
-        let changed = !self.read_index(disk, &keys)?;
+        let (unchanged, newest) = self.read_index(disk, &keys)?;
         if found.layout.is_none() || found.damaged {
             let stored = superblock::store(disk, self.layout, &keys);
             self.settle(stored)?;
+        }
+        if let Some(slot) = newest {
+            self.stopped |= self.write_again(disk, slot).is_err();
         }
         self.keys = Some(keys);
         Ok(Opened {
@@ -181,7 +184,7 @@ impl<'m> Store<'m> {
             blocks: self.layout.data_blocks,
             used: self.memory.table.used(),
             superblock_damaged: found.damaged,
-            changed,
+            changed: !unchanged,
             changes: self.changes,
         })
     }
@@ -200,8 +203,22 @@ impl<'m> Store<'m> {
         }
     }
 
-    /// Reads the index into the table; whether it is as the vault left it.
-    fn read_index(&mut self, disk: &mut impl Disk, keys: &Keys) -> Result<bool, StoreError> {
+    /// Writes the block with the newest entry again. Its flush may have failed, and what is read back
+    /// may come from a cache; everything older was flushed, or the vault had not gone on.
+    fn write_again(&mut self, disk: &mut impl Disk, newest: u16) -> Result<(), DiskError> {
+        let (place, block) = (entry_block(newest), &mut self.memory.block);
+        disk.read(place, block)?;
+        disk.write(place, block)?;
+        disk.flush()
+    }
+
+    /// Reads the index into the table; whether it is as the vault left it, and the slot that was written
+    /// last.
+    fn read_index(
+        &mut self,
+        disk: &mut impl Disk,
+        keys: &Keys,
+    ) -> Result<(bool, Option<u16>), StoreError> {
         let Memory { table, reading, .. } = &mut *self.memory;
         table.reset(self.layout.slots());
         self.cached = Cached::NOTHING;
@@ -233,13 +250,14 @@ impl<'m> Store<'m> {
                 slot += 1;
             }
         }
+        let written_last = newest.map(|(_, slot)| slot);
         let (tip, slot) = newest.unwrap_or_default();
         let unchanged = tip.others == table.others(slot);
         self.next_number = highest + 1;
         self.changes = tip.changes.saturating_add((!unchanged).into());
         // Of another index than the one that was left, nobody knows what it has.
         self.through = if unchanged { tip.through } else { 0 };
-        Ok(unchanged)
+        Ok((unchanged, written_last))
     }
 
     /// A number that was not used before.

@@ -2,7 +2,9 @@
 
 mod common;
 
-use common::{ID, KEY, Ledger, OWNER, content, digest, get, open, publish, put, with_memory};
+use common::{
+    ID, KEY, Ledger, OWNER, check, content, digest, get, open, publish, put, with_memory,
+};
 use portcullis_blk::{BLOCK, DiskError, testing::FaultyDisk};
 use portcullis_model::testing::SharedRegion;
 use portcullis_vault::{Act, CHUNK, Committed, OBJECT_MAX, Store, StoreError};
@@ -336,5 +338,28 @@ fn after_a_failed_flush_nothing_is_taken_and_everything_durable_is_served() {
             }
         }
         assert_eq!(failures, 4, "content, flush, entry, flush");
+    });
+}
+
+#[test]
+fn what_is_read_back_after_a_failed_flush_is_durable_once_it_is_acknowledged() {
+    with_memory(|memory| {
+        for operation in 0..4 {
+            let mut disk = FaultyDisk::new(100);
+            let (mut store, _) = open(&mut disk, memory);
+            put(&mut store, &mut disk, b"one", 9).unwrap();
+            disk.plan.fail = Some(disk.operations() + operation);
+            put(&mut store, &mut disk, b"two", 9).unwrap_err();
+            disk.plan.fail = None;
+            // No power cut: what the flush lost is still read, out of a cache.
+            let (mut store, _) = open(&mut disk, memory);
+            put(&mut store, &mut disk, b"two", 9).unwrap();
+            let mut disk = disk.cut(|_| false);
+            let (mut store, _) = open(&mut disk, memory);
+            for object in [b"one", b"two"] {
+                let found = check(&mut store, &mut disk, &digest(object));
+                assert_eq!(found, Ok(()), "operation {operation}");
+            }
+        }
     });
 }
