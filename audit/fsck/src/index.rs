@@ -10,8 +10,7 @@ use portcullis_vault::wire::{
 };
 use portcullis_vault::{CHUNK, CHUNK_BLOCKS, MAX_OBJECTS, OBJECT_MAX};
 use sha2::{Digest, Sha256};
-use zerocopy::FromBytes;
-use zerocopy::IntoBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
 use crate::disk::{AT_ONCE, Image, Span, is_zero};
 use crate::fault::SuperblockFault;
@@ -181,10 +180,9 @@ fn judge(
         return Err(SuperblockFault::Reserved);
     }
     let (index_blocks, data_blocks) = (raw.index_blocks.get(), raw.data_blocks.get());
-    let end = (SUPERBLOCKS + INDEX_BLOCKS_MAX).checked_add(data_blocks);
     let fits = (1..=INDEX_BLOCKS_MAX).contains(&index_blocks)
         && data_blocks <= u32::MAX.into()
-        && end.is_some_and(|_| SUPERBLOCKS + index_blocks + data_blocks <= blocks);
+        && SUPERBLOCKS + index_blocks + data_blocks <= blocks;
     if raw.chunk_blocks.get() != CHUNK_BLOCKS as u32 || !fits {
         return Err(SuperblockFault::Division);
     }

@@ -10,10 +10,11 @@ use portcullis_blk::api::Area;
 use portcullis_blk::testing::FaultyDisk;
 use portcullis_blk::{BLOCK, Driver};
 use portcullis_fsck::check;
-use portcullis_log::block::{Footer, LogId, LogKind};
+use portcullis_log::block::{Footer, Layout, LogId, LogKind};
 use portcullis_log::builder::{Builder, Tip};
 use portcullis_log::merkle::Frontier;
 use portcullis_log::{BootId, Cause, Operation, Record};
+use zerocopy::{FromBytes, FromZeros};
 
 type Block = [u8; BLOCK];
 
@@ -134,23 +135,50 @@ fn an_honest_log_holds() {
     assert_eq!(again, Vec::<String>::new());
 }
 
+/// What is found first after a byte of a block was changed.
+fn first_of(block: usize, byte: usize, change: u8) -> String {
+    changed(|blocks| blocks[block][byte] ^= change)[0].clone()
+}
+
 #[test]
 fn what_is_no_block_is_found() {
-    let unread = "VIOLATION unread: worm, block 1";
-    for byte in [0, 8, 10, 11, 13, 15, 17, 20, 89, 4_095] {
-        // The last block of the first commit, which has a footer: so another one for that.
-        let block = if byte == 4_095 { 1 } else { 0 };
-        let found = changed(|blocks| blocks[block][byte] ^= 0x40);
-        assert_eq!(
-            found[0],
-            format!("VIOLATION block: worm, block {block}"),
-            "byte {byte}"
-        );
-        assert!(block == 1 || found[1] == unread, "{found:#?}");
+    // Magic, format, log, flags, records, payload, position, zeros; then the records' lengths.
+    for byte in [0, 8, 10, 11, 13, 15, 17, 20, 89] {
+        // Block 0 ends a commit, and block 1 does not.
+        for block in 0..2 {
+            let line = format!("VIOLATION block: worm, block {block}");
+            assert_eq!(first_of(block, byte, 0x40), line, "byte {byte}");
+        }
     }
-    // Behind the records.
-    let found = changed(|blocks| blocks[0][3_000] = 1);
-    assert_eq!(found[0], "VIOLATION block: worm, block 0");
+    let line = "VIOLATION block: worm, block 0";
+    assert_eq!(first_of(0, 16, 1), line, "its commit begins before the log");
+    assert_eq!(
+        first_of(0, 3_000, 1),
+        line,
+        "something lies behind the records"
+    );
+    let line = "VIOLATION block: worm, block 1";
+    assert_eq!(
+        first_of(1, 4_095, 1),
+        line,
+        "a tree head where no commit ends"
+    );
+}
+
+#[test]
+fn a_block_without_records_is_none() {
+    let found = changed(|blocks| {
+        let last = Layout::read_from_bytes(&blocks[4]).unwrap();
+        let mut empty = Layout::new_zeroed();
+        empty.header = last.header;
+        (empty.header.records, empty.header.payload) = (0.into(), 0.into());
+        empty.header.block = 5.into();
+        empty.header.first_record = last.footer.tree_size;
+        empty.header.previous = last.footer.root;
+        empty.footer = last.footer;
+        blocks.push(zerocopy::transmute!(empty));
+    });
+    assert_eq!(found, ["VIOLATION block: worm, block 5"]);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Somebody who has the vault's key, and writes what the vault would not.
 
+#![allow(dead_code, reason = "not every test needs all of it")]
+
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use hkdf::Hkdf;
