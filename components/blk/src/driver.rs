@@ -32,6 +32,8 @@ struct Open {
     marks: Marks,
     /// The marks as they were last written.
     stored: Marks,
+    /// The marks as they were when the disk was opened: our flushes say nothing of what is below.
+    found: Marks,
 }
 
 /// What opening the disk found.
@@ -138,6 +140,7 @@ impl<D: Disk> Driver<D> {
             header,
             marks,
             stored: marks,
+            found: marks,
         });
         Ok(Opened {
             header,
@@ -235,7 +238,7 @@ impl<D: Disk> Driver<D> {
         match marks.and_then(|()| self.disk.flush()) {
             Ok(()) => {
                 open.stored = open.marks;
-                open.marks.flushed();
+                open.marks.flushed(&open.found);
                 Ok(())
             }
             Err(error) => {

@@ -7,7 +7,8 @@
 //!
 //! With each mark goes how far the region was *flushed* before the marks were written. What lies
 //! between the two is in doubt when the disk is opened: its flush may have failed, and reading it
-//! back proves nothing, since that may come from a cache.
+//! back proves nothing, since that may come from a cache. It stays in doubt, whatever is flushed, until
+//! something is appended behind it: the ledger first writes again what the last commit had.
 //!
 //! What a cut leaves: marks without all of their blocks, or blocks without their mark. When the
 //! disk is opened, each mark is therefore put right behind the last block that holds anything: back
@@ -90,10 +91,15 @@ impl Marks {
         }
     }
 
-    /// All that was written is flushed.
-    pub(crate) const fn flushed(&mut self) {
-        self.grants.flushed = self.grants.mark;
-        self.worm.flushed = self.worm.mark;
+    /// All that was written since these were as `found` is flushed. Who appends has made sure of the
+    /// blocks that are in doubt, so they count too; where nothing was appended, they stay in doubt.
+    pub(crate) const fn flushed(&mut self, found: &Self) {
+        if self.grants.mark > found.grants.mark {
+            self.grants.flushed = self.grants.mark;
+        }
+        if self.worm.mark > found.worm.mark {
+            self.worm.flushed = self.worm.mark;
+        }
     }
 
     /// Both mark blocks of a new disk.

@@ -1,8 +1,8 @@
 //! The rules of the disk, one test each, and append-only beside a model under random faults.
 
 use portcullis_blk::{
-    BLOCK, Block, Disk as _, DiskError, Driver, Header, HeaderError, OpenError, Opened, Refused,
-    UNDER_WAY_MAX, api::Area, initialise, testing::FaultyDisk,
+    BLOCK, Block, Disk as _, DiskError, Driver, Extent, Header, HeaderError, OpenError, Opened,
+    Refused, UNDER_WAY_MAX, api::Area, initialise, testing::FaultyDisk,
 };
 use proptest::prelude::*;
 
@@ -295,6 +295,48 @@ fn a_mark_never_goes_back_over_what_was_flushed() {
     let refused = driver.write(area, 0, &[2; BLOCK]);
     let (first, mark) = (0, 3);
     assert_eq!(refused, Err(Refused::NotAtMark { area, first, mark }));
+}
+
+/// A flush failed, the driver starts anew, and the blocks read as if they were there. A flush for another
+/// region says nothing about them.
+#[test]
+fn what_a_failed_flush_lost_is_not_flushed_with_another_region() {
+    let (mut disk, _) = new_disk();
+    disk.plan.fail = Some(disk.operations() + 2);
+    let mut driver = open(disk).0;
+    driver.write(Area::Worm, 0, &[1; BLOCK]).unwrap();
+    assert!(driver.flush().is_err());
+    let (mut driver, _) = open(driver.disk_mut().clone());
+    for block in 0..3 {
+        driver.write(Area::Grants, block, &[1; BLOCK]).unwrap();
+        driver.flush().unwrap();
+    }
+    let worm = |driver: &Driver<FaultyDisk>| driver.info().unwrap().extent(Area::Worm);
+    assert_eq!(
+        worm(&driver),
+        Extent {
+            mark: 1,
+            flushed: 0
+        }
+    );
+    let (mut driver, _) = open(driver.disk_mut().clone());
+    assert_eq!(
+        worm(&driver),
+        Extent {
+            mark: 1,
+            flushed: 0
+        }
+    );
+    // Who appends has made sure of what comes before.
+    driver.write(Area::Worm, 1, &[1; BLOCK]).unwrap();
+    driver.flush().unwrap();
+    assert_eq!(
+        worm(&driver),
+        Extent {
+            mark: 2,
+            flushed: 2
+        }
+    );
 }
 
 #[test]
