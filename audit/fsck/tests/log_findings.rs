@@ -166,6 +166,16 @@ fn what_is_no_block_is_found() {
 }
 
 #[test]
+fn a_record_that_is_longer_than_any_is_found() {
+    // Two records of 700 bytes become one, and all lengths add up.
+    let found = changed(|blocks| {
+        blocks[0][88..90].copy_from_slice(&1_402_u16.to_le_bytes());
+        blocks[0][12] = 1;
+    });
+    assert_eq!(found[0], "VIOLATION block: worm, block 0");
+}
+
+#[test]
 fn a_block_without_records_is_none() {
     let found = changed(|blocks| {
         let last = Layout::read_from_bytes(&blocks[4]).unwrap();
@@ -409,6 +419,7 @@ fn a_boot_that_does_not_begin_is_found() {
         line
     );
     assert_eq!(records(|it| it[7].operation = Operation::Update), line);
+    assert_eq!(records(|it| it[7].sequence = 1)[0], line[0]);
     assert_eq!(
         records(|it| it[7].cause = Cause::Complete { grants: 0 }),
         line
