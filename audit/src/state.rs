@@ -37,6 +37,9 @@ pub const POLICIES: &str = "policies";
 /// Extension of a checkpoint.
 pub const CHECKPOINT: &str = "checkpoint";
 
+/// No file reaches this far: an offset has 63 bits. What a header says may.
+const FILE_MAX: u64 = 1 << 62;
+
 /// A disk, and what its logs are held against.
 #[derive(Debug)]
 pub struct State {
@@ -342,12 +345,13 @@ impl Blocks for Region<'_> {
             .unwrap_or(usize::MAX)
             .min(buffer.len());
         let buffer = buffer.get_mut(..length).unwrap_or_default();
+        let offset = self.next.checked_mul(BLOCK_SIZE as u64);
+        let Some(offset) = offset.filter(|offset| *offset < FILE_MAX) else {
+            return Ok(0);
+        };
         let mut filled = 0;
         while let Some(free) = buffer.get_mut(filled..).filter(|free| !free.is_empty()) {
-            match self
-                .disk
-                .read_at(free, self.next * BLOCK_SIZE as u64 + filled as u64)
-            {
+            match self.disk.read_at(free, offset + filled as u64) {
                 Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -411,4 +415,25 @@ fn read_text(path: &Path) -> Result<String, StateError> {
         });
     }
     fs::read_to_string(path).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_of_a_disk_that_no_file_can_hold_is_read_to_the_file_s_end() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join(DISK);
+        for blocks in [u64::MAX, 1 << 53, 1 << 50] {
+            let header = Header::new(blocks, [1; 16]).unwrap();
+            fs::write(&path, header.encode()).unwrap();
+            let state = State::open(&path).unwrap();
+            assert_eq!(state.missing_blocks().unwrap(), blocks - 1);
+            for kind in [LogKind::Grants, LogKind::Worm] {
+                let read = state.blocks(kind).read(&mut [0; BLOCK_SIZE]);
+                assert_eq!(read.unwrap(), 0);
+            }
+        }
+    }
 }
