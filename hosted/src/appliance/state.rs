@@ -43,7 +43,10 @@ const SECRET: usize = 32;
 /// How long the driver of a run that was killed may take to end, and how often to look. It has one
 /// write of 256 KiB or one flush under way; a disk that takes longer is stuck.
 const ENDING: Duration = Duration::from_secs(10);
-const ENDING_PAUSE: Duration = Duration::from_millis(5);
+/// How long a process that was forked by the run before, and is not its component yet, may hold the
+/// directory: until it executes, which takes long on a loaded machine only.
+const FORKED: Duration = Duration::from_secs(2);
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// A state directory, owned until dropped.
 #[derive(Debug)]
@@ -139,14 +142,11 @@ impl State {
         let path = self.file("disk.img");
         let options = OpenOptions::new().read(true).write(true).open(&path);
         let disk = options.map_err(file_error(&path, "open"))?;
-        let start = Instant::now();
-        while !try_lock(&disk, &path)? {
-            if start.elapsed() > ENDING {
-                return Err(StateError::InUse(self.path.clone()));
-            }
-            std::thread::sleep(ENDING_PAUSE);
+        if lock_within(ENDING, &disk, &path)? {
+            Ok(disk)
+        } else {
+            Err(StateError::InUse(self.path.clone()))
         }
-        Ok(disk)
     }
 }
 
@@ -165,19 +165,26 @@ fn lock(directory: &Path) -> Result<File, StateError> {
         .truncate(false)
         .open(&path);
     let file = options.map_err(file_error(&path, "open"))?;
-    if try_lock(&file, &path)? {
+    if lock_within(FORKED, &file, &path)? {
         Ok(file)
     } else {
         Err(StateError::InUse(directory.to_owned()))
     }
 }
 
-/// Locks a file until its last descriptor is closed; whether nobody else has it locked.
-fn try_lock(file: &File, path: &Path) -> Result<bool, StateError> {
-    match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(true),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
-        Err(error) => Err(file_error(path, "lock")(error.into())),
+/// Locks a file until its last descriptor is closed; whether nobody else has it locked for longer than
+/// `patience`.
+fn lock_within(patience: Duration, file: &File, path: &Path) -> Result<bool, StateError> {
+    let start = Instant::now();
+    loop {
+        match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(true),
+            Err(rustix::io::Errno::WOULDBLOCK) if start.elapsed() < patience => {
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(false),
+            Err(error) => return Err(file_error(path, "lock")(error.into())),
+        }
     }
 }
 
@@ -376,6 +383,21 @@ mod tests {
     }
 
     #[test]
+    fn a_run_waits_for_a_process_that_the_one_before_forked() {
+        let scratch = tempfile::tempdir().unwrap();
+        let state = State::open(scratch.path()).unwrap();
+        // What a fork leaves until it executes: another descriptor of the same lock.
+        let forked = state._lock.try_clone().unwrap();
+        drop(state);
+        let path = scratch.path().to_owned();
+        let next = std::thread::spawn(move || State::open(&path).unwrap());
+        std::thread::sleep(10 * LOCK_PAUSE);
+        assert!(!next.is_finished());
+        drop(forked);
+        next.join().unwrap();
+    }
+
+    #[test]
     fn a_run_waits_for_the_driver_of_the_one_before() {
         let scratch = tempfile::tempdir().unwrap();
         let state = State::open(scratch.path()).unwrap();
@@ -384,7 +406,7 @@ mod tests {
         drop(state);
         let path = scratch.path().to_owned();
         let next = std::thread::spawn(move || State::open(&path).unwrap().open_disk().unwrap());
-        std::thread::sleep(10 * ENDING_PAUSE);
+        std::thread::sleep(10 * LOCK_PAUSE);
         assert!(!next.is_finished());
         drop(driver_s);
         next.join().unwrap();
