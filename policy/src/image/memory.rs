@@ -145,7 +145,7 @@ impl MemoryRules<'_> {
             setvars.any(|setvar| Some(setvar.region.value) == id)
         };
         if base.is_none() && region.is_some_and(is_told) {
-            return;
+            return self.chosen_address(frames);
         }
         let offset = frames.first_page.saturating_mul(frames.page_size);
         let expected = base.map(|base| base.value.saturating_add(offset));
@@ -159,6 +159,40 @@ impl MemoryRules<'_> {
             let rule = Rule::PhysicalAddress;
             self.findings.note(rule, "image", place, found, expected);
         }
+    }
+
+    /// An address that the tool chose is of ordinary memory, and so are those that follow it: whoever is
+    /// told of the first counts on from there.
+    fn chosen_address(&mut self, frames: &Frames) {
+        let Some(start) = frames.phys_addr else {
+            return;
+        };
+        let size = frames.pages.saturating_mul(frames.page_size);
+        let expected = if frames.first_page != 0 {
+            "the address after the page before"
+        } else if !self.is_ordinary(start, start.saturating_add(size)) {
+            "ordinary memory"
+        } else {
+            return;
+        };
+        let place = format!("{}, page {}", frames.of, frames.first_page);
+        let found = format!("physical address {start:#x}");
+        let rule = Rule::PhysicalAddress;
+        self.findings.note(rule, "image", place, found, expected);
+    }
+
+    /// Whether all of a range is memory, and no device's.
+    fn is_ordinary(&self, start: u64, end: u64) -> bool {
+        let untyped = self.image.initialiser.untyped.iter();
+        let mut ordinary: Vec<_> = untyped.filter(|untyped| !untyped.device).collect();
+        ordinary.sort_unstable_by_key(|untyped| untyped.phys_addr);
+        let covered = ordinary.iter().fold(start, |covered, untyped| {
+            match untyped.phys_addr <= covered {
+                true => covered.max(untyped.phys_addr.saturating_add(untyped.size)),
+                false => covered,
+            }
+        });
+        covered >= end
     }
 
     fn vspace(&mut self, thread: &ProtectionDomain) {

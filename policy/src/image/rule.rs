@@ -159,7 +159,8 @@ rules! {
         "Regions and stacks have the size that the system description says."
         REBUILD;
     PhysicalAddress "physical_address"
-        "Physical addresses are those of the system description, and no two memories overlap."
+        "Physical addresses are those of the system description, or ordinary memory in one piece \
+         where the tool chooses, and no two memories overlap."
         REBUILD;
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use portcullis_kernel::{Badge, Rights};
 use portcullis_policy::distribution::{CNode, CNodeKind, Capability, Memory, Object};
-use portcullis_policy::image::{Binding, Frames, Image, Rule};
+use portcullis_policy::image::{Binding, Frames, Image, Mapping, Rule};
 
 use crate::change::{cnode, frames, give, irq, mapping, name, pd, region, share, slot, tcb};
 use crate::{APPLIANCE, check};
@@ -426,9 +426,51 @@ const CASES: &[Case] = &[
     ),
     (
         Rule::PhysicalAddress,
-        |image| frames(image, &region("virtio_dma")).phys_addr = Some(0x900_0000),
+        |image| {
+            frames(image, &region("virtio_dma")).phys_addr = Some(0x900_0000);
+            image.initialiser.untyped[0].phys_addr = 0x900_0000;
+        },
         "image, memory region 'virtio_dma': begins at 0x9000000, inside the memory region \
          'uart'; expected memory of its own",
+    ),
+    (
+        Rule::PhysicalAddress,
+        |image| frames(image, &region("virtio_dma")).phys_addr = Some(0x801_0000),
+        "image, memory region 'virtio_dma', page 0: physical address 0x8010000; expected \
+         ordinary memory",
+    ),
+    (
+        Rule::PhysicalAddress,
+        |image| frames(image, &region("virtio_dma")).phys_addr = Some(0x7fff_f000),
+        "image, memory region 'virtio_dma', page 0: physical address 0x7ffff000; expected \
+         ordinary memory",
+    ),
+    (
+        Rule::PhysicalAddress,
+        |image| {
+            let (dma, last) = (region("virtio_dma"), 127);
+            let first = frames(image, &dma);
+            (first.phys_addr, first.pages) = (Some(0x4000_0000), last);
+            let second = Frames {
+                first_page: last,
+                pages: 1,
+                phys_addr: Some(0x5000_0000),
+                ..first.clone()
+            };
+            let at = image.memory.iter().position(|it| it.of == dma).unwrap();
+            image.memory.insert(at + 1, second);
+            let first = mapping(image, "blk", &dma);
+            first.pages = last;
+            let second = Mapping {
+                vaddr: first.vaddr + last * first.page_size,
+                first_page: last,
+                pages: 1,
+                ..first.clone()
+            };
+            pd(image, "blk").vspace.mappings.push(second);
+        },
+        "image, memory region 'virtio_dma', page 127: physical address 0x50000000; expected \
+         the address after the page before",
     ),
 ];
 
