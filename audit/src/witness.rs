@@ -3,7 +3,8 @@
 //! Whoever trusts a witness need not keep checkpoints: a log that shows two people two histories finds
 //! no witness to sign both. What it is asked is a consistency proof ([`Proof::Consistency`], the body of
 //! a C2SP tlog-witness request), what it answers a cosignature (C2SP tlog-cosignature,
-//! `cosignature/v1`). It remembers the last checkpoint of each log in a directory of its own.
+//! `cosignature/v1`). It remembers the last checkpoint of each log in a directory of its own, which it
+//! locks from when it looks until it has written.
 
 use std::fs;
 use std::io;
@@ -104,6 +105,7 @@ impl Witness<'_> {
             return Err(Refused::Header.into());
         };
         let head = proof.checkpoint(log)?;
+        let _alone = self.alone()?;
         let (signed, root) = self.last(log.name())?;
         if *old != signed {
             return Err(Declined::Start {
@@ -130,6 +132,16 @@ impl Witness<'_> {
         Ok(cosigned)
     }
 
+    /// Waits until no other process uses the memory, and keeps others out until the result is dropped: two
+    /// that look at the same time would sign two histories.
+    fn alone(&self) -> Result<fs::File, Declined> {
+        let locked = fs::create_dir_all(self.memory)
+            .and_then(|()| fs::File::open(self.memory))
+            .and_then(|memory| memory.lock().map(|()| memory));
+        let (doing, path) = ("lock", self.memory.to_owned());
+        locked.map_err(|error| Declined::Memory { doing, path, error })
+    }
+
     /// A checkpoint that carries this witness's own signature.
     fn own<'t>(&self, text: &'t str) -> Result<Checkpoint<'t>, String> {
         let key = Verifier::witness(self.name, self.key.verifying_key());
@@ -149,8 +161,7 @@ impl Witness<'_> {
     fn remember(&self, origin: &str, note: &str) -> Result<(), Declined> {
         let path = self.remembered(origin);
         let unfinished = path.with_extension("new");
-        let written = fs::create_dir_all(self.memory)
-            .and_then(|()| fs::File::create(&unfinished))
+        let written = fs::File::create(&unfinished)
             .and_then(|mut file| {
                 io::Write::write_all(&mut file, note.as_bytes())?;
                 file.sync_all()

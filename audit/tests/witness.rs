@@ -71,6 +71,33 @@ fn a_log_that_grows_is_cosigned_each_time() {
 }
 
 #[test]
+fn of_two_histories_at_once_one_is_signed() {
+    let [memory, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    ask(other.path(), &request(0, 5, u64::MAX)).unwrap();
+    let signed = fs::read_dir(other.path()).unwrap().next().unwrap().unwrap();
+    // Another process of this witness, which signs one history while it is asked for the other.
+    let working = fs::File::open(memory.path()).unwrap();
+    working.lock().unwrap();
+    let asked = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| ask(memory.path(), &request(0, 5, 3)));
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        fs::copy(signed.path(), memory.path().join(signed.file_name())).unwrap();
+        working.unlock().unwrap();
+        asked.join().unwrap()
+    });
+    assert!(
+        matches!(
+            asked,
+            Err(Declined::Start {
+                asked: 0,
+                signed: 5
+            })
+        ),
+        "{asked:?}"
+    );
+}
+
+#[test]
 fn another_history_is_never_signed() {
     let memory = tempfile::tempdir().unwrap();
     ask(memory.path(), &request(0, 5, u64::MAX)).unwrap();
