@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use portcullis_audit::state::{State, StateError};
-use portcullis_fsck::{Finding, Keys, LogSummary, Region, Report, Severity, What, check_with};
+use portcullis_fsck::{
+    Finding, Keys, LogSummary, Region, Report, Severity, Summary, What, check_with,
+};
 use portcullis_log::block::LogKind;
 
 use crate::Run;
@@ -65,12 +67,10 @@ impl Run for Fsck {
         if let Some((_, progress)) = shown {
             progress.finish();
         }
-        if report.findings.iter().any(|it| it.what == What::NotADisk) {
-            let (image, what) = (image.display(), What::NotADisk);
-            return Err(Failure::bad_input(format!(
-                "{image}: {what}: {}",
-                what.help()
-            )));
+        let other = report.findings.iter().find(|it| is_other(it));
+        if let Some(other) = other.filter(|_| report.summary.id.is_none()) {
+            let (image, what, help) = (image.display(), &other.what, other.what.help());
+            return Err(Failure::bad_input(format!("{image}: {what}: {help}")));
         }
         output.print(&report, human)?;
         Ok(if report.holds() {
@@ -124,17 +124,26 @@ fn vault_key(path: &Path) -> Result<[u8; 32], Failure> {
     })
 }
 
-fn human(report: &Report) -> String {
-    let summary = &report.summary;
+/// Whether this is another thing than a disk that can be checked.
+fn is_other(finding: &Finding) -> bool {
+    use portcullis_fsck::HeaderFault::Version;
+    matches!(finding.what, What::NotADisk | What::Header(Version(_)))
+}
+
+/// What there is, part by part.
+fn parts(summary: &Summary) -> Vec<(Region, String)> {
+    let blocks = summary.blocks;
+    let Some(id) = &summary.id else {
+        return vec![(Region::Disk, format!("{blocks} blocks, no header"))];
+    };
     let log = |log: &LogSummary| {
         let (records, commits, blocks) = (log.records, log.commits, log.blocks);
-        format!(
-            "{records} records in {commits} commits, {blocks} of {} blocks",
-            log.region
-        )
+        let region = log.region;
+        format!("{records} records in {commits} commits, {blocks} of {region} blocks")
     };
+    let (grants, worm) = (log(&summary.grants), log(&summary.worm));
     let vault = &summary.vault;
-    let objects = if vault.chunks > 0 || vault.objects > 0 {
+    let objects = if vault.objects > 0 {
         let (objects, bytes, used) = (vault.objects, vault.bytes, vault.used);
         format!(
             "{objects} objects of {bytes} B, {used} of {} blocks",
@@ -143,20 +152,20 @@ fn human(report: &Report) -> String {
     } else {
         format!("{} index entries, {} blocks", vault.entries, vault.blocks)
     };
-    let id = summary.id.as_deref().unwrap_or("-");
-    let parts = [
-        (Region::Disk, format!("{} blocks, id {id}", summary.blocks)),
-        (
-            Region::Grants,
-            format!("{}, {} boots", log(&summary.grants), summary.boots),
-        ),
+    vec![
+        (Region::Disk, format!("{blocks} blocks, id {id}")),
+        (Region::Grants, format!("{grants}, {} boots", summary.boots)),
         (
             Region::Worm,
-            format!("{}, {} of documents", log(&summary.worm), summary.documents),
+            format!("{worm}, {} of documents", summary.documents),
         ),
         (Region::Vault, objects),
-    ];
-    let rows = parts.map(|(region, what)| {
+    ]
+}
+
+fn human(report: &Report) -> String {
+    let summary = &report.summary;
+    let rows = parts(summary).into_iter().map(|(region, what)| {
         let verdict = verdict(report, region);
         vec![region.name().into(), what, verdict.into()]
     });
@@ -178,7 +187,6 @@ fn verdict(report: &Report, region: Region) -> &'static str {
     let mut unchecked = report.summary.unchecked.iter();
     match of_it.map(|finding| finding.severity).max() {
         Some(Severity::Violation) => "DOES NOT HOLD",
-        _ if report.summary.id.is_none() => "not read",
         _ if unchecked.any(|it| it.region == region) => "holds in part",
         _ => "holds",
     }

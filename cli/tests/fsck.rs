@@ -120,6 +120,16 @@ fn a_damaged_header_is_a_finding_and_another_file_bad_input() {
     let text = stdout(fsck(directory.path(), &["state"]).code(1));
     assert!(text.contains("disk, block 0"), "{text}");
     assert!(text.contains("its hash is wrong"), "{text}");
+    let path = directory.path().join("state/disk.img");
+    let mut disk = fs::read(&path).unwrap();
+    let copy = disk.len() - 4_096 + 30;
+    disk[copy] ^= 1;
+    fs::write(&path, disk).unwrap();
+    let text = stdout(fsck(directory.path(), &["state"]).code(1));
+    assert!(
+        text.contains("96 blocks, no header  DOES NOT HOLD"),
+        "{text}"
+    );
     let text = stderr(fsck(directory.path(), &["state/ledger.vkey"]).code(2));
     assert!(text.contains("this is not a Portcullis disk"), "{text}");
     let short = ["state", "--vault-key", "state/ledger.vkey"];
