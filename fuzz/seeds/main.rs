@@ -6,6 +6,8 @@ use std::path::Path;
 use portcullis_audit::proof::{write_consistency, write_inclusion};
 use portcullis_audit::testing::{LOG, blocks, boot, encoded, key, policy};
 use portcullis_audit::verify::checkpoint_note;
+use portcullis_blk::api::Area;
+use portcullis_blk::{Header, MIN_BLOCKS};
 use portcullis_ingest::bundle::{Content, Entry, Layout, Missing, encode_entry, encode_header};
 use portcullis_kernel::{Message, Mode, label};
 use portcullis_log::block::{BLOCK_SIZE, LogKind};
@@ -15,6 +17,16 @@ use portcullis_manager_api::{Find, Why};
 use portcullis_policy_format::HEADER_SIZE;
 use portcullis_publish::DocumentPath;
 use sha2::{Digest, Sha256};
+
+/// The blocks of a grant log, each behind its place on the smallest disk.
+fn disk(log: &[[u8; BLOCK_SIZE]]) -> Vec<u8> {
+    let header = Header::new(MIN_BLOCKS, LOG.0).expect("it is the smallest disk");
+    let places = header.start(Area::Grants)..;
+    let parts = places
+        .zip(log)
+        .map(|(place, block)| [&[place as u8], &block[..]].concat());
+    parts.collect::<Vec<_>>().concat()
+}
 
 fn main() -> std::io::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
@@ -54,6 +66,7 @@ fn seeds() -> Vec<(&'static str, String, Vec<u8>)> {
         ),
         ("block", "log".into(), log.as_flattened().to_vec()),
         ("block", "block".into(), log[0][..BLOCK_SIZE].to_vec()),
+        ("disk", "log".into(), disk(&log)),
         ("policy", "compiled".into(), policy.clone()),
         ("policy", "body".into(), policy[HEADER_SIZE..].to_vec()),
         (

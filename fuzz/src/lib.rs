@@ -5,10 +5,13 @@
 
 #![forbid(unsafe_code)]
 
+use std::io::Cursor;
 use std::sync::{Arc, LazyLock};
 
 use ed25519_dalek::SigningKey;
 use portcullis_audit::proof::Proof;
+use portcullis_blk::{Header, MIN_BLOCKS};
+use portcullis_fsck::Keys;
 use portcullis_ingest::bundle::{Bundle, encode_header};
 use portcullis_kernel::{Message, OutOfRange, Region, label};
 use portcullis_log::block::{BLOCK_SIZE, Block, LogId, LogKind};
@@ -24,6 +27,7 @@ use portcullis_policy::source::Source;
 use portcullis_policy::{compile, load};
 use portcullis_policy_format::{Policy, testing};
 use portcullis_sdf::{Architecture, System, Target};
+use sha2::{Digest, Sha256};
 
 /// The id of the log that the seeds of `block` belong to.
 pub const LOG: LogId = portcullis_audit::testing::LOG;
@@ -32,11 +36,12 @@ pub const LOG: LogId = portcullis_audit::testing::LOG;
 pub type Decoder = (&'static str, fn(&[u8]));
 
 /// Every decoder.
-pub const DECODERS: [Decoder; 10] = [
+pub const DECODERS: [Decoder; 11] = [
     ("record", record),
     ("note", note),
     ("proof", proof),
     ("block", block),
+    ("disk", disk),
     ("policy", policy),
     ("policy_toml", policy_toml),
     ("sdf", sdf),
@@ -79,6 +84,30 @@ pub fn proof(data: &[u8]) {
         && let Ok(proof) = Proof::parse(text)
     {
         assert!(text.ends_with(proof.note()));
+    }
+}
+
+/// A small disk: blocks, each behind a byte that says where it goes. The header is sound, or what the
+/// input says; whatever ends its first sector with a hash has the right one.
+pub fn disk(data: &[u8]) {
+    let header = Header::new(MIN_BLOCKS, LOG.0).expect("it is the smallest disk");
+    let mut disk = vec![[0; BLOCK_SIZE]; MIN_BLOCKS as usize];
+    let last = disk.len() - 1;
+    disk[0] = header.encode();
+    disk[last] = header.encode();
+    for part in data.chunks(1 + BLOCK_SIZE) {
+        let (place, bytes) = part.split_at(1);
+        let block = &mut disk[usize::from(place[0]) % (last + 1)];
+        block[..bytes.len()].copy_from_slice(bytes);
+    }
+    // Header, marks, superblocks, the header's copy.
+    for block in [0, 1, 2, 3, 4, last] {
+        let (content, hash) = disk[block][..512].split_at_mut(480);
+        hash.copy_from_slice(&Sha256::digest(content));
+    }
+    let keys = Keys::new(SigningKey::from_bytes(&[1; 32]).verifying_key(), [2; 32]);
+    for keys in [Keys::default(), keys] {
+        portcullis_fsck::check(&mut Cursor::new(disk.as_flattened()), &keys);
     }
 }
 
