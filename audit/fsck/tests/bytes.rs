@@ -2,12 +2,13 @@
 
 mod common;
 
+use std::io::Cursor;
 use std::ops::Range;
 
-use common::{at, fsck, header, sample};
+use common::{at, fsck, header, keys, sample};
 use portcullis_blk::BLOCK;
 use portcullis_blk::api::Area;
-use portcullis_fsck::Report;
+use portcullis_fsck::{Keys, Report, check};
 
 /// Bytes of a log's block before the records, and after them.
 const LOG_HEAD: usize = 88;
@@ -153,5 +154,35 @@ fn what_lies_behind_the_end_of_a_log_is_found() {
         change_each(free.step_by(4_001), |byte, report| {
             assert!(!report.findings.is_empty(), "byte {byte}");
         });
+    }
+}
+
+/// All 655,360 of them, some seven minutes in a release build:
+/// `cargo test --release -p portcullis-fsck --test bytes -- --ignored`. Where no signature lies, none is
+/// verified, since that takes most of the time.
+#[test]
+#[ignore = "some minutes, even in a release build"]
+fn every_byte_of_the_disk_is_found_or_free() {
+    let mut disk = sample();
+    let summary = fsck(&disk).summary;
+    let logs = at(Area::Grants, 0)..disk.len() - BLOCK;
+    let free = at(Area::Vault, DATA + summary.vault.used)..logs.start;
+    let unsigned = Keys {
+        grants: None,
+        worm: None,
+        ..keys()
+    };
+    for byte in 0..disk.len() {
+        let keys = if logs.contains(&byte) {
+            keys()
+        } else {
+            unsigned.clone()
+        };
+        let bit = 1 << (byte % 8);
+        disk[byte] ^= bit;
+        let report = check(&mut Cursor::new(&disk), &keys);
+        disk[byte] ^= bit;
+        let is_free = free.contains(&byte);
+        assert_eq!(report.findings.is_empty(), is_free, "byte {byte}");
     }
 }

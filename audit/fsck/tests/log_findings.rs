@@ -222,6 +222,8 @@ fn a_block_of_another_log_is_noted_unless_it_continues_this_one() {
     ] {
         let found = changed(|blocks| blocks.push(block));
         assert_eq!(found, ["note foreign: worm, block 5"]);
+        // The first block of any log goes on from nothing.
+        assert_eq!(self::found(&[block]), ["note foreign: worm, block 0"]);
     }
     for block in [2, 4] {
         let found = changed(|blocks| blocks[block][45] ^= 1);
@@ -265,6 +267,42 @@ fn a_gap_in_the_chain_is_found_with_its_cause() {
         "VIOLATION chain: worm, block 4",
     ];
     assert_eq!(found, expected);
+}
+
+#[test]
+fn every_block_of_a_commit_says_what_it_continues() {
+    for block in [2, 3] {
+        // Its position in the commit, its first record, the root before the commit.
+        for byte in [16, 32, 56] {
+            let found = changed(|blocks| blocks[block][byte] ^= 3);
+            assert_eq!(found[0], "VIOLATION unfinished: worm, block 1", "{byte}");
+            assert_eq!(found[1], format!("VIOLATION orphan: worm, block {block}"));
+            assert_eq!(found.last().unwrap(), "VIOLATION chain: worm, block 4");
+        }
+    }
+}
+
+#[test]
+fn a_commit_says_how_many_records_there_are() {
+    let found = changed(|blocks| blocks[4][3_992] ^= 1);
+    assert_eq!(found, ["VIOLATION root: worm, block 4"]);
+}
+
+/// What a cut left before the last commit is not the cause of damage after it.
+#[test]
+fn an_old_cut_is_not_accused() {
+    let records = entries(15);
+    let mut writer = Writer::new(LogKind::Worm);
+    writer.commit(&[&records[..2]]);
+    writer.blocks.push(writer.blocks[0]);
+    writer.again(&[&records[..2]]);
+    writer.commit(&[&records[2..5]]);
+    writer.blocks[3][100] ^= 1;
+    let expected = [
+        "note misplaced: worm, block 1",
+        "VIOLATION root: worm, block 3",
+    ];
+    assert_eq!(found(&writer.blocks), expected);
 }
 
 #[test]

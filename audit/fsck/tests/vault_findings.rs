@@ -338,6 +338,13 @@ fn an_object_that_comes_back_has_a_new_history() {
     let gone = common::contents()[usize::from(GONE)].clone();
     let found = done(move |on| on.take_in(&gone, "back", Act::Released));
     assert_eq!(found, Vec::<String>::new());
+    // One that was released is not, once it was removed.
+    let public = common::contents()[usize::from(PUBLIC)].clone();
+    let found = done(move |on| {
+        on.record(&public, "", Act::Removed)?;
+        on.take_in(&public, "back", Act::Kept)
+    });
+    assert_eq!(found, Vec::<String>::new());
 }
 
 #[test]
