@@ -161,16 +161,22 @@ mod tests {
         for number in 0..20_000 {
             other.push(&record(number));
         }
+        let mut forgotten = 0;
         for number in 0..20_000_u64 {
             tree.push(&record(number));
-            if number % 700 == 699 {
-                let base = number - 99;
-                tree.forget(base);
-                tree.truncate(base);
-                (base..=number).for_each(|number| tree.push(&record(number)));
-                assert_eq!(tree.root(base), other.root(base));
-                assert_eq!(tree.root(number + 1), other.root(number + 1));
+            let base = match (number % 1_024, number % 700) {
+                // From where nothing but what is kept for ever comes before.
+                (50, _) => forgotten.max(number - 50),
+                (_, 699) => forgotten.max(number - 99),
+                _ => continue,
+            };
+            tree.forget(base);
+            tree.truncate(base);
+            (base..=number).for_each(|number| tree.push(&record(number)));
+            for size in base..=number + 1 {
+                assert_eq!(tree.root(size), other.root(size), "{size}");
             }
+            forgotten = base;
         }
         assert!(tree.levels[0].nodes.len() < 2 * LITTER, "it forgets");
     }
