@@ -135,8 +135,9 @@ impl<'m, Y: Region, I: Region, P: RegionMut, B: RegionMut> Vault<'m, Y, I, P, B>
         while let Some(next) = following.next() {
             match document(kernel, ledger, next, &mut buffer) {
                 Ok(document) => following.entry(Some(&document)),
-                // An earlier entry that cannot be read any more is the ledger's to report.
-                Err(_) if next < index => following.entry(None),
+                // An earlier entry that is lost is the ledger's to report. One that cannot be read now may
+                // be another time, and is not passed over.
+                Err(StoreError::NotADocument { .. }) if next < index => following.entry(None),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -189,7 +190,9 @@ fn document<'b>(
 ) -> Result<DocumentEntry<'b>, StoreError> {
     match ledger.read(kernel, index, buffer) {
         Ok(entry) => DocumentEntry::decode(entry).ok_or(StoreError::NotADocument { index }),
-        Err(Refusal::Object(ledger::NO_RECORD)) => Err(StoreError::NotADocument { index }),
+        Err(Refusal::Object(ledger::NO_RECORD | ledger::LOST)) => {
+            Err(StoreError::NotADocument { index })
+        }
         Err(_) => Err(StoreError::NoLedger),
     }
 }

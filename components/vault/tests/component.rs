@@ -432,3 +432,34 @@ fn content_that_was_not_written_is_not_committed_whoever_used_the_disk_in_betwee
             .unwrap();
     });
 }
+
+#[test]
+fn references_are_not_forgotten_where_the_ledger_s_disk_fails_for_a_moment() {
+    with_disk(512, |disk| {
+        let digest = {
+            let mut boot = boot(&disk);
+            let digest = boot.put(b"kept twice").unwrap();
+            for path in ["one", "two"] {
+                let index = boot.append(&digest, path, Act::Kept);
+                boot.vault.record(&mut boot.client, index).unwrap();
+            }
+            digest
+        };
+        let entry = disk.vault() + 2 * BLOCK;
+        disk.0.borrow_mut().bytes_mut()[entry..][..512].fill(0);
+        let mut boot = boot(&disk);
+        boot.says("MISSING: object");
+        boot.put(b"kept twice").unwrap();
+        // The ledger's first block.
+        let worm = Header::new(512, ID).unwrap().start(Area::Worm);
+        disk.0.borrow_mut().plan.unreadable = Some(worm);
+        let refused = boot.vault.record(&mut boot.client, 1);
+        assert_eq!(refused, Err(Refusal::Object(api::NO_LEDGER)));
+        disk.0.borrow_mut().plan.unreadable = None;
+        assert_eq!(boot.vault.record(&mut boot.client, 1), Ok(2));
+        assert_eq!(
+            boot.vault.stat(&mut boot.client, &digest).unwrap().recorded,
+            Some(0)
+        );
+    });
+}
