@@ -197,7 +197,11 @@ impl Walk {
         digest: ObjectDigest,
         index: u64,
     ) -> Result<(), StoreError> {
-        self.missing.retain(|missing| missing.digest != digest);
+        // One reference goes, and an earlier entry, if there is one, still stands.
+        let of_it = |missing: &Missing| missing.digest == digest;
+        if let Some(last) = self.missing.iter().rposition(of_it) {
+            self.missing.remove(last);
+        }
         if let Ok(slot) = store.find(&digest) {
             let entry = store.entry(disk, slot)?;
             self.waiting += u64::from(index >= entry.followed);

@@ -113,3 +113,37 @@ fn a_removal_that_was_cut_off_or_undone_waits_for_whoever_may_remove() {
         assert_eq!((walk.missing().len(), walk.waiting()), (0, 0));
     });
 }
+
+#[test]
+fn an_object_that_is_lost_is_missing_as_long_as_a_reference_is_left() {
+    with_memory(|memory| {
+        for (removals, missing) in [(1, 2), (2, 1), (3, 0)] {
+            let mut disk = FaultyDisk::new(40);
+            let mut ledger = Ledger::default();
+            let (mut store, _) = open(&mut disk, memory);
+            let digest = publish(&mut store, &mut disk, &mut ledger, b"one", "1");
+            for path in ["2", "3"] {
+                let recorded = ledger.record(&mut store, &mut disk, &digest, path, Act::Kept);
+                recorded.unwrap();
+            }
+            for _ in 0..removals {
+                ledger.delete(&mut store, &mut disk, &digest).unwrap();
+            }
+            disk.bytes_mut()[2 * BLOCK..3 * BLOCK].fill(0);
+            let (mut store, _) = open(&mut disk, memory);
+            let walk = ledger.catch_up(&mut store, &mut disk).unwrap();
+            let found = walk.missing().iter();
+            assert!(found.clone().all(|found| found.digest == digest));
+            assert_eq!(found.count(), missing, "{removals} removals");
+            if missing == 0 {
+                continue;
+            }
+            // It has as many references again when it is put again.
+            put(&mut store, &mut disk, b"one", 9).unwrap();
+            let last = ledger.append(&digest, "4", Act::Kept);
+            ledger.follow(&mut store, &mut disk, last).unwrap();
+            let stat = store.stat(&mut disk, &digest).unwrap();
+            assert_eq!(stat.references as usize, missing + 1);
+        }
+    });
+}
