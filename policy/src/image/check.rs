@@ -210,6 +210,8 @@ impl Findings {
         );
         let budget = (MONITOR_BUDGET_US, MONITOR_BUDGET_US);
         self.scheduling(monitor, MONITOR_PRIORITY, budget);
+        self.equal(Rule::Processor, (MONITOR, "core"), monitor.cpu, 0);
+        self.equal(Rule::Processor, (MONITOR, "started"), monitor.starts, true);
         self.bindings(MONITOR, &stated.monitor_tcb(), &monitor.tcb);
         self.cspace(MONITOR, &[stated.monitor()], &monitor.cspace);
     }

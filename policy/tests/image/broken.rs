@@ -294,6 +294,11 @@ const CASES: &[Case] = &[
     ),
     (
         Rule::Processor,
+        |image| image.monitor.starts = false,
+        "monitor, started: false; expected true",
+    ),
+    (
+        Rule::Processor,
         |image| pd(image, "edge").cpu = 1,
         "edge, core: 1; expected 0",
     ),
