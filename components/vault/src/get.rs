@@ -92,6 +92,8 @@ impl Store<'_> {
         object.rest(offset)?;
         // The object may be empty, and its entry not be there any more.
         self.entry(disk, slot)?;
+        // The disk is asked, not what is in memory of it.
+        self.cached = Cached::NOTHING;
         let size = u64::from(object.size);
         let first = offset / CHUNK as u64;
         let end = (first + CHECKED_AT_ONCE).min(chunks(size).into());
@@ -144,8 +146,9 @@ impl Store<'_> {
         self.memory.table.find(digest).ok_or(StoreError::NotFound)
     }
 
-    /// Whether every byte of an object can be given out.
+    /// Whether every byte of an object can be given out, from the disk.
     pub(crate) fn is_sound(&mut self, disk: &mut impl Disk, slot: u16) -> Result<bool, StoreError> {
+        self.cached = Cached::NOTHING;
         let object = *self.memory.table.object(slot).ok_or(StoreError::NotFound)?;
         let checked = self.entry(disk, slot).map(drop).and_then(|()| {
             (0..chunks(object.size.into()))

@@ -47,6 +47,31 @@ fn a_damaged_byte_in_any_block_is_reported_with_its_chunk_and_not_served() {
 }
 
 #[test]
+fn damage_is_found_on_the_disk_and_mended_though_the_object_was_just_read() {
+    with_memory(|memory| {
+        for (size, block) in [
+            (5_000, 0),
+            (2 * CHUNK, CHUNK_BLOCKS),
+            (2 * CHUNK, 2 * CHUNK_BLOCKS),
+        ] {
+            let object = content(9, size);
+            let digest = digest(&object);
+            let (mut disk, _, data) = disk_with(memory, &object);
+            let (mut store, _) = open(&mut disk, memory);
+            assert!(get(&mut store, &mut disk, &digest, CHUNK as u64).unwrap() == object);
+            disk.bytes_mut()[data + block * BLOCK] ^= 1;
+            let checked = check(&mut store, &mut disk, &digest).unwrap_err();
+            assert!(checked.is_damage(), "{checked}");
+            // What is in memory is whole.
+            let _ = get(&mut store, &mut disk, &digest, CHUNK as u64);
+            let again = put(&mut store, &mut disk, &object, 70_000).unwrap();
+            assert!(!again.already);
+            assert_eq!(check(&mut store, &mut disk, &digest), Ok(()));
+        }
+    });
+}
+
+#[test]
 fn a_block_that_was_written_elsewhere_is_found() {
     with_memory(|memory| {
         let object = content(3, CHUNK + BLOCK);
