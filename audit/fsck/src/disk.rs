@@ -101,6 +101,17 @@ impl<'d, D: Read + Seek> Image<'d, D> {
         block
     }
 
+    /// Whether the disk has as many blocks as its header says, and no more.
+    fn hold_against_length(&self, blocks: u64, findings: &mut Findings) {
+        if blocks > self.blocks {
+            let blocks = blocks - self.blocks;
+            findings.violation(Place::DISK, What::ShortDisk { blocks });
+        } else if (blocks, 0) != (self.blocks, self.rest) {
+            let bytes = (self.blocks - blocks) * BLOCK as u64 + self.rest;
+            findings.note(Place::DISK, What::LongDisk { bytes });
+        }
+    }
+
     /// What of a region is there.
     pub(crate) fn there(&self, span: Span) -> Span {
         let left = self.blocks.saturating_sub(span.start);
@@ -158,13 +169,7 @@ pub(crate) fn header<D: Read + Seek>(
         findings.violation(place, What::HeadersDiffer);
     }
     let header = first.or(copy).ok()?;
-    if header.blocks > image.blocks {
-        let blocks = header.blocks - image.blocks;
-        findings.violation(Place::DISK, What::ShortDisk { blocks });
-    } else if (header.blocks, 0) != (image.blocks, image.rest) {
-        let bytes = (image.blocks - header.blocks) * BLOCK as u64 + image.rest;
-        findings.note(Place::DISK, What::LongDisk { bytes });
-    }
+    image.hold_against_length(header.blocks, findings);
     Some(header)
 }
 

@@ -108,55 +108,67 @@ pub(crate) fn superblocks<D: Read + Seek>(
     keys: Option<&VaultKeys>,
     findings: &mut Findings,
 ) -> Option<Division> {
-    let there = image.there(span).length.min(SUPERBLOCKS + INDEX_BLOCKS_MAX);
-    if there < SUPERBLOCKS {
+    if image.there(span).length < SUPERBLOCKS {
         return None;
     }
-    let mut found = Vec::new();
-    for number in 0..SUPERBLOCKS {
+    let mut copy = |image: &mut _, number| superblock(image, span, number, keys, findings);
+    let (first, second) = (copy(image, 0), copy(image, 1));
+    let damaged = What::Superblock(SuperblockFault::Damaged);
+    let place = |copy| Place::block(Region::Vault, copy);
+    match (first, second) {
+        (Some(Ok(first)), Some(Ok(second))) if first != second => {
+            findings.violation(Place::VAULT, What::SuperblocksDiffer);
+        }
+        (Some(Ok(made)), None) if !is_used(image, span, made.index_blocks, findings) => {
+            findings.note(place(1), What::OneSuperblock);
+        }
+        (Some(Ok(_)), None) => findings.violation(place(1), damaged),
+        (None, Some(Ok(_))) => findings.violation(place(0), damaged),
+        (None, None) if is_used(image, span, INDEX_BLOCKS_MAX, findings) => {
+            findings.violation(Place::VAULT, What::NoSuperblock);
+        }
+        _ => {}
+    }
+    let sound = |copy: Option<Result<Division, _>>| copy.and_then(Result::ok);
+    sound(first).or(sound(second))
+}
+
+/// Reads a copy of the superblock; `None` where nothing was written.
+fn superblock<D: Read + Seek>(
+    image: &mut Image<'_, D>,
+    span: Span,
+    number: u64,
+    keys: Option<&VaultKeys>,
+    findings: &mut Findings,
+) -> Option<Result<Division, SuperblockFault>> {
+    let mut block: Block = [0; BLOCK];
+    image.read((Region::Vault, span.start), number, &mut block, findings);
+    if is_zero(&block) {
+        return None;
+    }
+    let superblock = judge(&block, span.length, keys);
+    let place = Place::block(Region::Vault, number);
+    match superblock {
+        Ok(_) if !is_zero(&block[SECTOR..]) => findings.violation(place, What::NotZero),
+        Ok(_) => {}
+        Err(fault) => findings.violation(place, What::Superblock(fault)),
+    }
+    Some(superblock)
+}
+
+/// Whether there is anything in an index of so many blocks.
+fn is_used<D: Read + Seek>(
+    image: &mut Image<'_, D>,
+    span: Span,
+    blocks: u64,
+    findings: &mut Findings,
+) -> bool {
+    let end = image.there(span).length.min(SUPERBLOCKS + blocks);
+    (SUPERBLOCKS..end).any(|number| {
         let mut block: Block = [0; BLOCK];
         image.read((Region::Vault, span.start), number, &mut block, findings);
-        let superblock = (!is_zero(&block)).then(|| judge(&block, span.length, keys));
-        let place = Place::block(Region::Vault, number);
-        match &superblock {
-            Some(Ok(_)) if !is_zero(&block[SECTOR..]) => findings.violation(place, What::NotZero),
-            Some(Err(fault)) => findings.violation(place, What::Superblock(*fault)),
-            _ => {}
-        }
-        found.push(superblock);
-    }
-    let used = |image: &mut Image<'_, D>, findings: &mut Findings, index_blocks: u64| {
-        let end = there.min(SUPERBLOCKS + index_blocks);
-        (SUPERBLOCKS..end).any(|number| {
-            let mut block: Block = [0; BLOCK];
-            image.read((Region::Vault, span.start), number, &mut block, findings);
-            !is_zero(&block)
-        })
-    };
-    match found[..] {
-        [Some(Ok(first)), Some(Ok(second))] => {
-            if first != second {
-                findings.violation(Place::VAULT, What::SuperblocksDiffer);
-            }
-            Some(first)
-        }
-        [Some(Ok(first)), None] if !used(image, findings, first.index_blocks) => {
-            findings.note(Place::block(Region::Vault, 1), What::OneSuperblock);
-            Some(first)
-        }
-        [Some(Ok(one)), None] | [None, Some(Ok(one))] => {
-            let fault = What::Superblock(SuperblockFault::Damaged);
-            let number = u64::from(found[0].is_some());
-            findings.violation(Place::block(Region::Vault, number), fault);
-            Some(one)
-        }
-        [Some(Ok(one)), _] | [_, Some(Ok(one))] => Some(one),
-        [None, None] if used(image, findings, INDEX_BLOCKS_MAX) => {
-            findings.violation(Place::VAULT, What::NoSuperblock);
-            None
-        }
-        _ => None,
-    }
+        !is_zero(&block)
+    })
 }
 
 fn judge(
