@@ -38,6 +38,7 @@ mod ledger;
 mod log;
 mod tree;
 mod what;
+mod words;
 
 use std::io::{Read, Seek};
 
