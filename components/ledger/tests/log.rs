@@ -6,7 +6,7 @@ use common::{
     Memory, Opened, Region, append, check_all, check_proof, key, new_disk, open, records,
 };
 use ed25519_dalek::SigningKey;
-use portcullis_blk::{BLOCK, DiskError, api::Area, testing::FaultyDisk};
+use portcullis_blk::{BLOCK, DiskError, Header, api::Area, testing::FaultyDisk};
 use portcullis_ledger::LogError;
 use portcullis_log::merkle::{Frontier, Hash};
 use proptest::prelude::*;
@@ -224,6 +224,35 @@ fn what_is_read_back_after_a_failed_flush_is_written_again() {
     let (mut log, opened) = open(&mut region, &mut memory);
     let found = opened.unwrap();
     assert_eq!((found.records, found.rewritten), (14, 0));
+    check_all(&mut log, &mut region, &all);
+}
+
+/// A commit was not flushed when it was written again, and only the copy is left of the two, behind a
+/// block of zeros. It must not take the place of what is appended then.
+#[test]
+fn a_copy_of_a_commit_that_is_lost_is_no_later_than_what_is_appended() {
+    let mut region = region(new_disk(BLOCKS));
+    let mut memory = Box::new(Memory::default());
+    let all = records(0, &[300; 11]);
+    let (mut log, _) = open(&mut region, &mut memory);
+    append(&mut log, &mut region, &all[..5]).unwrap();
+    region = self::region(region.disk().clone());
+    // The first commit is flushed for sure.
+    let (mut log, _) = open(&mut region, &mut memory);
+    let mut left = region.disk().bytes_mut().to_vec();
+    append(&mut log, &mut region, &all[5..10]).unwrap();
+    region = self::region(region.disk().clone());
+    open(&mut region, &mut memory).1.unwrap();
+    let header = Header::new(BLOCKS, common::ID).unwrap();
+    let copy = (header.start(Area::Worm) as usize + 3) * BLOCK;
+    left[copy..][..BLOCK].copy_from_slice(&region.disk().bytes_mut()[copy..][..BLOCK]);
+
+    let mut region = self::region(FaultyDisk::from_bytes(left));
+    let (mut log, opened) = open(&mut region, &mut memory);
+    assert_eq!(opened.unwrap().records, 10);
+    append(&mut log, &mut region, &all[10..]).unwrap();
+    let mut region = self::region(region.disk().cut(|_| false));
+    let (mut log, _) = open(&mut region, &mut memory);
     check_all(&mut log, &mut region, &all);
 }
 
