@@ -176,6 +176,8 @@ impl Boot {
         let deadline = Instant::now() + PATIENCE;
         while self.said.len() < lines {
             match machine.line(Instant::now() + PAUSE, "a line") {
+                // What comes before is the firmware's.
+                Ok(line) if self.said.is_empty() && !line.starts_with("Portcullis: ") => {}
                 Ok(line) => self.said.push(line),
                 Err(Error::Silent { .. }) if Instant::now() < deadline => {}
                 Err(error) => panic!("{error}"),
@@ -232,8 +234,10 @@ fn in_flight(before: Vec<u8>, operations: &[Operation], after: &[u8]) -> Vec<Ope
     writes.collect()
 }
 
-/// Some moment of a boot.
+/// Some moment of a boot that says this many lines.
 pub(crate) fn some_moment(random: &mut Random, lines: usize) -> End {
-    let time = Duration::from_micros(random.below(20_000) as u64);
-    End::Killed(1 + random.below(lines), time)
+    let lines = random.below(lines + 1);
+    // Before the first it starts, and recovers.
+    let longest = if lines == 0 { 2_000_000 } else { 20_000 };
+    End::Killed(lines, Duration::from_micros(random.below(longest) as u64))
 }

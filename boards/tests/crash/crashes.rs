@@ -43,23 +43,27 @@ pub(crate) struct Plan {
 }
 
 /// Rebuilds the disk at every point of these boots, recovers it, and holds what it finds against what
-/// was acknowledged by then; samples of the disks, and the disk in the end.
+/// was acknowledged by then; samples of the disks, and the disk in the end. The first boot goes on from
+/// `durable`; where it did not begin there, the disk held `before` when it did.
 pub(crate) fn every_crash(
     oracle: &mut Oracle,
-    fresh: &[u8],
+    durable: &[u8],
+    before: Option<Held>,
     boots: &[Boot],
     plan: Plan,
 ) -> (Tally, Vec<Sample>, Vec<u8>) {
-    let held = oracle.check(&mut Rebuilt::new(fresh), None).unwrap();
-    let variety = variety(fresh, boots);
+    let held = oracle.check(&mut Rebuilt::new(durable), None).unwrap();
+    let mut expected = Expected::new(held);
+    expected.before = before.unwrap_or(expected.before);
+    let variety = variety(durable, boots);
     let large = variety.iter().filter(|disks| **disks == 1 << MANY).count();
     let mut crashes = Crashes {
         oracle,
         plan,
         random: Random(plan.seed),
-        durable: fresh.to_vec(),
+        durable: durable.to_vec(),
         pending: Vec::new(),
-        expected: Expected::new(held),
+        expected,
         share: plan.crashes.div_ceil(large.max(1)),
         variety,
         tally: Tally::default(),
@@ -67,6 +71,7 @@ pub(crate) fn every_crash(
     };
     for (number, boot) in boots.iter().enumerate() {
         crashes.boot(number, boot);
+        crashes.expected.before = crashes.prefix("at the end of a boot");
     }
     // What was not flushed in the end.
     crashes.crash("at the end");
@@ -76,8 +81,8 @@ pub(crate) fn every_crash(
 
 /// How many different disks a crash could leave before each flush, and at the end; a large number
 /// where there are many.
-fn variety(fresh: &[u8], boots: &[Boot]) -> VecDeque<usize> {
-    let mut disk = fresh.to_vec();
+fn variety(durable: &[u8], boots: &[Boot]) -> VecDeque<usize> {
+    let mut disk = durable.to_vec();
     let mut changed = BTreeSet::new();
     let mut found = VecDeque::new();
     for operation in boots.iter().flat_map(|boot| &boot.operations) {
@@ -123,7 +128,6 @@ struct Crashes<'a> {
 impl Crashes<'_> {
     fn boot(&mut self, number: usize, boot: &Boot) {
         let place = |at: usize| format!("boot {number}, operation {at}");
-        self.expected.before = self.prefix(&place(0));
         let mut flushes = 0;
         self.look(boot, flushes, &place(0));
         for (at, operation) in boot.operations.iter().enumerate() {

@@ -35,6 +35,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum as _;
 use portcullis_blk::api::Area;
+use portcullis_blk::testing::SECTOR;
 use portcullis_blk::{BLOCK, Header};
 use portcullis_boards::{Board, capscan};
 
@@ -93,7 +94,7 @@ fn crashes_lose_nothing(board: Board) {
     let ends: Vec<_> = ends.chain([End::Rest]).collect();
     let recorded: Vec<_> = ends.iter().map(|end| appliance.record("", *end)).collect();
     let begun = Instant::now();
-    let (tally, samples, disk) = every_crash(&mut oracle, &appliance.fresh, &recorded, plan);
+    let (tally, samples, disk) = every_crash(&mut oracle, &appliance.fresh, None, &recorded, plan);
     println!(
         "{}: {ends:?}: {tally}, in {:?}",
         board.name(),
@@ -183,59 +184,73 @@ fn given_back(appliance: &Appliance, oracle: &mut Oracle, sample: &Sample) {
     assert_eq!(paths.len(), appliance.documents(), "{what}");
 }
 
-/// A write or a flush fails, once.
+/// A write or a flush fails once, or a place of the disk takes nothing.
 fn faults(appliance: &Appliance, oracle: &mut Oracle, random: &mut Random) {
     fs::write(appliance.disk(), &appliance.fresh).unwrap();
     let sound = appliance.record("", End::Rest).operations;
-    let (writes, flushes): (Vec<_>, Vec<_>) = sound
-        .iter()
-        .partition(|operation| matches!(operation, Operation::Write { .. }));
-    for (event, operations) in [("write_aio", writes), ("flush_to_disk", flushes)] {
-        let wanted = number("CRASH_FAULTS", 2);
+    let is_write = |operation: &&Operation| matches!(operation, Operation::Write { .. });
+    let (writes, flushes): (Vec<_>, Vec<_>) = sound.iter().partition(is_write);
+    for (event, operations) in [("write_aio", &writes), ("flush_to_disk", &flushes)] {
         let mut numbers: Vec<_> = (0..operations.len()).collect();
         random.shuffle(&mut numbers);
-        numbers.truncate(wanted);
+        numbers.truncate(number("CRASH_FAULTS", 2));
         for number in &numbers {
+            let faults = failing(event, *number);
             let what = format!("{event} {number}");
-            fault(
-                appliance,
-                oracle,
-                &failing(event, *number),
-                operations[*number],
-                &what,
-            );
+            fault(appliance, oracle, &faults, operations[*number], &what);
         }
         println!("{event}: {} of {} failed", numbers.len(), operations.len());
+    }
+    let failed = writes[random.below(writes.len())];
+    if let Operation::Write { at, .. } = failed {
+        let what = format!("sector {}", at / SECTOR);
+        fault(appliance, oracle, &failing_at(at / SECTOR), failed, &what);
     }
 }
 
 /// An operation fails.
 fn fault(appliance: &Appliance, oracle: &mut Oracle, faults: &str, failed: &Operation, what: &str) {
     fs::write(appliance.disk(), &appliance.fresh).unwrap();
-    let boot = appliance.record(faults, End::Rest);
-    let said = &boot.said;
-    let is_said = |line: &String| line.contains("the device failed: ");
-    let point = said.iter().position(is_said);
-    let after = &said[point.unwrap_or_else(|| panic!("{what} is not said: {said:#?}"))..];
-    assert!(
-        after.iter().any(|line| line.contains("refused: ")),
-        "{what}: {said:#?}"
-    );
-    // Where it is not the vault's own, of which every write is of one object, all comes to an end.
+    let mut boot = appliance.record(faults, End::Rest);
+    let said = boot.said.join("\n");
+    let (_, after) = said
+        .split_once("the device failed: ")
+        .unwrap_or_else(|| panic!("{what} is not said: {said}"));
+    assert!(after.contains("refused: "), "{what}: {said}");
     let header = Header::decode(appliance.fresh.first_chunk().unwrap()).unwrap();
-    let vault =
-        header.start(Area::Vault) as usize * BLOCK..header.start(Area::Grants) as usize * BLOCK;
-    if !matches!(failed, Operation::Write { at, .. } if vault.contains(at)) {
-        let goes_on = after.iter().any(|line| line.contains("ledger entry"));
-        assert!(!goes_on, "{what}: {said:#?}");
+    let area = Area::ALL.into_iter().find(|area| {
+        let blocks = header.start(*area)..header.start(*area) + header.length(*area);
+        matches!(failed, Operation::Write { at, .. } if blocks.contains(&((at / BLOCK) as u64)))
+    });
+    // Content that the vault cannot write costs one object; with everything else all comes to an end.
+    let goes_on = after.contains("ledger entry");
+    assert!(!goes_on || area == Some(Area::Vault), "{what}: {said}");
+    // The manager issues no grant any more.
+    let is_closed = after.contains("no record is taken any more");
+    assert!(is_closed || area != Some(Area::Grants), "{what}: {said}");
+    // What was acknowledged stays, whatever becomes of the rest.
+    let flushed = boot
+        .operations
+        .iter()
+        .rposition(|it| *it == Operation::Flush);
+    let pending = boot.operations.split_off(flushed.map_or(0, |at| at + 1));
+    let mut durable = Rebuilt::new(&appliance.fresh);
+    let before = oracle.check(&mut durable.clone(), None).unwrap();
+    let nothing = Expected::new(before.clone());
+    for operation in std::mem::replace(&mut boot.operations, pending) {
+        if let Operation::Write { at, data } = operation {
+            durable.put(at, &data);
+        }
     }
-    // What was acknowledged before, and of other objects after, stays.
+    let durable = durable.bytes();
+    let held = oracle.check(&mut Rebuilt::new(&durable), Some(&nothing));
+    held.unwrap_or_else(|why| panic!("{what}: {why}: {said}"));
     let plan = Plan {
         crashes: 50,
         samples: 0,
         seed: 1,
     };
-    every_crash(oracle, &appliance.fresh, &[boot], plan);
+    every_crash(oracle, &durable, Some(before), &[boot], plan);
     // On a sound disk it goes on.
     appliance.boot(&fs::read(appliance.disk()).unwrap());
     verify(appliance.state());
@@ -251,6 +266,12 @@ fn failing(event: &str, number: usize) -> String {
     let (rule, state) = ("file.inject-error.0", number + 1);
     let fail = format!("{rule}.event={event},{rule}.state={state},{rule}.errno=5,{rule}.once=on,");
     count.chain([fail]).collect()
+}
+
+/// Options of `blkdebug`: every write to a sector fails.
+fn failing_at(sector: usize) -> String {
+    let rule = "file.inject-error.0";
+    format!("{rule}.event=write_aio,{rule}.sector={sector},{rule}.errno=5,")
 }
 
 /// Who runs the appliance is killed: QEMU goes too, and the next run goes on.

@@ -86,14 +86,17 @@ impl Moment {
         // A grant that is in the log and not yet in its slots is about to be issued.
         differences.retain(|it| !it.contains(" is empty, and holds "));
         match differences.first() {
-            Some(difference) => Err(difference.clone()),
+            Some(difference) => Err(format!(
+                "{difference} (of {} records in the ring)",
+                self.ring.len()
+            )),
             None => Ok(is_sealed),
         }
     }
 }
 
-/// The records in the manager's ring: in the page whose slots hold those of a boot from its first on.
-/// The policy has fewer grants than a page has slots.
+/// The records in the manager's ring: in the page whose slots hold most of a boot from its first on.
+/// The policy has fewer grants than a page has slots. Anything can look like the first record.
 fn ring(memory: &Memory) -> Vec<Record> {
     let record = |slot: &[u8]| {
         let (length, bytes) = slot.split_first_chunk()?;
@@ -108,8 +111,5 @@ fn ring(memory: &Memory) -> Vec<Record> {
     let pages = memory
         .written()
         .flat_map(|(_, bytes)| bytes.chunks_exact(PAGE));
-    pages
-        .map(records)
-        .find(|found| !found.is_empty())
-        .unwrap_or_default()
+    pages.map(records).max_by_key(Vec::len).unwrap_or_default()
 }

@@ -256,7 +256,7 @@ impl Oracle {
         let opened = driver
             .open(&mut [0; BLOCK])
             .map_err(|error| error.to_string())?;
-        if opened.header_from_copy || opened.mark_blocks != 2 {
+        if opened.header_from_copy || opened.mark_blocks == 0 {
             return Err(format!("{opened:?}"));
         }
         let info = driver.info().map_err(|error| error.to_string())?;
