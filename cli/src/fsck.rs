@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use portcullis_audit::state::{State, StateError};
+use portcullis_console::text::{Counted, Grouped};
 use portcullis_fsck::{
     Finding, Keys, LogSummary, Region, Report, Severity, Summary, What, check_with,
 };
@@ -134,30 +135,39 @@ fn is_other(finding: &Finding) -> bool {
 fn parts(summary: &Summary) -> Vec<(Region, String)> {
     let blocks = summary.blocks;
     let Some(id) = &summary.id else {
-        return vec![(Region::Disk, format!("{blocks} blocks, no header"))];
+        let what = format!("{}, no header", Counted(blocks, "block"));
+        return vec![(Region::Disk, what)];
     };
     let log = |log: &LogSummary| {
-        let (records, commits, blocks) = (log.records, log.commits, log.blocks);
-        let region = log.region;
-        format!("{records} records in {commits} commits, {blocks} of {region} blocks")
+        let (records, commits) = (
+            Counted(log.records, "record"),
+            Counted(log.commits, "commit"),
+        );
+        let (blocks, region) = (Grouped(log.blocks), Counted(log.region, "block"));
+        format!("{records} in {commits}, {blocks} of {region}")
     };
     let (grants, worm) = (log(&summary.grants), log(&summary.worm));
     let vault = &summary.vault;
     let objects = if vault.objects > 0 {
-        let (objects, bytes, used) = (vault.objects, vault.bytes, vault.used);
-        format!(
-            "{objects} objects of {bytes} B, {used} of {} blocks",
-            vault.blocks
-        )
+        let (objects, bytes) = (Counted(vault.objects, "object"), Grouped(vault.bytes));
+        let (used, blocks) = (Grouped(vault.used), Counted(vault.blocks, "block"));
+        format!("{objects} of {bytes} B, {used} of {blocks}")
     } else {
-        format!("{} index entries, {} blocks", vault.entries, vault.blocks)
+        let (entries, blocks) = (Grouped(vault.entries), Counted(vault.blocks, "block"));
+        format!("{entries} in the index, {blocks}")
     };
     vec![
-        (Region::Disk, format!("{blocks} blocks, id {id}")),
-        (Region::Grants, format!("{grants}, {} boots", summary.boots)),
+        (
+            Region::Disk,
+            format!("{}, id {id}", Counted(blocks, "block")),
+        ),
+        (
+            Region::Grants,
+            format!("{grants}, {}", Counted(summary.boots, "boot")),
+        ),
         (
             Region::Worm,
-            format!("{worm}, {} of documents", summary.documents),
+            format!("{worm}, {} of documents", Grouped(summary.documents)),
         ),
         (Region::Vault, objects),
     ]

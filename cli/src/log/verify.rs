@@ -7,6 +7,7 @@ use portcullis_audit::Finding;
 use portcullis_audit::state::{CHECKPOINT, State};
 use portcullis_audit::verify::{Report, checkpoint_note, verify};
 use portcullis_audit::walk::Trust;
+use portcullis_console::text::Counted;
 use portcullis_log::block::{Footer, LogKind};
 
 use super::names;
@@ -175,10 +176,7 @@ fn human(reports: &[Report]) -> String {
                 report.records.to_string(),
                 report.blocks.to_string(),
                 report.commits.to_string(),
-                match report.checkpoints {
-                    1 => "1 checkpoint".into(),
-                    count => format!("{count} checkpoints"),
-                },
+                Counted(report.checkpoints as u64, "checkpoint").to_string(),
                 root.into(),
                 verdict.into(),
             ]

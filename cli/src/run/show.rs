@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use portcullis_console::text::Counted;
 use portcullis_hosted::appliance::{Appliance, Comparison, Running};
 use portcullis_hosted::component::Isolation;
 use portcullis_hosted::pack::Packed;
@@ -101,17 +102,9 @@ pub(super) fn prepared(appliance: &Appliance, walls: &Isolation) -> String {
 
 /// What was packed, and what was not.
 pub(super) fn packed(directory: &Path, packed: &Packed) -> String {
-    let documents = if packed.documents == 1 {
-        "document"
-    } else {
-        "documents"
-    };
-    let text = format!(
-        "{} {documents}, {} bytes, from {}",
-        packed.documents,
-        packed.bytes,
-        directory.display()
-    );
+    let documents = Counted(packed.documents as u64, "document");
+    let bytes = Counted(packed.bytes, "byte");
+    let text = format!("{documents}, {bytes}, from {}", directory.display());
     let mut lines = vec![row("documents", &text)];
     for left_out in &packed.left_out {
         lines.push(row(
