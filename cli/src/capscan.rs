@@ -57,10 +57,6 @@ impl Run for Capscan {
             differences: comparison.differences.clone(),
         };
         output.print(&found, |_| show::capscan(&comparison))?;
-        Ok(if found.equal {
-            Verdict::Holds
-        } else {
-            Verdict::DoesNotHold
-        })
+        Ok(Verdict::of(found.equal))
     }
 }

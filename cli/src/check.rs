@@ -127,8 +127,7 @@ impl Run for Check {
             output.print(&report, human)?;
         }
         match problems {
-            None if report.holds => Ok(Verdict::Holds),
-            None => Ok(Verdict::DoesNotHold),
+            None => Ok(Verdict::of(report.holds)),
             Some(problems) if output.is_json() => Err(Failure::quiet(&problems)),
             Some(problems) => Err(Failure::problems(problems)),
         }

@@ -61,11 +61,7 @@ impl Run for Diff {
             taken: taken.into_iter().map(Row::of).collect(),
         };
         output.print(&report, human)?;
-        Ok(if report.within {
-            Verdict::Holds
-        } else {
-            Verdict::DoesNotHold
-        })
+        Ok(Verdict::of(report.within))
     }
 }
 

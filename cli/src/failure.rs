@@ -19,6 +19,24 @@ pub(crate) enum Verdict {
     DoesNotHold,
 }
 
+impl Verdict {
+    pub(crate) const fn of(holds: bool) -> Self {
+        if holds {
+            Self::Holds
+        } else {
+            Self::DoesNotHold
+        }
+    }
+
+    /// As a table says it.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Holds => "holds",
+            Self::DoesNotHold => "DOES NOT HOLD",
+        }
+    }
+}
+
 /// Why a verb found nothing.
 #[derive(Debug)]
 pub(crate) enum Failure {

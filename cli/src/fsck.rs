@@ -74,11 +74,7 @@ impl Run for Fsck {
             return Err(Failure::bad_input(format!("{image}: {what}: {help}")));
         }
         output.print(&report, human)?;
-        Ok(if report.holds() {
-            Verdict::Holds
-        } else {
-            Verdict::DoesNotHold
-        })
+        Ok(Verdict::of(report.holds()))
     }
 }
 
@@ -196,9 +192,9 @@ fn verdict(report: &Report, region: Region) -> &'static str {
         .filter(|it| it.place.region == region);
     let mut unchecked = report.summary.unchecked.iter();
     match of_it.map(|finding| finding.severity).max() {
-        Some(Severity::Violation) => "DOES NOT HOLD",
+        Some(Severity::Violation) => Verdict::DoesNotHold.word(),
         _ if unchecked.any(|it| it.region == region) => "holds in part",
-        _ => "holds",
+        _ => Verdict::Holds.word(),
     }
 }
 

@@ -81,11 +81,7 @@ impl Run for Verify {
         }
         output.print(&reports, |reports| human(reports))?;
         let holds = reports.iter().all(|report| report.holds);
-        Ok(if holds {
-            Verdict::Holds
-        } else {
-            Verdict::DoesNotHold
-        })
+        Ok(Verdict::of(holds))
     }
 }
 
@@ -99,11 +95,7 @@ pub(crate) fn keep_checkpoints(directory: &Path) -> Result<Vec<(String, bool)>, 
         if let (Some(head), true) = (head, report.holds) {
             save(&state, kind, &head, &kept_checkpoint(&state, kind))?;
         }
-        let verdict = if report.holds {
-            "holds"
-        } else {
-            "DOES NOT HOLD"
-        };
+        let verdict = Verdict::of(report.holds).word();
         let text = format!("{}: {} records, {verdict}", kind.name(), report.records);
         logs.push((text, report.holds));
     }
@@ -166,11 +158,7 @@ fn human(reports: &[Report]) -> String {
                 .root
                 .as_deref()
                 .map_or("-", |root| root.get(..16).unwrap_or(root));
-            let verdict = if report.holds {
-                "holds"
-            } else {
-                "DOES NOT HOLD"
-            };
+            let verdict = Verdict::of(report.holds).word();
             vec![
                 report.log.into(),
                 report.records.to_string(),

@@ -81,11 +81,7 @@ impl Run for VerifyProof {
             Err(refused) => verified.reason = Some(refused.to_string()),
         }
         output.print(&verified, human)?;
-        Ok(if verified.holds {
-            Verdict::Holds
-        } else {
-            Verdict::DoesNotHold
-        })
+        Ok(Verdict::of(verified.holds))
     }
 }
 

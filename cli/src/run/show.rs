@@ -60,11 +60,7 @@ impl Summary {
     }
 
     pub(super) fn verdict(&self) -> Verdict {
-        if self.failures.is_empty() && self.differences.is_empty() {
-            Verdict::Holds
-        } else {
-            Verdict::DoesNotHold
-        }
+        Verdict::of(self.failures.is_empty() && self.differences.is_empty())
     }
 }
 
