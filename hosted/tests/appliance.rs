@@ -114,9 +114,13 @@ impl Case {
     }
 }
 
-/// Kills a component's process, as a crash would.
-fn kill(running: &Running, component: &str) {
+/// Kills a component's process, as a crash would, and waits for all that follows.
+fn kill_and_settle(case: &Case, running: &mut Running, component: &str) {
     kill_process(running.process_id(component).unwrap());
+    while case.events.borrow().is_empty() {
+        running.run(Until::Settled).unwrap();
+    }
+    running.run(Until::Settled).unwrap();
 }
 
 fn kill_process(process: u32) {
@@ -202,12 +206,8 @@ fn a_dead_component_loses_its_grants_and_nobody_else_anything() {
     let mut case = Case::new();
     case.document("public/notice.txt", b"for everybody");
     let mut running = case.boot();
-    kill(&running, "publish");
     // It holds 3 of 16 and serves 1; the policy says that it stays stopped.
-    while case.events.borrow().is_empty() {
-        running.run(Until::Settled).unwrap();
-    }
-    running.run(Until::Settled).unwrap();
+    kill_and_settle(&case, &mut running, "publish");
     assert_eq!(grants(&running), 12);
     let ended = running.outcome().unwrap();
     assert_eq!(ended.failures, ["publish faulted"]);
@@ -224,11 +224,7 @@ fn a_fault_and_what_it_led_to_stand_in_the_log() {
     let mut case = Case::new();
     case.document("public/notice.txt", b"for everybody");
     let mut running = case.boot();
-    kill(&running, "publish");
-    while case.events.borrow().is_empty() {
-        running.run(Until::Settled).unwrap();
-    }
-    running.run(Until::Settled).unwrap();
+    kill_and_settle(&case, &mut running, "publish");
     let policy = Policy::inspect(running.appliance().policy()).unwrap();
     let (publish, _) = policy.component("publish").unwrap();
     let cause = Cause::Fault {
@@ -291,11 +287,7 @@ fn nobody_waits_for_a_dead_console() {
     case.document("public/notice.txt", b"for everybody");
     // It dies before it took a line: everybody's first line would wait for it for ever.
     let mut running = case.start_after(|_| ());
-    kill(&running, "console");
-    while case.events.borrow().is_empty() {
-        running.run(Until::Settled).unwrap();
-    }
-    running.run(Until::Settled).unwrap();
+    kill_and_settle(&case, &mut running, "console");
     let ended = running.outcome().unwrap();
     assert!(ended.is_through());
     assert_eq!(ended.failures, ["console faulted"]);
@@ -368,11 +360,7 @@ fn the_control_socket_answers_while_it_runs_and_only_then() {
 /// Kills edge, of which the policy says that its grants are issued anew, and waits for what follows.
 /// How many grants it holds then.
 fn grants_of_a_restarted_edge(case: &Case, running: &mut Running) -> usize {
-    kill(running, "edge");
-    while case.events.borrow().is_empty() {
-        running.run(Until::Settled).unwrap();
-    }
-    running.run(Until::Settled).unwrap();
+    kill_and_settle(case, running, "edge");
     let slots = running.scan().slots;
     let of_edge = slots
         .iter()
