@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use portcullis_blk::testing::{FaultyDisk, Finder, Transcript};
-use portcullis_blk::{Blk, Disk, DiskError, Header, initialise};
+use portcullis_blk::{Blk, Header, initialise};
 use portcullis_console::api as terminal;
 use portcullis_edge::Edge;
 use portcullis_ingest::bundle::{
@@ -24,27 +24,7 @@ use sha2::{Digest, Sha256};
 /// Blocks of the disk: 32 MiB, room for a few documents.
 const BLOCKS: u64 = 8_192;
 
-/// A disk that outlives its driver, as a real one does.
-#[derive(Clone)]
-struct Shared(Rc<RefCell<FaultyDisk>>);
-
-impl Disk for Shared {
-    fn blocks(&self) -> u64 {
-        self.0.borrow().blocks()
-    }
-
-    fn read(&mut self, first: u64, data: &mut [u8]) -> Result<(), DiskError> {
-        self.0.borrow_mut().read(first, data)
-    }
-
-    fn write(&mut self, first: u64, data: &[u8]) -> Result<(), DiskError> {
-        self.0.borrow_mut().write(first, data)
-    }
-
-    fn flush(&mut self) -> Result<(), DiskError> {
-        self.0.borrow_mut().flush()
-    }
-}
+type Shared = Rc<RefCell<FaultyDisk>>;
 
 /// A console that keeps lines, and lets progress pass.
 struct Screen(Transcript);
@@ -228,7 +208,7 @@ fn documents_are_kept_recorded_and_published_and_a_second_boot_goes_on() {
             &Header::new(BLOCKS, *b"a disk for tests").unwrap(),
         )
         .unwrap();
-        let disk = Shared(Rc::new(RefCell::new(disk)));
+        let disk = Rc::new(RefCell::new(disk));
         let mut documents = vec![
             ("notes.txt", b"some notes".to_vec()),
             ("public/empty", vec![]),

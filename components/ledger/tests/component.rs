@@ -27,27 +27,6 @@ const ID: [u8; 16] = *b"a disk for tests";
 
 type Disk = Rc<RefCell<FaultyDisk>>;
 
-/// A disk that outlives the driver, as a real one does.
-struct Shared(Disk);
-
-impl portcullis_blk::Disk for Shared {
-    fn blocks(&self) -> u64 {
-        self.0.borrow().blocks()
-    }
-
-    fn read(&mut self, first: u64, data: &mut [u8]) -> Result<(), portcullis_blk::DiskError> {
-        self.0.borrow_mut().read(first, data)
-    }
-
-    fn write(&mut self, first: u64, data: &[u8]) -> Result<(), portcullis_blk::DiskError> {
-        self.0.borrow_mut().write(first, data)
-    }
-
-    fn flush(&mut self) -> Result<(), portcullis_blk::DiskError> {
-        self.0.borrow_mut().flush()
-    }
-}
-
 /// One boot: manager's stand-in, console, driver, ledger, and a client with every method.
 struct Boot {
     machine: Machine,
@@ -87,13 +66,7 @@ fn boot(disk: &Disk) -> Boot {
     machine.start(manager.thread, Finder { grants });
     machine.start(console.thread, said.clone());
     let memory = Box::leak(Box::default());
-    let driver = Blk::new(
-        0,
-        Shared(disk.clone()),
-        region(0x1000),
-        buffer.clone(),
-        memory,
-    );
+    let driver = Blk::new(0, disk.clone(), region(0x1000), buffer.clone(), memory);
     machine.start(blk.thread, driver);
     let key = SharedRegion::with(&SEED);
     let memory = Box::leak(Box::default());

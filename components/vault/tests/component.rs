@@ -4,7 +4,7 @@ mod common;
 
 use common::{ID, KEY, content, digest};
 use portcullis_blk::{
-    BLOCK, Blk, Disk, DiskError, Header,
+    BLOCK, Blk, Header,
     api::{self as blk, Area, Run},
     initialise,
     testing::{FaultyDisk, Finder, Transcript},
@@ -25,42 +25,20 @@ const TAKES_IN_AND_READS: u32 = 0b1111_1111;
 /// Methods that nobody holds in the reference policy: list and delete.
 const REMOVES: u32 = 0b11_0000_0000;
 
-/// A disk that outlives its driver, as a real one does.
-#[derive(Clone)]
-struct Shared(Rc<RefCell<FaultyDisk>>);
+type Shared = Rc<RefCell<FaultyDisk>>;
 
-impl Disk for Shared {
-    fn blocks(&self) -> u64 {
-        self.0.borrow().blocks()
-    }
-
-    fn read(&mut self, first: u64, data: &mut [u8]) -> Result<(), DiskError> {
-        self.0.borrow_mut().read(first, data)
-    }
-
-    fn write(&mut self, first: u64, data: &[u8]) -> Result<(), DiskError> {
-        self.0.borrow_mut().write(first, data)
-    }
-
-    fn flush(&mut self) -> Result<(), DiskError> {
-        self.0.borrow_mut().flush()
-    }
+fn new_disk(blocks: u64) -> Shared {
+    let mut disk = FaultyDisk::new(blocks);
+    initialise(&mut disk, &Header::new(blocks, ID).unwrap()).unwrap();
+    Rc::new(RefCell::new(disk))
 }
 
-impl Shared {
-    fn new(blocks: u64) -> Self {
-        let mut disk = FaultyDisk::new(blocks);
-        initialise(&mut disk, &Header::new(blocks, ID).unwrap()).unwrap();
-        Self(Rc::new(RefCell::new(disk)))
-    }
-
-    /// First byte of the vault's region.
-    fn vault(&self) -> usize {
-        let bytes = self.0.borrow_mut().bytes_mut().to_vec();
-        let is_vault = |block: &&[u8]| block.starts_with(b"PCULVAUL");
-        let at = bytes.chunks(BLOCK).position(|block| is_vault(&block));
-        at.unwrap() * BLOCK
-    }
+/// First byte of the vault's region.
+fn vault_of(disk: &Shared) -> usize {
+    let bytes = disk.borrow_mut().bytes_mut().to_vec();
+    let is_vault = |block: &&[u8]| block.starts_with(b"PCULVAUL");
+    let at = bytes.chunks(BLOCK).position(|block| is_vault(&block));
+    at.unwrap() * BLOCK
 }
 
 /// One boot: manager's stand-in, console, driver, ledger, vault, and a client that puts, reads, and
@@ -132,11 +110,7 @@ fn boot(disk: &Shared) -> Boot {
 /// Runs a test with a disk, on a stack that holds a vault's memory.
 fn with_disk(blocks: u64, test: impl FnOnce(Shared) + Send + 'static) {
     let thread = std::thread::Builder::new().stack_size(32 << 20);
-    if let Err(panic) = thread
-        .spawn(move || test(Shared::new(blocks)))
-        .unwrap()
-        .join()
-    {
+    if let Err(panic) = thread.spawn(move || test(new_disk(blocks))).unwrap().join() {
         std::panic::resume_unwind(panic);
     }
 }
@@ -264,8 +238,8 @@ fn what_is_missing_is_said_at_the_start_with_its_entry_of_the_ledger() {
             first.vault.record(&mut first.client, index).unwrap();
         }
         // The second slot of the index, zeroed: the last entry that was written.
-        let slot = disk.vault() + 2 * BLOCK + 512;
-        disk.0.borrow_mut().bytes_mut()[slot..][..512].fill(0);
+        let slot = vault_of(&disk) + 2 * BLOCK + 512;
+        disk.borrow_mut().bytes_mut()[slot..][..512].fill(0);
         let mut second = boot(&disk);
         let short: String = digest(b"two")[..8]
             .iter()
@@ -276,7 +250,7 @@ fn what_is_missing_is_said_at_the_start_with_its_entry_of_the_ledger() {
         ));
         // The first one too, and the vault itself notices.
         second.put(b"three").unwrap();
-        disk.0.borrow_mut().bytes_mut()[slot - 512..][..512].fill(0);
+        disk.borrow_mut().bytes_mut()[slot - 512..][..512].fill(0);
         let third = boot(&disk);
         third.says("THE INDEX IS NOT AS THE VAULT LEFT IT");
         third.says("which entry 0 of the ledger names");
@@ -293,8 +267,8 @@ fn lose_and_put_again(disk: &Shared, restart: bool) {
         let index = now.append(&digest, path, Act::Released);
         now.vault.record(&mut now.client, index).unwrap();
     }
-    let slot = disk.vault() + 2 * BLOCK;
-    disk.0.borrow_mut().bytes_mut()[slot + 100] ^= 1;
+    let slot = vault_of(disk) + 2 * BLOCK;
+    disk.borrow_mut().bytes_mut()[slot + 100] ^= 1;
     if restart {
         now = boot(disk);
     }
@@ -419,10 +393,10 @@ fn content_that_was_not_written_is_not_committed_whoever_used_the_disk_in_betwee
         boot.vault.create(&mut boot.client, CHUNK as u64).unwrap();
         boot.ingest.write(0, &object).unwrap();
         boot.vault.write(&mut boot.client, CHUNK as u64).unwrap();
-        let next = disk.0.borrow().operations();
-        disk.0.borrow_mut().plan.fail = Some(next);
+        let next = disk.borrow().operations();
+        disk.borrow_mut().plan.fail = Some(next);
         assert_eq!(boot.get(&one).unwrap(), b"one");
-        assert!(disk.0.borrow().operations() > next, "it was sent");
+        assert!(disk.borrow().operations() > next, "it was sent");
         let two = digest(&object);
         let refused = boot.vault.commit(&mut boot.client, &two);
         assert_eq!(refused, Err(Refusal::Object(api::DISK_FAILED)));
@@ -445,17 +419,17 @@ fn references_are_not_forgotten_where_the_ledger_s_disk_fails_for_a_moment() {
             }
             digest
         };
-        let entry = disk.vault() + 2 * BLOCK;
-        disk.0.borrow_mut().bytes_mut()[entry..][..512].fill(0);
+        let entry = vault_of(&disk) + 2 * BLOCK;
+        disk.borrow_mut().bytes_mut()[entry..][..512].fill(0);
         let mut boot = boot(&disk);
         boot.says("MISSING: object");
         boot.put(b"kept twice").unwrap();
         // The ledger's first block.
         let worm = Header::new(512, ID).unwrap().start(Area::Worm);
-        disk.0.borrow_mut().plan.unreadable = Some(worm);
+        disk.borrow_mut().plan.unreadable = Some(worm);
         let refused = boot.vault.record(&mut boot.client, 1);
         assert_eq!(refused, Err(Refusal::Object(api::NO_LEDGER)));
-        disk.0.borrow_mut().plan.unreadable = None;
+        disk.borrow_mut().plan.unreadable = None;
         assert_eq!(boot.vault.record(&mut boot.client, 1), Ok(2));
         assert_eq!(
             boot.vault.stat(&mut boot.client, &digest).unwrap().recorded,

@@ -3,6 +3,8 @@
 //! Keeps what is durable apart from what was only written, so that a test can cut the power after
 //! any operation and choose, sector by sector, what of the unflushed writes is there afterwards.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::vec::Vec;
 
 use crate::{BLOCK, Disk, DiskError, disk::check};
@@ -29,6 +31,25 @@ pub struct Plan {
     pub misdirected: Option<(u64, u64)>,
     /// The block that cannot be read.
     pub unreadable: Option<u64>,
+}
+
+/// A disk that outlives its driver, as a real one does.
+impl<D: Disk> Disk for Rc<RefCell<D>> {
+    fn blocks(&self) -> u64 {
+        self.borrow().blocks()
+    }
+
+    fn read(&mut self, first: u64, data: &mut [u8]) -> Result<(), DiskError> {
+        self.borrow_mut().read(first, data)
+    }
+
+    fn write(&mut self, first: u64, data: &[u8]) -> Result<(), DiskError> {
+        self.borrow_mut().write(first, data)
+    }
+
+    fn flush(&mut self) -> Result<(), DiskError> {
+        self.borrow_mut().flush()
+    }
 }
 
 /// The disk.
