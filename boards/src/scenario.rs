@@ -9,9 +9,9 @@ use crate::{Error, Machine};
 
 /// Longer than any of the boards needs for the sample documents, on a loaded host.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// A board on which nothing runs has come to its end when it has said nothing for this long: what it
-/// said last may still be on its way.
-const QUIET: Duration = Duration::from_secs(1);
+/// A board on which nothing runs has come to its end when it has said nothing for this long: it may
+/// wait for its disk, and what it said last may still be on its way.
+pub const QUIET: Duration = Duration::from_secs(1);
 const AWAITED: &str = "the board coming to rest";
 
 /// What the components said at the end of the scenario.
@@ -83,14 +83,19 @@ impl Through {
     }
 }
 
-/// Shows the console from its first line on, until the board has come to rest.
-pub fn watch(machine: &mut Machine, mut show: impl FnMut(&str)) -> Result<Through, Error> {
+/// Shows the console from its first line on, until the board has come to rest: nothing runs, and it has
+/// said nothing for as long as `quiet`, such as [`QUIET`].
+pub fn watch(
+    machine: &mut Machine,
+    quiet: Duration,
+    mut show: impl FnMut(&str),
+) -> Result<Through, Error> {
     let kernel = Kernel::of(machine.image())?;
     let deadline = Instant::now() + PATIENCE;
     let mut through = Through::default();
     let mut begun = false;
     loop {
-        match machine.line(Instant::now() + QUIET, AWAITED) {
+        match machine.line(Instant::now() + quiet, AWAITED) {
             Ok(line) => {
                 begun |= line.starts_with("Portcullis: ");
                 if begun {

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::common;
 use crate::moments::Moment;
+use crate::oracle::Held;
 use crate::rebuilt::Random;
 use crate::writes::{Operation, parse};
 
@@ -20,6 +21,9 @@ use crate::writes::{Operation, parse};
 const BLOCKS: u64 = 1_024;
 /// Longer than the boards need for one document, on a loaded host.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// A board on which nothing runs is at rest when it has said nothing for this long: its disk answers from
+/// this host's memory.
+const QUIET: Duration = Duration::from_millis(250);
 /// Between two looks at the slots of a board that says nothing yet.
 const PAUSE: Duration = Duration::from_millis(10);
 /// Lines from one look at the slots to the next.
@@ -110,8 +114,9 @@ impl Appliance {
         SIZES.len() + 1
     }
 
-    /// Boots with every write and flush kept. `faults` are options of QEMU's `blkdebug`, which makes
-    /// requests fail before they are kept.
+    /// Boots with every write and flush kept. `faults` are options that make the device err: of QEMU's
+    /// `blkdebug` (`file.`), before requests are kept, or of `blklogwrites` (`file.image.`). QEMU flushes
+    /// nothing to this host's disk: it is this host's memory that the disk is rebuilt from.
     pub(crate) fn record(&self, faults: &str, end: End) -> Boot {
         let writes = self.state().join("writes");
         fs::write(&writes, []).unwrap();
@@ -119,7 +124,8 @@ impl Appliance {
         let disk = format!(
             "driver=raw,file.driver=blkdebug,{faults}file.image.driver=blklogwrites,\
              file.image.file.driver=file,file.image.file.filename={},\
-             file.image.log.driver=file,file.image.log.filename={log},werror=report",
+             file.image.file.cache.no-flush=on,file.image.log.driver=file,\
+             file.image.log.filename={log},file.image.log.cache.no-flush=on,werror=report",
             disk.display()
         );
         let before = fs::read(self.disk()).unwrap();
@@ -132,7 +138,7 @@ impl Appliance {
         };
         match end {
             End::Rest => {
-                watch(&mut machine, |line| boot.said.push(line.to_owned())).unwrap();
+                watch(&mut machine, QUIET, |line| boot.said.push(line.to_owned())).unwrap();
                 boot.look(&mut machine, self.state(), kept);
             }
             End::Killed(lines, time) => {
@@ -155,10 +161,10 @@ impl Appliance {
     /// Boots from these bytes until the board comes to rest.
     pub(crate) fn boot(&self, disk: &[u8]) -> (Machine, Vec<String>) {
         fs::write(self.disk(), disk).unwrap();
-        let disk = portcullis_boards::raw_disk(&self.disk());
+        let disk = portcullis_boards::raw_disk(&self.disk()) + ",cache=unsafe";
         let mut machine = Machine::boot(&self.image, Some(&disk), &[]).unwrap();
         let mut said = Vec::new();
-        let through = watch(&mut machine, |line| said.push(line.to_owned())).unwrap();
+        let through = watch(&mut machine, QUIET, |line| said.push(line.to_owned())).unwrap();
         assert_eq!(through.failure(0), None, "{said:#?}");
         (machine, said)
     }
@@ -195,8 +201,19 @@ impl Boot {
         self.moments.extend(moment);
     }
 
+    /// Whether all is durable that the appliance acknowledged by the end of this boot: `durable` is what
+    /// was flushed by then.
+    pub(crate) fn is_kept(&self, durable: &Held) -> Result<(), String> {
+        let held: Vec<_> = durable.documents().collect();
+        let mut lost = self.documents().filter(|it| !held.contains(it));
+        match lost.next() {
+            Some(lost) => Err(format!("{lost:?} was said, and {held:?} is durable")),
+            None => Ok(()),
+        }
+    }
+
     /// The documents that the console said to be in the ledger: path, and index of the entry.
-    pub(crate) fn documents(&self) -> impl Iterator<Item = (&str, usize)> {
+    fn documents(&self) -> impl Iterator<Item = (&str, usize)> {
         self.said.iter().filter_map(|line| {
             let line = line.strip_prefix("ingest: ")?;
             let (path, _) = line.split_once(' ')?;
