@@ -110,7 +110,8 @@ pub(crate) fn recover(
     let mut last = None;
     let mut in_commits = 0;
     let mut boots = Boots::default();
-    scan(disk, scratch, mark, &mut (&mut boots, watch), |_, step| {
+    let both = &mut (&mut boots, &mut *watch);
+    scan(disk, scratch, mark, both, |_, step| {
         found.blocks += 1;
         match step {
             Step::Committed(commit) => {
@@ -124,6 +125,9 @@ pub(crate) fn recover(
         }
         false
     })?;
+    if let Some(commit) = last {
+        show_again(disk, scratch, (kind, log), &commit, watch)?;
+    }
     found.void = found.blocks - in_commits;
     found.records = last.map_or(0, |commit| commit.footer.tree_size.get());
     if kind == LogKind::Grants {
@@ -131,6 +135,26 @@ pub(crate) fn recover(
     }
     found.other_key = last.is_some_and(|commit| !commit.footer.is_signed(kind, log, key));
     Ok((found, last))
+}
+
+/// Shows the last commit once more where anything lies behind it: that may have been a copy of it, which
+/// was shown too and does not count.
+fn show_again(
+    disk: &mut impl Disk,
+    scratch: &mut Scratch,
+    (kind, log): (LogKind, LogId),
+    commit: &Commit,
+    watch: &mut impl Watch,
+) -> Result<(), DiskError> {
+    let end = commit.last_block + 1;
+    let Some(scanner) = scratch.scanner.take_if(|it| it.end() > end) else {
+        return Ok(());
+    };
+    let base = scanner.base().clone();
+    scratch.scanner = Some(Scanner::resume(kind, log, commit.first_block, base));
+    scan(disk, scratch, end, watch, |_, _| false)?;
+    scratch.scanner = Some(scanner);
+    Ok(())
 }
 
 /// Counts the boots of a grant log on the way.

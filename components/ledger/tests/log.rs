@@ -256,6 +256,31 @@ fn a_copy_of_a_commit_that_is_lost_is_no_later_than_what_is_appended() {
     check_all(&mut log, &mut region, &all);
 }
 
+/// The copy of a commit that was written again is damaged: the first is served, and not the copy.
+#[test]
+fn a_damaged_copy_of_a_commit_is_not_served() {
+    let mut region = region(new_disk(BLOCKS));
+    let mut memory = Box::new(Memory::default());
+    let all = records(0, &[700; 9]);
+    let (mut log, _) = open(&mut region, &mut memory);
+    append(&mut log, &mut region, &all[..3]).unwrap();
+    append(&mut log, &mut region, &all[3..]).unwrap();
+    region = self::region(region.disk().clone());
+    assert_eq!(open(&mut region, &mut memory).1.unwrap().rewritten, 6);
+    let header = Header::new(BLOCKS, common::ID).unwrap();
+    // Blocks 0; 1 and 2; and their copies.
+    for block in [3, 4] {
+        let at = (header.start(Area::Worm) as usize + block) * BLOCK + 200;
+        let mut disk = region.disk().clone();
+        disk.bytes_mut()[at] ^= 1;
+        let mut region = self::region(disk);
+        let (mut log, opened) = open(&mut region, &mut memory);
+        let found = opened.unwrap();
+        assert_eq!((found.records, found.damage.is_some()), (9, true));
+        check_all(&mut log, &mut region, &all);
+    }
+}
+
 #[test]
 fn what_was_surely_flushed_is_not_written_again() {
     let mut region = region(new_disk(BLOCKS));
