@@ -6,6 +6,7 @@ use std::{fmt, mem};
 use portcullis_blk::testing::SECTOR;
 
 use crate::boots::Boot;
+use crate::damage::{Damage, Outcome};
 use crate::oracle::{Expected, Held, Oracle};
 use crate::rebuilt::{Loss, Random, Rebuilt, crashed};
 use crate::writes::Operation;
@@ -18,6 +19,8 @@ pub(crate) struct Tally {
     crashes: BTreeMap<Loss, usize>,
     /// Crashes while the disk was recovered from another.
     again: usize,
+    /// What came of damage.
+    damage: BTreeMap<Damage, BTreeMap<Outcome, usize>>,
     pub(crate) moments: usize,
     /// Of these, before the log was durable.
     starting: usize,
@@ -37,7 +40,9 @@ pub(crate) struct Sample {
 pub(crate) struct Plan {
     /// Disks that a crash leaves.
     pub(crate) crashes: usize,
-    /// How many of them are given back.
+    /// Disks that are damaged.
+    pub(crate) damaged: usize,
+    /// How many disks that a crash leaves are given back.
     pub(crate) samples: usize,
     pub(crate) seed: u64,
 }
@@ -65,6 +70,7 @@ pub(crate) fn every_crash(
         pending: Vec::new(),
         expected,
         share: plan.crashes.div_ceil(large.max(1)),
+        damaged: plan.damaged.div_ceil(variety.len()),
         variety,
         tally: Tally::default(),
         samples: Vec::new(),
@@ -121,6 +127,8 @@ struct Crashes<'a> {
     variety: VecDeque<usize>,
     /// How many are made at each, if there are as many.
     share: usize,
+    /// How many are damaged at each.
+    damaged: usize,
     tally: Tally,
     samples: Vec<Sample>,
 }
@@ -161,12 +169,39 @@ impl Crashes<'_> {
 
     /// All that was written is durable, and what the disk holds is acknowledged.
     fn flush(&mut self, place: &str) {
+        self.tally.flushes += 1;
+        let held = self.prefix(place);
+        let before = self.expected.clone();
+        self.expected.acknowledge(held);
+        self.damage(&before, place);
         for (at, data) in self.pending.drain(..) {
             self.durable[at..][..data.len()].copy_from_slice(&data);
         }
-        self.tally.flushes += 1;
-        let held = self.prefix(place);
-        self.expected.acknowledge(held);
+    }
+
+    /// Damages what was written since the flush `before`, and what is durable since this one.
+    fn damage(&mut self, before: &Expected, place: &str) {
+        let writes = self.pending.iter();
+        let writes: Vec<_> = writes.map(|(at, data)| (*at, &data[..])).collect();
+        let number = if writes.is_empty() { 0 } else { self.damaged };
+        for damage in Damage::ALL.into_iter().cycle().take(number) {
+            let disks = damage.apply(&self.durable, &writes, &mut self.random);
+            let expected = if damage.is_of_durable() {
+                &self.expected
+            } else {
+                before
+            };
+            let outcome = self
+                .oracle
+                .judge(disks, expected, &self.expected.acknowledged);
+            let seed = self.plan.seed;
+            let outcome =
+                outcome.unwrap_or_else(|why| panic!("seed {seed}, {place}, {damage:?}: {why}"));
+            if let Some(outcome) = outcome {
+                let tally = self.tally.damage.entry(damage).or_default();
+                *tally.entry(outcome).or_default() += 1;
+            }
+        }
     }
 
     /// Crashes before what was written is flushed.
@@ -271,14 +306,16 @@ impl fmt::Display for Tally {
             flushes,
             crashes,
             again,
+            damage,
             moments,
             starting,
         } = self;
         let all = self.crashes();
+        let damaged: usize = damage.values().flat_map(BTreeMap::values).sum();
         write!(
             f,
             "{prefixes} prefixes, {flushes} of them at a flush; {all} crashes {crashes:?}, and {again} \
-             more while the disk recovered; {moments} looks at the slots, {starting} of them before \
+             more while the disk recovered; {damaged} damaged {damage:?}; {moments} looks at the slots, {starting} of them before \
              the log was durable"
         )
     }

@@ -65,6 +65,7 @@ fn fault(appliance: &Appliance, oracle: &mut Oracle, faults: &str, failed: &Oper
     kept.unwrap_or_else(|why| panic!("{what}: {why}: {:#?}", boot.said));
     let plan = Plan {
         crashes: 50,
+        damaged: 0,
         samples: 0,
         seed: 1,
     };

@@ -6,16 +6,17 @@
 //! the recovery of the protection domains runs on this host, and all that was acknowledged must be
 //! there: see [`oracle`]. What was acknowledged is what recovery finds once a flush has come to its
 //! end, and what the console said. Some rebuilt disks are given back to the board. At last QEMU's
-//! `blkdebug` makes single writes and flushes fail. That a flush too few would be found is tried too: see
-//! [`faults`].
+//! `blkdebug` makes single writes and flushes fail. Damage that no crash does is tried too, see
+//! [`damage`], and that a flush too few would be found, see [`faults`].
 //!
 //! `CRASH_SEED` (a number) makes other crashes than the usual ones; `CRASH_DISKS` more or fewer rebuilt
-//! disks than 2,500, of each of which a crash while it recovers makes another; `CRASH_BOOTS` boots that
-//! are killed, and as many from rebuilt disks; `CRASH_FAULTS` writes that fail, and as many flushes. All
-//! there are, and some 10,000 disks of each board, in about a quarter of an hour:
+//! disks than 2,500, of each of which a crash while it recovers makes another; `CRASH_DAMAGE` damaged disks;
+//! `CRASH_BOOTS` boots that are killed, and as many from rebuilt disks; `CRASH_FAULTS` writes that fail,
+//! and as many flushes. Every write and flush there is, and 10,000 disks, on each board:
 //!
 //! ```text
-//! CRASH_FAULTS=1000 CRASH_DISKS=10000 cargo test -p portcullis-boards --test crash -- --ignored --nocapture
+//! CRASH_FAULTS=1000 CRASH_DISKS=10000 CRASH_DAMAGE=4000 CRASH_BOOTS=10 \
+//!     cargo test -p portcullis-boards --test crash -- --ignored --nocapture
 //! ```
 
 #[path = "../common/mod.rs"]
@@ -23,6 +24,7 @@ mod common;
 
 mod boots;
 mod crashes;
+mod damage;
 mod faults;
 mod moments;
 mod oracle;
@@ -87,6 +89,7 @@ fn crashes_lose_nothing(board: Board) {
     let boots = number("CRASH_BOOTS", 3);
     let plan = Plan {
         crashes: number("CRASH_DISKS", 2_500),
+        damaged: number("CRASH_DAMAGE", 400),
         samples: boots,
         seed,
     };

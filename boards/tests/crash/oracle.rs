@@ -4,24 +4,25 @@
 //! code. Beside it stands the audit, which shares nothing with them but the formats, and reads the disk
 //! as the crash left it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{self, Cursor};
+use std::io::Cursor;
 use std::path::Path;
 
 use ed25519_dalek::SigningKey;
 use portcullis_audit::policies::Policies;
 use portcullis_audit::replay::{Boot, Replay};
-use portcullis_audit::walk::{Blocks, Sink, Trust, walk};
+use portcullis_audit::walk::{Sink, Trust, walk};
 use portcullis_blk::api::{Area, Info};
-use portcullis_blk::{BLOCK, Disk, DiskError, Driver, Refused};
-use portcullis_ledger::{Index, Log, LogMemory, Recovered, Scratch};
+use portcullis_blk::{BLOCK, Disk, DiskError, Driver};
+use portcullis_fsck::Report;
+use portcullis_ledger::{Index, Log, LogError, LogMemory, Recovered, Scratch};
 use portcullis_log::Record;
 use portcullis_log::block::{LogId, LogKind, Records};
 use portcullis_log::merkle::Hash;
 use portcullis_log::scanner::Watch;
 use portcullis_model::testing::SharedRegion;
-use portcullis_vault::{DocumentEntry, ObjectDigest, Stat, Store};
+use portcullis_vault::{DocumentEntry, ObjectDigest, Stat, Store, StoreError};
 use sha2::{Digest as _, Sha256};
 
 use crate::rebuilt::Rebuilt;
@@ -52,7 +53,7 @@ struct Memory {
 }
 
 /// What a recovered disk holds.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Held {
     /// The records of the grant log.
     pub(crate) grants: Vec<Vec<u8>>,
@@ -63,6 +64,15 @@ pub(crate) struct Held {
     /// The boots in the grant log.
     boots: Vec<Boot>,
     objects: BTreeMap<ObjectDigest, Stat>,
+}
+
+/// What a start on a disk comes to.
+#[derive(Default)]
+pub(crate) struct Served {
+    /// What it serves.
+    pub(crate) held: Held,
+    /// What it finds wrong.
+    faults: Vec<String>,
 }
 
 /// What a disk must hold.
@@ -106,6 +116,31 @@ impl Held {
     pub(crate) fn is_sealed_since(&self, before: &Held) -> bool {
         let is_new = self.boots.len() > before.boots.len();
         is_new && self.boots.last().is_some_and(|boot| boot.sealed)
+    }
+
+    /// This without the objects that the ledger does not name: nobody was told that they are kept.
+    pub(crate) fn promised(&self) -> Self {
+        let entries = self.worm.iter();
+        let named: BTreeSet<_> = entries
+            .filter_map(|entry| Some(DocumentEntry::decode(entry)?.digest))
+            .collect();
+        let mut promised = self.clone();
+        promised.objects.retain(|digest, _| named.contains(digest));
+        promised
+    }
+
+    /// Whether there is nothing else here than was `written`.
+    pub(crate) fn was_written(&self, written: &Self) -> Result<(), String> {
+        let is_object = |(digest, stat): (&ObjectDigest, &Stat)| {
+            let object = written.objects.get(digest);
+            object.is_some_and(|object| object.size == stat.size)
+        };
+        let is_it = written.grants.starts_with(&self.grants)
+            && written.worm.starts_with(&self.worm)
+            && self.objects.iter().all(is_object);
+        is_it
+            .then_some(())
+            .ok_or_else(|| "something is served that was not written".to_owned())
     }
 
     /// What is missing, or is otherwise than it should be.
@@ -176,7 +211,10 @@ impl Oracle {
         disk: &mut Rebuilt<'_>,
         expected: Option<&Expected>,
     ) -> Result<Held, String> {
-        self.fsck(disk, expected)?;
+        let report = self.fsck(disk, expected);
+        if let Some(finding) = report.findings.iter().find(|it| it.is_violation()) {
+            return Err(format!("fsck: {finding:?}"));
+        }
         let audited = [LogKind::Grants, LogKind::Worm].map(|kind| self.audit(disk, kind, expected));
         let first = self.recover(disk)?;
         let [grants, worm] = audited;
@@ -192,26 +230,18 @@ impl Oracle {
     }
 
     /// Checks the disk with all keys at hand.
-    fn fsck(&self, disk: &Rebuilt<'_>, expected: Option<&Expected>) -> Result<(), String> {
+    pub(crate) fn fsck(&self, disk: &Rebuilt<'_>, expected: Option<&Expected>) -> Report {
         let mut keys = portcullis_fsck::Keys::new(self.key.verifying_key(), self.vault_key);
         for (kind, which) in [(LogKind::Grants, 0), (LogKind::Worm, 1)] {
             let checkpoints = expected.iter().flat_map(|it| &it.checkpoints[which]);
             keys.checkpoints
                 .extend(checkpoints.map(|(size, root)| (kind, *size, *root)));
         }
-        let report = portcullis_fsck::check(&mut Cursor::new(disk.bytes()), &keys);
-        match report
-            .findings
-            .iter()
-            .find(|finding| finding.is_violation())
-        {
-            Some(finding) => Err(format!("fsck: {finding:?}")),
-            None => Ok(()),
-        }
+        portcullis_fsck::check(&mut Cursor::new(disk.bytes()), &keys)
     }
 
     /// The records of a log, for whoever has the disk and the public key only.
-    fn audit(
+    pub(crate) fn audit(
         &self,
         disk: &mut Rebuilt<'_>,
         kind: LogKind,
@@ -232,11 +262,7 @@ impl Oracle {
             checkpoints: &checkpoints,
         };
         let start = header.start(area);
-        let mut extent = Extent {
-            disk,
-            next: start,
-            end: start + header.length(area),
-        };
+        let mut extent = disk.extent(start..start + header.length(area));
         let mut records = Collected::default();
         let walked = walk(&mut extent, &trust, &mut records, |_| ());
         let walked = walked.map_err(|error| error.to_string())?;
@@ -250,39 +276,49 @@ impl Oracle {
         }
     }
 
-    /// Starts on the disk as the protection domains do.
+    /// Starts on a disk that a crash left, on which nothing may be wrong.
     pub(crate) fn recover(&mut self, disk: &mut Rebuilt<'_>) -> Result<Held, String> {
+        let Served { held, faults } = self.serve(disk)?;
+        faults.into_iter().next().map_or(Ok(held), Err)
+    }
+
+    /// Starts on the disk as the protection domains do, and reads all that they serve. Fails when an
+    /// object is served wrong.
+    pub(crate) fn serve(&mut self, disk: &mut Rebuilt<'_>) -> Result<Served, String> {
         let mut driver = Driver::new(disk);
-        let opened = driver
-            .open(&mut [0; BLOCK])
-            .map_err(|error| error.to_string())?;
+        let mut served = Served::default();
+        let opened = match driver.open(&mut [0; BLOCK]) {
+            Ok(opened) => opened,
+            Err(error) => {
+                served.faults.push(error.to_string());
+                return Ok(served);
+            }
+        };
+        let Served { held, faults } = &mut served;
         if opened.header_from_copy || opened.mark_blocks == 0 {
-            return Err(format!("{opened:?}"));
+            faults.push(format!("{opened:?}"));
         }
         let info = driver.info().map_err(|error| error.to_string())?;
-        let (grants, grants_head) = self.grants(&mut driver, &info)?;
-        let (worm, worm_head) = self.worm(&mut driver, &info)?;
+        (held.grants, held.heads[0]) = self.grants(&mut driver, &info, faults);
+        (held.worm, held.heads[1]) = self.worm(&mut driver, &info, faults);
         let mut replay = Replay::new(&self.policies);
-        for (index, bytes) in (0..).zip(&grants) {
+        for (index, bytes) in (0..).zip(&held.grants) {
             replay.take(index, &Record::decode(bytes).ok_or("not a record")?);
         }
-        if let Some(finding) = replay.findings().0.iter().find(|it| it.is_violation()) {
-            return Err(format!("grant log: {finding:?}"));
-        }
-        Ok(Held {
-            boots: replay.boots().to_vec(),
-            objects: self.objects(&mut driver, &info, &worm)?,
-            grants,
-            worm,
-            heads: [grants_head, worm_head],
-        })
+        let findings = replay.findings().0.iter();
+        let violations = findings.filter(|it| it.is_violation());
+        faults.extend(violations.map(|finding| format!("grant log: {finding:?}")));
+        held.boots = replay.boots().to_vec();
+        held.objects = self.objects(&mut driver, &info, &held.worm, faults)?;
+        Ok(served)
     }
 
     fn grants(
         &mut self,
         driver: &mut Driver<&mut Rebuilt<'_>>,
         info: &Info,
-    ) -> Result<(Vec<Vec<u8>>, Option<Head>), String> {
+        faults: &mut Vec<String>,
+    ) -> (Vec<Vec<u8>>, Option<Head>) {
         let Memory {
             grants, scratch, ..
         } = &mut *self.memory;
@@ -291,18 +327,19 @@ impl Oracle {
         let mut log = Log::new(LogKind::Grants, grants, &mut records);
         let (id, extent) = (LogId(info.id), info.extent(area));
         let found = log.open(&mut Region { driver, area }, scratch, id, extent, &self.key);
-        sound(found.map_err(|error| error.to_string())?)?;
+        faults.extend(unsound("grant log", found));
         let (size, head) = (log.size(), head(&log));
         // What was shown last may be of no commit.
         records.0.truncate(size as usize);
-        Ok((records.0, head))
+        (records.0, head)
     }
 
     fn worm(
         &mut self,
         driver: &mut Driver<&mut Rebuilt<'_>>,
         info: &Info,
-    ) -> Result<(Vec<Vec<u8>>, Option<Head>), String> {
+        faults: &mut Vec<String>,
+    ) -> (Vec<Vec<u8>>, Option<Head>) {
         let Memory {
             worm,
             index,
@@ -315,15 +352,19 @@ impl Oracle {
         let disk = &mut Region { driver, area };
         let mut log = Log::new(LogKind::Worm, worm, index);
         let found = log.open(disk, scratch, LogId(info.id), info.extent(area), &self.key);
-        sound(found.map_err(|error| error.to_string())?)?;
+        faults.extend(unsound("ledger", found));
         let mut buffer = [0; ENTRY_MAX];
         let mut entries = Vec::new();
         for entry in 0..log.size() {
-            let length = log.read(disk, scratch, entry, &mut buffer);
-            let length = length.map_err(|error| format!("ledger entry {entry}: {error}"))?;
-            entries.push(buffer[..length].to_vec());
+            match log.read(disk, scratch, entry, &mut buffer) {
+                Ok(length) => entries.push(buffer[..length].to_vec()),
+                Err(error) => {
+                    faults.push(format!("ledger entry {entry}: {error}"));
+                    break;
+                }
+            }
         }
-        Ok((entries, head(&log)))
+        (entries, head(&log))
     }
 
     /// Opens the vault, has it follow the ledger, and reads every object.
@@ -332,80 +373,86 @@ impl Oracle {
         driver: &mut Driver<&mut Rebuilt<'_>>,
         info: &Info,
         worm: &[Vec<u8>],
+        faults: &mut Vec<String>,
     ) -> Result<BTreeMap<ObjectDigest, Stat>, String> {
-        let failed = |error: portcullis_vault::StoreError| format!("vault: {error}");
         let area = Area::Vault;
         let disk = &mut Region { driver, area };
         let mut store = Store::new(&mut self.memory.vault);
-        let opened = store
-            .open(disk, &self.vault_key, &info.id)
-            .map_err(failed)?;
+        let mut objects = BTreeMap::new();
+        let opened = match store.open(disk, &self.vault_key, &info.id) {
+            Ok(opened) => opened,
+            Err(error) => {
+                faults.push(format!("vault: {error}"));
+                return Ok(objects);
+            }
+        };
         if opened.void > 0 || opened.changes > 0 {
-            return Err(format!("vault: {opened:?}"));
+            faults.push(format!("vault: {opened:?}"));
         }
         let mut walk = store.walk();
         while let Some(entry) = worm.get(walk.next() as usize) {
-            walk.look(&mut store, disk, entry).map_err(failed)?;
+            if let Err(error) = walk.look(&mut store, disk, entry) {
+                faults.push(format!("vault: {error}"));
+                break;
+            }
         }
         walk.end(&mut store);
         if !walk.missing().is_empty() || walk.waiting() > 0 {
-            return Err(format!("vault: {walk:?}"));
+            faults.push(format!("vault: {walk:?}"));
         }
-        let mut objects = BTreeMap::new();
         let mut cursor = 0;
         while let Ok(object) = store.list(disk, cursor) {
             cursor = object.next;
-            read(&mut store, disk, &object.digest, &object.stat)?;
-            objects.insert(object.digest, object.stat);
+            match is_served_right(&mut store, disk, &object.digest, &object.stat) {
+                Ok(true) => drop(objects.insert(object.digest, object.stat)),
+                Ok(false) => return Err("an object is served wrong".to_owned()),
+                Err(error) => faults.push(format!("vault: {error}")),
+            }
         }
-        if objects.len() == opened.objects {
-            Ok(objects)
-        } else {
-            Err(format!(
-                "vault: {} objects listed, of {}",
-                objects.len(),
-                opened.objects
-            ))
+        if objects.len() != opened.objects {
+            let (listed, opened) = (objects.len(), opened.objects);
+            faults.push(format!("vault: {listed} objects listed, of {opened}"));
         }
+        Ok(objects)
     }
 }
 
 /// Reads an object, if only by checking it where it may not leave the vault.
-fn read(
+fn is_served_right(
     store: &mut Store<'_>,
     disk: &mut impl Disk,
     digest: &ObjectDigest,
     stat: &Stat,
-) -> Result<(), String> {
-    let failed = |error: portcullis_vault::StoreError| format!("vault: {error}");
+) -> Result<bool, StoreError> {
     let mut checked = 0;
     while {
-        checked = store.check(disk, digest, checked).map_err(failed)?;
+        checked = store.check(disk, digest, checked)?;
         checked < stat.size
     } {}
     if !stat.released {
-        return Ok(());
+        return Ok(true);
     }
     let mut hash = Sha256::new();
     let mut done = 0;
     let mut out = SharedRegion::new(PIECE);
     while done < stat.size {
-        let count = store
-            .read(disk, digest, done, PIECE as u64, &mut out)
-            .map_err(failed)?;
+        let count = store.read(disk, digest, done, PIECE as u64, &mut out)?;
         hash.update(&out.bytes()[..count as usize]);
         done += count;
     }
-    let is_it = <[u8; 32]>::from(hash.finalize()) == *digest;
-    is_it
-        .then_some(())
-        .ok_or_else(|| "an object is served wrong".to_owned())
+    Ok(<[u8; 32]>::from(hash.finalize()) == *digest)
 }
 
-/// A log that a crash cut off is not damaged.
-fn sound(found: Recovered) -> Result<(), String> {
-    let is_sound = found.damage.is_none() && !found.other_key && found.not_rewritten.is_none();
-    is_sound.then_some(()).ok_or_else(|| format!("{found:?}"))
+/// What is wrong with a log; one that a crash cut off is not damaged.
+fn unsound(name: &str, found: Result<Recovered, LogError>) -> Option<String> {
+    match found {
+        Err(error) => Some(format!("{name}: {error}")),
+        Ok(found) => {
+            let is_sound = found.damage.is_none() && !found.other_key;
+            let is_sound = is_sound && found.not_rewritten.is_none();
+            (!is_sound).then(|| format!("{name}: {found:?}"))
+        }
+    }
 }
 
 fn head<W: Watch>(log: &Log<'_, W>) -> Option<Head> {
@@ -442,36 +489,16 @@ impl Disk for Region<'_, '_, '_> {
     }
 
     fn read(&mut self, first: u64, data: &mut [u8]) -> Result<(), DiskError> {
-        self.driver.read(self.area, first, data).map_err(refused)
+        let read = self.driver.read(self.area, first, data);
+        read.map_err(|_| DiskError::Read { first })
     }
 
     fn write(&mut self, first: u64, data: &[u8]) -> Result<(), DiskError> {
-        self.driver.write(self.area, first, data).map_err(refused)
+        let written = self.driver.write(self.area, first, data);
+        written.map_err(|_| DiskError::Write { first })
     }
 
     fn flush(&mut self) -> Result<(), DiskError> {
-        self.driver.flush().map_err(refused)
-    }
-}
-
-fn refused(refused: Refused) -> DiskError {
-    panic!("recovery asks for what is refused: {refused}")
-}
-
-/// The blocks of a region, past all rules.
-struct Extent<'a, 'd> {
-    disk: &'a mut Rebuilt<'d>,
-    next: u64,
-    end: u64,
-}
-
-impl Blocks for Extent<'_, '_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let blocks = (self.end - self.next).min((buffer.len() / BLOCK) as u64);
-        let length = blocks as usize * BLOCK;
-        let mut disk = &mut *self.disk;
-        Disk::read(&mut disk, self.next, &mut buffer[..length]).map_err(io::Error::other)?;
-        self.next += blocks;
-        Ok(length)
+        self.driver.flush().map_err(|_| DiskError::Flush)
     }
 }

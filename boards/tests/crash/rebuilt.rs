@@ -1,8 +1,11 @@
 //! Disks that a crash leaves: what was durable, and of the writes since then any part, in any order.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io;
+use std::ops::Range;
 
+use portcullis_audit::walk::Blocks;
 use portcullis_blk::testing::SECTOR;
 use portcullis_blk::{BLOCK, Block, Disk, DiskError};
 
@@ -14,6 +17,8 @@ use crate::writes::Operation;
 pub(crate) struct Rebuilt<'a> {
     durable: &'a [u8],
     changed: BTreeMap<u64, Box<Block>>,
+    /// Blocks that were read since it was rebuilt.
+    read: BTreeSet<u64>,
     /// What was done to it since it was rebuilt.
     pub(crate) operations: Vec<Operation>,
 }
@@ -24,6 +29,7 @@ impl<'a> Rebuilt<'a> {
         Self {
             durable,
             changed: BTreeMap::new(),
+            read: BTreeSet::new(),
             operations: Vec::new(),
         }
     }
@@ -43,6 +49,38 @@ impl<'a> Rebuilt<'a> {
             let at = number as usize * BLOCK;
             Box::new(*durable[at..].first_chunk().expect("it lies on the disk"))
         })
+    }
+
+    /// Makes these bits of a byte others.
+    pub(crate) fn flip(&mut self, byte: usize, bits: u8) {
+        self.block((byte / BLOCK) as u64)[byte % BLOCK] ^= bits;
+    }
+
+    pub(crate) fn block_at(&self, number: u64) -> &Block {
+        let durable = || self.durable[number as usize * BLOCK..].first_chunk();
+        let block = self.changed.get(&number).map(|block| &**block);
+        block.or_else(durable).expect("it lies on the disk")
+    }
+
+    /// The blocks in which it differs from another over the same durable bytes.
+    pub(crate) fn differing(&self, other: &Rebuilt<'_>) -> BTreeSet<u64> {
+        let numbers = self.changed.keys().chain(other.changed.keys());
+        let differs = |number: &&u64| self.block_at(**number) != other.block_at(**number);
+        numbers.filter(differs).copied().collect()
+    }
+
+    /// Whether a block was read since the disk was rebuilt.
+    pub(crate) fn was_read(&self, block: u64) -> bool {
+        self.read.contains(&block)
+    }
+
+    /// Reads these blocks one after another, past all rules.
+    pub(crate) fn extent(&mut self, blocks: Range<u64>) -> Extent<'_, 'a> {
+        Extent {
+            disk: self,
+            next: blocks.start,
+            end: blocks.end,
+        }
     }
 
     /// All of it.
@@ -73,10 +111,8 @@ impl Disk for &mut Rebuilt<'_> {
 
     fn read(&mut self, first: u64, data: &mut [u8]) -> Result<(), DiskError> {
         for (number, into) in (first..).zip(data.chunks_mut(BLOCK)) {
-            match self.changed.get(&number) {
-                Some(block) => into.copy_from_slice(&**block),
-                None => into.copy_from_slice(&self.durable[number as usize * BLOCK..][..BLOCK]),
-            }
+            into.copy_from_slice(self.block_at(number));
+            self.read.insert(number);
         }
         Ok(())
     }
@@ -94,6 +130,24 @@ impl Disk for &mut Rebuilt<'_> {
     fn flush(&mut self) -> Result<(), DiskError> {
         self.operations.push(Operation::Flush);
         Ok(())
+    }
+}
+
+/// Blocks of a disk, past all rules.
+pub(crate) struct Extent<'a, 'd> {
+    disk: &'a mut Rebuilt<'d>,
+    next: u64,
+    end: u64,
+}
+
+impl Blocks for Extent<'_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let blocks = (self.end - self.next).min((buffer.len() / BLOCK) as u64);
+        let length = blocks as usize * BLOCK;
+        let mut disk = &mut *self.disk;
+        Disk::read(&mut disk, self.next, &mut buffer[..length]).map_err(io::Error::other)?;
+        self.next += blocks;
+        Ok(length)
     }
 }
 
