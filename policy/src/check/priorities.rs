@@ -1,9 +1,10 @@
-//! Whether every callee runs above its callers.
+//! Whether every callee runs above its callers, and whatever the grant log depends on above the rest.
 //!
 //! A callee at or below its caller's priority is kept waiting by whatever runs between them, and its
-//! caller with it. Microkit holds channels to the same rule.
+//! caller with it. Microkit holds channels to the same rule. And a boot grant is in force when its
+//! record is durable: whoever could run before that would look for its grants in vain.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use miette::Diagnostic;
 use portcullis_kernel::Mode;
@@ -11,8 +12,9 @@ use portcullis_sdf::System;
 use thiserror::Error;
 
 use super::Check;
+use crate::model::ComponentId;
 
-/// A callee that does not run above its caller.
+/// A component that runs too early.
 #[derive(Clone, PartialEq, Eq, Debug, Error, Diagnostic)]
 pub enum PriorityFault {
     /// The callee's priority is not above the caller's.
@@ -37,9 +39,36 @@ pub enum PriorityFault {
         /// Its priority.
         callee_priority: u8,
     },
+    /// A component may run before its grants are in force.
+    #[error(
+        "`{early}`, priority {early_priority}, may run before its grants are in force: the grant log \
+         that they wait for depends on `{needed}`, priority {needed_priority}"
+    )]
+    #[diagnostic(
+        code(policy::runs_before_the_log),
+        help(
+            "in `system.xml`, raise the priority of `{needed}` above {early_priority}, or lower that \
+             of `{early}` below {needed_priority}"
+        )
+    )]
+    Early {
+        /// The component that the log does not depend on.
+        early: String,
+        /// Its priority.
+        early_priority: u8,
+        /// The one of the lowest priority that it does depend on.
+        needed: String,
+        /// Its priority.
+        needed_priority: u8,
+    },
 }
 
 pub(super) fn check(check: &mut Check<'_>, system: &System) {
+    check_calls(check, system);
+    check_log_path(check, system);
+}
+
+fn check_calls(check: &mut Check<'_>, system: &System) {
     let (policy, ceiling) = (check.policy, check.ceiling);
     let mut seen = HashSet::new();
     for held in ceiling.grants().filter(|held| held.mode == Mode::Call) {
@@ -47,11 +76,8 @@ pub(super) fn check(check: &mut Check<'_>, system: &System) {
             continue;
         }
         let [caller, callee] = [held.subject, held.object].map(|id| &policy.component(id).name);
-        let priority = |name: &str| {
-            let pd = system.pd_named(name)?;
-            Some(system.pd(pd).priority.value)
-        };
-        if let (Some(caller_priority), Some(callee_priority)) = (priority(caller), priority(callee))
+        if let (Some(caller_priority), Some(callee_priority)) =
+            (priority(system, caller), priority(system, callee))
             && callee_priority <= caller_priority
         {
             let fault = PriorityFault::Inversion {
@@ -64,4 +90,60 @@ pub(super) fn check(check: &mut Check<'_>, system: &System) {
             check.broken(place, format!("priority {callee_priority}"), fault);
         }
     }
+}
+
+fn check_log_path(check: &mut Check<'_>, system: &System) {
+    let policy = check.policy;
+    let path = log_path(check);
+    let of = |id: ComponentId| {
+        let name = &policy.component(id).name;
+        Some((priority(system, name)?, name))
+    };
+    let Some((needed_priority, needed)) = path.iter().filter_map(|id| of(*id)).min() else {
+        return;
+    };
+    let holders: BTreeSet<_> = check.ceiling.grants().map(|held| held.subject).collect();
+    for id in holders.difference(&path) {
+        if let Some((early_priority, early)) = of(*id)
+            && early_priority >= needed_priority
+        {
+            let fault = PriorityFault::Early {
+                early: early.clone(),
+                early_priority,
+                needed: needed.clone(),
+                needed_priority,
+            };
+            let place = &policy.component(*id).place;
+            check.broken(place, format!("priority {early_priority}"), fault);
+        }
+    }
+}
+
+/// The components without whose grants no record becomes durable: the manager, the ledger, and whom
+/// these wait for, since they call them or send to them. `portcullis_manager` goes by the same.
+fn log_path(check: &Check<'_>) -> BTreeSet<ComponentId> {
+    let grants = || check.ceiling.grants();
+    let manager = check.policy.manager();
+    let logs = grants().find(|held| Some(held.subject) == manager && held.mode == Mode::Stream);
+    let mut path: BTreeSet<_> = logs
+        .map(|held| held.object)
+        .into_iter()
+        .chain(manager)
+        .collect();
+    loop {
+        let waits = grants().filter(|held| matches!(held.mode, Mode::Call | Mode::Send));
+        let longer: Vec<_> = waits
+            .filter(|held| path.contains(&held.subject) && !path.contains(&held.object))
+            .map(|held| held.object)
+            .collect();
+        if longer.is_empty() {
+            return path;
+        }
+        path.extend(longer);
+    }
+}
+
+fn priority(system: &System, name: &str) -> Option<u8> {
+    let pd = system.pd_named(name)?;
+    Some(system.pd(pd).priority.value)
 }
