@@ -47,6 +47,7 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
             first += u32::from(self.admit(number, &component, first, &mut grants));
         }
         self.stage = Stage::Loaded(policy);
+        self.log_path = self.trace_log_path();
         Ok(())
     }
 
@@ -119,11 +120,32 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
 
     /// The components, a bit each, whose endpoints are reached by grants that the policy allows.
     fn called(&self) -> u64 {
-        let allowed = self.policy().map_or(0, |policy| policy.counts().grants);
-        let entries = self.grants.0.iter().take(allowed as usize);
-        entries
+        self.entries_in_policy()
             .filter(|entry| entry.is_endpoint())
             .fold(0, |called, entry| called | 1 << entry.object)
+    }
+
+    /// The components, a bit each, without whose grants no record becomes durable: the manager, the
+    /// ledger, and whom these wait for, since they call them or send to them.
+    fn trace_log_path(&self) -> u64 {
+        let ledger = self.ledger.map(|index| self.grants.at(index).object);
+        let mut path = ledger.map_or(0, |number| 1 << number);
+        loop {
+            let waits = self.entries_in_policy().filter(|entry| {
+                let Entry { mode, subject, .. } = **entry;
+                matches!(mode, Mode::Call | Mode::Send) && path & 1 << subject != 0
+            });
+            let longer = waits.fold(path, |path, entry| path | 1 << entry.object);
+            if longer == path {
+                return path | self.own.map_or(0, |number| 1 << number);
+            }
+            path = longer;
+        }
+    }
+
+    fn entries_in_policy(&self) -> impl Iterator<Item = &Entry> {
+        let allowed = self.policy().map_or(0, |policy| policy.counts().grants);
+        self.grants.0.iter().take(allowed as usize)
     }
 
     /// Writes the `boot` record, where it is not yet written.

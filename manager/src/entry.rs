@@ -3,7 +3,7 @@
 use core::num::NonZeroU32;
 
 use portcullis_kernel::{Generation, GrantBadge, MethodSet, Mode, Rights};
-use portcullis_log::GrantFields;
+use portcullis_log::{GrantFields, Operation};
 use portcullis_manager_api::badge_bits;
 use portcullis_policy_format::{Grant, When};
 
@@ -24,6 +24,8 @@ pub(crate) struct Entry {
     pub(crate) child: u16,
     pub(crate) sibling: u16,
     pub(crate) link: u16,
+    /// Records of this boot, modulo 2^32, when the one that issues it was the last.
+    pub(crate) logged_at: u32,
     pub(crate) subject: u8,
     pub(crate) object: u8,
     pub(crate) mode: Mode,
@@ -49,6 +51,8 @@ pub(crate) enum State {
     Idle,
     /// In the queue of grants to issue.
     Due,
+    /// In the queue of those whose records are in the ring: in force as soon as that is durable.
+    Logged,
     InForce,
     /// Revoked, and in the queue of revocations to log; afterwards it becomes this.
     Unlogged(Next),
@@ -90,6 +94,7 @@ impl Entry {
         child: 0,
         sibling: 0,
         link: 0,
+        logged_at: 0,
         subject: 0,
         object: 0,
         mode: Mode::Call,
@@ -137,6 +142,14 @@ impl Entry {
             mode: self.mode,
             parent: self.parent(index),
             lease_ms: self.lease_ms.map(NonZeroU32::get),
+        }
+    }
+
+    /// The operation that a record of its being issued tells. `index` is its own.
+    pub(crate) fn issuing(&self, index: u16) -> Operation {
+        match self.parent(index) {
+            Some(_) => Operation::Copy,
+            None => Operation::Mint,
         }
     }
 

@@ -11,7 +11,7 @@ impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
     /// Answers the component on static channel `channel`. The kernel says which channel it is, so
     /// nobody can ask in another's name.
     pub(crate) fn find(&mut self, channel: u8, message: &mut Message) {
-        let Some(policy) = self.policy() else {
+        let Some(policy) = self.policy().copied() else {
             return message.refuse(UNAVAILABLE);
         };
         let mut members = (0..).zip(&self.members);

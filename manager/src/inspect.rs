@@ -22,7 +22,7 @@ impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
         method: Method,
         message: &mut Message,
     ) {
-        let Some(policy) = self.policy().filter(|_| self.is_inspector(badge)) else {
+        let Some(policy) = self.policy().copied().filter(|_| self.is_inspector(badge)) else {
             return message.refuse(UNAVAILABLE);
         };
         let mut buffer: Buffer = [0; _];

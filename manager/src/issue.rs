@@ -1,16 +1,16 @@
-//! Issuing grants: the record first, then the root, then the subject's copy.
+//! Issuing grants: the record first, then, once it is durable, the root and the subject's copy.
 
 use core::fmt;
 
 use portcullis_kernel::{CNodes, GrantBadge, Invocation, KernelError, Region, RegionMut};
+use portcullis_log::Outcome;
 use portcullis_log::ring::Full;
-use portcullis_log::{Operation, Outcome};
 
 use crate::entry::{By, Entry, Next, Origin, State};
 use crate::manager::Stage;
 use crate::{Manager, Platform, slots};
 
-/// Records that the ring must have room for before a grant is issued: the grant's, and the one that
+/// Records that the ring must have room for before a grant is logged: the grant's, and the one that
 /// says that the kernel refused it.
 pub const ISSUE_ROOM: u64 = 2;
 
@@ -31,7 +31,8 @@ pub enum Unissued {
 
 impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
     /// Issues grant `index` (its number in the policy) because its subject asked for it, or because
-    /// the holder of grant `parent` delegates it. [`announce`](Self::announce) its record afterwards.
+    /// the holder of grant `parent` delegates it. Its record is written, and it is in force when that
+    /// is durable: [`announce`](Self::announce) it afterwards.
     pub fn issue<K: CNodes>(
         &mut self,
         kernel: &mut K,
@@ -51,11 +52,12 @@ impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
         if let Some(parent) = parent {
             self.grants.adopt(parent, index);
         }
-        let issued = self.issue_logged(kernel, index, By::Request(requester));
-        if issued.is_err() {
-            self.grants.orphan(index);
+        let logged = self.log(index, By::Request(requester));
+        match logged {
+            Ok(_) => self.await_durable(index),
+            Err(_) => self.grants.orphan(index),
         }
-        issued
+        logged
     }
 
     /// The component that asks for grant `index`, where the policy allows it to.
@@ -89,55 +91,117 @@ impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
             .filter(|_| u32::from(index) < allowed)
     }
 
-    /// Issues the grants that are due; `Err` where the ring became full.
-    pub(crate) fn issue_due<K: CNodes>(&mut self, kernel: &mut K) -> Result<(), Full> {
+    /// Issues the grants that are due: first their records, then, when these are durable, the grants.
+    /// Says whether that is all, and no other has to wait for room in the ring or for the ledger.
+    pub(crate) fn issue_due<K: CNodes>(&mut self, kernel: &mut K) -> bool {
+        while self.make_durable(kernel).is_ok() {
+            if self.due.first().is_none() {
+                return true;
+            }
+            if self.log_due(kernel).is_err() {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// Writes the records of the grants that are due, and makes those at once without which no record
+    /// becomes durable.
+    fn log_due<K: CNodes>(&mut self, kernel: &mut K) -> Result<(), Full> {
         while let Some(index) = self.due.first() {
-            if self.is_down(self.grants.at(index).subject) {
+            let entry = self.grants.at(index);
+            let subject = entry.subject;
+            if self.is_down(subject) || self.is_down(entry.object) {
                 self.grants.at_mut(index).state = State::Idle;
-            } else {
-                match self.issue_logged(kernel, index, By::Policy) {
-                    Err(Unissued::Full) => return Err(Full),
-                    Err(reason) => self.report_unissued(index, reason),
-                    Ok(_) => {}
-                }
+                self.due.pop(&self.grants);
+                continue;
+            }
+            let logged = self.log(index, By::Policy);
+            if logged == Err(Unissued::Full) {
+                return Err(Full);
             }
             self.due.pop(&self.grants);
+            let issued = logged.and_then(|badge| {
+                if self.log_path & 1 << subject != 0 {
+                    return self.make(kernel, index, badge);
+                }
+                self.await_durable(index);
+                Ok(())
+            });
+            if let Err(reason) = issued {
+                self.report_unissued(index, reason);
+            }
         }
         Ok(())
     }
 
-    /// Writes the record, then has the kernel make the capabilities. Where that fails a second record
-    /// says so, the grant is not in force, and its generation is not used again.
-    fn issue_logged<K: CNodes>(
-        &mut self,
-        kernel: &mut K,
-        index: u16,
-        by: By,
-    ) -> Result<GrantBadge, Unissued> {
+    /// Puts a grant into the queue of those whose records are in the ring.
+    fn await_durable(&mut self, index: u16) {
+        self.grants.at_mut(index).state = State::Logged;
+        self.logged.push(&mut self.grants, index);
+    }
+
+    /// Makes the grants whose records are durable. `Err` where others have to wait: for the ledger, or
+    /// for room for the record that the kernel refused.
+    fn make_durable<K: CNodes>(&mut self, kernel: &mut K) -> Result<(), Full> {
+        let durable = self.journal.durable() as u32;
+        let mut has_room = self.journal.has_room(1);
+        while let Some(index) = self.logged.first() {
+            let entry = self.grants.at(index);
+            let (badge, waits) = (entry.badge(index), entry.logged_at.wrapping_sub(durable));
+            // The ring is far shorter than half of the numbers.
+            if waits.cast_signed() > 0 || !has_room {
+                return Err(Full);
+            }
+            self.logged.pop(&self.grants);
+            if let Some(badge) = badge
+                && let Err(reason) = self.make(kernel, index, badge)
+            {
+                self.report_unissued(index, reason);
+                has_room = self.journal.has_room(1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the record that a grant is issued, or why it cannot be.
+    fn log(&mut self, index: u16, by: By) -> Result<GrantBadge, Unissued> {
         if !self.journal.has_room(ISSUE_ROOM) {
             return Err(Unissued::Full);
         }
-        let entry = *self.grants.at(index);
-        let badge = entry.badge(index).ok_or(Unissued::NotPermitted)?;
-        let operation = match entry.parent(index) {
-            Some(_) => Operation::Copy,
-            None => Operation::Mint,
-        };
-        if let Some((outcome, reason)) = self.obstacle(&entry) {
-            self.record_grant(operation, index, by, outcome)?;
+        let entry = self.grants.at(index);
+        let (badge, issuing) = (entry.badge(index), entry.issuing(index));
+        let badge = badge.ok_or(Unissued::NotPermitted)?;
+        if let Some((outcome, reason)) = self.obstacle(entry) {
+            self.record_grant(issuing, index, by, outcome)?;
             self.grants.at_mut(index).state = State::Idle;
             return Err(reason);
         }
-        self.record_grant(operation, index, by, Outcome::Done)?;
-        match self.mint(kernel, index, &entry, badge) {
+        self.record_grant(issuing, index, by, Outcome::Done)?;
+        let logged_at = self.journal.written() as u32;
+        let entry = self.grants.at_mut(index);
+        (entry.by, entry.logged_at) = (by, logged_at);
+        Ok(badge)
+    }
+
+    /// Has the kernel make the capabilities of a grant whose record is written. Where that fails a
+    /// second record says so, the grant is not in force, and its generation is not used again.
+    fn make<K: CNodes>(
+        &mut self,
+        kernel: &mut K,
+        index: u16,
+        badge: GrantBadge,
+    ) -> Result<(), Unissued> {
+        match self.mint(kernel, index, badge) {
             Ok(()) => {
                 self.grants.at_mut(index).state = State::InForce;
                 self.count(index, true);
-                Ok(badge)
+                Ok(())
             }
             Err(Failed { error, next }) => {
-                // There is room for this record: ISSUE_ROOM.
-                let _ = self.record_grant(operation, index, by, error.into());
+                let entry = *self.grants.at(index);
+                // Whoever comes here has seen that there is room for this record.
+                let _ = self.record_grant(entry.issuing(index), index, entry.by, error.into());
                 self.renew(index, next);
                 Err(Unissued::Kernel(error))
             }
@@ -158,13 +222,8 @@ impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
     }
 
     /// Makes the root and the subject's copy of it, or neither.
-    fn mint<K: CNodes>(
-        &self,
-        kernel: &mut K,
-        index: u16,
-        entry: &Entry,
-        badge: GrantBadge,
-    ) -> Result<(), Failed> {
+    fn mint<K: CNodes>(&self, kernel: &mut K, index: u16, badge: GrantBadge) -> Result<(), Failed> {
+        let entry = self.grants.at(index);
         let (layout, is_own) = (self.layout, self.is_own(index));
         let root = slots::authority(layout.root(index));
         let source = if entry.is_endpoint() {

@@ -12,9 +12,10 @@
 //!
 //! - *Ceiling*: a component's grants CNode holds nothing but capabilities of grants that the policy
 //!   allows it, each in its own slot, with the mode's rights and a badge of the grant's methods.
-//! - *Logged before done*: a grant's record is in the ring before its capability exists. When the
-//!   ring cannot take it and the record of a failure, no grant is issued; the grant is due, and is
-//!   issued when there is room.
+//! - *Logged before done*: a grant's record is durable, acknowledged by the ledger, before its
+//!   capability exists. While the ring cannot take the record, or the ledger does not acknowledge it,
+//!   the grant is not in force. The boot grants that the log itself depends on, of the manager, the
+//!   ledger and whom these call or send to, cannot wait for it: their records are in the ring.
 //! - *Revoked before reported*: a revocation's record is written after the capability is gone. When
 //!   the ring is full the grant's entry in the table waits for its record: nothing is forgotten,
 //!   records keep their order, and no grant is issued before all of them are in the ring.

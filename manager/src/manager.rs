@@ -6,10 +6,11 @@ use portcullis_kernel::{
 };
 use portcullis_log::ring::{Full, Writer};
 use portcullis_log::{BootId, Cause, Operation, Outcome};
-use portcullis_manager_api::{Authority, FIND};
+use portcullis_manager_api::{Authority, DURABLE, FIND};
 use portcullis_policy_format::{MAX_COMPONENTS, Policy, VerifyingKey};
 
 use crate::entry::{By, State};
+use crate::find::answer;
 use crate::journal::{Event, Journal};
 use crate::member::Member;
 use crate::queue::Queue;
@@ -48,8 +49,12 @@ pub struct Manager<'p, P, R, A> {
     /// The stream on which the ledger is told of records: the manager's first.
     pub(crate) ledger: Option<u16>,
     pub(crate) in_force: u32,
-    /// Grants to issue as soon as the ring has room.
+    /// Components, a bit each, without whose grants no record becomes durable.
+    pub(crate) log_path: u64,
+    /// Grants to issue: their records come first, as soon as the ring has room.
     pub(crate) due: Queue,
+    /// Grants whose records are in the ring: in force as soon as these are durable.
+    pub(crate) logged: Queue,
     /// Revoked grants whose records are to be written as soon as the ring has room.
     pub(crate) unlogged: Queue,
     pub(crate) unlogged_faults: bool,
@@ -91,15 +96,17 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
             inspect: None,
             ledger: None,
             in_force: 0,
+            log_path: 0,
             due: Queue::EMPTY,
+            logged: Queue::EMPTY,
             unlogged: Queue::EMPTY,
             unlogged_faults: false,
         }
     }
 
     /// The policy in force.
-    pub const fn policy(&self) -> Option<Policy<'p>> {
-        match self.stage {
+    pub const fn policy(&self) -> Option<&Policy<'p>> {
+        match &self.stage {
             Stage::New | Stage::Refused(_) => None,
             Stage::Loaded(policy) | Stage::Issuing(policy) | Stage::Sealed(policy) => Some(policy),
         }
@@ -172,20 +179,24 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
         }
     }
 
-    /// Does what was put off for want of room in the ring, as far as there is room now: first the
-    /// records of what was revoked, then the grants that are due.
+    /// Does what was put off for want of room in the ring, or until records are durable, as far as it
+    /// can be done now: first the records of what was revoked, then the grants that are due.
+    #[inline(always)]
     pub(crate) fn progress<K: CNodes>(&mut self, kernel: &mut K) {
-        if self.is_sealed() && !self.has_unlogged() && self.due.first().is_none() {
+        let issues = self.due.first().or(self.logged.first()).is_some();
+        if self.is_sealed() && !self.has_unlogged() && !issues {
             return;
         }
         self.catch_up(kernel);
     }
 
+    /// Out of line: there is seldom something to do.
+    #[inline(never)]
     fn catch_up<K: CNodes>(&mut self, kernel: &mut K) {
         if self.log_boot().is_err() || self.log_revocations().is_err() {
             return;
         }
-        if self.issue_due(kernel).is_ok() {
+        if self.issue_due(kernel) {
             self.seal();
         }
     }
@@ -194,9 +205,9 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
     /// everything that it is asked as a [`Component`]; who issues and revokes grants from outside does
     /// so when done, once for all of them.
     pub fn announce<K: CNodes>(&mut self, kernel: &mut K) {
-        let told = self.ledger.filter(|index| self.is_in_force(*index));
         if self.journal.has_news()
-            && let Some(index) = told
+            && let Some(index) = self.ledger
+            && self.is_in_force(index)
         {
             self.journal.announce();
             NotifyGrant(slots::pointer(self.layout.root(index))).signal(kernel);
@@ -213,6 +224,13 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
         step(&mut self.in_force);
         step(&mut self.members[subject].holds);
         step(&mut self.members[object].serves);
+    }
+
+    /// Whether static channel `id` is that of the component that makes records durable.
+    fn is_ledger(&self, id: u8) -> bool {
+        let ledger = self.ledger.map(|index| self.grants.at(index).object);
+        let member = ledger.and_then(|number| self.members.get(usize::from(number)));
+        member.is_some_and(|member| member.channel == Some(id))
     }
 
     /// Whether the component was stopped after a fault.
@@ -243,6 +261,8 @@ impl<K: CNodes, P: Platform, R: RegionMut, A: Region> Component<K> for Manager<'
         self.progress(kernel);
         match caller {
             Caller::Channel(id) if method == FIND => self.find(id, message),
+            // What it says is not believed, but was looked up.
+            Caller::Channel(id) if method == DURABLE && self.is_ledger(id) => answer(message, &()),
             Caller::Channel(_) => message.refuse(label::BAD_METHOD),
             Caller::Grant(badge) => self.serve_inspect(badge, method, message),
         }

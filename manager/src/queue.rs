@@ -1,4 +1,5 @@
-//! Queues of grants: those to issue, and those whose revocation is to be logged.
+//! Queues of grants: those to issue, those whose records are to become durable, and those whose
+//! revocation is to be logged.
 
 use crate::table::Grants;
 
@@ -38,10 +39,25 @@ impl Queue {
         });
         Some(first)
     }
+
+    /// Takes an entry out, wherever it stands: the others keep their order.
+    pub(crate) fn remove(&mut self, grants: &mut Grants<'_>, index: u16) {
+        let last = self.0.map(|ends| ends.last);
+        while let Some(at) = self.pop(grants) {
+            if at != index {
+                self.push(grants, at);
+            }
+            if Some(at) == last {
+                return;
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::vec::Vec;
+
     use super::*;
     use crate::table::tests::table;
 
@@ -64,5 +80,23 @@ mod tests {
         assert_eq!(queue.pop(&grants), Some(u16::MAX));
         assert_eq!(queue.pop(&grants), Some(0));
         assert_eq!(queue.pop(&grants), None);
+    }
+
+    #[test]
+    fn whoever_leaves_a_queue_leaves_the_others_in_order() {
+        let mut entries = table();
+        let mut grants = Grants(&mut entries);
+        for gone in 0..5 {
+            let mut queue = Queue::EMPTY;
+            for index in 0..4 {
+                queue.push(&mut grants, index);
+            }
+            queue.remove(&mut grants, gone);
+            let left: Vec<_> = core::iter::from_fn(|| queue.pop(&grants)).collect();
+            let expected: Vec<_> = (0..4).filter(|index| *index != gone).collect();
+            assert_eq!(left, expected);
+            queue.remove(&mut grants, gone);
+            assert_eq!(queue.first(), None);
+        }
     }
 }

@@ -14,7 +14,7 @@ use crate::{Manager, Platform, slots};
 /// Why a grant was not revoked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RevokeError {
-    /// There is nothing to revoke: no such grant is in force, or there is no such component.
+    /// There is nothing to revoke: no such grant is issued, or there is no such component.
     NotInForce,
     /// The kernel refused to take the grant, or one derived from it, back: that one is still in force.
     Kernel(KernelError),
@@ -33,7 +33,7 @@ impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
         by: Option<u16>,
     ) -> Result<(), RevokeError> {
         let revoked = match self.requester(by) {
-            Some(by) if self.is_in_force(index) => self
+            Some(by) if self.grants.is_issued(index) => self
                 .revoke_tree(kernel, index, by)
                 .map_err(RevokeError::Kernel),
             _ => Err(RevokeError::NotInForce),
@@ -116,7 +116,7 @@ impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
         kernel.nb_send(reply, &Message::new(refused.into()));
     }
 
-    /// Revokes those of `indices` that are in force, since component `number` faulted.
+    /// Revokes those of `indices` that are issued, since component `number` faulted.
     fn revoke_all<K: CNodes>(
         &mut self,
         kernel: &mut K,
@@ -125,7 +125,7 @@ impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
     ) -> Result<(), KernelError> {
         let mut result = Ok(());
         for index in indices {
-            if self.is_in_force(index) {
+            if self.grants.is_issued(index) {
                 let revoked = self.revoke_tree(kernel, index, By::Fault(number));
                 result = result.and(revoked);
             }
@@ -147,6 +147,7 @@ impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
                 State::Unlogged(Next::Idle) => entry.state = State::Unlogged(Next::Due),
                 State::Unlogged(Next::Due | Next::Retired)
                 | State::Due
+                | State::Logged
                 | State::InForce
                 | State::Retired => {}
             }
@@ -189,6 +190,22 @@ impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
         index: u16,
         by: By,
     ) -> Result<(), KernelError> {
+        let reusable = if self.is_in_force(index) {
+            self.unmake(kernel, index)?
+        } else {
+            // It waits for its record, and there is nothing that the kernel holds.
+            self.logged.remove(&mut self.grants, index);
+            true
+        };
+        let entry = self.grants.at_mut(index);
+        entry.state = State::Unlogged(if reusable { Next::Idle } else { Next::Retired });
+        entry.by = by;
+        self.unlogged.push(&mut self.grants, index);
+        Ok(())
+    }
+
+    /// Has the kernel take a grant's capabilities; gives whether its index may be used again.
+    fn unmake<K: CNodes>(&mut self, kernel: &mut K, index: u16) -> Result<bool, KernelError> {
         let root = slots::authority(self.layout.root(index));
         let reusable = if self.is_own(index) {
             // The manager holds the root alone, and is not waiting to send anything.
@@ -207,11 +224,7 @@ impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
             cancelled.and(freed).is_ok()
         };
         self.count(index, false);
-        let entry = self.grants.at_mut(index);
-        entry.state = State::Unlogged(if reusable { Next::Idle } else { Next::Retired });
-        entry.by = by;
-        self.unlogged.push(&mut self.grants, index);
-        Ok(())
+        Ok(reusable)
     }
 
     /// Says, where it can be said, that a grant could not be revoked.

@@ -5,14 +5,14 @@ use portcullis_policy_format::MAX_GRANTS;
 use crate::entry::{Entry, State};
 
 /// Entries of a table for systems like the reference appliance, whose policy allows 16 grants: far
-/// more than one policy file is likely to list by hand, in 36 KiB.
+/// more than one policy file is likely to list by hand, in 40 KiB.
 pub const GRANTS: usize = 1_024;
 
 /// Entries of the largest table: a grant's index has 16 bits in the badge.
 pub const MAX_TABLE: usize = MAX_GRANTS as usize;
 
-/// Bytes of an entry: the largest table then takes 2.25 MiB.
-const ENTRY_SIZE: usize = 36;
+/// Bytes of an entry: the largest table then takes 2.5 MiB.
+const ENTRY_SIZE: usize = 40;
 
 const _: () = assert!(size_of::<Entry>() <= ENTRY_SIZE);
 
@@ -58,6 +58,12 @@ impl Grants<'_> {
 
     pub(crate) fn is_in_force(&self, index: u16) -> bool {
         self.get(index).is_some_and(|it| it.state == State::InForce)
+    }
+
+    /// Whether a grant is in force, or will be when its record is durable.
+    pub(crate) fn is_issued(&self, index: u16) -> bool {
+        let issued = |it: &Entry| matches!(it.state, State::InForce | State::Logged);
+        self.get(index).is_some_and(issued)
     }
 
     /// Makes `index` the first child of `parent`.
@@ -147,7 +153,7 @@ pub(crate) mod tests {
     #[test]
     fn an_entry_is_small() {
         assert_eq!(size_of::<Entry>(), ENTRY_SIZE);
-        assert!(size_of::<Table<MAX_TABLE>>() <= 2_359_296, "2.25 MiB");
+        assert!(size_of::<Table<MAX_TABLE>>() <= 2_621_440, "2.5 MiB");
     }
 
     #[test]

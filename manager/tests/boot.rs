@@ -3,13 +3,15 @@
 mod support;
 
 use ed25519_dalek::SigningKey;
-use portcullis_kernel::{KernelError, Mode, Refusal, Rights};
+use portcullis_kernel::{Caller, KernelError, Mode, Refusal, Rights, label};
 use portcullis_log::{Cause, Operation, Outcome};
 use portcullis_manager::Refused;
-use portcullis_manager_api::UNAVAILABLE;
+use portcullis_manager_api::{DURABLE, UNAVAILABLE};
 use portcullis_model::Capability;
 use portcullis_policy_format::testing::{Draft, sign};
-use portcullis_policy_format::{Grant, HEADER_SIZE, Header, Policy, PolicyError, When, key_id};
+use portcullis_policy_format::{
+    Grant, HEADER_SIZE, Header, OnFault, Policy, PolicyError, When, key_id,
+};
 use zerocopy::IntoBytes;
 
 use support::draft::{call, empty, key, small};
@@ -63,23 +65,27 @@ fn two_boots_of_one_policy_write_the_same_records() {
 
 #[test]
 fn the_ledger_is_signalled_once_for_all_boot_grants_and_once_when_others_are_announced() {
-    let mut world = World::booted(&small());
+    let mut world = World::new(&small(), ROOMY);
+    world.start();
     assert_eq!(world.machine.signals, 1);
     world.notify();
     assert_eq!(world.machine.signals, 1, "there was nothing new");
+    world.acknowledge();
+    world.notify();
+    assert_eq!(world.machine.signals, 2, "the seal");
     world.revoke(1).unwrap();
     world.revoke(2).unwrap();
-    assert_eq!(world.machine.signals, 1, "nobody announced it yet");
+    assert_eq!(world.machine.signals, 2, "nobody announced it yet");
     for _ in 0..2 {
         world.manager.announce(&mut world.machine);
         assert_eq!(
-            world.machine.signals, 2,
+            world.machine.signals, 3,
             "both at once, and then nothing new"
         );
     }
     world.revoke(3).unwrap();
     world.notify();
-    assert_eq!(world.machine.signals, 3, "the manager's turn ends with it");
+    assert_eq!(world.machine.signals, 4, "the manager's turn ends with it");
 }
 
 #[test]
@@ -355,6 +361,60 @@ fn grants_wait_for_room_in_the_ring_and_keep_their_order() {
         }
         assert!(world.manager.is_sealed(), "{slots} slots");
         assert_eq!(world.log(), expected, "{slots} slots");
+    }
+}
+
+/// In force of [`small`] before any record is durable: the manager's stream to the ledger, and the
+/// ledger's grant. (The vault, which that calls, holds none.)
+const LOG_PATH: [u16; 2] = [0, 1];
+
+#[test]
+fn until_the_ledger_acknowledges_nothing_is_in_force_but_what_it_needs() {
+    let mut world = World::new(&small(), ROOMY);
+    world.start();
+    let in_force = |world: &World| -> Vec<u16> {
+        let mut grants = BOOT_GRANTS.to_vec();
+        grants.retain(|index| world.manager.is_in_force(*index));
+        grants
+    };
+    assert_eq!(in_force(&world), LOG_PATH);
+    assert_eq!(world.log().len(), 1 + BOOT_GRANTS.len(), "all are logged");
+    let find = |world: &mut World| world.find(3, "ledger", "worm", Mode::Call);
+    assert_eq!(find(&mut world), Err(Refusal::Object(UNAVAILABLE)));
+    // The ledger is not believed when it says that they are durable; others may not even say it.
+    let tell =
+        |world: &mut World, id| world.call::<()>(Caller::Channel(id), DURABLE, &(), &mut [0; _]);
+    for other in [2, 5, 7, 61] {
+        let refused = Err(Refusal::Object(label::BAD_METHOD));
+        assert_eq!(tell(&mut world, other), refused);
+    }
+    assert_eq!(tell(&mut world, 1), Ok(()));
+    assert_eq!(in_force(&world), LOG_PATH);
+    assert!(!world.manager.is_sealed());
+    world.acknowledge();
+    assert_eq!(tell(&mut world, 1), Ok(()));
+    assert_eq!(in_force(&world), BOOT_GRANTS);
+    assert!(world.manager.is_sealed());
+    assert!(find(&mut world).is_ok());
+}
+
+#[test]
+fn a_component_that_is_stopped_before_its_grant_is_durable_never_holds_it() {
+    // Ingest, a subject, and publish, an object.
+    for stopped in [3, 4] {
+        let mut draft = small();
+        draft.components[stopped].on_fault = OnFault::Stop;
+        let mut world = World::new(&draft, ROOMY);
+        world.start();
+        world.fault(stopped as u8).unwrap();
+        world.acknowledge();
+        world.notify();
+        assert!(!world.manager.is_in_force(4), "ingest's to publish");
+        let log = world.log();
+        let of_grant: Vec<_> = log.iter().filter(|it| it.1 == Some(4)).collect();
+        let operations: Vec<_> = of_grant.iter().map(|it| it.0).collect();
+        assert_eq!(operations, [Operation::Mint, Operation::Revoke]);
+        assert!(world.manager.is_sealed());
     }
 }
 

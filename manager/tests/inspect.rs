@@ -121,7 +121,7 @@ fn a_long_list_of_methods_ends_in_an_ellipsis() {
 #[test]
 fn components_are_shown_with_what_they_hold_and_serve() {
     let (mut world, caller) = watched();
-    world.issue(5, Some(3)).unwrap();
+    world.grant(5, Some(3)).unwrap();
     let mut buffer = [0; _];
     for number in 0..7u16 {
         let scanned = world.machine.scan();
@@ -275,8 +275,7 @@ fn another_interface_of_the_manager_is_not_inspect() {
 
 #[test]
 fn a_grant_whose_revocation_is_not_yet_logged_is_not_answered() {
-    let mut world = World::new(&small(), 8);
-    world.boot();
+    let mut world = World::filled(9);
     assert_eq!(world.room(), 0);
     let caller = Caller::Grant(world.badge(CONSOLE));
     world.revoke(CONSOLE).unwrap();

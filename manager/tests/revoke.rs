@@ -121,9 +121,9 @@ fn a_queued_call_is_cancelled_and_nobody_elses() {
 #[test]
 fn what_was_derived_goes_first_the_deepest_before_all() {
     let mut world = World::booted(&small());
-    world.issue(5, Some(3)).unwrap();
-    world.issue(6, Some(5)).unwrap();
-    world.issue(7, Some(3)).unwrap();
+    world.grant(5, Some(3)).unwrap();
+    world.grant(6, Some(5)).unwrap();
+    world.grant(7, Some(3)).unwrap();
     let issued = world.log().len();
     world.revoke(3).unwrap();
     let order: Vec<_> = world.log()[issued..]
@@ -141,16 +141,16 @@ fn what_was_derived_goes_first_the_deepest_before_all() {
 #[test]
 fn revoking_a_derived_grant_leaves_what_it_was_derived_from() {
     let mut world = World::booted(&small());
-    world.issue(5, Some(3)).unwrap();
-    world.issue(6, Some(5)).unwrap();
-    world.issue(7, Some(3)).unwrap();
+    world.grant(5, Some(3)).unwrap();
+    world.grant(6, Some(5)).unwrap();
+    world.grant(7, Some(3)).unwrap();
     world.revoke(5).unwrap();
     let left: Vec<_> = [3, 5, 6, 7]
         .into_iter()
         .filter(|it| world.manager.is_in_force(*it))
         .collect();
     assert_eq!(left, [3, 7]);
-    world.issue(5, Some(3)).unwrap();
+    world.grant(5, Some(3)).unwrap();
     world.revoke(3).unwrap();
     assert!(
         ![3, 5, 6, 7]
@@ -178,7 +178,7 @@ fn a_grant_is_derived_from_the_delegators_own_only() {
             "{index} from {parent:?}"
         );
     }
-    assert!(world.issue(8, None).is_ok());
+    assert!(world.grant(8, None).is_ok());
     assert_eq!(world.issue(8, None), Err(Unissued::Unavailable));
 }
 
@@ -219,8 +219,8 @@ fn who_asked_stands_in_the_record() {
 fn the_kernel_refuses_each_invocation_of_a_revocation_in_turn() {
     let derived = || {
         let mut world = World::booted(&small());
-        world.issue(5, Some(3)).unwrap();
-        world.issue(6, Some(5)).unwrap();
+        world.grant(5, Some(3)).unwrap();
+        world.grant(6, Some(5)).unwrap();
         world
     };
     let mut world = derived();
@@ -250,7 +250,7 @@ fn the_kernel_refuses_each_invocation_of_a_revocation_in_turn() {
             let parent = [Some(5), Some(3), None][refused as usize / 3];
             if let Some(parent) = parent {
                 // Its badge may be queued, or its root is taken: never again in this boot.
-                let _ = world.issue(parent, Some(3));
+                let _ = world.grant(parent, Some(3));
                 assert!(world.issue(index, Some(parent)).is_err());
             }
             assert!(
@@ -269,8 +269,7 @@ fn the_kernel_refuses_each_invocation_of_a_revocation_in_turn() {
 
 #[test]
 fn a_full_ring_delays_records_and_no_revocation() {
-    let mut world = World::new(&small(), 9);
-    world.boot();
+    let mut world = World::filled(8);
     assert_eq!(world.room(), 1);
     for index in [4, 1, 3] {
         world.revoke(index).unwrap();
@@ -286,20 +285,19 @@ fn a_full_ring_delays_records_and_no_revocation() {
         .map(|it| it.1.unwrap())
         .collect();
     assert_eq!(later, [1, 3], "in the order in which they were revoked");
-    assert!(world.issue(8, None).is_ok());
+    assert!(world.grant(8, None).is_ok());
 }
 
 #[test]
 fn no_grant_overtakes_a_revocation_that_is_not_logged() {
-    let mut world = World::new(&small(), 8);
-    world.boot();
+    let mut world = World::filled(9);
     assert_eq!(world.room(), 0);
     world.revoke(3).unwrap();
     // One record fits: the revocation's, and no grant's.
     world.acknowledge();
-    world.issue(8, None).unwrap();
+    world.grant(8, None).unwrap();
     let log = world.log();
-    let place = |wanted| log.iter().position(|it| (it.0, it.1) == wanted).unwrap();
+    let place = |wanted| log.iter().rposition(|it| (it.0, it.1) == wanted).unwrap();
     let revoked = place((Operation::Revoke, Some(3)));
     assert!(revoked < place((Operation::Mint, Some(8))));
 }
@@ -307,7 +305,7 @@ fn no_grant_overtakes_a_revocation_that_is_not_logged() {
 #[test]
 fn a_restarted_component_holds_its_boot_grants_under_a_new_generation() {
     let mut world = World::booted(&small());
-    world.issue(5, Some(3)).unwrap();
+    world.grant(5, Some(3)).unwrap();
     let before = world.log().len();
     world.fault(3).unwrap();
     let records = &world.machine.records[before..];
@@ -340,6 +338,9 @@ fn a_restarted_component_holds_its_boot_grants_under_a_new_generation() {
     };
     assert!(records[..5].iter().all(|record| record.cause == fault));
     assert_eq!(records[5].cause, Cause::Policy { line: 131 });
+    assert!(!world.manager.is_in_force(3), "the records are not durable");
+    world.acknowledge();
+    world.notify();
     assert_eq!(world.badge(3).generation(), Generation::new(1).unwrap());
     assert!(
         !world.manager.is_in_force(5),
@@ -400,17 +401,17 @@ fn a_component_that_is_stopped_while_its_grants_are_due_does_not_get_them() {
 #[test]
 fn what_was_asked_for_does_not_come_again_after_a_restart() {
     let mut world = World::booted(&small());
-    world.issue(8, None).unwrap();
+    world.grant(8, None).unwrap();
     world.fault(5).unwrap();
     assert!(!world.manager.is_in_force(8));
-    assert!(world.issue(8, None).is_ok(), "it may ask again");
+    assert!(world.grant(8, None).is_ok(), "it may ask again");
 }
 
 #[test]
 fn a_fault_with_a_full_ring_is_logged_and_repaired_when_there_is_room() {
-    let mut world = World::new(&small(), 8);
-    world.boot();
+    let mut world = World::filled(9);
     assert_eq!(world.room(), 0);
+    let before = world.log().len();
     world.fault(3).unwrap();
     world.fault(3).unwrap();
     assert_eq!(
@@ -421,7 +422,10 @@ fn a_fault_with_a_full_ring_is_logged_and_repaired_when_there_is_room() {
         world.acknowledge();
         world.notify();
     }
-    let since: Vec<_> = world.log()[8..].iter().map(|it| (it.0, it.1)).collect();
+    let since: Vec<_> = world.log()[before..]
+        .iter()
+        .map(|it| (it.0, it.1))
+        .collect();
     assert_eq!(
         since,
         [
@@ -465,6 +469,7 @@ fn an_index_whose_generations_are_used_up_is_retired() {
         let fault = world.manager.revoke_component(&mut world.machine, 1, FAULT);
         assert_eq!(fault, Ok(()));
         world.machine.acknowledge();
+        portcullis_kernel::Component::notified(&mut world.manager, &mut world.machine, 1);
     }
     assert!(!world.manager.is_in_force(0));
     assert_eq!(
@@ -474,4 +479,43 @@ fn an_index_whose_generations_are_used_up_is_retired() {
     let answer = world.manager.revoke_component(&mut world.machine, 1, FAULT);
     assert_eq!(answer, Ok(()));
     assert!(!world.manager.is_in_force(0));
+}
+
+#[test]
+fn a_grant_that_is_asked_for_is_in_force_when_its_own_record_is_durable() {
+    let mut world = World::booted(&small());
+    world.issue(8, None).unwrap();
+    assert!(!world.manager.is_in_force(8));
+    assert_eq!(
+        world.issue(8, None),
+        Err(Unissued::Unavailable),
+        "once is enough"
+    );
+    world.acknowledge();
+    // A later one's record is not durable yet, which is not for this one to wait for.
+    world.issue(5, Some(3)).unwrap();
+    world.notify();
+    assert!(world.manager.is_in_force(8) && !world.manager.is_in_force(5));
+    world.acknowledge();
+    world.notify();
+    assert!(world.manager.is_in_force(5));
+}
+
+#[test]
+fn what_is_taken_back_before_it_is_durable_never_was_in_force() {
+    // Grant 5 is derived from grant 3.
+    for revoked in [5, 3] {
+        let mut world = World::booted(&small());
+        world.issue(8, None).unwrap();
+        world.issue(5, Some(3)).unwrap();
+        world.revoke(revoked).unwrap();
+        world.acknowledge();
+        world.notify();
+        assert!(!world.manager.is_in_force(5));
+        assert!(world.manager.is_in_force(8), "the other one is not lost");
+        let log = world.log();
+        let of_grant: Vec<_> = log.iter().filter(|it| it.1 == Some(5)).collect();
+        let operations: Vec<_> = of_grant.iter().map(|it| it.0).collect();
+        assert_eq!(operations, [Operation::Copy, Operation::Revoke]);
+    }
 }

@@ -93,18 +93,6 @@ impl<'m, D: Disk, V: RegionMut, L: RegionMut> Blk<'m, D, V, L> {
         if !text.is_empty() {
             console.line(kernel, format_args!("{text}"));
         }
-        let [grants, worm] = opened.extents.map(|extent| extent.mark);
-        let length = |area| opened.header.length(area);
-        console.line(
-            kernel,
-            format_args!(
-                "disk of {} blocks: vault {}; grant log {grants} of {}; ledger {worm} of {}",
-                opened.header.blocks(),
-                length(Area::Vault),
-                length(Area::Grants),
-                length(Area::Worm),
-            ),
-        );
     }
 
     fn serve(&mut self, method: Method, message: &mut Message) -> Result<(), Failure> {

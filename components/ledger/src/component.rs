@@ -15,6 +15,7 @@ use portcullis_log::{
     ring::Reader,
     scanner::Watch,
 };
+use portcullis_manager_api::tell_durable;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -121,28 +122,38 @@ impl<'m, R: Region, A: RegionMut, Y: Region, B: RegionMut> Ledger<'m, R, A, Y, B
         }
     }
 
+    /// Opens both logs, and makes durable what the manager pushed before this component ran. Only then
+    /// says what it found: the console may wait for its grants, and these wait for that.
     fn open<K: Syscalls>(&mut self, kernel: &mut K) {
+        let Some((key, client, info)) = self.prepare(kernel) else {
+            return self.notified(kernel, 0);
+        };
+        let (key, disk) = (self.key.insert(key), (client, &info));
+        let (buffer, scratch) = (&mut self.buffer, &mut *self.scratch);
+        let grants = self.grants.open(kernel, buffer, scratch, disk, key);
+        let worm = self.worm.open(kernel, buffer, scratch, disk, key);
+        self.notified(kernel, 0);
+        self.grants.say_opened(kernel, self.console, &info, grants);
+        self.worm.say_opened(kernel, self.console, &info, worm);
+    }
+
+    /// Finds the key and the disk.
+    fn prepare<K: Syscalls>(&self, kernel: &mut K) -> Option<(SigningKey, Blk, Info)> {
         let console = self.console;
         let mut seed = Zeroizing::new([0; 32]);
         if let Err(error) = self.key_region.read(0, &mut *seed) {
             console.line(kernel, format_args!("no ledger: its key: {error}"));
-            return;
+            return None;
         }
-        let key = self.key.insert(SigningKey::from_bytes(&seed));
         let found = Blk::find(kernel, self.channel)
             .and_then(|client| client.info(kernel).map(|info| (client, info)));
-        let (client, info) = match found {
-            Ok(found) => found,
+        match found {
+            Ok((client, info)) => Some((SigningKey::from_bytes(&seed), client, info)),
             Err(refusal) => {
                 console.line(kernel, format_args!("no ledger: the disk: {refusal}"));
-                return;
+                None
             }
-        };
-        let (scratch, disk) = (&mut *self.scratch, (client, &info));
-        let buffer = &mut self.buffer;
-        self.grants
-            .open(kernel, buffer, scratch, disk, key, console);
-        self.worm.open(kernel, buffer, scratch, disk, key, console);
+        }
     }
 
     fn serve<K: Syscalls>(
@@ -207,6 +218,8 @@ impl<'m, R: Region, A: RegionMut, Y: Region, B: RegionMut> Ledger<'m, R, A, Y, B
             log.commit(disk, key)?;
             // The page is there, or the constructor's caller gave no region: then nobody reads it.
             let _ = self.ring.acknowledge();
+            // Grants may wait for it. A manager that does not answer issues none.
+            let _ = tell_durable(kernel, self.channel);
         }
         stopped.map_or(Ok(()), Err)
     }
@@ -263,16 +276,24 @@ impl<W: Watch> Stored<'_, W> {
         scratch: &mut Scratch,
         (client, info): (Blk, &Info),
         key: &SigningKey,
-        console: Terminal,
-    ) {
+    ) -> Result<Recovered, LogError> {
         let remote = self.disk.insert(Remote::new(client, self.area, info));
         let mut disk = remote.attach(kernel, buffer);
         let extent = info.extent(self.area);
         let id = LogId(info.id);
-        let opened = self.log.open(&mut disk, scratch, id, extent, key);
-        let name = self.name();
+        self.log.open(&mut disk, scratch, id, extent, key)
+    }
+
+    fn say_opened<K: Syscalls>(
+        &self,
+        kernel: &mut K,
+        console: Terminal,
+        info: &Info,
+        opened: Result<Recovered, LogError>,
+    ) {
+        let (name, length) = (self.name(), info.length(self.area));
         match opened {
-            Ok(found) => say_found(kernel, console, name, &found),
+            Ok(found) => say_found(kernel, console, (name, length), &found),
             Err(error) => console.line(kernel, format_args!("{name}: not open: {error}")),
         }
     }
@@ -293,7 +314,13 @@ impl<W: Watch> Stored<'_, W> {
     }
 }
 
-fn say_found<K: Syscalls>(kernel: &mut K, console: Terminal, name: &str, found: &Recovered) {
+/// Says what is on a log's region, of `length` blocks.
+fn say_found<K: Syscalls>(
+    kernel: &mut K,
+    console: Terminal,
+    (name, length): (&str, u64),
+    found: &Recovered,
+) {
     let Recovered {
         records,
         commits,
@@ -304,8 +331,8 @@ fn say_found<K: Syscalls>(kernel: &mut K, console: Terminal, name: &str, found: 
         ..
     } = *found;
     let text = format_args!(
-        "{name}: {records} records in {commits} commits and {blocks} blocks, {void} of them void \
-         ({torn} torn)"
+        "{name}: {records} records in {commits} commits and {blocks} of {length} blocks, {void} of \
+         them void ({torn} torn)"
     );
     console.line(kernel, text);
     if boots > 0 {
@@ -344,8 +371,6 @@ where
     fn init(&mut self, kernel: &mut K) {
         self.console = Terminal::find_or_silent(kernel, self.channel);
         self.open(kernel);
-        // What the manager pushed before this component ran.
-        self.notified(kernel, 0);
     }
 
     fn call(&mut self, kernel: &mut K, caller: Caller, method: Method, message: &mut Message) {

@@ -8,7 +8,8 @@ use portcullis_blk::{
     testing::{FaultyDisk, Finder, Transcript},
 };
 use portcullis_kernel::{
-    CallGrant, Generation, GrantBadge, Method, MethodSet, NotifyGrant, Refusal, Region, label,
+    CallGrant, Caller, Component, Generation, GrantBadge, Message, Method, MethodSet, NotifyGrant,
+    Refusal, Region, label,
 };
 use portcullis_ledger::{
     ENTRY_MAX, Ledger,
@@ -20,6 +21,7 @@ use portcullis_log::{
     merkle::{Frontier, leaf_hash, proof::verify_inclusion},
     ring::{ACKNOWLEDGED, Writer},
 };
+use portcullis_manager_api::DURABLE;
 use portcullis_model::testing::{Direct, Machine, SharedRegion};
 
 const SEED: [u8; 32] = [0x44; 32];
@@ -36,6 +38,8 @@ struct Boot {
     ring: Writer<SharedRegion, SharedRegion>,
     acknowledgement: SharedRegion,
     console: Transcript,
+    console_calls: Calls,
+    manager_calls: Calls,
 }
 
 fn new_disk(blocks: u64) -> Disk {
@@ -48,11 +52,34 @@ fn grant(index: u16) -> GrantBadge {
     GrantBadge::new(index, Generation::default(), MethodSet(0xff)).unwrap()
 }
 
+/// Passes calls on, and notes each, with how many records are acknowledged at that moment.
+struct Watched<C> {
+    inner: C,
+    acknowledgement: SharedRegion,
+    calls: Calls,
+}
+
+type Calls = Rc<RefCell<Vec<(Method, u64)>>>;
+
+impl<C: Component<Direct>> Component<Direct> for Watched<C> {
+    fn init(&mut self, _: &mut Direct) {}
+
+    fn call(&mut self, kernel: &mut Direct, from: Caller, method: Method, message: &mut Message) {
+        let acknowledged = self.acknowledgement.load(ACKNOWLEDGED).unwrap();
+        self.calls.borrow_mut().push((method, acknowledged));
+        self.inner.call(kernel, from, method, message);
+    }
+}
+
 fn boot(disk: &Disk) -> Boot {
+    boot_after(disk, 0)
+}
+
+/// A boot where the manager pushed so many records before the ledger ran.
+fn boot_after(disk: &Disk, records: u64) -> Boot {
     let machine = Machine::new();
     let [manager, blk, ledger, console, client] =
         [200, 160, 150, 130, 100].map(|priority| machine.protection_domain(priority));
-    let said = Transcript::default();
     let grants = vec![(1, "console", 1), (2, "blk", 1), (2, "console", 2)];
     machine.channel(&blk, 0, &manager, 1);
     machine.channel(&ledger, 0, &manager, 2);
@@ -63,8 +90,21 @@ fn boot(disk: &Disk) -> Boot {
     let doorbell = machine.notify_grant(&client, 2, &ledger, 5);
     let region = |size| SharedRegion::new(size);
     let (ring, acknowledgement, buffer) = (region(0x20000), region(0x1000), region(0x40000));
-    machine.start(manager.thread, Finder { grants });
-    machine.start(console.thread, said.clone());
+    let (console_calls, manager_calls) = (Calls::default(), Calls::default());
+    let acknowledged = acknowledgement.clone();
+    let said = Transcript::default();
+    let asked = Watched {
+        inner: Finder { grants },
+        acknowledgement: acknowledged.clone(),
+        calls: manager_calls.clone(),
+    };
+    machine.start(manager.thread, asked);
+    let screen = Watched {
+        inner: said.clone(),
+        acknowledgement: acknowledged,
+        calls: console_calls.clone(),
+    };
+    machine.start(console.thread, screen);
     let memory = Box::leak(Box::default());
     let driver = Blk::new(0, disk.clone(), region(0x1000), buffer.clone(), memory);
     machine.start(blk.thread, driver);
@@ -72,15 +112,21 @@ fn boot(disk: &Disk) -> Boot {
     let memory = Box::leak(Box::default());
     let (reading, writing) = (ring.clone(), acknowledgement.clone());
     let component = Ledger::new(0, reading, writing.clone(), key, buffer, memory);
+    let mut ring = Writer::new(ring, writing).unwrap();
+    for sequence in 0..records {
+        ring.push(&record(sequence)).unwrap();
+    }
     machine.start(ledger.thread, component);
     Boot {
         client: machine.direct(client.thread),
         machine,
         grant: grant_to_client,
         doorbell,
-        ring: Writer::new(ring, writing).unwrap(),
+        ring,
         acknowledgement,
         console: said,
+        console_calls,
+        manager_calls,
     }
 }
 
@@ -121,6 +167,18 @@ fn record(sequence: u64) -> Record {
         cause: Cause::Complete { grants: 9 },
         outcome: Outcome::Done,
     }
+}
+
+#[test]
+fn what_the_manager_pushed_is_durable_before_anything_is_said() {
+    let disk = new_disk(512);
+    let boot = boot_after(&disk, 3);
+    let said = boot.console_calls.borrow();
+    assert!(boot.console.says("grant log: 0 records"), "as it was found");
+    assert!(said.iter().all(|(_, acknowledged)| *acknowledged == 3));
+    let told = boot.manager_calls.borrow();
+    assert_eq!(told.iter().filter(|it| it.0 == DURABLE).count(), 1);
+    assert!(told.contains(&(DURABLE, 3)));
 }
 
 #[test]
@@ -170,7 +228,7 @@ fn what_is_not_of_the_interface_is_refused() {
     );
     let bad = |kernel: &mut Direct, method, words: &[u64]| {
         let method = Method::new(method).unwrap();
-        let mut message = portcullis_kernel::Message::request(method, words);
+        let mut message = Message::request(method, words);
         grant.call(kernel, method, &mut message).unwrap_err()
     };
     // Update, delete, anything else: there is no such method.
@@ -189,7 +247,7 @@ fn what_is_not_of_the_interface_is_refused() {
         (&[0, 0], Refusal::Object(api::TOO_LONG)),
         (&[1, 0, 7, 0, 0], Refusal::Object(api::TOO_LONG)),
     ] {
-        let mut message = portcullis_kernel::Message::default();
+        let mut message = Message::default();
         let more = false;
         message.encode(0, &api::Append { more, entries }).unwrap();
         let refused = grant.call(kernel, api::APPEND, &mut message).unwrap_err();
@@ -239,7 +297,7 @@ fn what_is_added_to_a_group_is_not_in_the_log_before_the_group_ends() {
     let mut boot = boot(&disk);
     let (worm, grant) = (boot.worm(), boot.grant);
     let add = |kernel: &mut Direct, entries: &[u8], more| {
-        let mut message = portcullis_kernel::Message::default();
+        let mut message = Message::default();
         message.encode(0, &api::Append { more, entries }).unwrap();
         let words = grant.call(kernel, api::APPEND, &mut message);
         words.map(|words| words.to_vec())
@@ -354,7 +412,7 @@ fn a_full_disk_stops_the_acknowledgement_and_goes_on_serving() {
     let found = format!("grant log: {acknowledged} records");
     assert!(console.says(&found), "{console:?}");
     // And no block was left unused but the one for the last commit to be written again.
-    assert!(console.says("grant log 6 of 7"), "{console:?}");
+    assert!(console.says("and 6 of 7 blocks"), "{console:?}");
 }
 
 #[test]
@@ -408,7 +466,7 @@ fn a_drain_of_the_ring_in_the_middle_of_a_group_leaves_the_group_as_it_is() {
         let mut group = (ENTRY_MAX as u16).to_le_bytes().to_vec();
         group.extend_from_slice(entry);
         let more = number + 1 < entries.len();
-        let (mut message, entries) = (portcullis_kernel::Message::default(), &group);
+        let (mut message, entries) = (Message::default(), &group);
         message.encode(0, &api::Append { more, entries }).unwrap();
         grant
             .call(&mut boot.client, api::APPEND, &mut message)

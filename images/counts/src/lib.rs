@@ -18,8 +18,8 @@ pub const GRANTS: usize = 62;
 /// What the client has the manager measure, on its static channel. The request's word is the
 /// number of a grant issued on request, the reply's is how many instructions it took.
 ///
-/// The manager's own method, `FIND`, is 0.
-pub const MEASURE: Method = method(1);
+/// The manager's own methods, `FIND` and `DURABLE`, are 0 and 1.
+pub const MEASURE: Method = method(2);
 
 const fn method(number: u8) -> Method {
     match Method::new(number) {
@@ -36,12 +36,16 @@ pub enum Measured {
     Nothing,
     /// At boot: from the manager's first instruction to the policy's being verified and loaded.
     Load,
-    /// At boot: from there to the seal, 62 grants issued and logged.
+    /// At boot: from there until the records of 62 grants are in the ring.
     Boot,
-    /// `Manager::issue`.
+    /// At boot: the turn in which these are durable, from its begin to the seal.
+    Seal,
+    /// `Manager::issue`, which puts a grant's record into the ring.
     Issue,
     /// `Manager::announce` after it.
     Announce,
+    /// The turn in which that record is durable, and the grant comes into force.
+    Make,
     /// `Manager::revoke`.
     Revoke,
     /// The two invocations that issuing consists of: Mint and Copy.
@@ -59,8 +63,10 @@ impl Measured {
             Self::Nothing => "manager-nothing",
             Self::Load => "load",
             Self::Boot => "boot",
+            Self::Seal => "seal",
             Self::Issue => "issue",
             Self::Announce => "announce",
+            Self::Make => "make",
             Self::Revoke => "revoke",
             Self::RawIssue => "raw-issue",
             Self::RawRevoke => "raw-revoke",
@@ -69,12 +75,14 @@ impl Measured {
     }
 
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Nothing,
         Self::Load,
         Self::Boot,
+        Self::Seal,
         Self::Issue,
         Self::Announce,
+        Self::Make,
         Self::Revoke,
         Self::RawIssue,
         Self::RawRevoke,

@@ -71,6 +71,8 @@ impl Syscalls for Sel4 {
 }
 
 impl CNodes for Sel4 {
+    /// In line, so that an invocation is not first put together in memory and then taken apart.
+    #[inline(always)]
     fn invoke(&mut self, invocation: &Invocation) -> Result<(), KernelError> {
         match *invocation {
             Invocation::Copy {

@@ -30,6 +30,8 @@ pub type Buffer = [u8; (MAX_WORDS - 1) * 8];
 
 /// Request on the static channel: find a grant. See [`find`].
 pub const FIND: Method = method(0);
+/// Notice on the static channel: records became durable. Nothing to nothing. See [`tell_durable`].
+pub const DURABLE: Method = method(1);
 
 /// `inspect`: the next grant in force at or after an index. `u16` to [`GrantView`].
 pub const GRANTS: Method = method(0);
@@ -181,6 +183,13 @@ pub fn find(kernel: &mut impl Syscalls, channel: u8, wanted: &Find<'_>) -> Resul
         wanted,
         &mut [0; _],
     )
+}
+
+/// Has the manager, on the caller's static channel with this id, look which records are durable, and
+/// issue the grants that waited for theirs.
+pub fn tell_durable(kernel: &mut impl Syscalls, channel: u8) -> Result<(), Refusal> {
+    let manager = CallGrant(cspace::channel_endpoint(channel));
+    ask(kernel, manager, DURABLE, &(), &mut [0; _])
 }
 
 /// Finds a `call` grant.

@@ -11,7 +11,7 @@ use portcullis_kernel::{Caller, Component, Message, Method, label};
 use portcullis_log::BootId;
 use portcullis_log::ring::Writer;
 use portcullis_manager::{Config, MAX_KEYS, Manager, Platform, Table, VerifyingKey, trusted_keys};
-use portcullis_manager_api::Authority;
+use portcullis_manager_api::{Authority, DURABLE};
 use portcullis_policy_format::{Grant, When};
 use portcullis_runtime::{Domain, Memory, Sel4, bytes, nanoseconds, region};
 use sel4_microkit::{debug_println, protection_domain};
@@ -20,12 +20,10 @@ use static_cell::{ConstStaticCell, StaticCell};
 static TABLE: ConstStaticCell<Table<1024>> = ConstStaticCell::new(Table::new());
 static KEYS: StaticCell<Vec<VerifyingKey, MAX_KEYS>> = StaticCell::new();
 
-/// The clock as in the appliance. It is read for every record, and the first record is `boot`; the
-/// first line is reported when the policy is in force.
+/// The clock as in the appliance. It is read for every record, and the first record is `boot`.
 #[derive(Default)]
 struct Board {
     loaded: Option<u64>,
-    sealed: Option<u64>,
 }
 
 impl Platform for Board {
@@ -37,7 +35,6 @@ impl Platform for Board {
     }
 
     fn report(&mut self, line: fmt::Arguments<'_>) {
-        self.sealed.get_or_insert_with(instructions);
         debug_println!("manager: {line}");
     }
 }
@@ -49,8 +46,13 @@ struct Counted {
     /// The grants that are issued on request, with their indices.
     requested: Vec<(u16, Grant), GRANTS>,
     started: u64,
+    logged: u64,
+    /// What the turn took in which the boot grants came into force.
+    sealed: u64,
     /// What telling the ledger took after the last measurement.
     announced: u64,
+    /// What the last turn took in which records were durable.
+    made: u64,
 }
 
 impl Component<Sel4> for Counted {
@@ -58,8 +60,8 @@ impl Component<Sel4> for Counted {
         start();
         self.started = instructions();
         self.manager.init(kernel);
+        self.logged = instructions();
         let policy = self.manager.policy().expect("the policy is in force");
-        assert!(self.manager.in_force() as usize == GRANTS && self.manager.is_sealed());
         self.layout = Authority::new(policy.counts().components);
         let requested = (0..).zip(policy.grants());
         self.requested = requested
@@ -68,8 +70,10 @@ impl Component<Sel4> for Counted {
     }
 
     fn call(&mut self, kernel: &mut Sel4, caller: Caller, method: Method, message: &mut Message) {
-        if !matches!(caller, Caller::Channel(_)) || method != MEASURE {
-            return self.manager.call(kernel, caller, method, message);
+        match (caller, method) {
+            (Caller::Channel(_), MEASURE) => {}
+            (Caller::Channel(_), DURABLE) => return self.make(kernel, caller, message),
+            _ => return self.manager.call(kernel, caller, method, message),
         }
         let [measured, grant] = [0, 1].map(|place| message.word(place) as usize);
         let measured = Measured::ALL.get(measured).copied();
@@ -89,14 +93,28 @@ impl Component<Sel4> for Counted {
 }
 
 impl Counted {
+    /// Has the manager look which records are durable.
+    fn make(&mut self, kernel: &mut Sel4, caller: Caller, message: &mut Message) {
+        let boots = !self.manager.is_sealed();
+        self.made = count(|| self.manager.notified(kernel, 0));
+        if boots {
+            self.sealed = self.made;
+            assert!(self.manager.in_force() as usize == GRANTS && self.manager.is_sealed());
+        }
+        // Nothing is left to do but the answer.
+        self.manager.call(kernel, caller, DURABLE, message);
+    }
+
     fn measure(&mut self, kernel: &mut Sel4, measured: Measured, index: u16, grant: &Grant) -> u64 {
         let board = self.manager.platform();
-        let (loaded, sealed) = (board.loaded.unwrap_or(0), board.sealed.unwrap_or(0));
+        let loaded = board.loaded.unwrap_or(0);
         let raw = Raw::new(self.layout, index, grant);
         match measured {
             Measured::Nothing => count(|| {}),
             Measured::Load => loaded.wrapping_sub(self.started),
-            Measured::Boot => sealed.wrapping_sub(loaded),
+            Measured::Boot => self.logged.wrapping_sub(loaded),
+            Measured::Seal => self.sealed,
+            Measured::Make => self.made,
             Measured::Issue => count(|| {
                 self.manager
                     .issue(kernel, index, None)
@@ -141,7 +159,10 @@ fn init() -> Domain<Counted> {
     Domain::new(Counted {
         manager: Manager::new(config, Board::default(), ring, TABLE.take()),
         started: 0,
+        logged: 0,
+        sealed: 0,
         announced: 0,
+        made: 0,
         requested: Vec::new(),
         layout: Authority::new(0),
     })

@@ -6,8 +6,12 @@
 use portcullis_kernel::{Caller, Component, Message, Method, label};
 use portcullis_log::RECORD_MAX;
 use portcullis_log::ring::Reader;
+use portcullis_manager_api::tell_durable;
 use portcullis_runtime::{Domain, Memory, Sel4, region};
 use sel4_microkit::protection_domain;
+
+/// Channel of `system.xml`.
+const MANAGER: u8 = 0;
 
 struct Server {
     log: Reader<Memory, Memory>,
@@ -25,12 +29,14 @@ impl Component<Sel4> for Server {
         message.set_label(label::OK);
     }
 
-    fn notified(&mut self, _: &mut Sel4, _: u64) {
+    /// Takes all records, as durable, and says so.
+    fn notified(&mut self, kernel: &mut Sel4, _: u64) {
         let mut buffer = [0; RECORD_MAX];
         while let Ok(Some(_)) = self.log.pop(&mut buffer) {}
         self.log
             .acknowledge()
             .expect("system.xml gives the acknowledgement a page");
+        tell_durable(kernel, MANAGER).expect("the manager takes it from whom it writes its log to");
     }
 }
 
