@@ -1,21 +1,21 @@
-//! The ledger on the hosted platform: appends, recovery, proofs, memory.
+//! The ledger on the hosted platform: recovery, proofs, memory; [`appends`] beside it.
 //!
 //! Two sandboxed components: the disk driver as it is, over a file, and a program that has the
 //! ledger's log over it, through the driver's interface and the shared buffer. Beside them, for
-//! appends, what a program does that has a file to itself: `pwrite` and `fdatasync`; for recovery,
-//! what a component in the ledger's place does that reads the same blocks from the same driver, and
-//! gives them to SHA-256.
+//! recovery, what a component in the ledger's place does that reads the same blocks from the same
+//! driver, and gives them to SHA-256.
+
+pub(crate) mod appends;
 
 use std::convert::Infallible;
 use std::fs::File;
 use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Instant;
 
 use ed25519_dalek::SigningKey;
 use portcullis_blk::api::{Area, Client, Info, RUN_MAX};
-use portcullis_blk::{BLOCK, Blk, Header, Remote, SharedBuffer, initialise};
+use portcullis_blk::{BLOCK, Blk, DiskError, Header, Remote, SharedBuffer, initialise};
 use portcullis_hosted::component::{Access, Use};
 use portcullis_hosted::disk::FileDisk;
 use portcullis_hosted::machine::{Limits, Machine, Spawner, Start, Stop, WhenIdle};
@@ -40,10 +40,10 @@ const RECORDS: u64 = 1_000_000;
 const FEW: u64 = 1_000;
 /// Records of a commit that is as large as can be: 64 blocks of 15.
 const LARGEST: u64 = 960;
-/// Records of a group.
-const GROUPS: [u64; 3] = [16, 64, 256];
-/// Groups of a round.
-const IN_A_ROUND: u64 = 60;
+/// Groups of records whose times a run tells.
+const SAMPLES: u64 = 1_000;
+/// Where a component tells how many there are: behind them.
+const COUNT: usize = 16 * SAMPLES as usize;
 /// Rounds.
 const ROUNDS: usize = 9;
 /// Proofs that are timed.
@@ -69,7 +69,7 @@ enum Task {
     Hash = 3,
 }
 
-/// What a program says in its region: nanoseconds (of a group, where it appends groups), records.
+/// What a program says in its region: nanoseconds, records.
 const TIME: usize = 0;
 const FOUND: usize = 8;
 
@@ -88,45 +88,6 @@ pub(crate) fn record(number: u64) -> [u8; RECORD] {
     record
 }
 
-/// Group commit beside `pwrite` and `fdatasync` of the same records. What a flush takes differs from
-/// one to the next many times over, so the two alternate and the middle group of each counts.
-pub(crate) fn measure_appends() -> Vec<Line> {
-    GROUPS.map(measure_groups).into()
-}
-
-fn measure_groups(records: u64) -> Line {
-    let (mut bare, mut ours) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        let directory = directory();
-        bare.push(bare_appends(directory.path(), records));
-        let disk = Disk::new(directory.path());
-        let ran = disk.run(Task::Append, records, IN_A_ROUND);
-        assert_eq!(ran.records, records * IN_A_ROUND);
-        ours.push(ran.seconds);
-    }
-    let [bare, ours] = [bare, ours].map(median);
-    let [bare_rate, rate] = [bare, ours].map(|seconds| records as f64 / seconds);
-    eprintln!("appends in groups of {records}: {rate:.0} records/s, bare {bare_rate:.0} records/s");
-    let value = bare / ours;
-    Line {
-        name: match records {
-            16 => "hosted appends, groups of 16, against pwrite + fdatasync",
-            64 => "hosted appends, groups of 64, against pwrite + fdatasync",
-            _ => "hosted appends, groups of 256, against pwrite + fdatasync",
-        },
-        value,
-        unit: "ratio",
-        bar: ">= 0.7",
-        holds: value >= 0.7,
-    }
-}
-
-fn median<T: PartialOrd + Copy>(mut times: impl AsMut<[T]>) -> T {
-    let times = times.as_mut();
-    times.sort_by(|a, b| a.partial_cmp(b).expect("times are numbers"));
-    times[times.len() / 2]
-}
-
 /// Recovery of a million records beside reading and hashing them; memory; proofs.
 pub(crate) fn measure_recovery() -> Vec<Line> {
     let directory = directory();
@@ -142,23 +103,24 @@ pub(crate) fn measure_recovery() -> Vec<Line> {
     disk.run(Task::Open, 0, 0);
     let blocks = RECORDS.div_ceil(LARGEST / 64);
     let (mut reading, mut seconds) = (f64::INFINITY, f64::INFINITY);
-    let mut many = few;
+    let mut kibibytes = 0;
     for _ in 0..ROUNDS {
         reading = reading.min(disk.run(Task::Hash, blocks, 0).seconds);
-        many = disk.run(Task::Open, 0, 0);
+        let many = disk.run(Task::Open, 0, 0);
         assert_eq!(many.records, RECORDS);
         seconds = seconds.min(many.seconds);
+        kibibytes = many.kibibytes;
     }
     let proving = disk.run(Task::Prove, PROOFS, 0);
     eprintln!(
         "recovery of {RECORDS} records: {seconds:.3} s, reading and hashing {reading:.3} s; memory \
          {} KiB with {FEW} records, {} KiB with {RECORDS}; all of it static: {} KiB",
         few.kibibytes,
-        many.kibibytes,
+        kibibytes,
         size_of::<portcullis_ledger::Memory>() / 1024
     );
     let value = reading / seconds;
-    let memory = many.kibibytes as f64 / few.kibibytes as f64;
+    let memory = kibibytes as f64 / few.kibibytes as f64;
     vec![
         Line {
             name: "recovery of 1,000,000 records, against reading and SHA-256",
@@ -191,37 +153,54 @@ fn directory() -> tempfile::TempDir {
     tempfile::tempdir_in(folder).expect("a folder that can be written")
 }
 
-/// Seconds that it takes to append a group of records to a file and to make it durable.
-fn bare_appends(directory: &Path, records: u64) -> f64 {
-    let file = File::create(directory.join("bare")).expect("a file");
-    file.set_len(BLOCKS * BLOCK as u64).expect("a sparse file");
-    file.sync_all().expect("a disk");
-    let mut buffer = Vec::new();
-    let mut offset = 0;
-    let times: Vec<u64> = (0..IN_A_ROUND)
-        .map(|_| {
-            time(|| {
-                buffer.clear();
-                (0..records).for_each(|number| buffer.extend_from_slice(&record(number)));
-                file.write_all_at(&buffer, offset).expect("a disk");
-                file.sync_data().expect("a disk");
-                offset += buffer.len() as u64;
-            })
-        })
-        .collect();
-    median(times) as f64 / 1e9
-}
-
 /// A Portcullis disk in a file.
 struct Disk(File);
 
 /// What a run of the ledger's program came to.
-#[derive(Clone, Copy)]
 struct Ran {
     seconds: f64,
     records: u64,
     /// Memory of the process at its peak, without the files that are mapped.
     kibibytes: u64,
+    /// Of each group, nanoseconds that the ledger took to add and to commit it.
+    ledger: Vec<[u64; 2]>,
+    /// Of each flush, nanoseconds that the driver's disk took to write before it, and for it.
+    driver: Vec<[u64; 2]>,
+}
+
+/// Where a component tells what its groups took.
+struct Samples<R> {
+    region: R,
+    count: u64,
+}
+
+impl<R: RegionMut> Samples<R> {
+    const fn new(region: R) -> Self {
+        Self { region, count: 0 }
+    }
+
+    fn push(&mut self, times: [u64; 2]) {
+        let at = 16 * (self.count % SAMPLES) as usize;
+        self.count += 1;
+        for (at, word) in [(at, times[0]), (at + 8, times[1]), (COUNT, self.count)] {
+            self.region.store(at, word).expect("there is room");
+        }
+    }
+}
+
+/// The samples in a region, if none was overwritten.
+fn samples(region: &Memory) -> Vec<[u64; 2]> {
+    let count = word(region, COUNT).min(SAMPLES) as usize;
+    let at = |number| [word(region, 16 * number), word(region, 16 * number + 8)];
+    (0..count).map(at).collect()
+}
+
+fn word(region: &Memory, offset: usize) -> u64 {
+    let mut bytes = [0; 8];
+    region
+        .read(offset as u64, &mut bytes)
+        .expect("it has the page");
+    u64::from_le_bytes(bytes)
 }
 
 impl Disk {
@@ -255,6 +234,9 @@ impl Disk {
         let region = |name, blocks: usize| Memory::zeroed(name, blocks * BLOCK).expect("memory");
         let (buffer, unused, result) =
             (region("buffer", 64), region("unused", 1), region("out", 1));
+        let times = ["ledger", "driver"].map(|name| region(name, COUNT / BLOCK + 1));
+        let [of_ledger, of_driver] =
+            [0, 1].map(|which| ("times".into(), &times[which], Access::ReadWrite));
         let start = |name: &str, regions, devices, parameters: &[(&str, u64)]| Start {
             name: name.into(),
             program: name.into(),
@@ -271,13 +253,18 @@ impl Disk {
             vec![
                 shared.clone(),
                 ("vault_disk".into(), &unused, Access::ReadWrite),
+                of_driver,
             ],
             vec![("disk".into(), self.0.as_fd(), Use::Disk)],
             &[],
         );
         let ledger_start = start(
             "bench-ledger",
-            vec![shared, ("result".into(), &result, Access::ReadWrite)],
+            vec![
+                shared,
+                ("result".into(), &result, Access::ReadWrite),
+                of_ledger,
+            ],
             Vec::new(),
             &[
                 ("task", task as u64),
@@ -294,15 +281,12 @@ impl Disk {
         let stop = machine.run(&[], WhenIdle::Return).expect("the kernel runs");
         assert_eq!(stop, Stop::Idle);
         let process = machine.process_id(ledger).expect("it is there");
-        let word = |offset| {
-            let mut bytes = [0; 8];
-            result.read(offset, &mut bytes).expect("it has a page");
-            u64::from_le_bytes(bytes)
-        };
         Ran {
-            seconds: word(TIME as u64) as f64 / 1e9,
-            records: word(FOUND as u64),
+            seconds: word(&result, TIME) as f64 / 1e9,
+            records: word(&result, FOUND),
             kibibytes: own_memory(process),
+            ledger: samples(&times[0]),
+            driver: samples(&times[1]),
         }
     }
 }
@@ -349,9 +333,44 @@ fn own_memory(process: u32) -> u64 {
         .expect("a number")
 }
 
+/// A disk, and what it takes to write and to flush it.
+struct Timed<R> {
+    disk: FileDisk,
+    samples: Samples<R>,
+    /// Nanoseconds of writing since the last flush.
+    writing: u64,
+}
+
+impl<R: RegionMut> portcullis_blk::Disk for Timed<R> {
+    fn blocks(&self) -> u64 {
+        self.disk.blocks()
+    }
+
+    fn read(&mut self, first: u64, data: &mut [u8]) -> Result<(), DiskError> {
+        self.disk.read(first, data)
+    }
+
+    fn write(&mut self, first: u64, data: &[u8]) -> Result<(), DiskError> {
+        let (elapsed, written) = time(|| self.disk.write(first, data));
+        self.writing += elapsed;
+        written
+    }
+
+    fn flush(&mut self) -> Result<(), DiskError> {
+        let (elapsed, flushed) = time(|| self.disk.flush());
+        self.samples.push([self.writing, elapsed]);
+        self.writing = 0;
+        flushed
+    }
+}
+
 /// The driver, as in the appliance.
 fn blk(mut environment: Environment) -> Infallible {
-    let disk = FileDisk::new(environment.device("disk"), BLOCKS);
+    let disk = Timed {
+        disk: FileDisk::new(environment.device("disk"), BLOCKS),
+        samples: Samples::new(environment.region_mut("times")),
+        writing: 0,
+    };
     let mut memory = portcullis_blk::Memory::new();
     let vault = environment.region_mut("vault_disk");
     let ledger = environment.region_mut("ledger_disk");
@@ -362,6 +381,7 @@ fn blk(mut environment: Environment) -> Infallible {
 /// The ledger's log over the driver.
 fn ledger(mut environment: Environment) -> Infallible {
     let mut result = environment.region_mut("result");
+    let samples = Samples::new(environment.region_mut("times"));
     let mut buffer = SharedBuffer::new(environment.region_mut("ledger_disk"));
     let parameter = |name| environment.parameter(name).expect("the bench says it");
     let (task, records, groups) = (parameter("task"), parameter("records"), parameter("groups"));
@@ -371,9 +391,9 @@ fn ledger(mut environment: Environment) -> Infallible {
     let remote = Remote::new(client, Area::Worm, &info);
     let disk = &mut remote.attach(kernel, &mut buffer);
     let (time, found) = if task == Task::Hash as u64 {
-        (time(|| read_and_hash(disk, records)), 0)
+        (time(|| read_and_hash(disk, records)).0, 0)
     } else {
-        with_log(disk, &info, task, records, groups)
+        with_log(disk, &info, task, [records, groups], samples)
     };
     for (offset, word) in [(TIME, time), (FOUND, found)] {
         result.store(offset, word).expect("it has a page");
@@ -384,11 +404,11 @@ fn ledger(mut environment: Environment) -> Infallible {
     }
 }
 
-/// Nanoseconds.
-fn time(run: impl FnOnce()) -> u64 {
+/// Nanoseconds, and what came of it.
+fn time<T>(run: impl FnOnce() -> T) -> (u64, T) {
     let start = Instant::now();
-    run();
-    start.elapsed().as_nanos() as u64
+    let result = run();
+    (start.elapsed().as_nanos() as u64, result)
 }
 
 /// Reads blocks one after the other, as many at a time as the driver takes, and hashes them.
@@ -404,36 +424,35 @@ fn read_and_hash(disk: &mut impl portcullis_blk::Disk, blocks: u64) {
     std::hint::black_box(hasher.finalize());
 }
 
-/// Nanoseconds that a task takes (the middle one of its groups), and the log's size after it.
+/// Nanoseconds that a task takes, and the log's size after it.
 fn with_log(
     disk: &mut impl portcullis_blk::Disk,
     info: &Info,
     task: u64,
-    records: u64,
-    groups: u64,
+    [records, groups]: [u64; 2],
+    mut samples: Samples<impl RegionMut>,
 ) -> (u64, u64) {
     let (mut memory, mut index, mut scratch) = (LogMemory::new(), Index::new(), Scratch::new());
     let mut log = Log::new(LogKind::Worm, &mut memory, &mut index);
     let (key, id) = (SigningKey::from_bytes(&[5; 32]), LogId(info.id));
     let extent = info.extent(Area::Worm);
-    let opening = time(|| {
+    let (opening, ()) = time(|| {
         log.open(disk, &mut scratch, id, extent, &key)
             .expect("the log opens");
     });
-    let elapsed = if task == Task::Append as u64 {
-        // No memory can be had in here.
-        let mut times = [0; 1_024];
-        let times = times.get_mut(..groups as usize);
-        let times = times.expect("there are not so many groups");
-        for elapsed in times.iter_mut() {
-            *elapsed = time(|| {
-                for number in 0..records {
-                    log.add(disk, &record(number), &key).expect("there is room");
-                }
-                log.commit(disk, &key).expect("the disk works");
-            });
-        }
-        median(times)
+    let (elapsed, ()) = if task == Task::Append as u64 {
+        time(|| {
+            for _ in 0..groups {
+                let (adding, ()) = time(|| {
+                    for number in 0..records {
+                        log.add(disk, &record(number), &key).expect("there is room");
+                    }
+                });
+                let (committing, done) = time(|| log.commit(disk, &key));
+                done.expect("the disk works");
+                samples.push([adding, committing]);
+            }
+        })
     } else if task == Task::Prove as u64 {
         let size = log.size();
         time(|| {
@@ -443,7 +462,7 @@ fn with_log(
             }
         })
     } else {
-        opening
+        (opening, ())
     };
     (elapsed, log.size())
 }

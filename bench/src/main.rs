@@ -53,7 +53,7 @@ const MEASUREMENTS: &[Measurement] = &[
     ("boot grants", boot::measure),
     ("log verify", verify::measure),
     ("policy check", check::measure),
-    ("ledger appends", ledger::measure_appends),
+    ("ledger appends", ledger::appends::measure),
     ("ledger recovery", ledger::measure_recovery),
     ("merkle", merkle::measure),
     ("vault", vault::measure),
