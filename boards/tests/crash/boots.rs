@@ -144,6 +144,7 @@ impl Appliance {
             End::Killed(lines, time) => {
                 boot.follow(&mut machine, self.state(), lines, kept);
                 thread::sleep(time);
+                boot.look(&mut machine, self.state(), kept);
             }
         }
         // Killed, with SIGKILL.

@@ -184,7 +184,8 @@ impl Crashes<'_> {
         let writes = self.pending.iter();
         let writes: Vec<_> = writes.map(|(at, data)| (*at, &data[..])).collect();
         let number = if writes.is_empty() { 0 } else { self.damaged };
-        for damage in Damage::ALL.into_iter().cycle().take(number) {
+        let kinds = Damage::ALL.into_iter().cycle().skip(self.tally.flushes);
+        for damage in kinds.take(number) {
             let disks = damage.apply(&self.durable, &writes, &mut self.random);
             let expected = if damage.is_of_durable() {
                 &self.expected

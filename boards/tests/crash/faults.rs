@@ -62,7 +62,11 @@ fn fault(appliance: &Appliance, oracle: &mut Oracle, faults: &str, failed: &Oper
     boot.operations = pending;
     let nothing = Expected::new(before.clone());
     let kept = oracle.check(&mut Rebuilt::new(&durable), Some(&nothing));
-    kept.unwrap_or_else(|why| panic!("{what}: {why}: {:#?}", boot.said));
+    let kept = kept.unwrap_or_else(|why| panic!("{what}: {why}: {:#?}", boot.said));
+    for moment in &boot.moments {
+        let is_logged = moment.holds(&kept, &before, oracle.policies());
+        is_logged.unwrap_or_else(|why| panic!("{what}: {why}: {:#?}", boot.said));
+    }
     let plan = Plan {
         crashes: 50,
         damaged: 0,
@@ -81,7 +85,6 @@ fn is_said(appliance: &Appliance, boot: &Boot, failed: &Operation, what: &str) {
     let (_, after) = said
         .split_once("the device failed: ")
         .unwrap_or_else(|| panic!("{what} is not said: {said}"));
-    assert!(after.contains("refused: "), "{what}: {said}");
     let header = Header::decode(appliance.fresh.first_chunk().unwrap()).unwrap();
     let area = Area::ALL.into_iter().find(|area| {
         let blocks = header.start(*area)..header.start(*area) + header.length(*area);
@@ -90,9 +93,10 @@ fn is_said(appliance: &Appliance, boot: &Boot, failed: &Operation, what: &str) {
     // Content that the vault cannot write costs one object; with everything else all comes to an end.
     let goes_on = after.contains("ledger entry");
     assert!(!goes_on || area == Some(Area::Vault), "{what}: {said}");
-    // The manager issues no grant any more.
+    // The manager issues no grant any more, and who has none cannot even ask.
     let is_closed = after.contains("no record is taken any more");
     assert!(is_closed || area != Some(Area::Grants), "{what}: {said}");
+    assert!(is_closed || after.contains("refused: "), "{what}: {said}");
 }
 
 /// A flush too few is found out: most flushes of a boot, each left out alone, and all of them left out by
@@ -117,8 +121,11 @@ pub(crate) fn lost_flushes_are_seen(
     fs::write(appliance.disk(), &appliance.fresh).unwrap();
     let boot = appliance.record("file.image.cache.no-flush=on,", End::Rest);
     assert!(!boot.operations.contains(&Operation::Flush));
-    let lost = boot.is_kept(&held(oracle, &appliance.fresh));
+    let nothing = held(oracle, &appliance.fresh);
+    let lost = boot.is_kept(&nothing);
     lost.expect_err("it acknowledged documents, and nothing was flushed");
+    let issued = boot.moments[0].holds(&nothing, &nothing, oracle.policies());
+    issued.expect_err("it issued grants, and nothing was flushed");
 }
 
 /// Whether a crash after these operations leaves what no crash should, when one flush among them was left

@@ -1,18 +1,18 @@
 //! The grants in the kernel's slots while a board starts, against the log on its disk.
 //!
-//! A grant's record is in the ring before its capability exists, and the ledger makes it durable. When a
-//! board starts nothing can be durable before the ledger and its driver have the grants that they need
-//! for it. So a grant in the slots is in the log on the disk, or, where the log of this boot is not
-//! durable yet, in the ring. That until then no grant is used to keep anything is for
-//! [`oracle`](crate::oracle) to see.
+//! A grant's record is durable before its capability exists: what is in the slots is in the log, as it
+//! would be after a power cut at this moment. Nothing can be durable before those have their grants who
+//! make it so, whose records are in the ring by then.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use portcullis_audit::policies::Policies;
-use portcullis_audit::replay::Replay;
+use portcullis_audit::replay::{InForce, Replay};
 use portcullis_boards::capscan::scan;
 use portcullis_boards::{Image, Memory};
 use portcullis_hosted::appliance::{Scan, compare};
+use portcullis_kernel::Mode;
 use portcullis_log::Record;
 use portcullis_log::ring::SLOT;
 use portcullis_policy_format::Policy;
@@ -58,30 +58,23 @@ impl Moment {
     }
 
     /// Holds the slots against the log, of which all is `durable` that was flushed before, in this boot
-    /// and before it; `true` where that is enough, and the ring was not asked.
+    /// and before it; `true` where all grants of this boot are.
     pub(crate) fn holds(
         &self,
         durable: &Held,
         before: &Held,
         policies: &Policies,
     ) -> Result<bool, String> {
-        let is_sealed = durable.is_sealed_since(before);
-        let mut replay = Replay::new(policies);
-        let records = durable
-            .grants
-            .iter()
-            .filter_map(|bytes| Record::decode(bytes));
-        let waiting = if is_sealed { &[][..] } else { &self.ring };
-        for (index, record) in (0..).zip(records.chain(waiting.iter().copied())) {
-            replay.take(index, &record);
-        }
-        let is_of_this_boot = is_sealed || !waiting.is_empty();
-        let in_force = if is_of_this_boot {
-            replay.grants()
-        } else {
-            Vec::new()
-        };
         let policy = Policy::inspect(&self.compiled).unwrap();
+        let mut in_force = self.in_force(durable, before, policies, &[]);
+        let log_path = log_path(&policy);
+        let early = self.in_force(durable, before, policies, &self.ring);
+        let is_early = |it: &InForce| {
+            let is_durable = in_force.iter().any(|durable| durable.grant == it.grant);
+            !is_durable && log_path.contains(&it.grant.subject)
+        };
+        let early: Vec<_> = early.into_iter().filter(is_early).collect();
+        in_force.extend(early);
         let mut differences = compare(&self.slots, &in_force, &policy).differences;
         // A grant that is in the log and not yet in its slots is about to be issued.
         differences.retain(|it| !it.contains(" is empty, and holds "));
@@ -90,7 +83,50 @@ impl Moment {
                 "{difference} (of {} records in the ring)",
                 self.ring.len()
             )),
-            None => Ok(is_sealed),
+            None => Ok(durable.is_sealed_since(before)),
+        }
+    }
+
+    /// The grants of this boot that are in force by what is `durable`, and by more records of the boot.
+    fn in_force(
+        &self,
+        durable: &Held,
+        before: &Held,
+        policies: &Policies,
+        ring: &[Record],
+    ) -> Vec<InForce> {
+        let mut replay = Replay::new(policies);
+        let records = durable.grants.iter().map(|bytes| Record::decode(bytes));
+        let records = records.map(|it| it.expect("recovery found that it is one"));
+        let known = durable.grants_since(before);
+        let more = ring.iter().copied().skip(known);
+        for (index, record) in (0..).zip(records.chain(more)) {
+            replay.take(index, &record);
+        }
+        let is_of_this_boot = known > 0 || !ring.is_empty();
+        if is_of_this_boot {
+            replay.grants()
+        } else {
+            Vec::new()
+        }
+    }
+}
+
+/// The components without whose grants no record becomes durable: the manager, the ledger, and whom
+/// these call or send to.
+fn log_path(policy: &Policy<'_>) -> BTreeSet<u16> {
+    let components = (0..).zip(policy.components());
+    let own = components.filter(|(_, it)| ["manager", "ledger"].contains(&it.name));
+    let mut path: BTreeSet<u16> = own.map(|(number, _)| number).collect();
+    loop {
+        let waits = policy.grants().filter(|grant| {
+            matches!(grant.mode, Mode::Call | Mode::Send) && path.contains(&grant.subject)
+        });
+        let more: Vec<_> = waits.map(|grant| grant.object).collect();
+        let known = path.len();
+        path.extend(more);
+        if path.len() == known {
+            return path;
         }
     }
 }

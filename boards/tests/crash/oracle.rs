@@ -112,6 +112,13 @@ impl Held {
         entries.filter_map(|(index, entry)| Some((DocumentEntry::decode(entry)?.path, index)))
     }
 
+    /// How many records of the grant log the boot has that began with `before`.
+    pub(crate) fn grants_since(&self, before: &Self) -> usize {
+        let is_new = self.boots.len() > before.boots.len();
+        let records = self.boots.last().map(|boot| boot.records as usize);
+        records.filter(|_| is_new).unwrap_or(0)
+    }
+
     /// Whether the grants of the boot that began with `before` are in the log, and that they are all.
     pub(crate) fn is_sealed_since(&self, before: &Held) -> bool {
         let is_new = self.boots.len() > before.boots.len();
