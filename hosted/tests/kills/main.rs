@@ -3,8 +3,10 @@
 //! A *life* is a state directory and what becomes of it: the appliance is started on it, given
 //! documents, killed, looked at, and started again. What dies is a single component and then the
 //! rest, the kernel's process and with it all others, or each process in a random order; at a moment
-//! in time, or with a write or a flush of the disk driver. Then the power is cut as well, or not. What was not flushed when it is cut is dropped, kept, or torn, sector
-//! by sector, whichever run wrote it.
+//! in time, or with a write or a flush of the disk driver. Then the power is cut as well, or not. What
+//! was not flushed when it is cut is dropped, kept, or torn, sector by sector, whichever run wrote it.
+//!
+//! Before a kill it is looked what is in force: the disk that is left tells of all of it.
 //!
 //! After each kill, what was shown until then is held against the disk, with the code that audits
 //! disks; and a copy of it all is started, to come to its end: every document is through, everything
@@ -30,7 +32,7 @@ use portcullis_vault::Memory;
 use rustix::process::Signal;
 
 use disk::Disk;
-use oracle::{Oracle, Tally};
+use oracle::{Oracle, Taken, Tally};
 use process::Running;
 
 /// Kills in a life: as many as fit on its disk.
@@ -39,6 +41,8 @@ const KILLS: u64 = 12;
 const DOCUMENTS: u64 = 6;
 /// Longest pause before a kill that follows something seen, in microseconds: several commits.
 const PAUSE: u64 = 3_000;
+/// Writes and flushes among which are those that make the boot grants durable.
+const BOOT: u64 = 8;
 /// Components that are killed alone.
 const VICTIMS: [&str; 6] = ["blk", "ledger", "vault", "ingest", "manager", "console"];
 /// A vault's memory is larger than a test thread's stack.
@@ -212,6 +216,7 @@ impl Life {
             0 => Moment::Booting(self.random.below(1_000)),
             1 => Moment::Ingesting(1 + self.random.below(self.oracle.count() as u64)),
             2 => Moment::Settled,
+            _ if self.random.one_in(3) => Moment::Writing(self.random.below(BOOT)),
             _ => Moment::Writing(self.random.below(self.operations)),
         };
         let dies_after = match moment {
@@ -220,15 +225,24 @@ impl Life {
         };
         let mut running = self.start(&self.disk, dies_after);
         let is_settled = self.wait(&mut running, &moment, counts);
-        let pause = self.random.below(PAUSE);
-        std::thread::sleep(Duration::from_micros(pause));
         let victim = dies_after.is_none() && self.random.one_in(3);
         let scan = if victim {
             counts.components += 1;
-            self.kill_component(&mut running, is_settled)
+            self.pause();
+            let scan = self.kill_component(&mut running, is_settled);
+            scan.map(|scan| (scan, Taken::Degraded))
+        } else if is_settled {
+            Some((scan_of(self.disk.state()).unwrap(), Taken::Settled))
+        } else if dies_after.is_some() || self.random.one_in(2) {
+            // Before it listens, nothing is granted.
+            let scan = scan_of(self.disk.state()).ok();
+            scan.map(|scan| (scan, Taken::AtAnyMoment))
         } else {
-            is_settled.then(|| scan_of(self.disk.state()).unwrap())
+            None
         };
+        if !victim {
+            self.pause();
+        }
 
         let random = &mut self.random;
         let shown = if random.one_in(2) {
@@ -244,10 +258,15 @@ impl Life {
         let tally = &mut counts.looked_at;
         self.oracle.observe(&shown, tally);
         self.oracle.check(&mut self.disk, &mut self.memory, tally);
-        if let Some(scan) = scan {
+        if let Some((scan, taken)) = scan {
             let state = self.disk.state();
-            self.oracle.check_grants(&scan, state, victim, tally);
+            self.oracle.check_grants(scan, state, taken, tally);
         }
+    }
+
+    fn pause(&mut self) {
+        let pause = self.random.below(PAUSE);
+        std::thread::sleep(Duration::from_micros(pause));
     }
 
     /// Kills a component alone, and lets the others come to their end. What the slots hold then, where
@@ -322,7 +341,7 @@ impl Life {
         disk.end();
         oracle.observe(&shown, tally);
         let released = oracle.check(&mut disk, &mut self.memory, tally);
-        oracle.check_grants(&scan, disk.state(), false, tally);
+        oracle.check_grants(scan, disk.state(), Taken::Settled, tally);
         let told = |start: String, end: &str| {
             let told = shown.iter().filter(|line| line.starts_with(&start));
             told.filter(|line| line.ends_with(end)).count()
