@@ -123,15 +123,15 @@ fn walk<S: NodeSource>(
 
 /// Root of the leaves `low..high`, where `low` is a multiple of the largest power of two in between.
 fn subtree<S: NodeSource>(source: &mut S, low: u64, high: u64) -> Result<Hash, S::Error> {
-    let size = high - low;
+    let mut rest = high - low;
     let mut end = high;
     let mut root = None;
-    for level in 0..u64::BITS {
-        if size >> level & 1 == 1 {
-            end -= 1 << level;
-            let hash = source.node(level, end >> level)?;
-            root = Some(root.map_or(hash, |right| node_hash(&hash, &right)));
-        }
+    while rest != 0 {
+        let level = rest.trailing_zeros();
+        rest &= rest - 1;
+        end -= 1 << level;
+        let hash = source.node(level, end >> level)?;
+        root = Some(root.map_or(hash, |right| node_hash(&hash, &right)));
     }
     Ok(root.unwrap_or_else(empty_root))
 }
