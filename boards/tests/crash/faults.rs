@@ -18,6 +18,9 @@ use crate::rebuilt::{Random, Rebuilt, crashed};
 use crate::writes::Operation;
 use crate::{number, verify};
 
+/// What `blkdebug` calls a write, and a flush.
+const WRITE: &str = "write_aio";
+const FLUSH: &str = "flush_to_disk";
 /// Disks that crashes leave, at most, for each flush that is left out.
 const CRASHES: usize = 20;
 
@@ -28,7 +31,7 @@ pub(crate) fn every_fault(appliance: &Appliance, oracle: &mut Oracle, random: &m
     let sound = appliance.record("", End::Rest).operations;
     let is_write = |operation: &&Operation| matches!(operation, Operation::Write { .. });
     let (writes, flushes): (Vec<_>, Vec<_>) = sound.iter().partition(is_write);
-    for (event, operations) in [("write_aio", &writes), ("flush_to_disk", &flushes)] {
+    for (event, operations) in [(WRITE, &writes), (FLUSH, &flushes)] {
         let mut numbers: Vec<_> = (0..operations.len()).collect();
         random.shuffle(&mut numbers);
         numbers.truncate(number("CRASH_FAULTS", 2));
@@ -176,12 +179,17 @@ fn failing(event: &str, number: usize) -> String {
         format!("{rule}.event={event},{rule}.state={state},{rule}.new_state={next},")
     });
     let (rule, state) = ("file.inject-error.0", number + 1);
-    let fail = format!("{rule}.event={event},{rule}.state={state},{rule}.errno=5,{rule}.once=on,");
+    // Not a read that is under way at the same time.
+    let kind = if event == FLUSH { "flush" } else { "write" };
+    let fail = format!(
+        "{rule}.event={event},{rule}.state={state},{rule}.iotype={kind},{rule}.errno=5,\
+         {rule}.once=on,"
+    );
     count.chain([fail]).collect()
 }
 
 /// Options of `blkdebug`: every write to a sector fails.
 fn failing_at(sector: usize) -> String {
     let rule = "file.inject-error.0";
-    format!("{rule}.event=write_aio,{rule}.sector={sector},{rule}.errno=5,")
+    format!("{rule}.event={WRITE},{rule}.iotype=write,{rule}.sector={sector},{rule}.errno=5,")
 }
