@@ -10,7 +10,6 @@ use portcullis_manager_api::{Authority, DURABLE, FIND};
 use portcullis_policy_format::{MAX_COMPONENTS, Policy, VerifyingKey};
 
 use crate::entry::{By, State};
-use crate::find::answer;
 use crate::journal::{Event, Journal};
 use crate::member::Member;
 use crate::queue::Queue;
@@ -261,8 +260,8 @@ impl<K: CNodes, P: Platform, R: RegionMut, A: Region> Component<K> for Manager<'
         self.progress(kernel);
         match caller {
             Caller::Channel(id) if method == FIND => self.find(id, message),
-            // What it says is not believed, but was looked up.
-            Caller::Channel(id) if method == DURABLE && self.is_ledger(id) => answer(message, &()),
+            // What it says is not believed, but was looked up. The reply goes nowhere.
+            Caller::Channel(id) if method == DURABLE && self.is_ledger(id) => message.reply(&[]),
             Caller::Channel(_) => message.refuse(label::BAD_METHOD),
             Caller::Grant(badge) => self.serve_inspect(badge, method, message),
         }

@@ -3,7 +3,9 @@
 mod support;
 
 use ed25519_dalek::SigningKey;
-use portcullis_kernel::{Caller, KernelError, Mode, Refusal, Rights, label};
+use portcullis_kernel::{
+    Caller, Component as _, KernelError, Message, Mode, Refusal, Rights, label,
+};
 use portcullis_log::{Cause, Operation, Outcome};
 use portcullis_manager::Refused;
 use portcullis_manager_api::{DURABLE, UNAVAILABLE};
@@ -382,8 +384,15 @@ fn until_the_ledger_acknowledges_nothing_is_in_force_but_what_it_needs() {
     let find = |world: &mut World| world.find(3, "ledger", "worm", Mode::Call);
     assert_eq!(find(&mut world), Err(Refusal::Object(UNAVAILABLE)));
     // The ledger is not believed when it says that they are durable; others may not even say it.
-    let tell =
-        |world: &mut World, id| world.call::<()>(Caller::Channel(id), DURABLE, &(), &mut [0; _]);
+    let tell = |world: &mut World, id| {
+        let mut notice = Message::request(DURABLE, &[]);
+        let World {
+            manager, machine, ..
+        } = world;
+        manager.call(machine, Caller::Channel(id), DURABLE, &mut notice);
+        world.check();
+        notice.outcome().map(drop)
+    };
     for other in [2, 5, 7, 61] {
         let refused = Err(Refusal::Object(label::BAD_METHOD));
         assert_eq!(tell(&mut world, other), refused);

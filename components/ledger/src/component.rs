@@ -218,8 +218,8 @@ impl<'m, R: Region, A: RegionMut, Y: Region, B: RegionMut> Ledger<'m, R, A, Y, B
             log.commit(disk, key)?;
             // The page is there, or the constructor's caller gave no region: then nobody reads it.
             let _ = self.ring.acknowledge();
-            // Grants may wait for it. A manager that does not answer issues none.
-            let _ = tell_durable(kernel, self.channel);
+            // Grants may wait for it.
+            tell_durable(kernel, self.channel);
         }
         stopped.map_or(Ok(()), Err)
     }

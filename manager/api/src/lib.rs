@@ -30,7 +30,7 @@ pub type Buffer = [u8; (MAX_WORDS - 1) * 8];
 
 /// Request on the static channel: find a grant. See [`find`].
 pub const FIND: Method = method(0);
-/// Notice on the static channel: records became durable. Nothing to nothing. See [`tell_durable`].
+/// Notice of the ledger's on its static channel: records became durable. See [`tell_durable`].
 pub const DURABLE: Method = method(1);
 
 /// `inspect`: the next grant in force at or after an index. `u16` to [`GrantView`].
@@ -186,10 +186,11 @@ pub fn find(kernel: &mut impl Syscalls, channel: u8, wanted: &Find<'_>) -> Resul
 }
 
 /// Has the manager, on the caller's static channel with this id, look which records are durable, and
-/// issue the grants that waited for theirs.
-pub fn tell_durable(kernel: &mut impl Syscalls, channel: u8) -> Result<(), Refusal> {
-    let manager = CallGrant(cspace::channel_endpoint(channel));
-    ask(kernel, manager, DURABLE, &(), &mut [0; _])
+/// make the grants that waited for theirs. Waits for nothing: a manager that does not listen looks when
+/// it is next asked something, and one that is dead keeps no ledger from serving.
+pub fn tell_durable(kernel: &mut impl Syscalls, channel: u8) {
+    let notice = Message::request(DURABLE, &[]);
+    kernel.nb_send(cspace::channel_endpoint(channel), &notice);
 }
 
 /// Finds a `call` grant.

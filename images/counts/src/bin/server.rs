@@ -36,7 +36,7 @@ impl Component<Sel4> for Server {
         self.log
             .acknowledge()
             .expect("system.xml gives the acknowledgement a page");
-        tell_durable(kernel, MANAGER).expect("the manager takes it from whom it writes its log to");
+        tell_durable(kernel, MANAGER);
     }
 }
 
