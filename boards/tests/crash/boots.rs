@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use portcullis_blk::api::RUN_MAX;
 use portcullis_blk::testing::{FaultyDisk, SECTOR};
 use portcullis_blk::{BLOCK, Header, initialise};
-use portcullis_boards::{Board, Error, Image, Machine, watch};
+use portcullis_boards::{Board, Error, Image, Machine, QUIET, watch};
 use tempfile::TempDir;
 
 use crate::common;
@@ -21,9 +21,6 @@ use crate::writes::{Operation, parse};
 const BLOCKS: u64 = 1_024;
 /// Longer than the boards need for one document, on a loaded host.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// A board on which nothing runs is at rest when it has said nothing for this long: its disk answers from
-/// this host's memory.
-const QUIET: Duration = Duration::from_millis(250);
 /// Between two looks at the slots of a board that says nothing yet.
 const PAUSE: Duration = Duration::from_millis(10);
 /// Lines from one look at the slots to the next.

@@ -10,7 +10,7 @@
 //! [`damage`], and that a flush too few would be found, see [`faults`].
 //!
 //! `CRASH_SEED` (a number) makes other crashes than the usual ones; `CRASH_DISKS` more or fewer rebuilt
-//! disks than 2,500, of each of which a crash while it recovers makes another; `CRASH_DAMAGE` damaged disks;
+//! disks than 2,000, of each of which a crash while it recovers makes another; `CRASH_DAMAGE` damaged disks;
 //! `CRASH_BOOTS` boots that are killed, and as many from rebuilt disks; `CRASH_FAULTS` writes that fail,
 //! and as many flushes. Every write and flush there is, and 10,000 disks, on each board:
 //!
@@ -88,7 +88,7 @@ fn crashes_lose_nothing(board: Board) {
     let seed = number("CRASH_SEED", 1) as u64;
     let boots = number("CRASH_BOOTS", 3);
     let plan = Plan {
-        crashes: number("CRASH_DISKS", 2_500),
+        crashes: number("CRASH_DISKS", 2_000),
         damaged: number("CRASH_DAMAGE", 400),
         samples: boots,
         seed,
