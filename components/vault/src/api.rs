@@ -68,7 +68,8 @@ pub const BUFFER: u64 = 12;
 pub const DAMAGED: u64 = 13;
 /// Refusal: there is no further object.
 pub const NO_MORE: u64 = 14;
-/// Refusal: writing failed earlier; nothing is taken until the vault is started anew.
+/// Refusal: writing failed earlier, or the index cannot be read; nothing is taken until the vault is
+/// started anew.
 pub const STOPPED: u64 = 15;
 /// Refusal: the disk failed; the console says how.
 pub const DISK_FAILED: u64 = 16;

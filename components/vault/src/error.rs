@@ -110,7 +110,8 @@ pub enum StoreError {
         /// Index of the entry.
         index: u64,
     },
-    /// A write to the index or a flush failed earlier; the vault takes nothing until it is started anew.
+    /// A write to the index or a flush failed earlier, or a part of the index cannot be read; the vault
+    /// takes nothing until it is started anew.
     Stopped,
     /// The disk failed.
     Disk(DiskError),
@@ -242,7 +243,8 @@ impl fmt::Display for StoreError {
                 write!(f, "entry {index} of the ledger says another thing")
             }
             Self::Stopped => f.write_str(
-                "writing failed earlier: nothing is taken until the vault is started anew",
+                "writing failed earlier, or the index cannot be read: nothing is taken until the vault is \
+                 started anew",
             ),
             Self::Disk(error) => error.fmt(f),
         }

@@ -99,6 +99,7 @@ fn say_opened<K: Syscalls>(kernel: &mut K, console: Terminal, opened: &Opened) {
     let Opened {
         objects,
         void,
+        unread,
         blocks,
         used,
         changes,
@@ -114,6 +115,13 @@ fn say_opened<K: Syscalls>(kernel: &mut K, console: Terminal, opened: &Opened) {
     }
     if void > 0 {
         let text = format_args!("{void} index entries do not authenticate: their objects are lost");
+        console.line(kernel, text);
+    }
+    if unread > 0 {
+        let text = format_args!(
+            "{unread} blocks of the index cannot be read: what they hold is not served, and nothing is \
+             taken in; copy the disk to a sound one"
+        );
         console.line(kernel, text);
     }
     if opened.changed {

@@ -107,6 +107,9 @@ pub struct Opened {
     pub objects: usize,
     /// Index entries that do not authenticate, or whose object or blocks are another's.
     pub void: usize,
+    /// Blocks of the index that the device does not read. What they hold is not served, and nothing is
+    /// taken in: it might be written over what they tell of.
+    pub unread: usize,
     /// Blocks for content.
     pub blocks: u64,
     /// Of these, in use.
@@ -168,7 +171,8 @@ impl<'m> Store<'m> {
         let blocks = disk.blocks();
         let made = || Layout::new(blocks).ok_or(StoreError::TooSmall { blocks });
         self.layout = found.layout.map_or_else(made, Ok)?;
-        let (unchanged, newest) = self.read_index(disk, &keys)?;
+        let (unchanged, newest, unread) = self.read_index(disk, &keys)?;
+        self.stopped |= unread > 0;
         if found.layout.is_none() || found.damaged {
             let stored = superblock::store(disk, self.layout, &keys);
             self.settle(stored)?;
@@ -180,11 +184,12 @@ impl<'m> Store<'m> {
         Ok(Opened {
             formatted: found.layout.is_none(),
             objects: self.memory.table.objects(),
-            void: self.memory.table.void(),
+            void: self.memory.table.void() - unread * ENTRIES,
+            unread,
             blocks: self.layout.data_blocks,
             used: self.memory.table.used(),
             superblock_damaged: found.damaged,
-            changed: !unchanged,
+            changed: !unchanged && unread == 0,
             changes: self.changes,
         })
     }
@@ -212,23 +217,23 @@ impl<'m> Store<'m> {
         disk.flush()
     }
 
-    /// Reads the index into the table; whether it is as the vault left it, and the slot that was written
-    /// last.
+    /// Reads the index into the table; whether it is as the vault left it, the slot that was written
+    /// last, and how many blocks cannot be read.
     fn read_index(
         &mut self,
         disk: &mut impl Disk,
         keys: &Keys,
-    ) -> Result<(bool, Option<u16>), StoreError> {
+    ) -> Result<(bool, Option<u16>, usize), StoreError> {
         let Memory { table, reading, .. } = &mut *self.memory;
         table.reset(self.layout.slots());
         self.cached = Cached::NOTHING;
         let mut newest: Option<(Tip, u16)> = None;
         let mut highest = 0;
-        let mut slot = 0;
+        let (mut slot, mut unread) = (0, 0);
         for first in (0..self.layout.index_blocks).step_by(CHUNK_BLOCKS) {
             let count = (self.layout.index_blocks - first).min(CHUNK_BLOCKS as u64);
             let blocks = &mut reading.chunk[..count as usize * BLOCK];
-            read_blocks(disk, SUPERBLOCKS + first, blocks)?;
+            unread += read_blocks(disk, SUPERBLOCKS + first, blocks)?;
             let (sectors, _) = blocks.as_chunks::<SECTOR>();
             for sector in sectors {
                 match Sector::open(sector, keys, slot) {
@@ -257,7 +262,7 @@ impl<'m> Store<'m> {
         self.changes = tip.changes.saturating_add((!unchanged).into());
         // Of another index than the one that was left, nobody knows what it has.
         self.through = if unchanged { tip.through } else { 0 };
-        Ok((unchanged, written_last))
+        Ok((unchanged, written_last, unread))
     }
 
     /// A number that was not used before.
@@ -314,18 +319,23 @@ impl<'m> Store<'m> {
     }
 }
 
-/// Reads blocks of the index. One that the device cannot read is filled with what is no entry.
-fn read_blocks(disk: &mut impl Disk, first: u64, blocks: &mut [u8]) -> Result<(), DiskError> {
+/// Reads blocks of the index. Those that the device cannot read are filled with what is no entry; how
+/// many there are.
+fn read_blocks(disk: &mut impl Disk, first: u64, blocks: &mut [u8]) -> Result<usize, DiskError> {
     if disk.read(first, blocks).is_ok() {
-        return Ok(());
+        return Ok(0);
     }
+    let mut unread = 0;
     for (number, block) in (first..).zip(blocks.chunks_mut(BLOCK)) {
         match disk.read(number, block) {
-            Err(DiskError::Read { .. }) => block.fill(0xff),
+            Err(DiskError::Read { .. }) => {
+                block.fill(0xff);
+                unread += 1;
+            }
             result => result?,
         }
     }
-    Ok(())
+    Ok(unread)
 }
 
 /// Puts an entry that was read into the table, where it can stand beside those that are there.
