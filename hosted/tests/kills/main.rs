@@ -244,8 +244,11 @@ impl Life {
             self.pause();
         }
 
+        let each = self.random.one_in(2);
+        // While one dies after the other, the log may still be told of grants that die with them.
+        let scan = scan.filter(|_| !each);
         let random = &mut self.random;
-        let shown = if random.one_in(2) {
+        let shown = if each {
             counts.each_in_turn += 1;
             running.kill_each(|all| all.sort_by_cached_key(|_| random.next()))
         } else {
