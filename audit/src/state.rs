@@ -55,6 +55,15 @@ pub struct State {
 /// Why a state cannot be audited.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
+    /// There is neither a state directory nor a disk image.
+    #[error(
+        "there is no {path}: `portcullis run` makes it, or name another state directory or a disk image",
+        path = path.display()
+    )]
+    Missing {
+        /// Where.
+        path: PathBuf,
+    },
     /// A file cannot be read.
     #[error("cannot read {path}: {error}", path = path.display())]
     Read {
@@ -137,7 +146,12 @@ impl State {
             path: image.clone(),
             error,
         };
-        let disk = File::open(&image).map_err(failed)?;
+        let disk = File::open(&image).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => StateError::Missing {
+                path: image.clone(),
+            },
+            _ => failed(error),
+        })?;
         // Of an appliance that was killed, not all of it may be: and what is vouched for from here on
         // must not go with the power.
         disk.sync_data().map_err(failed)?;
@@ -380,10 +394,9 @@ fn read_header(disk: &File, path: &Path) -> Result<Header, StateError> {
     let mut block: Block = [0; BLOCK_SIZE];
     let length = disk.metadata().map_err(failed)?.len();
     if length < BLOCK_SIZE as u64 {
-        let error = HeaderError::Truncated { header: 1, disk: 0 };
         return Err(StateError::Disk {
             path: path.to_owned(),
-            error,
+            error: HeaderError::Magic,
         });
     }
     disk.read_exact_at(&mut block, 0).map_err(failed)?;

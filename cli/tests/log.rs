@@ -156,9 +156,19 @@ fn a_log_cut_back_is_found_by_a_checkpoint_kept_elsewhere() {
 fn bad_input_and_missing_files_have_their_own_codes() {
     let directory = sample();
     let path = directory.path();
-    portcullis(path, &["verify", "nowhere"]).code(3);
     fs::write(path.join("text"), "not a disk").unwrap();
-    portcullis(path, &["verify", "text"]).code(2);
+    for (place, code, message) in [
+        (
+            "nowhere",
+            3,
+            "there is no nowhere: `portcullis run` makes it",
+        ),
+        ("text", 2, "text: this is not a Portcullis disk"),
+    ] {
+        let ended = portcullis(path, &["verify", place]).code(code);
+        let text = String::from_utf8(ended.get_output().stderr.clone()).unwrap();
+        assert!(text.contains(message), "{text}");
+    }
     portcullis(path, &["verify", "state", "--checkpoint", "text"]).code(2);
     portcullis(path, &["verify", "state", "--key", "text"]).code(2);
     portcullis(path, &["verify", "state", "--policy", "text"]).code(2);

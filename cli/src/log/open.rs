@@ -66,7 +66,8 @@ impl Place {
 /// How a state that cannot be audited ends: 3 where a file cannot be read, 2 where one is wrong.
 pub(crate) fn failure(error: StateError) -> Failure {
     match &error {
-        StateError::Read { .. }
+        StateError::Missing { .. }
+        | StateError::Read { .. }
         | StateError::NoKey { .. }
         | StateError::Policies(PoliciesError::Read { .. }) => Failure::could_not_run(error),
         _ => Failure::bad_input(error),
