@@ -16,8 +16,8 @@ Exit code: 0 the new policy allows nothing that the old does not; 1 it allows so
 2 one of them cannot be understood or does not hold; 3 a file cannot be read.
 
 JSON: within (whether exit code 0), added and taken: arrays of {kind, subject, object, what, mode,
-when, lease, line}; kind is grant, static, flow or never. A `never` rule that is gone is added, since
-what it forbade is allowed.
+when, lease, line}; kind is grant, static, flow or never. A `never` rule that is gone is added,
+since what it forbade is allowed.
 
 Example:
   portcullis diff policy/appliance.toml new.toml";

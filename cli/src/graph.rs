@@ -12,9 +12,9 @@ use crate::load;
 use crate::output::Output;
 
 const EXAMPLE: &str = "\
-Domains are boxes around their components. A call has an arrowhead at each end, since its reply flows
-back; what is one way is blue and has one, open. What is not there from boot on is dotted; memory that
-system.xml shares is dashed.
+Domains are boxes around their components. A call has an arrowhead at each end, since its reply
+flows back; what is one way is blue and has one, open. What is not there from boot on is dotted;
+memory that system.xml shares is dashed.
 
 JSON: dot.
 

@@ -12,8 +12,8 @@ use crate::load;
 use crate::output::Output;
 
 const EXAMPLE: &str = "\
-Makes the state directory where there is none (keys, disk), compiles and signs the policy into it, and
-packs the documents. The files have the names that system.xml gives as prefill_path.
+Makes the state directory where there is none (keys, disk), compiles and signs the policy into it,
+and packs the documents. The files have the names that system.xml gives as prefill_path.
 
 Examples:
   portcullis prepare --state target/appliance

@@ -23,7 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 const EXAMPLE: &str = "\
 Each file in DIR goes through ingest into the vault, and its digest into the ledger; what lies in
-DIR/public is released to the edge. State stays in the state directory; the next run goes on from it.
+DIR/public is released to the edge. State stays in the state directory; the next run goes on
+from it.
 While it runs, type `help`; `quit`, Ctrl-D or Ctrl-C ends it.
 
 Exit codes:

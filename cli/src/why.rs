@@ -14,15 +14,16 @@ use crate::load;
 use crate::output::Output;
 
 const EXAMPLE: &str = "\
-The words are those of the grant log: `allowed` (from boot on), `unavailable` (a line allows it, once
-it is asked for or delegated), `forbidden` (a `never` rule), `not permitted` (no line allows it).
+The words are those of the grant log: `allowed` (from boot on), `unavailable` (a line allows it,
+once it is asked for or delegated), `forbidden` (a `never` rule), `not permitted` (no line allows
+it).
 Where two interfaces have a method of that name, write INTERFACE.METHOD.
 
 Exit code: 0 allowed; 1 any other answer; 2 a name does not resolve, or the policy does not hold;
 3 a file cannot be read.
 
-JSON: verdict, subject, object, method, interface, mode, when, lease, line, reason; what no line says
-is null.
+JSON: verdict, subject, object, method, interface, mode, when, lease, line, reason; what no line
+says is null.
 
 Example:
   portcullis why --policy policy/appliance.toml ingest ledger append";
