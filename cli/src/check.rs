@@ -20,8 +20,8 @@ Without --system, a `system.xml` beside the policy or in the folder above is tak
 none, the policy is checked alone.
 
 --image holds the capability distribution that portcullis-image wrote against both: every capability
-accounted for, none wider than stated, every frame mapped only as declared (docs/image-rules.md). The
-system description must be the one that the image was built from. Each finding is a line.
+accounted for, none wider than stated, every frame mapped only as declared (docs/image-rules.md).
+The system description must be the one that the image was built from. Each finding is a line.
 
 Exit code: 0 it holds; 1 it does not; 2 it cannot be understood, or the system description or the
 distribution cannot; 3 a file cannot be read.

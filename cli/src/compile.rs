@@ -21,7 +21,8 @@ Without --key the result is unsigned, and no manager takes it until `portcullis 
 JSON: file, bytes, name, version, sha256, key_id or null.
 
 Example:
-  portcullis compile policy/appliance.toml --system system.xml --key policy.key -o appliance.policy";
+  portcullis compile policy/appliance.toml --system system.xml --key policy.key \\
+      -o appliance.policy";
 
 /// Compile a policy for a system, and sign it
 #[derive(Args)]

@@ -94,7 +94,10 @@ impl Run for Keygen {
                 made.key_id
             );
             if let Some(key) = &made.verifier_key {
-                text.push_str(&format!("\nverifier key {key}"));
+                text.push_str(&format!(
+                    "\nverifier key {}\n             {key}",
+                    verifier.display()
+                ));
             }
             text
         })?;
