@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -130,8 +131,7 @@ impl System {
 /// told to allow them.
 pub(crate) fn programs(sdk: &Sdk, images: &Path, packages: &[String]) -> Result<(), Error> {
     let target = sdk.board.target();
-    let mut build = cargo();
-    build.args(["build", "--quiet", "--locked", "--release"]);
+    let mut build = cargo("build");
     build.args(["--target", target, "--target-dir"]).arg(images);
     for package in packages {
         build.args(["--package", package]);
@@ -146,8 +146,7 @@ pub(crate) fn programs(sdk: &Sdk, images: &Path, packages: &[String]) -> Result<
 
 /// The image builder, told of the SDK.
 pub(crate) fn builder(sdk: &Sdk) -> Command {
-    let mut builder = cargo();
-    builder.args(["run", "--quiet", "--locked", "--release"]);
+    let mut builder = cargo("run");
     builder.args(["--package", "portcullis-image", "--target-dir"]);
     builder.arg(target()).arg("--").arg("--sdk").arg(sdk.path());
     builder.args(["--board", sdk.board.name(), "--config", sdk.config.name()]);
@@ -167,10 +166,15 @@ fn target() -> PathBuf {
     }
 }
 
-/// Cargo in `images/`, without what the Cargo that runs us has set for itself.
-fn cargo() -> Command {
+/// Cargo in `images/`, without what the Cargo that runs us has set for itself. Who looks sees what it
+/// compiles, which takes minutes the first time.
+fn cargo(verb: &str) -> Command {
     let mut cargo = Command::new("cargo");
     cargo.current_dir(root().join("images"));
+    cargo.args([verb, "--locked", "--release"]);
+    if !std::io::stderr().is_terminal() {
+        cargo.arg("--quiet");
+    }
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("CARGO_PKG") || text.starts_with("CARGO_MANIFEST") {

@@ -333,7 +333,8 @@ impl fmt::Display for Refused {
             ),
             Self::Full { area, count, left } => write!(
                 f,
-                "region {} is full: {count} blocks to append, {left} left; make a larger disk",
+                "region {} is full: {count} blocks to append, {left} left; keep this disk, and go on \
+                 with a new one",
                 area.name()
             ),
             Self::VoidBlock { area } => write!(

@@ -95,8 +95,8 @@ impl fmt::Display for LogError {
             ),
             Self::Full { blocks } => write!(
                 f,
-                "the region is full with {blocks} blocks: nothing is appended; go on with a \
-                 larger disk"
+                "the region is full with {blocks} blocks: nothing is appended; keep this disk, and \
+                 go on with a new one"
             ),
             Self::Stopped => f.write_str(
                 "writing failed earlier: nothing is appended until the ledger is started anew",

@@ -194,11 +194,12 @@ impl fmt::Display for StoreError {
             ),
             Self::NoSpace { blocks, free } => write!(
                 f,
-                "no {blocks} free blocks follow one another, of {free} in all: make a larger disk"
+                "no {blocks} free blocks follow one another, of {free} in all: keep this disk, and go \
+                 on with a new one"
             ),
             Self::IndexFull { slots } => write!(
                 f,
-                "the index is full with {slots} objects: make a larger disk, or a second vault"
+                "the index is full with {slots} objects: keep this disk, and go on with a new one"
             ),
             Self::NoUpload => f.write_str("nothing is being put: create an object first"),
             Self::TooLong { size } => {

@@ -323,7 +323,7 @@ fn every_refusal_has_its_code() {
         let mut message = portcullis_kernel::Message::request(api::WRITE, &[1, 2]);
         let garbled = vault.0.call(kernel, api::WRITE, &mut message).unwrap_err();
         assert_eq!(garbled, code(label::BAD_REQUEST));
-        boot.says("make a larger disk");
+        boot.says("keep this disk, and go on with a new one");
     });
 }
 
