@@ -3,17 +3,13 @@
 mod support;
 
 use ed25519_dalek::SigningKey;
-use portcullis_kernel::{
-    Caller, Component as _, KernelError, Message, Mode, Refusal, Rights, label,
-};
+use portcullis_kernel::{KernelError, Mode, Refusal, Rights};
 use portcullis_log::{Cause, Operation, Outcome};
 use portcullis_manager::Refused;
-use portcullis_manager_api::{DURABLE, UNAVAILABLE};
+use portcullis_manager_api::UNAVAILABLE;
 use portcullis_model::Capability;
 use portcullis_policy_format::testing::{Draft, sign};
-use portcullis_policy_format::{
-    Grant, HEADER_SIZE, Header, OnFault, Policy, PolicyError, When, key_id,
-};
+use portcullis_policy_format::{Grant, HEADER_SIZE, Header, Policy, PolicyError, When, key_id};
 use zerocopy::IntoBytes;
 
 use support::draft::{call, empty, key, small};
@@ -363,67 +359,6 @@ fn grants_wait_for_room_in_the_ring_and_keep_their_order() {
         }
         assert!(world.manager.is_sealed(), "{slots} slots");
         assert_eq!(world.log(), expected, "{slots} slots");
-    }
-}
-
-/// In force of [`small`] before any record is durable: the manager's stream to the ledger, and the
-/// ledger's grant. (The vault, which that calls, holds none.)
-const LOG_PATH: [u16; 2] = [0, 1];
-
-#[test]
-fn until_the_ledger_acknowledges_nothing_is_in_force_but_what_it_needs() {
-    let mut world = World::new(&small(), ROOMY);
-    world.start();
-    let in_force = |world: &World| -> Vec<u16> {
-        let mut grants = BOOT_GRANTS.to_vec();
-        grants.retain(|index| world.manager.is_in_force(*index));
-        grants
-    };
-    assert_eq!(in_force(&world), LOG_PATH);
-    assert_eq!(world.log().len(), 1 + BOOT_GRANTS.len(), "all are logged");
-    let find = |world: &mut World| world.find(3, "ledger", "worm", Mode::Call);
-    assert_eq!(find(&mut world), Err(Refusal::Object(UNAVAILABLE)));
-    // The ledger is not believed when it says that they are durable; others may not even say it.
-    let tell = |world: &mut World, id| {
-        let mut notice = Message::request(DURABLE, &[]);
-        let World {
-            manager, machine, ..
-        } = world;
-        manager.call(machine, Caller::Channel(id), DURABLE, &mut notice);
-        world.check();
-        notice.outcome().map(drop)
-    };
-    for other in [2, 5, 7, 61] {
-        let refused = Err(Refusal::Object(label::BAD_METHOD));
-        assert_eq!(tell(&mut world, other), refused);
-    }
-    assert_eq!(tell(&mut world, 1), Ok(()));
-    assert_eq!(in_force(&world), LOG_PATH);
-    assert!(!world.manager.is_sealed());
-    world.acknowledge();
-    assert_eq!(tell(&mut world, 1), Ok(()));
-    assert_eq!(in_force(&world), BOOT_GRANTS);
-    assert!(world.manager.is_sealed());
-    assert!(find(&mut world).is_ok());
-}
-
-#[test]
-fn a_component_that_is_stopped_before_its_grant_is_durable_never_holds_it() {
-    // Ingest, a subject, and publish, an object.
-    for stopped in [3, 4] {
-        let mut draft = small();
-        draft.components[stopped].on_fault = OnFault::Stop;
-        let mut world = World::new(&draft, ROOMY);
-        world.start();
-        world.fault(stopped as u8).unwrap();
-        world.acknowledge();
-        world.notify();
-        assert!(!world.manager.is_in_force(4), "ingest's to publish");
-        let log = world.log();
-        let of_grant: Vec<_> = log.iter().filter(|it| it.1 == Some(4)).collect();
-        let operations: Vec<_> = of_grant.iter().map(|it| it.0).collect();
-        assert_eq!(operations, [Operation::Mint, Operation::Revoke]);
-        assert!(world.manager.is_sealed());
     }
 }
 
