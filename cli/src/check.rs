@@ -6,7 +6,7 @@ mod image;
 use std::path::PathBuf;
 
 use clap::Args;
-use portcullis_policy::model::{Component, OnFault};
+use portcullis_policy::model::{Grant, OnFault, Place, When};
 use portcullis_policy::{Ceiling, Policy, Problem, Problems};
 use serde::Serialize;
 
@@ -169,20 +169,41 @@ fn human(report: &Report) -> String {
     text
 }
 
-/// A line for each component that is to be started again after a fault: nothing does that yet.
+/// What the policy says and nothing does yet: a line for each component that is to be started again
+/// after a fault, and for each grant that is not simply issued at boot.
 fn notes(policy: &Policy) -> Vec<String> {
+    let at = |place: &Place, what: String| {
+        let (line, _) = policy.source.line_column(place);
+        format!("{}:{line}: {what}", policy.source.name())
+    };
     let components = policy.components.iter();
     let restarted = components.filter(|component| component.on_fault == OnFault::Restart);
-    let note = |component: &Component| {
-        let (line, _) = policy.source.line_column(&component.place);
-        format!(
-            "{}:{line}: on_fault = \"restart\": nothing starts `{}` again yet; it stays stopped, and \
-             who calls it then waits. Write \"stop\"",
-            policy.source.name(),
+    let restarted = restarted.map(|component| {
+        let what = format!(
+            "on_fault = \"restart\": nothing starts `{}` again yet; it stays stopped, and who calls it \
+             then waits. Write \"stop\"",
             component.name
-        )
-    };
-    restarted.map(note).collect()
+        );
+        at(&component.place, what)
+    });
+    let unserved = policy.grants.iter().filter_map(|grant| {
+        let what = unserved(grant)?;
+        Some(at(&grant.places.rule, what.to_owned()))
+    });
+    restarted.chain(unserved).collect()
+}
+
+/// What of a grant nothing serves yet.
+const fn unserved(grant: &Grant) -> Option<&'static str> {
+    if grant.lease_ms.is_some() {
+        Some("lease: a grant that ends is not issued yet, since nothing would end it")
+    } else if matches!(grant.when, When::Request) {
+        Some("when = \"request\": no component can ask for a grant yet; this one is not issued")
+    } else if !grant.delegate.is_empty() {
+        Some("delegate: no component can hand a grant on yet; its subject alone holds it")
+    } else {
+        None
+    }
 }
 
 impl Summary {
