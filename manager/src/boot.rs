@@ -6,7 +6,7 @@ use portcullis_kernel::{CNodes, Invocation, Mode, Region, RegionMut};
 use portcullis_log::ring::Full;
 use portcullis_log::{Cause, Operation, Outcome};
 use portcullis_manager_api::{Authority, INSPECT, MANAGER};
-use portcullis_policy_format::{Component, Grant, Items, Policy, PolicyError, When};
+use portcullis_policy_format::{Component, Grant, Items, Policy, PolicyError, When, log_path};
 
 use crate::entry::Entry;
 use crate::journal::Event;
@@ -47,7 +47,9 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
             first += u32::from(self.admit(number, &component, first, &mut grants));
         }
         self.stage = Stage::Loaded(policy);
-        self.log_path = self.trace_log_path();
+        let ends = |it: &Entry| (it.subject.into(), it.object.into(), it.mode);
+        let allowed = self.entries_in_policy().map(ends);
+        self.log_path = self.own.map_or(0, |own| log_path(own, allowed));
         Ok(())
     }
 
@@ -125,25 +127,7 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
             .fold(0, |called, entry| called | 1 << entry.object)
     }
 
-    /// The components, a bit each, without whose grants no record becomes durable: the manager, the
-    /// ledger, and whom these wait for, since they call them or send to them.
-    fn trace_log_path(&self) -> u64 {
-        let ledger = self.ledger.map(|index| self.grants.at(index).object);
-        let mut path = ledger.map_or(0, |number| 1 << number);
-        loop {
-            let waits = self.entries_in_policy().filter(|entry| {
-                let Entry { mode, subject, .. } = **entry;
-                matches!(mode, Mode::Call | Mode::Send) && path & 1 << subject != 0
-            });
-            let longer = waits.fold(path, |path, entry| path | 1 << entry.object);
-            if longer == path {
-                return path | self.own.map_or(0, |number| 1 << number);
-            }
-            path = longer;
-        }
-    }
-
-    fn entries_in_policy(&self) -> impl Iterator<Item = &Entry> {
+    fn entries_in_policy(&self) -> impl Iterator<Item = &Entry> + Clone {
         let allowed = self.policy().map_or(0, |policy| policy.counts().grants);
         self.grants.0.iter().take(allowed as usize)
     }

@@ -17,6 +17,7 @@ extern crate std;
 mod body;
 mod check;
 mod header;
+mod log_path;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
@@ -25,6 +26,7 @@ pub use body::{
 };
 pub use ed25519_dalek::VerifyingKey;
 pub use header::{FORMAT, HEADER_SIZE, Header, MAGIC, key_id};
+pub use log_path::log_path;
 
 use core::fmt;
 

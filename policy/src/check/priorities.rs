@@ -4,10 +4,11 @@
 //! caller with it. Microkit holds channels to the same rule. And a boot grant is in force when its
 //! record is durable: whoever could run before that would look for its grants in vain.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
 use miette::Diagnostic;
 use portcullis_kernel::Mode;
+use portcullis_policy_format::log_path;
 use portcullis_sdf::System;
 use thiserror::Error;
 
@@ -93,8 +94,16 @@ fn check_calls(check: &mut Check<'_>, system: &System) {
 }
 
 fn check_log_path(check: &mut Check<'_>, system: &System) {
-    let policy = check.policy;
-    let path = log_path(check);
+    let (policy, ceiling) = (check.policy, check.ceiling);
+    // That there is no manager is found elsewhere.
+    let Some(manager) = policy.manager() else {
+        return;
+    };
+    let allowed = ceiling.grants();
+    let allowed = allowed.map(|held| (held.subject.0, held.object.0, held.mode));
+    let path = log_path(manager.0, allowed);
+    let (path, others): (Vec<_>, Vec<_>) =
+        policy.component_ids().partition(|id| path & 1 << id.0 != 0);
     let of = |id: ComponentId| {
         let name = &policy.component(id).name;
         Some((priority(system, name)?, name))
@@ -102,9 +111,9 @@ fn check_log_path(check: &mut Check<'_>, system: &System) {
     let Some((needed_priority, needed)) = path.iter().filter_map(|id| of(*id)).min() else {
         return;
     };
-    let holders: BTreeSet<_> = check.ceiling.grants().map(|held| held.subject).collect();
-    for id in holders.difference(&path) {
-        if let Some((early_priority, early)) = of(*id)
+    let holds = |id: &ComponentId| ceiling.grants().any(|held| held.subject == *id);
+    for id in others.into_iter().filter(holds) {
+        if let Some((early_priority, early)) = of(id)
             && early_priority >= needed_priority
         {
             let fault = PriorityFault::Early {
@@ -113,33 +122,9 @@ fn check_log_path(check: &mut Check<'_>, system: &System) {
                 needed: needed.clone(),
                 needed_priority,
             };
-            let place = &policy.component(*id).place;
+            let place = &policy.component(id).place;
             check.broken(place, format!("priority {early_priority}"), fault);
         }
-    }
-}
-
-/// The components without whose grants no record becomes durable: the manager, the ledger, and whom
-/// these wait for, since they call them or send to them. `portcullis_manager` goes by the same.
-fn log_path(check: &Check<'_>) -> BTreeSet<ComponentId> {
-    let grants = || check.ceiling.grants();
-    let manager = check.policy.manager();
-    let logs = grants().find(|held| Some(held.subject) == manager && held.mode == Mode::Stream);
-    let mut path: BTreeSet<_> = logs
-        .map(|held| held.object)
-        .into_iter()
-        .chain(manager)
-        .collect();
-    loop {
-        let waits = grants().filter(|held| matches!(held.mode, Mode::Call | Mode::Send));
-        let longer: Vec<_> = waits
-            .filter(|held| path.contains(&held.subject) && !path.contains(&held.object))
-            .map(|held| held.object)
-            .collect();
-        if longer.is_empty() {
-            return path;
-        }
-        path.extend(longer);
     }
 }
 
