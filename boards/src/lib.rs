@@ -24,6 +24,6 @@ pub use line::Line;
 pub use machine::{Machine, raw_disk};
 pub use memory::Memory;
 pub use root_task::RootTask;
-pub use scenario::{QUIET, Through, watch};
+pub use scenario::{Through, watch};
 pub use sdk::Sdk;
 pub use system::{Image, System, root};

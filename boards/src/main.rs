@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode};
 
 use clap::{Args, Parser};
 use portcullis_boards::{
-    Board, Config, Error, Image, Machine, QUIET, Sdk, System, capscan, raw_disk, root, watch,
+    Board, Config, Error, Image, Machine, Sdk, System, capscan, raw_disk, root, watch,
 };
 use portcullis_hosted::appliance::Appliance;
 
@@ -109,7 +109,7 @@ fn once(
     left_out: usize,
 ) -> Result<Vec<String>, Box<dyn std::error::Error>> {
     let mut machine = Machine::boot(image, Some(disk), &[])?;
-    let through = watch(&mut machine, QUIET, |line| println!("{line}"))?;
+    let through = watch(&mut machine, |line| println!("{line}"))?;
     let mut failures: Vec<String> = through.failure(left_out).into_iter().collect();
     match capscan::check(&mut machine, state) {
         Ok(compared) => {

@@ -11,7 +11,7 @@ use crate::{Error, Machine};
 const PATIENCE: Duration = Duration::from_secs(180);
 /// A board on which nothing runs has come to its end when it has said nothing for this long: it may
 /// wait for its disk, and what it said last may still be on its way.
-pub const QUIET: Duration = Duration::from_secs(1);
+const QUIET: Duration = Duration::from_secs(1);
 const AWAITED: &str = "the board coming to rest";
 
 /// What the components said at the end of the scenario.
@@ -83,19 +83,14 @@ impl Through {
     }
 }
 
-/// Shows the console from its first line on, until the board has come to rest: nothing runs, and it has
-/// said nothing for as long as `quiet`, such as [`QUIET`].
-pub fn watch(
-    machine: &mut Machine,
-    quiet: Duration,
-    mut show: impl FnMut(&str),
-) -> Result<Through, Error> {
+/// Shows the console from its first line on, until the board has come to rest.
+pub fn watch(machine: &mut Machine, mut show: impl FnMut(&str)) -> Result<Through, Error> {
     let kernel = Kernel::of(machine.image())?;
     let deadline = Instant::now() + PATIENCE;
     let mut through = Through::default();
     let mut begun = false;
     loop {
-        match machine.line(Instant::now() + quiet, AWAITED) {
+        match machine.line(Instant::now() + QUIET, AWAITED) {
             Ok(line) => {
                 begun |= line.starts_with("Portcullis: ");
                 if begun {

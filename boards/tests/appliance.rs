@@ -13,7 +13,7 @@ use portcullis_audit::state::State;
 use portcullis_audit::walk::{Sink, Trust, walk};
 use portcullis_blk::api::Area;
 use portcullis_blk::{BLOCK, Header};
-use portcullis_boards::{Board, Machine, QUIET, raw_disk, root, watch};
+use portcullis_boards::{Board, Machine, raw_disk, root, watch};
 use portcullis_log::block::{LogKind, Records};
 use portcullis_log::{BootId, RECORD_MAX, Record};
 
@@ -120,7 +120,7 @@ fn without_a_disk(board: Board) {
     for disk in [None, Some(raw_disk(&blank))] {
         let mut machine = Machine::boot(&case.image, disk.as_deref(), &[]).unwrap();
         let mut served = true;
-        let through = watch(&mut machine, QUIET, |line| {
+        let through = watch(&mut machine, |line| {
             served &= !line.starts_with("blk: no disk is served: ");
         });
         // No record is durable, so that no grant is in force but those of the log itself.

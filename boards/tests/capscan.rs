@@ -5,7 +5,7 @@ mod common;
 use portcullis_boards::capscan::{
     Capability, HolderKind, Kernel, Kind, SLOT, Slots, at_rest, compare,
 };
-use portcullis_boards::{Board, Memory, QUIET, watch};
+use portcullis_boards::{Board, Memory, watch};
 use portcullis_kernel::{Badge, Rights, Source};
 
 use common::Case;
@@ -25,7 +25,7 @@ fn riscv64() {
 fn slots_and_log(board: Board) {
     let case = Case::appliance(board, "capscan");
     let mut machine = case.boot();
-    watch(&mut machine, QUIET, |_| ()).unwrap();
+    watch(&mut machine, |_| ()).unwrap();
     let memory = at_rest(&mut machine).unwrap();
     drop(machine);
     let compared = compare(&case.image, &memory, case.state()).unwrap();

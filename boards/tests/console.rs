@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use portcullis_boards::{Board, Machine, QUIET, capscan, watch};
+use portcullis_boards::{Board, Machine, capscan, watch};
 
 use common::Case;
 
@@ -27,7 +27,7 @@ fn riscv64() {
 fn shows_everything_and_changes_nothing(board: Board) {
     let case = Case::appliance(board, "console");
     let mut machine = case.boot();
-    assert_eq!(watch(&mut machine, QUIET, |_| ()).unwrap().failure(0), None);
+    assert_eq!(watch(&mut machine, |_| ()).unwrap().failure(0), None);
 
     let components = type_in(&mut machine, "components");
     let names: Vec<_> = components

@@ -9,7 +9,7 @@ use object::{Object as _, ObjectSymbol as _};
 use portcullis_audit::state::State;
 use portcullis_audit::walk::{Trust, walk};
 use portcullis_boards::capscan::{at_rest, compare};
-use portcullis_boards::{Board, QUIET, System, root, watch};
+use portcullis_boards::{Board, System, root, watch};
 use portcullis_kernel::Fault;
 use portcullis_log::block::LogKind;
 use portcullis_log::{Cause, Operation, Outcome, Record};
@@ -59,7 +59,7 @@ fn faults_are_contained(board: Board) {
     let case = Case::new(board, &system, &policy, &samples());
     let mut machine = case.boot();
     let mut said = Vec::new();
-    let through = watch(&mut machine, QUIET, |line| said.push(line.to_owned())).unwrap();
+    let through = watch(&mut machine, |line| said.push(line.to_owned())).unwrap();
     assert_eq!(through.failure(0), None);
     said.retain(|line| line.starts_with("caller: "));
     assert_eq!(said, SAID);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use portcullis_blk::api::RUN_MAX;
 use portcullis_blk::testing::{FaultyDisk, SECTOR};
 use portcullis_blk::{BLOCK, Header, initialise};
-use portcullis_boards::{Board, Error, Image, Machine, QUIET, watch};
+use portcullis_boards::{Board, Error, Image, Machine, watch};
 use tempfile::TempDir;
 
 use crate::common;
@@ -135,7 +135,7 @@ impl Appliance {
         };
         match end {
             End::Rest => {
-                watch(&mut machine, QUIET, |line| boot.said.push(line.to_owned())).unwrap();
+                watch(&mut machine, |line| boot.said.push(line.to_owned())).unwrap();
                 boot.look(&mut machine, self.state(), kept);
             }
             End::Killed(lines, time) => {
@@ -162,7 +162,7 @@ impl Appliance {
         let disk = portcullis_boards::raw_disk(&self.disk()) + ",cache=unsafe";
         let mut machine = Machine::boot(&self.image, Some(&disk), &[]).unwrap();
         let mut said = Vec::new();
-        let through = watch(&mut machine, QUIET, |line| said.push(line.to_owned())).unwrap();
+        let through = watch(&mut machine, |line| said.push(line.to_owned())).unwrap();
         assert_eq!(through.failure(0), None, "{said:#?}");
         (machine, said)
     }
