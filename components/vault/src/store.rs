@@ -171,7 +171,7 @@ impl<'m> Store<'m> {
         let blocks = disk.blocks();
         let made = || Layout::new(blocks).ok_or(StoreError::TooSmall { blocks });
         self.layout = found.layout.map_or_else(made, Ok)?;
-        let (unchanged, newest, unread) = self.read_index(disk, &keys)?;
+        let (changed, newest, unread) = self.read_index(disk, &keys)?;
         self.stopped |= unread > 0;
         if found.layout.is_none() || found.damaged {
             let stored = superblock::store(disk, self.layout, &keys);
@@ -189,7 +189,7 @@ impl<'m> Store<'m> {
             blocks: self.layout.data_blocks,
             used: self.memory.table.used(),
             superblock_damaged: found.damaged,
-            changed: !unchanged && unread == 0,
+            changed,
             changes: self.changes,
         })
     }
@@ -217,8 +217,8 @@ impl<'m> Store<'m> {
         disk.flush()
     }
 
-    /// Reads the index into the table; whether it is as the vault left it, the slot that was written
-    /// last, and how many blocks cannot be read.
+    /// Reads the index into the table; whether it is not as the vault left it, the slot that was written
+    /// last, and how many blocks cannot be read: what these hold is not known to be changed.
     fn read_index(
         &mut self,
         disk: &mut impl Disk,
@@ -258,11 +258,12 @@ impl<'m> Store<'m> {
         let written_last = newest.map(|(_, slot)| slot);
         let (tip, slot) = newest.unwrap_or_default();
         let unchanged = tip.others == table.others(slot);
+        let changed = !unchanged && unread == 0;
         self.next_number = highest + 1;
-        self.changes = tip.changes.saturating_add((!unchanged).into());
+        self.changes = tip.changes.saturating_add(changed.into());
         // Of another index than the one that was left, nobody knows what it has.
         self.through = if unchanged { tip.through } else { 0 };
-        Ok((unchanged, written_last, unread))
+        Ok((changed, written_last, unread))
     }
 
     /// A number that was not used before.

@@ -352,5 +352,14 @@ fn a_block_that_cannot_be_read_is_damage_of_what_is_in_it_and_of_nothing_else() 
         let opened = opened.unwrap();
         assert_eq!((opened.objects, opened.unread, opened.changes), (2, 0, 0));
         assert_eq!(check(&mut store, &mut disk, &one), Ok(()));
+        // With entries in the next block too, which say what the others were.
+        for number in 0..8 {
+            put(&mut store, &mut disk, &content(20 + number, 100), 100).unwrap();
+        }
+        disk.plan.unreadable = Some(2);
+        let (_, opened) = open(&mut disk, memory);
+        let opened = opened.unwrap();
+        assert_eq!((opened.objects, opened.void, opened.unread), (2, 0, 1));
+        assert_eq!((opened.changed, opened.changes), (false, 0));
     });
 }
