@@ -225,10 +225,8 @@ impl Boot {
 /// kept, or the other way round.
 fn in_flight(before: Vec<u8>, operations: &[Operation], after: &[u8]) -> Vec<Operation> {
     let mut disk = before;
-    for operation in operations {
-        if let Operation::Write { at, data } = operation {
-            disk[*at..][..data.len()].copy_from_slice(data);
-        }
+    for (at, data) in operations.iter().filter_map(Operation::write) {
+        disk[at..][..data.len()].copy_from_slice(data);
     }
     let sectors = (0..)
         .step_by(SECTOR)

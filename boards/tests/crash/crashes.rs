@@ -275,18 +275,10 @@ fn crashed_again<'a>(
         .rposition(|it| *it == Operation::Flush)
         .unwrap_or(0);
     let (flushed, pending) = done.split_at(flushed);
-    let writes = |operations: &'_ [Operation]| {
-        let writes = operations.iter().filter_map(|operation| match operation {
-            Operation::Write { at, data } => Some((*at, data.clone())),
-            Operation::Flush => None,
-        });
-        writes.collect::<Vec<_>>()
-    };
-    for (at, data) in writes(flushed) {
-        disk.put(at, &data);
+    for (at, data) in flushed.iter().filter_map(Operation::write) {
+        disk.put(at, data);
     }
-    let pending = writes(pending);
-    let pending: Vec<_> = pending.iter().map(|(at, data)| (*at, &data[..])).collect();
+    let pending: Vec<_> = pending.iter().filter_map(Operation::write).collect();
     if !pending.is_empty() {
         let loss = Loss::ALL[random.below(Loss::ALL.len())];
         loss.apply(&mut disk, &pending, random);

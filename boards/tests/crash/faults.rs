@@ -29,7 +29,7 @@ pub(crate) fn every_fault(appliance: &Appliance, oracle: &mut Oracle, random: &m
     let begun = Instant::now();
     fs::write(appliance.disk(), &appliance.fresh).unwrap();
     let sound = appliance.record("", End::Rest).operations;
-    let is_write = |operation: &&Operation| matches!(operation, Operation::Write { .. });
+    let is_write = |operation: &&Operation| operation.write().is_some();
     let (writes, flushes): (Vec<_>, Vec<_>) = sound.iter().partition(is_write);
     for (event, operations) in [(WRITE, &writes), (FLUSH, &flushes)] {
         let mut numbers: Vec<_> = (0..operations.len()).collect();
@@ -48,7 +48,7 @@ pub(crate) fn every_fault(appliance: &Appliance, oracle: &mut Oracle, random: &m
         );
     }
     let failed = writes[random.below(writes.len())];
-    if let Operation::Write { at, .. } = failed {
+    if let Some((at, _)) = failed.write() {
         let what = format!("sector {}", at / SECTOR);
         fault(appliance, oracle, &failing_at(at / SECTOR), failed, &what);
     }
@@ -91,7 +91,8 @@ fn is_said(appliance: &Appliance, boot: &Boot, failed: &Operation, what: &str) {
     let header = Header::decode(appliance.fresh.first_chunk().unwrap()).unwrap();
     let area = Area::ALL.into_iter().find(|area| {
         let blocks = header.start(*area)..header.start(*area) + header.length(*area);
-        matches!(failed, Operation::Write { at, .. } if blocks.contains(&((at / BLOCK) as u64)))
+        let block = failed.write().map(|(at, _)| (at / BLOCK) as u64);
+        block.is_some_and(|block| blocks.contains(&block))
     });
     // Content that the vault cannot write costs one object; with everything else all comes to an end.
     let goes_on = after.contains("ledger entry");
@@ -144,11 +145,7 @@ fn is_missed(
     pending.extend_from_slice(&operations[left_out + 1..]);
     let mut expected = Expected::new(held(oracle, &appliance.fresh));
     expected.acknowledge(held(oracle, &durable));
-    let writes = pending.iter().filter_map(|operation| match operation {
-        Operation::Write { at, data } => Some((*at, &data[..])),
-        Operation::Flush => None,
-    });
-    let writes: Vec<_> = writes.collect();
+    let writes: Vec<_> = pending.iter().filter_map(Operation::write).collect();
     let mut left = crashed(&durable, &writes, CRASHES, random).into_iter();
     left.any(|(_, mut disk)| oracle.check(&mut disk, Some(&expected)).is_err())
 }
@@ -158,10 +155,8 @@ fn flushed(disk: &[u8], operations: &[Operation]) -> (Vec<u8>, Vec<Operation>) {
     let last = operations.iter().rposition(|it| *it == Operation::Flush);
     let (done, pending) = operations.split_at(last.map_or(0, |at| at + 1));
     let mut durable = Rebuilt::new(disk);
-    for operation in done {
-        if let Operation::Write { at, data } = operation {
-            durable.put(*at, data);
-        }
+    for (at, data) in done.iter().filter_map(Operation::write) {
+        durable.put(at, data);
     }
     (durable.bytes(), pending.to_vec())
 }

@@ -26,6 +26,16 @@ pub(crate) enum Operation {
     Flush,
 }
 
+impl Operation {
+    /// Place and data, if it is a write.
+    pub(crate) fn write(&self) -> Option<(usize, &[u8])> {
+        match self {
+            Self::Write { at, data } => Some((*at, data)),
+            Self::Flush => None,
+        }
+    }
+}
+
 /// Reads a log.
 pub(crate) fn parse(log: &[u8]) -> Result<Vec<Operation>, String> {
     let (sectors, _) = log.as_chunks::<SECTOR>();
