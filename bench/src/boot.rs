@@ -22,9 +22,8 @@ use portcullis_kernel::{
     Badge, CNodes, CPtr, Component, Invocation, KernelError, Message, Region, RegionMut, Syscall,
     Syscalls, cspace,
 };
-use portcullis_log::BootId;
-use portcullis_log::RECORD_MAX;
 use portcullis_log::ring::{Reader, Writer};
+use portcullis_log::{BootId, RECORD_MAX};
 use portcullis_manager::{Config, Manager, Platform, Table, trusted_keys};
 use portcullis_policy::distribution::{Configuration, Distribution};
 use portcullis_policy::{Described, Source};
@@ -163,7 +162,8 @@ impl Bench {
     }
 }
 
-fn word(memory: &Memory, offset: usize) -> u64 {
+/// The word at an offset of a region that a component wrote.
+pub(crate) fn word(memory: &Memory, offset: usize) -> u64 {
     let mut bytes = [0; 8];
     memory
         .read(offset as u64, &mut bytes)

@@ -31,6 +31,7 @@ use portcullis_model::{Capability, Kernel, ObjectId, ThreadId};
 use sha2::{Digest, Sha256};
 
 use crate::Line;
+use crate::boot::word;
 
 /// Bytes of a record.
 pub(crate) const RECORD: usize = 256;
@@ -193,14 +194,6 @@ fn samples(region: &Memory) -> Vec<[u64; 2]> {
     let count = word(region, COUNT).min(SAMPLES) as usize;
     let at = |number| [word(region, 16 * number), word(region, 16 * number + 8)];
     (0..count).map(at).collect()
-}
-
-fn word(region: &Memory, offset: usize) -> u64 {
-    let mut bytes = [0; 8];
-    region
-        .read(offset as u64, &mut bytes)
-        .expect("it has the page");
-    u64::from_le_bytes(bytes)
 }
 
 impl Disk {
