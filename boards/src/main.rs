@@ -122,7 +122,7 @@ fn once(
     let portcullis = std::env::current_exe()?.with_file_name("portcullis");
     let mut verify = Command::new(portcullis);
     if !verify
-        .args(["log", "verify", "--keep"])
+        .args(["log", "verify", "--keep", "--state"])
         .arg(state)
         .status()?
         .success()

@@ -1,13 +1,12 @@
 //! `portcullis capscan`: holds the grant slots of a running appliance against its log.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use portcullis_hosted::appliance::{ControlError, capscan_of};
 use serde::Serialize;
 
 use crate::Run;
 use crate::failure::{Failure, Verdict};
+use crate::options::StateOption;
 use crate::output::Output;
 use crate::run::show;
 
@@ -27,9 +26,8 @@ Example:
 #[derive(Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Capscan {
-    /// The state directory of the running appliance
-    #[arg(long, value_name = "DIR", default_value = "target/appliance")]
-    state: PathBuf,
+    #[command(flatten)]
+    place: StateOption,
 }
 
 #[derive(Serialize)]
@@ -42,7 +40,7 @@ struct Found {
 
 impl Run for Capscan {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
-        let comparison = match capscan_of(&self.state) {
+        let comparison = match capscan_of(&self.place.state) {
             Ok(comparison) => comparison,
             Err(ControlError::Log(why)) => {
                 eprintln!("{why}");

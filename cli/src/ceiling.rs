@@ -1,7 +1,5 @@
 //! `portcullis ceiling`: the most that each component can ever hold.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use portcullis_policy::ceiling::Held;
 use portcullis_policy::diff::issued;
@@ -12,6 +10,7 @@ use serde::Serialize;
 use crate::Run;
 use crate::failure::{Failure, Verdict};
 use crate::load;
+use crate::options::PolicyArgument;
 use crate::output::{Output, table};
 
 const EXAMPLE: &str = "\
@@ -28,9 +27,9 @@ Example:
 #[derive(Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct ShowCeiling {
-    /// The policy, in TOML
-    policy: PathBuf,
-    /// Show the grants of this component alone
+    #[command(flatten)]
+    policy: PolicyArgument,
+    /// Only this component
     #[arg(long, value_name = "NAME")]
     component: Option<String>,
 }
@@ -68,7 +67,7 @@ struct StaticRow {
 
 impl Run for ShowCeiling {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
-        let policy = load::policy(&self.policy)?;
+        let policy = load::policy(self.policy.path())?;
         let ceiling = Ceiling::of(&policy);
         if let Some(name) = &self.component
             && policy.component_named(name).is_none()

@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::Run;
 use crate::failure::{Failure, Verdict};
 use crate::load;
+use crate::options::PolicyArgument;
 use crate::output::Output;
 
 const EXAMPLE: &str = "\
@@ -39,8 +40,8 @@ Example:
 #[derive(Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Check {
-    /// The policy, in TOML
-    policy: PathBuf,
+    #[command(flatten)]
+    policy: PolicyArgument,
     /// The system description
     #[arg(long, value_name = "FILE")]
     system: Option<PathBuf>,
@@ -96,9 +97,9 @@ impl Run for Check {
         let system = if self.alone {
             None
         } else {
-            load::system_for(&self.policy, self.system.as_deref())?
+            load::system_for(self.policy.path(), self.system.as_deref())?
         };
-        let checked = load::check(&self.policy, system.as_ref())?;
+        let checked = load::check(self.policy.path(), system.as_ref())?;
         let image = match (&self.image, &checked, &system) {
             (Some(path), Ok(policy), Some(system)) => Some(image::check(path, policy, system)?),
             (Some(_), Ok(_), None) => return Err(no_system()),

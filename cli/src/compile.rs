@@ -11,34 +11,35 @@ use serde::Serialize;
 use crate::Run;
 use crate::failure::{Failure, Verdict};
 use crate::load;
+use crate::options::PolicyArgument;
 use crate::output::Output;
 use crate::sign::{read_key, replace};
 
 const EXAMPLE: &str = "\
 The policy is checked first, alone and against the system; one that does not hold is not compiled.
-Without --key the result is unsigned, and no manager takes it until `portcullis sign`.
+Without --signing-key the result is unsigned, and no manager takes it until `portcullis sign`.
 
 JSON: file, bytes, name, version, sha256, key_id or null.
 
 Example:
-  portcullis compile policy/appliance.toml --system system.xml --key policy.key \\
+  portcullis compile policy/appliance.toml --system system.xml --signing-key policy.key \\
       -o appliance.policy";
 
 /// Compile a policy for a system, and sign it
 #[derive(Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Compile {
-    /// The policy, in TOML
-    policy: PathBuf,
+    #[command(flatten)]
+    policy: PolicyArgument,
     /// The system description
     #[arg(long, value_name = "FILE")]
     system: PathBuf,
-    /// Where the compiled policy goes; an existing file is replaced
+    /// The file to write; an existing one is replaced
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// Sign with this private key
-    #[arg(long, value_name = "FILE")]
-    key: Option<PathBuf>,
+    /// The private key to sign with, as `portcullis keygen` writes it
+    #[arg(long, value_name = "FILE", alias = "key")]
+    signing_key: Option<PathBuf>,
 }
 
 /// A compiled policy, as JSON shows it.
@@ -55,9 +56,9 @@ pub(crate) struct Compiled {
 impl Run for Compile {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
         let system = load::system(&self.system)?;
-        let policy = load::check(&self.policy, Some(&system))?.map_err(Failure::problems)?;
+        let policy = load::check(self.policy.path(), Some(&system))?.map_err(Failure::problems)?;
         let mut compiled = compile(&policy, &system.system).map_err(Failure::problems)?;
-        if let Some(key) = &self.key {
+        if let Some(key) = &self.signing_key {
             let key = read_key(key)?;
             compiled = sign(&compiled, &key).map_err(Failure::bad_input)?;
         }

@@ -14,6 +14,7 @@ use portcullis_log::block::LogKind;
 use crate::Run;
 use crate::failure::{Failure, Verdict};
 use crate::log::{Progress, state_failure};
+use crate::options::Audited;
 use crate::output::{Output, table};
 
 const EXAMPLE: &str = "\
@@ -35,16 +36,9 @@ Examples:
 #[derive(Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Fsck {
-    /// A state directory, or a disk image
-    #[arg(value_name = "PATH", default_value = "target/appliance")]
-    path: PathBuf,
-    /// The same, by name: the disk of an appliance that is off
-    #[arg(long, value_name = "FILE", conflicts_with = "path")]
-    disk: Option<PathBuf>,
-    /// A file of verifier keys (name+hash+key, one a line); PATH/ledger.vkey is read by itself
-    #[arg(long, value_name = "FILE")]
-    key: Vec<PathBuf>,
-    /// A checkpoint that a log signed earlier, kept elsewhere; those in PATH are read by themselves
+    #[command(flatten)]
+    audited: Audited,
+    /// A checkpoint that a log signed earlier, kept elsewhere
     #[arg(long, value_name = "FILE")]
     checkpoint: Vec<PathBuf>,
     /// The vault's key: 32 bytes
@@ -85,13 +79,13 @@ impl Fsck {
         if let Some(path) = &self.vault_key {
             keys.vault = Some(vault_key(path)?.into());
         }
-        let mut state = match State::open(self.disk.as_ref().unwrap_or(&self.path)) {
+        let mut state = match State::open(self.audited.path()) {
             Ok(state) => state,
             // Without a header nobody knows the logs' names; what is wrong with it is to be said.
             Err(StateError::Disk { path, .. }) => return Ok((path, keys)),
             Err(error) => return Err(state_failure(error)),
         };
-        for path in &self.key {
+        for path in &self.audited.key {
             state.add_keys(path).map_err(state_failure)?;
         }
         for path in &self.checkpoint {

@@ -1,7 +1,5 @@
 //! `portcullis graph`: the ceiling as a graph.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use portcullis_policy::graph::graph;
 use serde::Serialize;
@@ -9,6 +7,7 @@ use serde::Serialize;
 use crate::Run;
 use crate::failure::{Failure, Verdict};
 use crate::load;
+use crate::options::PolicyArgument;
 use crate::output::Output;
 
 const EXAMPLE: &str = "\
@@ -25,8 +24,8 @@ Example:
 #[derive(Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Graph {
-    /// The policy, in TOML
-    policy: PathBuf,
+    #[command(flatten)]
+    policy: PolicyArgument,
 }
 
 #[derive(Serialize)]
@@ -36,7 +35,7 @@ struct Drawn {
 
 impl Run for Graph {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
-        let policy = load::policy(&self.policy)?;
+        let policy = load::policy(self.policy.path())?;
         let drawn = Drawn {
             dot: graph(&policy),
         };

@@ -26,11 +26,11 @@ Files:
   FILE.pub  the public key: its 32 bytes and nothing else, as the manager's
             region `policy_keys` holds them; to trust several keys, concatenate
 
-  FILE.vkey with --witness: the verifier key (name+hash+key, C2SP signed-note)
+  FILE.vkey with --name: the verifier key (name+hash+key, C2SP signed-note)
 
 Examples:
   portcullis keygen policy.key
-  portcullis keygen witness.key --witness example.com/w1";
+  portcullis keygen witness.key --name example.com/w1";
 
 /// Make a key pair for signing policies; never overwrites a file
 #[derive(Args)]
@@ -39,9 +39,9 @@ pub(crate) struct Keygen {
     /// Where the private key goes; the public key goes to FILE.pub
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Make the key of a witness that signs under this name (`portcullis log witness`)
-    #[arg(long, value_name = "NAME")]
-    witness: Option<String>,
+    /// The name that a witness signs under (`portcullis log witness`)
+    #[arg(long, value_name = "NAME", alias = "witness")]
+    name: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -62,12 +62,12 @@ impl Run for Keygen {
             PathBuf::from(path)
         };
         let (public, verifier) = (beside(".pub"), beside(".vkey"));
-        let made = [Some(&public), self.witness.as_ref().map(|_| &verifier)];
+        let made = [Some(&public), self.name.as_ref().map(|_| &verifier)];
         if let Some(there) = made.into_iter().flatten().find(|it| it.exists()) {
             return Err(exists(there));
         }
         let key = keys::generate().map_err(Failure::could_not_run)?;
-        let verifier_key = match &self.witness {
+        let verifier_key = match &self.name {
             Some(name) => {
                 Some(Verifier::witness(name, key.verifying_key()).map_err(Failure::bad_input)?)
             }

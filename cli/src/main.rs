@@ -17,6 +17,7 @@ mod graph;
 mod keygen;
 mod load;
 mod log;
+mod options;
 mod output;
 mod prepare;
 mod run;

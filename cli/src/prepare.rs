@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::Run;
 use crate::failure::{Failure, Verdict};
 use crate::load;
+use crate::options::{PolicyOption, StateOption};
 use crate::output::Output;
 
 const EXAMPLE: &str = "\
@@ -23,18 +24,16 @@ Examples:
 #[derive(Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Prepare {
-    /// The policy
-    #[arg(long, value_name = "FILE", default_value = "policy/appliance.toml")]
-    policy: PathBuf,
-    /// The Microkit system description
+    #[command(flatten)]
+    policy: PolicyOption,
+    /// The system description
     #[arg(long, value_name = "FILE", default_value = "system.xml")]
     system: PathBuf,
     /// The documents to take in
     #[arg(long, value_name = "DIR", default_value = "samples/documents")]
     documents: PathBuf,
-    /// Where state is kept between runs
-    #[arg(long, value_name = "DIR", default_value = "target/appliance")]
-    state: PathBuf,
+    #[command(flatten)]
+    place: StateOption,
 }
 
 /// What is ready.
@@ -53,8 +52,8 @@ struct Prepared {
 impl Run for Prepare {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
         let system = load::system(&self.system)?;
-        load::check(&self.policy, Some(&system))?.map_err(Failure::problems)?;
-        let appliance = Appliance::prepare(&self.policy, &self.system, &self.state);
+        load::check(&self.policy.policy, Some(&system))?.map_err(Failure::problems)?;
+        let appliance = Appliance::prepare(&self.policy.policy, &self.system, &self.place.state);
         let mut appliance = appliance.map_err(Failure::could_not_run)?;
         let state = appliance.state().path().to_owned();
         let packed = appliance.pack(&self.documents, &mut |_, _| {});

@@ -15,6 +15,7 @@ use portcullis_hosted::isolation::{ThisMachine, isolation};
 use crate::Run;
 use crate::failure::{Failure, Verdict};
 use crate::load;
+use crate::options::{PolicyOption, StateOption};
 use crate::output::{Output, write_line};
 use show::Summary;
 
@@ -41,18 +42,16 @@ Examples:
 #[derive(Args)]
 #[command(name = "run", after_help = EXAMPLE, args_override_self = true)]
 pub(crate) struct RunAppliance {
-    /// The policy
-    #[arg(long, value_name = "FILE", default_value = "policy/appliance.toml")]
-    policy: PathBuf,
-    /// The Microkit system description
+    #[command(flatten)]
+    policy: PolicyOption,
+    /// The system description
     #[arg(long, value_name = "FILE", default_value = "system.xml")]
     system: PathBuf,
     /// The documents to take in
     #[arg(long, value_name = "DIR", default_value = "samples/documents")]
     documents: PathBuf,
-    /// Where state is kept between runs
-    #[arg(long, value_name = "DIR", default_value = "target/appliance")]
-    state: PathBuf,
+    #[command(flatten)]
+    place: StateOption,
     /// End when the documents are through
     #[arg(long)]
     once: bool,
@@ -66,9 +65,10 @@ impl Run for RunAppliance {
         let walls = isolation(&ThisMachine, self.accept_weaker_isolation)
             .map_err(Failure::could_not_run)?;
         let system = load::system(&self.system)?;
-        load::check(&self.policy, Some(&system))?.map_err(Failure::problems)?;
+        load::check(&self.policy.policy, Some(&system))?.map_err(Failure::problems)?;
         let mut appliance =
-            Appliance::prepare(&self.policy, &self.system, &self.state).map_err(plan_failure)?;
+            Appliance::prepare(&self.policy.policy, &self.system, &self.place.state)
+                .map_err(plan_failure)?;
         let say = Say(!output.is_json());
         say.line(&show::prepared(&appliance, &walls))?;
         let packed = self.pack(&mut appliance)?;

@@ -19,7 +19,7 @@ A signature that is there already is replaced. The policy's version and body sta
 JSON: file, bytes, name, version, sha256, key_id.
 
 Example:
-  portcullis sign appliance.policy --key policy.key";
+  portcullis sign appliance.policy --signing-key policy.key";
 
 /// Sign a compiled policy
 #[derive(Args)]
@@ -27,16 +27,16 @@ Example:
 pub(crate) struct Sign {
     /// The compiled policy
     file: PathBuf,
-    /// The private key, as `portcullis keygen` writes it
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
+    /// The private key to sign with, as `portcullis keygen` writes it
+    #[arg(long, value_name = "FILE", alias = "key")]
+    signing_key: PathBuf,
 }
 
 impl Run for Sign {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
         let compiled =
             std::fs::read(&self.file).map_err(|error| Failure::file("read", &self.file, error))?;
-        let key = read_key(&self.key)?;
+        let key = read_key(&self.signing_key)?;
         let signed = sign(&compiled, &key).map_err(|error| {
             let file = self.file.display();
             Failure::bad_input(format!("{file}: {error}"))

@@ -1,7 +1,5 @@
 //! `portcullis why`: whether one component may use a method of another, and which line says so.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use portcullis_policy::diff::issued;
 use portcullis_policy::text;
@@ -11,6 +9,7 @@ use serde::Serialize;
 use crate::Run;
 use crate::failure::{Failure, Verdict};
 use crate::load;
+use crate::options::PolicyOption;
 use crate::output::Output;
 
 const EXAMPLE: &str = "\
@@ -38,9 +37,8 @@ pub(crate) struct Why {
     object: String,
     /// The method
     method: String,
-    /// The policy, in TOML
-    #[arg(long, value_name = "FILE", default_value = "policy/appliance.toml")]
-    policy: PathBuf,
+    #[command(flatten)]
+    policy: PolicyOption,
 }
 
 #[derive(Serialize)]
@@ -59,7 +57,7 @@ struct Report {
 
 impl Run for Why {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
-        let policy = load::policy(&self.policy)?;
+        let policy = load::policy(&self.policy.policy)?;
         let answer =
             why(&policy, &self.subject, &self.object, &self.method).map_err(Failure::bad_input)?;
         let held = match answer {

@@ -198,7 +198,7 @@ fn arguments_that_make_no_sense_are_bad_input() {
     for arguments in [
         vec![],
         vec!["chek"],
-        vec!["check"],
+        vec!["check", "a", "--policy", "b"],
         vec!["completions", "dos"],
     ] {
         assert_eq!(run(&arguments).0, 2, "{arguments:?}");

@@ -22,7 +22,7 @@ exported; where DIR has an earlier export, only one that continues it. What is
 there already is left alone.
 
 Example:
-  portcullis log export /srv/www/appliance --disk disk.img --key ledger.vkey --policy policies/";
+  portcullis log export /srv/www/appliance --disk disk.img --key ledger.vkey --policies policies/";
 
 /// Write the logs as C2SP tlog-tiles, with their checkpoints
 #[derive(Args)]

@@ -17,11 +17,12 @@ use crate::output::{Output, table};
 
 const EXAMPLE: &str = "\
 Sequence numbers count the records of a boot, from 0: see `portcullis log show`.
+Without --boot, the last.
 
 Examples:
   portcullis log grants
   portcullis log grants --at 40
-  portcullis log grants disk.img --policy policies/ --boot 3f2a --at 40 --json";
+  portcullis log grants --disk disk.img --policies policies/ --boot 3f2a --at 40 --json";
 
 /// List the grants in force after the last record, or after an earlier one
 #[derive(Args)]
@@ -32,7 +33,7 @@ pub(super) struct Grants {
     /// After the record with this sequence number
     #[arg(long, value_name = "SEQUENCE")]
     at: Option<u64>,
-    /// In the boot whose id starts with this; the last without it
+    /// Only the boot whose id starts with this
     #[arg(long, value_name = "ID")]
     boot: Option<String>,
 }

@@ -11,6 +11,7 @@ use portcullis_audit::walk::{Sink, Trust, Walked, walk};
 use portcullis_log::block::LogKind;
 
 use crate::failure::{Failure, Verdict};
+use crate::options::Audited;
 
 /// A walk that takes longer shows its progress.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -18,18 +19,11 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// What is audited, and what it is held against.
 #[derive(Args)]
 pub(super) struct Place {
-    /// A state directory, or a disk image
-    #[arg(value_name = "PATH", default_value = "target/appliance")]
-    path: PathBuf,
-    /// The same, by name: the disk of an appliance that is off
-    #[arg(long, value_name = "FILE", conflicts_with = "path")]
-    disk: Option<PathBuf>,
-    /// A file of verifier keys (name+hash+key, one a line); PATH/ledger.vkey is read by itself
-    #[arg(long, value_name = "FILE")]
-    key: Vec<PathBuf>,
-    /// A compiled policy, or a folder of them; PATH/policies is read by itself
-    #[arg(long, value_name = "PATH")]
-    policy: Vec<PathBuf>,
+    #[command(flatten)]
+    audited: Audited,
+    /// A compiled policy, or a folder of them; DIR/policies is read by itself
+    #[arg(long, value_name = "PATH", alias = "policy")]
+    policies: Vec<PathBuf>,
 }
 
 /// Which of an appliance's logs.
@@ -52,11 +46,11 @@ impl From<Which> for LogKind {
 
 impl Place {
     pub(super) fn open(&self) -> Result<State, Failure> {
-        let mut state = State::open(self.disk.as_ref().unwrap_or(&self.path)).map_err(failure)?;
-        for key in &self.key {
+        let mut state = State::open(self.audited.path()).map_err(failure)?;
+        for key in &self.audited.key {
             state.add_keys(key).map_err(failure)?;
         }
-        for policy in &self.policy {
+        for policy in &self.policies {
             state.add_policies(policy).map_err(failure)?;
         }
         Ok(state)

@@ -13,20 +13,21 @@ use serde::Serialize;
 use super::open::{Place, Which, failure, read, verdict};
 use crate::Run;
 use crate::failure::{Failure, Verdict};
+use crate::options::OutputOption;
 use crate::output::Output;
 
 const EXAMPLE: &str = "\
-The proof is a C2SP tlog-proof with the record in it.
+The proof is a C2SP tlog-proof with the record in it; without --output it is printed.
 
 Examples:
-  portcullis log prove 41 --out 41.proof
-  portcullis log prove 7 --log worm disk.img --key ledger.vkey";
+  portcullis log prove 41 --output 41.proof
+  portcullis log prove 7 --log worm --disk disk.img --key ledger.vkey";
 
 const GROWTH_EXAMPLE: &str = "\
-The proof is the body of a C2SP tlog-witness request.
+The proof is the body of a C2SP tlog-witness request; without --output it is printed.
 
 Example:
-  portcullis log prove-growth old.checkpoint --out growth.proof";
+  portcullis log prove-growth old.checkpoint --output growth.proof";
 
 /// Prove that a record is in a log
 #[derive(Args)]
@@ -59,9 +60,8 @@ struct What {
     /// Which log
     #[arg(long, value_enum, default_value = "grants")]
     log: Which,
-    /// Write the proof to a file, not to standard output
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
+    #[command(flatten)]
+    to: OutputOption,
 }
 
 #[derive(Serialize)]
@@ -129,7 +129,7 @@ impl What {
         };
         let note = checkpoint_note(kind, state.log(), &head, &key);
         let proof = make(&mut hashes, &note)?;
-        match &self.out {
+        match &self.to.output {
             Some(path) => {
                 std::fs::write(path, &proof).map_err(|error| Failure::file("write", path, error))?
             }

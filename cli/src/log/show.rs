@@ -20,12 +20,13 @@ use crate::output::{Output, table};
 
 const EXAMPLE: &str = "\
 Names come from the policy that the boot names by its hash; where that is not
-at hand, numbers stand with a #.
+at hand, numbers stand with a #. A component that --component names, by name or number, holds,
+serves or asks for what is shown.
 
 Examples:
   portcullis log show --last 20
   portcullis log show --component ingest --boot 3f2a
-  portcullis log show disk.img --policy policies/ --json";
+  portcullis log show --disk disk.img --policies policies/ --json";
 
 /// List the records of the grant log, with names from the policy that was in force
 #[derive(Args)]
@@ -36,10 +37,10 @@ pub(super) struct Show {
     /// Only the last N records that match
     #[arg(long, value_name = "N")]
     last: Option<usize>,
-    /// Only records of the boot whose id starts with this
+    /// Only the boot whose id starts with this
     #[arg(long, value_name = "ID")]
     boot: Option<String>,
-    /// Only records that this component has a part in: by name, or by number
+    /// Only this component
     #[arg(long, value_name = "NAME")]
     component: Option<String>,
 }

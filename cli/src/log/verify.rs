@@ -17,17 +17,17 @@ use crate::failure::{Failure, Verdict};
 use crate::output::{Output, table};
 
 const EXAMPLE: &str = "\
-Checks the chain of the commits, the Merkle root and signature of each, every
-record's sequence number and time, every grant against the policy that its boot
-names, and all of it against the checkpoints in PATH and those given.
+Checks both logs, or the one of --log: the chain of the commits, the Merkle root and
+signature of each, every record's sequence number and time, every grant against the
+policy that its boot names, and all of it against the checkpoints in DIR and those given.
 
 A log that was cut back to an earlier commit is found only against a checkpoint
-signed later. The one in PATH (--keep) finds accidents; against somebody who can
-write PATH, keep one elsewhere.
+signed later. The one in DIR (--keep) finds accidents; against somebody who can
+write DIR, keep one elsewhere.
 
 Examples:
   portcullis log verify
-  portcullis log verify disk.img --key ledger.vkey --policy policies/
+  portcullis log verify --disk disk.img --key ledger.vkey --policies policies/
   portcullis log verify --save-checkpoint /media/usb/grants.checkpoint --log grants
   portcullis log verify --checkpoint /media/usb/grants.checkpoint
   portcullis log verify --checkpoint cosigned --witness witness.vkey";
@@ -38,7 +38,7 @@ Examples:
 pub(super) struct Verify {
     #[command(flatten)]
     place: Place,
-    /// Only this log; both without it
+    /// Which log
     #[arg(long, value_enum)]
     log: Option<Which>,
     /// A checkpoint that a log signed earlier, kept elsewhere

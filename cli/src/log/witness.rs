@@ -17,6 +17,7 @@ use super::open::{Place, Which, failure};
 use super::verify::{findings, verify_one};
 use crate::Run;
 use crate::failure::{Failure, Verdict};
+use crate::options::OutputOption;
 use crate::output::Output;
 use crate::sign::read_key;
 
@@ -26,12 +27,12 @@ checkpoint of each log in --memory, and signs only what continues it. With
 --request it needs no disk: the file is a proof of growth from there
 (`portcullis log prove-growth`), the body of a C2SP tlog-witness request.
 
-Make a key with `portcullis keygen witness.key --witness NAME`. Who reads the log
+Make a key with `portcullis keygen witness.key --name NAME`. Who reads the log
 checks with `log verify --checkpoint FILE --witness witness.key.vkey`.
 
 Examples:
-  portcullis log witness --name example.com/w1 --with witness.key --disk disk.img --key ledger.vkey
-  portcullis log witness --name example.com/w1 --with witness.key --request growth.proof";
+  portcullis log witness --name example.com/w1 --signing-key witness.key --disk disk.img --key ledger.vkey
+  portcullis log witness --name example.com/w1 --signing-key witness.key --request growth.proof";
 
 /// Cosign a log's checkpoint, if it continues the last one that was cosigned
 #[derive(Args)]
@@ -42,21 +43,20 @@ pub(super) struct WitnessLog {
     /// Which log
     #[arg(long, value_enum, default_value = "grants")]
     log: Which,
-    /// The name that the witness signs under
+    /// The name that a witness signs under (`portcullis log witness`)
     #[arg(long, value_name = "NAME")]
     name: String,
-    /// The witness's private key, as `portcullis keygen` writes it
-    #[arg(long = "with", value_name = "FILE")]
-    with: PathBuf,
+    /// The private key to sign with, as `portcullis keygen` writes it
+    #[arg(long, value_name = "FILE", alias = "with")]
+    signing_key: PathBuf,
     /// Where the witness remembers the last checkpoint of each log
     #[arg(long, value_name = "DIR", default_value = "witness")]
     memory: PathBuf,
     /// A proof of growth, in place of a disk; the log's key is still needed
     #[arg(long, value_name = "FILE")]
     request: Option<PathBuf>,
-    /// Write the cosigned checkpoint to a file, not to standard output
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
+    #[command(flatten)]
+    to: OutputOption,
 }
 
 #[derive(Serialize)]
@@ -67,7 +67,7 @@ struct Cosigned {
 
 impl Run for WitnessLog {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
-        let key = read_key(&self.with)?;
+        let key = read_key(&self.signing_key)?;
         Verifier::witness(&self.name, key.verifying_key()).map_err(Failure::bad_input)?;
         let witness = Witness {
             name: &self.name,
@@ -94,7 +94,7 @@ impl Run for WitnessLog {
             Ok(checkpoint) => checkpoint,
             Err(error) => return declined(error),
         };
-        match &self.out {
+        match &self.to.output {
             Some(path) => std::fs::write(path, &checkpoint)
                 .map_err(|error| Failure::file("write", path, error))?,
             None => {
