@@ -59,6 +59,7 @@ pub mod model;
 pub mod notification;
 mod problem;
 pub mod read;
+pub mod sdk;
 pub mod source;
 pub mod text;
 pub mod why;

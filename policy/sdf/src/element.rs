@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use roxmltree::{Attribute, Node};
 
 use crate::number::{parse_decimal, parse_number};
-use crate::{Error, Fault, Span, Spanned, Target};
+use crate::{Board, Error, Fault, Span, Spanned, Target};
 
 /// How addresses and sizes are written.
 const ANY_NOTATION: &str =
@@ -17,6 +17,8 @@ const ANY_NOTATION: &str =
 /// What all elements of one description share.
 pub(crate) struct Context<'t> {
     /// What the description is for.
+    pub(crate) board: &'t Board,
+    /// Its target.
     pub(crate) target: &'t Target,
     errors: RefCell<Vec<Error>>,
 }
@@ -37,9 +39,10 @@ pub(crate) struct Text<'x> {
 }
 
 impl<'t> Context<'t> {
-    pub(crate) fn new(target: &'t Target) -> Self {
+    pub(crate) fn new(board: &'t Board) -> Self {
         Self {
-            target,
+            board,
+            target: &board.target,
             errors: RefCell::default(),
         }
     }

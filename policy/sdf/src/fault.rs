@@ -1,6 +1,6 @@
 //! What can be wrong with a system description: one variant a cause.
 
-use crate::Architecture;
+use crate::{Architecture, PhysicalPlace};
 
 /// A cause for which a description is refused. [`Error`](crate::Error) adds where.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -93,6 +93,16 @@ pub enum Fault {
     SizeMissing { region: String },
     /// A region is filled from two sources.
     FilledTwice { region: String },
+    /// No folder of the search path has the file that a region is filled from.
+    PrefillNotFound { path: String },
+    /// The file that a region is filled from has no content.
+    PrefillEmpty { path: String },
+    /// The file that a region is filled from is larger than the region.
+    PrefillTooLarge {
+        path: String,
+        found: u64,
+        limit: u64,
+    },
     /// `setvar_prefill_size` for a region that no file fills.
     NotFilled { region: String },
     /// A physical address is asked for that nobody knows when the image is built.
@@ -120,6 +130,13 @@ pub enum Fault {
         range: (u64, u64),
         other: String,
         other_range: (u64, u64),
+    },
+    /// A region lies where the kernel gives out nothing.
+    Withheld {
+        region: String,
+        start: u64,
+        end: u64,
+        over: PhysicalPlace,
     },
     /// A device is given a region of large pages.
     LargePageForDevice { region: String },

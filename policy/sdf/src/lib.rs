@@ -3,7 +3,7 @@
 //! A system description (SDF) is the XML file from which [Microkit] builds an image: protection
 //! domains, memory regions, channels, interrupts, virtual machines. This crate reads the format of
 //! Microkit 2.3.0 into plain data, for tools that want to know what a system is allowed to do:
-//! checkers, visualisers, editors. It builds nothing and reads no other file.
+//! checkers, visualisers, editors. It builds nothing.
 //!
 //! ```
 //! let text = r#"
@@ -26,24 +26,29 @@
 //! Whatever the stock tool refuses in a description, each with its own [`Fault`], with the place in
 //! the text and with what to do; all that are found at once, not only the first. In these cases the
 //! crate is stricter than Microkit 2.3.0, because something would otherwise be there that the reader
-//! does not see, or the image would not be what the text says:
+//! does not see, or the image would not be what the text says, or would not start:
 //!
 //! - child elements, attributes of a foreign namespace, and text where nothing reads them;
 //! - ids of children above 61, whose capabilities would fall into the slots of virtual machines;
 //! - `<cspace>` slots from 64 up: the root CNode has 64;
 //! - permissions to write without reading in every spelling (`wx`), empty permissions, names and sizes;
 //! - I/O ports above 0xffff, and virtual machines' priorities above 254;
-//! - a `setvar` of a memory region that does not exist.
+//! - a `setvar` of a memory region that does not exist;
+//! - interrupts that the target's interrupt controller does not have;
+//! - memory regions over the kernel, over a device that the kernel keeps, or over nothing, where
+//!   the [`Board`]'s memory is known.
 //!
 //! In one it is more lenient: `<domains>` may stand behind the protection domains that name them.
 //!
-//! Files are not looked at: that a program or `prefill_path` exists is for the build to find. A
-//! region whose size such a file decides counts as one page in the checks for overlaps.
+//! That a program exists is for the build to find. So it is for a file named by `prefill_path`,
+//! unless the [`Board`] has search paths: without them, a region whose size such a file decides
+//! counts as one page in the checks for overlaps.
 //!
 //! [Microkit]: https://docs.sel4.systems/projects/microkit/
 
 #![forbid(unsafe_code)]
 
+mod board;
 mod check;
 mod element;
 mod error;
@@ -54,6 +59,7 @@ mod number;
 mod read;
 mod target;
 
+pub use board::{Board, PhysicalMemory, PhysicalPlace};
 pub use error::{Error, Errors, Position};
 pub use fault::Fault;
 pub use model::{
@@ -73,20 +79,11 @@ pub const MAX_PRIORITY: u8 = 254;
 /// Most protection domains: what the monitor's CNode has slots for.
 pub const MAX_PROTECTION_DOMAINS: usize = 63;
 
-/// Reads a system description.
+/// Reads a system description for a target of which nothing else is known.
 ///
 /// # Errors
 ///
-/// Everything that is wrong with the text itself; where nothing is, everything that is wrong with
-/// the system it describes.
+/// Those of [`Board::parse`].
 pub fn parse(text: &str, target: &Target) -> Result<System, Errors> {
-    let (system, mut errors) = read::read(text, target)?;
-    // What follows from an unreadable value would only distract from it.
-    if errors.is_empty() {
-        errors = check::check(&system, target);
-    }
-    match Errors::new(errors) {
-        None => Ok(system),
-        Some(errors) => Err(errors),
-    }
+    Board::from(*target).parse(text)
 }

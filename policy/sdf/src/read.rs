@@ -12,13 +12,13 @@ use roxmltree::Document;
 
 use crate::element::{Context, Element, Text, is_foreign, start_tag};
 use crate::names::Names;
-use crate::{Error, Errors, Fault, MAX_PROTECTION_DOMAINS, PciAddress, System, Target};
+use crate::{Board, Error, Errors, Fault, MAX_PROTECTION_DOMAINS, PciAddress, System};
 
 /// Reads the text. The system lacks what could not be read; for each such thing there is an error.
-pub(crate) fn read(text: &str, target: &Target) -> Result<(System, Vec<Error>), Errors> {
+pub(crate) fn read(text: &str, board: &Board) -> Result<(System, Vec<Error>), Errors> {
     let document = Document::parse(text).map_err(|error| not_xml(text, &error))?;
     let root = document.root_element();
-    let context = Context::new(target);
+    let context = Context::new(board);
     if !root.has_tag_name("system") {
         let root_name = root.tag_name().name().to_owned();
         context.note(start_tag(root), Fault::NotASystem { root: root_name });

@@ -55,7 +55,7 @@ impl Target {
         cores: 1,
         hypervisor: true,
         iommu: false,
-        smc: false,
+        smc: true,
         user_top: 0xff_ffff_ffff,
         ..Target::ANY
     };
@@ -64,6 +64,7 @@ impl Target {
     pub const RISCV64: Target = Target {
         architecture: Some(Architecture::Riscv64),
         hypervisor: false,
+        smc: false,
         user_top: 0x3f_ffff_efff,
         ..Target::AARCH64
     };
@@ -73,6 +74,7 @@ impl Target {
         architecture: Some(Architecture::X86_64),
         hypervisor: true,
         iommu: true,
+        smc: false,
         user_top: 0x7fff_ffff_efff,
         ..Target::AARCH64
     };
@@ -80,6 +82,18 @@ impl Target {
     /// Whether the target may be of this architecture.
     pub(crate) fn may_be(&self, architecture: Architecture) -> bool {
         self.architecture.is_none_or(|one| one == architecture)
+    }
+
+    /// First and last number of an interrupt ('irq').
+    pub(crate) const fn interrupts(&self) -> (u64, u64) {
+        match self.architecture {
+            // GICv2 and GICv3 without the extended ranges, of which the kernel knows nothing.
+            Some(Architecture::Aarch64) => (0, 1019),
+            // The PLIC's 0 is no interrupt.
+            Some(Architecture::Riscv64) => (1, 1023),
+            // 32 bits everywhere.
+            Some(Architecture::X86_64) | None => (0, u32::MAX as u64),
+        }
     }
 
     /// The address after the last that a protection domain can map: its stack, a guard page and the

@@ -7,11 +7,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use portcullis_sdf::{Errors, Position, Target, parse};
+use portcullis_sdf::{Board, Errors, PhysicalMemory, Position, Target, parse};
+
+fn fixtures_folder() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures"))
+}
 
 fn fixtures() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/faults");
-    let mut files: Vec<PathBuf> = fs::read_dir(folder)
+    let mut files: Vec<PathBuf> = fs::read_dir(fixtures_folder().join("faults"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|it| it == "system"))
@@ -20,21 +23,38 @@ fn fixtures() -> Vec<PathBuf> {
     files
 }
 
-fn target(text: &str) -> Target {
+/// The board that a description names.
+fn board(text: &str) -> Board {
     let named = text.split_once("<!-- target: ").map(|(_, rest)| rest);
-    match named
-        .and_then(|rest| rest.split_once(" -->"))
-        .map(|it| it.0)
-    {
-        None => Target::ANY,
-        Some("aarch64") => Target::AARCH64,
-        Some("aarch64 with 4 cores") => Target {
+    let named = named.and_then(|rest| rest.split_once(" -->"));
+    let aarch64 = Board::from(Target::AARCH64);
+    match named.map_or("any", |(name, _)| name) {
+        "any" => Board::default(),
+        "any with files" => Board {
+            search_paths: Some(vec![fixtures_folder().join("files")]),
+            ..Board::default()
+        },
+        "aarch64" => aarch64,
+        "aarch64 with 4 cores" => Board::from(Target {
             cores: 4,
             ..Target::AARCH64
+        }),
+        // As QEMU's virt board: devices below memory, the GIC among them, the kernel in memory.
+        "aarch64 with memory" => Board {
+            memory: Some(PhysicalMemory {
+                ram: vec![0x4000_0000..0xc000_0000],
+                devices: vec![
+                    0..0x800_0000,
+                    0x802_0000..0x4000_0000,
+                    0xc000_0000..0x100_0000_0000,
+                ],
+                kernel: 0x6000_0000..0x6024_0000,
+            }),
+            ..aarch64
         },
-        Some("riscv64") => Target::RISCV64,
-        Some("x86_64") => Target::X86_64,
-        Some(other) => panic!("no target {other:?}"),
+        "riscv64" => Board::from(Target::RISCV64),
+        "x86_64" => Board::from(Target::X86_64),
+        other => panic!("no target {other:?}"),
     }
 }
 
@@ -53,7 +73,7 @@ fn every_fault_says_what_and_where_and_what_to_do() {
         let text = fs::read_to_string(&path).unwrap();
         let name = path.file_stem().unwrap().to_string_lossy();
         let expected = fs::read_to_string(path.with_extension("message")).unwrap_or_default();
-        match parse(&text, &target(&text)) {
+        match board(&text).parse(&text) {
             Ok(_) => wrong.push(format!("{name}: accepted")),
             Err(errors) => {
                 let said = said(&text, &errors);
@@ -84,7 +104,7 @@ fn every_fault_has_a_fixture() {
     let mut seen = BTreeSet::new();
     for path in fixtures() {
         let text = fs::read_to_string(&path).unwrap();
-        let errors = parse(&text, &target(&text)).unwrap_err();
+        let errors = board(&text).parse(&text).unwrap_err();
         for error in &errors {
             let debug = format!("{:?}", error.fault);
             let end = debug.find(|c: char| !c.is_alphanumeric());

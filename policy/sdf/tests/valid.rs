@@ -14,17 +14,10 @@ fn read(text: &str, target: &Target) -> System {
     parse(text, target).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-fn smc() -> Target {
-    Target {
-        smc: true,
-        ..Target::AARCH64
-    }
-}
-
 #[test]
 fn what_has_a_target_is_read_for_any_too() {
     for (text, target) in [
-        (MICROKIT, smc()),
+        (MICROKIT, Target::AARCH64),
         (SDDF, Target::AARCH64),
         (SDDF, Target::RISCV64),
         (LIONSOS, Target::AARCH64),
@@ -36,7 +29,7 @@ fn what_has_a_target_is_read_for_any_too() {
 
 #[test]
 fn children_follow_their_parent_and_know_it() {
-    let system = read(MICROKIT, &smc());
+    let system = read(MICROKIT, &Target::AARCH64);
     let names: Vec<&str> = system
         .protection_domains
         .iter()
@@ -57,7 +50,7 @@ fn children_follow_their_parent_and_know_it() {
 
 #[test]
 fn every_attribute_of_a_protection_domain_is_read() {
-    let system = read(MICROKIT, &smc());
+    let system = read(MICROKIT, &Target::AARCH64);
     let root = &system.protection_domains[0];
     assert_eq!(root.priority.value, 254);
     assert_eq!((root.budget.value, root.period.value), (500, 1024));
@@ -118,7 +111,7 @@ fn defaults_are_the_stock_tools() {
 
 #[test]
 fn every_kind_of_region_is_read() {
-    let system = read(MICROKIT, &smc());
+    let system = read(MICROKIT, &Target::AARCH64);
     let region = |name: &str| system.region(system.region_named(name).unwrap());
     assert_eq!(region("uart").phys_addr.as_ref().unwrap().value, 0x900_0000);
     assert_eq!(region("ring").alignment(), 0x20_0000);
@@ -137,7 +130,7 @@ fn every_kind_of_region_is_read() {
 
 #[test]
 fn domains_without_an_id_get_the_smallest_that_is_left() {
-    let system = read(MICROKIT, &smc());
+    let system = read(MICROKIT, &Target::AARCH64);
     let domains = system.domains.unwrap();
     let ids: Vec<u8> = domains
         .domains

@@ -1,7 +1,10 @@
 //! Where memory lies: alignment, limits, overlaps.
 
 use super::Findings;
-use crate::{Architecture, Fault, MemoryRegion, Prefill, RegionId, Span, Spanned, System, Target};
+use crate::{
+    Architecture, Fault, MemoryRegion, PhysicalPlace, Prefill, RegionId, Span, Spanned, System,
+    Target,
+};
 
 /// Address after the last that a device behind the IOMMU can have (`CAPDL_MAX_IOVA` of the
 /// initialiser: 39 bits).
@@ -148,6 +151,7 @@ fn physical(system: &System, found: &mut Findings) {
             placed.extend(place(region, address, found));
         }
     }
+    placed.iter().for_each(|one| withheld(one, found));
     overlaps(placed, |second, first| {
         let fault = Fault::OverlappingRegions {
             region: second.region.name.value.clone(),
@@ -157,6 +161,21 @@ fn physical(system: &System, found: &mut Findings) {
         };
         found.clash(second.span, first.span, fault);
     });
+}
+
+/// The kernel gives out neither its own memory nor its own devices.
+fn withheld(one: &Placed<'_>, found: &mut Findings) {
+    let given = [PhysicalPlace::Ram, PhysicalPlace::Device];
+    let mut places = one.region.places.iter();
+    if let Some(over) = places.find(|place| !given.contains(place)) {
+        let fault = Fault::Withheld {
+            region: one.region.name.value.clone(),
+            start: one.start,
+            end: one.end,
+            over: *over,
+        };
+        found.note(one.span, fault);
+    }
 }
 
 fn large_pages(system: &System, region: &Spanned<RegionId>, found: &mut Findings) {

@@ -69,6 +69,15 @@ impl Fault {
             Self::BudgetAbovePeriod { .. } => "lower the budget or raise the period".into(),
             Self::SizeMissing { .. } => "add size=\"...\", or prefill_path=\"...\"".into(),
             Self::FilledTwice { .. } => "keep one of the two".into(),
+            Self::PrefillNotFound { .. } => {
+                "correct the path, or add the folder to the search path".into()
+            }
+            Self::PrefillEmpty { .. } => {
+                "fill the file, or remove prefill_path: an empty region is zeros anyway".into()
+            }
+            Self::PrefillTooLarge { .. } => {
+                "raise size, or remove it: the file then decides".into()
+            }
             Self::NotFilled { .. } => {
                 "add prefill_path to the region, or use setvar_size instead".into()
             }
@@ -80,6 +89,9 @@ impl Fault {
             Self::OverlappingMaps { .. } => "move one of the two".into(),
             Self::OverlappingRegions { .. } => {
                 "correct the addresses, or map one region in both places".into()
+            }
+            Self::Withheld { .. } => {
+                "choose an address that the board's memory map gives to user programs".into()
             }
             Self::LargePageForDevice { .. } => "set page_size=\"0x1000\" on the region".into(),
             Self::DuplicateName { .. } => "rename one of the two".into(),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::Fault;
+use crate::{Fault, PhysicalPlace};
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -94,6 +94,12 @@ impl fmt::Display for Fault {
                 f,
                 "memory region '{region}' has both prefill_path and prefill_bootinfo"
             ),
+            Self::PrefillNotFound { path } => write!(f, "there is no file '{path}'"),
+            Self::PrefillEmpty { path } => write!(f, "the file '{path}' is empty"),
+            Self::PrefillTooLarge { path, found, limit } => write!(
+                f,
+                "the file '{path}' has {found} bytes, and its memory region {limit}"
+            ),
             Self::NotFilled { region } => write!(
                 f,
                 "setvar_prefill_size on memory region '{region}', which no file fills"
@@ -138,6 +144,24 @@ impl fmt::Display for Fault {
                  at {:#x}..{:#x}",
                 range.0, range.1, other_range.0, other_range.1
             ),
+            Self::Withheld {
+                region,
+                start,
+                end,
+                over,
+            } => {
+                let over = match over {
+                    PhysicalPlace::Ram => "ordinary memory",
+                    PhysicalPlace::Device => "a device",
+                    PhysicalPlace::Kernel => "the kernel's own memory",
+                    PhysicalPlace::KernelDevice => "a device that the kernel keeps",
+                    PhysicalPlace::Beyond => "addresses beyond those of the board",
+                };
+                write!(
+                    f,
+                    "memory region '{region}' at physical {start:#x}..{end:#x} lies over {over}"
+                )
+            }
             Self::LargePageForDevice { region } => write!(
                 f,
                 "memory region '{region}' has large pages, which the IOMMU does not take"

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{PciAddress, RegionId, Span, Spanned};
+use crate::PhysicalPlace;
 
 /// Sizes that the pages of a region can have, in bytes; the same on every architecture that
 /// Microkit supports (manual, "Page sizes by architecture").
@@ -21,6 +22,9 @@ pub struct MemoryRegion {
     pub page_size: Option<Spanned<u64>>,
     /// Its physical address; `None`: the tool or the initialiser chooses.
     pub phys_addr: Option<Spanned<u64>>,
+    /// What lies at its physical address; empty where it has none, or where the board's memory is
+    /// not known.
+    pub places: Vec<PhysicalPlace>,
     /// What it holds at boot; `None`: zeros.
     pub prefill: Option<Prefill>,
 }

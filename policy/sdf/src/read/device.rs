@@ -68,7 +68,10 @@ fn conventional(element: Element<'_, '_>) -> Option<IrqSource> {
     }
     let trigger = trigger(element);
     Some(IrqSource::Conventional {
-        irq: element.required("irq", word)?,
+        irq: element.required("irq", |text| {
+            let (first, last) = element.context.target.interrupts();
+            text.decimal_in(first, last)
+        })?,
         trigger,
     })
 }
@@ -131,7 +134,7 @@ fn vector(element: Element<'_, '_>) -> Option<crate::Spanned<u64>> {
     element.required("vector", |text| text.decimal_in(0, MAX_VECTOR))
 }
 
-/// Interrupt numbers, pins and handles are 32-bit everywhere.
+/// Pins and handles are 32-bit everywhere.
 fn word(text: Text<'_>) -> Result<u64, Fault> {
     text.decimal_in(0, u32::MAX.into())
 }

@@ -1,5 +1,7 @@
 //! `<memory_region>`, `<map>` and `<io_address_space>`.
 
+use std::fs;
+
 use roxmltree::Node;
 
 use super::pci_address;
@@ -7,7 +9,7 @@ use crate::element::{Context, Element, Text};
 use crate::names::Names;
 use crate::{
     Architecture, BootInfo, Fault, IoAddressSpace, IoMap, Map, MemoryRegion, PAGE_SIZES, Perms,
-    Prefill, Spanned,
+    PhysicalMemory, PhysicalPlace, Prefill, Spanned,
 };
 
 const REGION: &[&str] = &[
@@ -55,6 +57,7 @@ pub(super) fn region(node: Node<'_, '_>, context: &Context<'_>) -> Option<Memory
     let page_size = element.optional("page_size", page_size);
     let page = page_size.as_ref().map_or(PAGE_SIZES[0], |size| size.value);
     let path = element.optional("prefill_path", Text::name);
+    let file_size = path.as_ref().and_then(|path| file_size(path, context));
     let boot_info = element.optional("prefill_bootinfo", |text| {
         text.word(BOOT_INFO_WORDS, &BOOT_INFO)
     });
@@ -65,28 +68,66 @@ pub(super) fn region(node: Node<'_, '_>, context: &Context<'_>) -> Option<Memory
     if path.is_some() && boot_info.is_some() {
         element.note(Fault::FilledTwice { region: label() });
     }
-    let size = element
-        .optional("size", |text| size(text, page))
-        .or_else(|| {
-            // Boot information fills one page.
-            let one_page = boot_info
-                .as_ref()
-                .map(|_| Spanned::new(page, element.span()));
-            let is_filled = element.has("prefill_path") || element.has("prefill_bootinfo");
-            if !element.has("size") && !is_filled {
-                element.note(Fault::SizeMissing { region: label() });
-            }
-            one_page
-        });
+    let is_filled = element.has("prefill_path") || element.has("prefill_bootinfo");
+    if !element.has("size") && !is_filled {
+        element.note(Fault::SizeMissing { region: label() });
+    }
+    let said = element.optional("size", |text| size(text, page));
+    if let (Some(size), Some(path), Some(found)) = (&said, &path, file_size)
+        && found > size.value
+    {
+        let fault = Fault::PrefillTooLarge {
+            path: path.value.clone(),
+            found,
+            limit: size.value,
+        };
+        context.note(path.span.clone(), fault);
+    }
+    // Boot information fills one page.
+    let filled = boot_info.as_ref().map(|_| page).or(file_size);
+    let filled = filled.and_then(|bytes| bytes.checked_next_multiple_of(page));
+    let size = said.or_else(|| filled.map(|bytes| Spanned::new(bytes, element.span())));
     let phys_addr = element.optional("phys_addr", |text| aligned(text, text.number()?, page));
-    Some(MemoryRegion {
+    let mut region = MemoryRegion {
         span: element.span(),
         name: name?,
         size,
         page_size,
         phys_addr,
+        places: Vec::new(),
         prefill: path.map(Prefill::Path).or(boot_info.map(Prefill::BootInfo)),
-    })
+    };
+    region.places = places(&region, context.board.memory.as_ref());
+    Some(region)
+}
+
+fn places(region: &MemoryRegion, memory: Option<&PhysicalMemory>) -> Vec<PhysicalPlace> {
+    let (Some(address), Some(memory)) = (&region.phys_addr, memory) else {
+        return Vec::new();
+    };
+    let start = address.value;
+    memory.places(&(start..start.saturating_add(region.least_size())))
+}
+
+/// Bytes of the file that a region is filled from; `None` where no file is looked at, or where it
+/// fills nothing, which is noted.
+fn file_size(path: &Spanned<String>, context: &Context<'_>) -> Option<u64> {
+    let folders = context.board.search_paths.as_ref()?;
+    let found = folders
+        .iter()
+        .find_map(|folder| fs::metadata(folder.join(&path.value)).ok())
+        .filter(fs::Metadata::is_file);
+    let fault = match found.map(|file| file.len()) {
+        Some(0) => Fault::PrefillEmpty {
+            path: path.value.clone(),
+        },
+        Some(size) => return Some(size),
+        None => Fault::PrefillNotFound {
+            path: path.value.clone(),
+        },
+    };
+    context.note(path.span.clone(), fault);
+    None
 }
 
 fn page_size(text: Text<'_>) -> Result<u64, Fault> {
