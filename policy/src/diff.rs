@@ -1,15 +1,17 @@
 //! What a change of the policy adds to the ceiling, and what it takes from it.
 //!
 //! Two policies are compared by what they allow, by name: a rule that moved, was split or was
-//! reworded changes nothing. A method whose number changed was taken and another added, since the
-//! number is what a grant carries.
+//! reworded changes nothing. A `never` rule is compared by the components that it keeps apart, so
+//! that one which lost a component counts. A method that has another number is neither more nor less;
+//! it is told by itself, since the number is what a grant carries.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use portcullis_policy_format::When;
+use serde::Serialize;
 
 use crate::ceiling::{Ceiling, Held};
-use crate::model::{Authority, Policy};
+use crate::model::{self, Authority, Policy};
 use crate::text;
 
 /// The difference of two ceilings. Empty where both allow the same.
@@ -19,6 +21,21 @@ pub struct Difference {
     pub added: Vec<Change>,
     /// What the old policy allows and the new does not.
     pub taken: Vec<Change>,
+    /// The methods that have another number.
+    pub renumbered: Vec<Renumbered>,
+}
+
+/// A method that both policies have, with different numbers.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+pub struct Renumbered {
+    /// The interface.
+    pub interface: String,
+    /// The method.
+    pub method: String,
+    /// Its number in the old policy.
+    pub old: u8,
+    /// Its number in the new policy.
+    pub new: u8,
 }
 
 /// One thing that a policy allows.
@@ -38,7 +55,7 @@ pub enum Change {
         when: String,
         /// Its lease, as the policy language writes it.
         lease: Option<String>,
-        /// The methods, by number.
+        /// The methods, by name.
         methods: Vec<String>,
         /// Line of its rule.
         line: u32,
@@ -72,6 +89,15 @@ pub enum Change {
         /// Line of the rule, in the policy that has it.
         line: u32,
     },
+    /// Two components that a `never` rule no longer keeps apart, since one is in another domain.
+    Unguarded {
+        /// The component that something could start in.
+        from: String,
+        /// The component that it must not reach.
+        to: String,
+        /// Line of the rule, in the policy where it keeps them apart.
+        line: u32,
+    },
 }
 
 /// Compares what two policies allow.
@@ -80,6 +106,7 @@ pub fn diff(old: &Policy, new: &Policy) -> Difference {
     let mut difference = Difference {
         added: after.beyond(&before),
         taken: before.beyond(&after),
+        renumbered: before.renumbered(&after),
     };
     // A rule less is something more that is allowed.
     difference.added.extend(before.nevers_beyond(&after));
@@ -90,7 +117,7 @@ pub fn diff(old: &Policy, new: &Policy) -> Difference {
 impl Difference {
     /// Whether both policies allow the same.
     pub fn is_empty(&self) -> bool {
-        self.added.is_empty() && self.taken.is_empty()
+        self.added.is_empty() && self.taken.is_empty() && self.renumbered.is_empty()
     }
 }
 
@@ -109,15 +136,33 @@ struct GrantKey {
 /// All that a policy allows, each with its line.
 #[derive(Default)]
 struct Allowed {
-    grants: BTreeMap<GrantKey, BTreeMap<(u8, String), u32>>,
+    components: BTreeSet<String>,
+    methods: BTreeMap<(String, String), u8>,
+    grants: BTreeMap<GrantKey, BTreeMap<String, u32>>,
     statics: BTreeMap<(String, String), u32>,
     flows: BTreeMap<(String, String), BTreeMap<&'static str, u32>>,
-    nevers: BTreeMap<(String, String), u32>,
+    nevers: BTreeMap<(String, String), Never>,
+}
+
+/// What a `never` rule keeps apart.
+struct Never {
+    line: u32,
+    pairs: BTreeSet<(String, String)>,
 }
 
 impl Allowed {
     fn of(policy: &Policy) -> Self {
-        let mut allowed = Self::default();
+        let mut allowed = Self {
+            components: policy.components.iter().map(|it| it.name.clone()).collect(),
+            ..Self::default()
+        };
+        for interface in &policy.interfaces {
+            let numbers = interface.methods.iter().map(|method| {
+                let name = (interface.name.clone(), method.name.clone());
+                (name, method.method.number())
+            });
+            allowed.methods.extend(numbers);
+        }
         for held in Ceiling::of(policy).grants() {
             allowed.grant(policy, held);
         }
@@ -136,8 +181,12 @@ impl Allowed {
             modes.extend(flow.modes.iter().map(|mode| (mode.name(), flow.place.line)));
         }
         for never in &policy.nevers {
+            let rule = Never {
+                line: never.place.line,
+                pairs: kept_apart(policy, never),
+            };
             let pair = (domain(never.from), domain(never.to));
-            allowed.nevers.insert(pair, never.place.line);
+            allowed.nevers.insert(pair, rule);
         }
         allowed
     }
@@ -158,8 +207,7 @@ impl Allowed {
         let methods = self.grants.entry(key).or_default();
         for method in &interface.methods {
             if held.methods.contains(method.method) {
-                let number = method.method.number();
-                methods.insert((number, method.name.clone()), rule.line());
+                methods.insert(method.name.clone(), rule.line());
             }
         }
     }
@@ -170,12 +218,11 @@ impl Allowed {
         for (key, methods) in &self.grants {
             let others = other.grants.get(key);
             let beyond =
-                |method: &&(u8, String)| !others.is_some_and(|others| others.contains_key(*method));
-            let names: Vec<&(u8, String)> = methods.keys().filter(beyond).collect();
+                |method: &&String| !others.is_some_and(|others| others.contains_key(*method));
+            let names: Vec<String> = methods.keys().filter(beyond).cloned().collect();
             if let Some(first) = names.first() {
-                let line = methods[*first];
-                let methods = names.into_iter().map(|(_, name)| name.clone()).collect();
-                changes.push(key.change(methods, line));
+                let line = methods[first];
+                changes.push(key.change(names, line));
             }
         }
         for ((component, authority), line) in &self.statics {
@@ -206,16 +253,55 @@ impl Allowed {
         changes
     }
 
-    /// The `never` rules that this has and `other` does not.
+    /// What `never` rules of this keep apart and those of `other` do not: as a rule, where `other`
+    /// has none between the same domains.
     fn nevers_beyond<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = Change> + 'a {
-        let ours = self.nevers.iter();
-        ours.filter(|(pair, _)| !other.nevers.contains_key(*pair))
-            .map(|((from, to), line)| Change::Never {
-                from: from.clone(),
-                to: to.clone(),
-                line: *line,
-            })
+        self.nevers.iter().flat_map(|((from, to), never)| {
+            let line = never.line;
+            let lost: Vec<_> = never.pairs.iter().filter(|it| other.joins(it)).collect();
+            let is_gone = !other.nevers.contains_key(&(from.clone(), to.clone()));
+            if is_gone && (!lost.is_empty() || never.pairs.is_empty()) {
+                let (from, to) = (from.clone(), to.clone());
+                return vec![Change::Never { from, to, line }];
+            }
+            let unguarded = lost.into_iter().cloned();
+            unguarded
+                .map(|(from, to)| Change::Unguarded { from, to, line })
+                .collect()
+        })
     }
+
+    /// Whether two components are both there, and no rule keeps them apart.
+    fn joins(&self, pair: &(String, String)) -> bool {
+        let is_there = |name| self.components.contains(name);
+        let mut rules = self.nevers.values();
+        is_there(&pair.0) && is_there(&pair.1) && !rules.any(|rule| rule.pairs.contains(pair))
+    }
+
+    fn renumbered(&self, new: &Self) -> Vec<Renumbered> {
+        let both = self.methods.iter().filter_map(|(name, old)| {
+            let new = *new.methods.get(name)?;
+            let (interface, method) = name.clone();
+            let old = *old;
+            (old != new).then_some(Renumbered {
+                interface,
+                method,
+                old,
+                new,
+            })
+        });
+        both.collect()
+    }
+}
+
+/// The components that a `never` rule keeps apart, by name.
+fn kept_apart(policy: &Policy, never: &model::Never) -> BTreeSet<(String, String)> {
+    let name = |id| policy.component(id).name.clone();
+    let pairs = policy.members(never.from).flat_map(|from| {
+        let to = policy.members(never.to);
+        to.map(move |to| (name(from), name(to)))
+    });
+    pairs.collect()
 }
 
 impl GrantKey {
@@ -252,14 +338,4 @@ fn static_text(policy: &Policy, authority: &Authority) -> String {
         Authority::Channel { calls: false, .. } => format!("{text}, notify only"),
         _ => text,
     }
-}
-
-/// The names of the components that only one of two policies has: first those of `new`.
-pub fn components(old: &Policy, new: &Policy) -> (Vec<String>, Vec<String>) {
-    let names = |policy: &Policy| -> BTreeSet<String> {
-        policy.components.iter().map(|it| it.name.clone()).collect()
-    };
-    let (old, new) = (names(old), names(new));
-    let only = |a: &BTreeSet<String>, b| a.difference(b).cloned().collect();
-    (only(&new, &old), only(&old, &new))
 }

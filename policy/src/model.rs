@@ -311,6 +311,12 @@ impl Policy {
         self.component(id).domain
     }
 
+    /// The components of a security domain.
+    pub fn members(&self, domain: DomainId) -> impl Iterator<Item = ComponentId> + '_ {
+        let ids = self.component_ids();
+        ids.filter(move |id| self.domain_of(*id) == domain)
+    }
+
     /// The component with this name.
     pub fn component_named(&self, name: &str) -> Option<ComponentId> {
         (0..)
