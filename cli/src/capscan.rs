@@ -43,8 +43,7 @@ impl Run for Capscan {
         let comparison = match capscan_of(&self.place.state) {
             Ok(comparison) => comparison,
             Err(ControlError::Log(why)) => {
-                eprintln!("{why}");
-                return Ok(Verdict::DoesNotHold);
+                return Err(Failure::DoesNotHold(vec![miette::Report::msg(why)]));
             }
             Err(error) => return Err(Failure::could_not_run(error)),
         };

@@ -7,18 +7,24 @@ use std::path::PathBuf;
 
 use clap::Args;
 use portcullis_policy::model::{Grant, OnFault, Place, When};
-use portcullis_policy::{Ceiling, Policy, Problem, Problems};
+use portcullis_policy::{Ceiling, Policy, Problems};
 use serde::Serialize;
 
 use crate::Run;
 use crate::failure::{Failure, Verdict};
-use crate::load;
+use crate::load::{self, BoardArguments, Discovered};
 use crate::options::PolicyArgument;
 use crate::output::Output;
+use crate::problem::Found;
 
 const EXAMPLE: &str = "\
-Without --system, a `system.xml` beside the policy or in the folder above is taken; where there is
-none, the policy is checked alone.
+Without --system, the one `system.xml` or `*.system` beside the policy is taken, or else that of the
+folder above, with a note; where there is none, the policy is checked alone, with a note too.
+
+--sdk reads from a Microkit SDK what the board has in that configuration: cores, hypervisor, IOMMU,
+secure monitor calls, scheduling domains, addresses, and where the kernel, memory and devices lie.
+Without it, only what no board accepts is refused. With --search-path, the files that fill memory
+regions are looked for as Microkit's tool does; without it, no such file is looked at.
 
 --image holds the capability distribution that portcullis-image wrote against both: every capability
 accounted for, none wider than stated, every frame mapped only as declared (docs/image-rules.md).
@@ -28,12 +34,15 @@ Exit code: 0 it holds; 1 it does not; 2 it cannot be understood, or the system d
 distribution cannot; 3 a file cannot be read.
 
 JSON: holds, policy {name, version, components, grants, boot_grants} or null, system or null,
+board or null,
 problems [{code, message, help, file, line, column, labels [{line, column, text}]}], notes [text],
 image {file, board, config, sdk, capabilities, mappings, findings [{rule, component, place, found,
 expected, help}]} or null.
 
 Example:
   portcullis check policy/appliance.toml --system system.xml
+  portcullis check policy/appliance.toml --system system.xml --sdk microkit-sdk-2.3.0 \\
+      --board qemu_virt_aarch64 --config release
   portcullis check policy/appliance.toml --image distribution.json";
 
 /// Check a policy, and hold it against its system description, and a finished image against both
@@ -46,8 +55,10 @@ pub(crate) struct Check {
     #[arg(long, value_name = "FILE")]
     system: Option<PathBuf>,
     /// Check the policy alone, whatever system description there is
-    #[arg(long, conflicts_with = "system")]
+    #[arg(long, conflicts_with_all = ["system", "sdk", "search_path"])]
     alone: bool,
+    #[command(flatten)]
+    board: BoardArguments,
     /// The capability distribution of a finished image, in JSON
     #[arg(long, value_name = "FILE", conflicts_with = "alone")]
     image: Option<PathBuf>,
@@ -58,8 +69,9 @@ struct Report {
     holds: bool,
     policy: Option<Summary>,
     system: Option<String>,
+    board: Option<String>,
     problems: Vec<Found>,
-    /// What the policy says, and nothing does yet.
+    /// How the system description was found; what the policy says, and nothing does yet.
     notes: Vec<String>,
     image: Option<image::Report>,
 }
@@ -73,32 +85,13 @@ struct Summary {
     boot_grants: usize,
 }
 
-/// A problem as JSON shows it.
-#[derive(Serialize)]
-pub(crate) struct Found {
-    code: String,
-    message: String,
-    help: String,
-    file: String,
-    line: u32,
-    column: u32,
-    labels: Vec<Label>,
-}
-
-#[derive(Serialize)]
-struct Label {
-    line: u32,
-    column: u32,
-    text: String,
-}
-
 impl Run for Check {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
-        let system = if self.alone {
-            None
-        } else {
-            load::system_for(self.policy.path(), self.system.as_deref())?
-        };
+        let Discovered { path, note } = self.description()?;
+        let board = self.board.read()?;
+        let system = path
+            .map(|path| load::system_on(&path, &board))
+            .transpose()?;
         let checked = load::check(self.policy.path(), system.as_ref())?;
         let image = match (&self.image, &checked, &system) {
             (Some(path), Ok(policy), Some(system)) => Some(image::check(path, policy, system)?),
@@ -108,6 +101,7 @@ impl Run for Check {
         };
         let system = system.map(|file| file.source.name().to_owned());
         let notes = checked.as_ref().map(notes).unwrap_or_default();
+        let notes = note.into_iter().chain(notes).collect();
         let (policy, problems) = match checked {
             Ok(policy) => (Some(Summary::of(&policy)), None),
             Err(problems) => (None, Some(problems)),
@@ -115,6 +109,7 @@ impl Run for Check {
         let report = Report {
             holds: problems.is_none() && image.as_ref().is_none_or(image::Report::holds),
             policy,
+            board: self.board.name().filter(|_| system.is_some()),
             system,
             problems: problems
                 .iter()
@@ -126,12 +121,29 @@ impl Run for Check {
         };
         if output.is_json() || problems.is_none() {
             output.print(&report, human)?;
+        } else {
+            report
+                .notes
+                .iter()
+                .for_each(|note| eprintln!("note: {note}"));
         }
         match problems {
             None => Ok(Verdict::of(report.holds)),
             Some(problems) if output.is_json() => Err(Failure::quiet(&problems)),
             Some(problems) => Err(Failure::problems(problems)),
         }
+    }
+}
+
+impl Check {
+    fn description(&self) -> Result<Discovered, Failure> {
+        if self.system.is_none() && !self.alone {
+            return load::discover(self.policy.path());
+        }
+        Ok(Discovered {
+            path: self.system.clone(),
+            note: None,
+        })
     }
 }
 
@@ -153,9 +165,10 @@ fn human(report: &Report) -> String {
         grants,
         boot_grants,
     } = policy;
-    let alone = match &report.system {
-        Some(system) => format!("held against {system}"),
-        None => String::from("alone: no system description was given or found"),
+    let alone = match (&report.system, &report.board) {
+        (Some(system), Some(board)) => format!("held against {system}, for {board}"),
+        (Some(system), None) => format!("held against {system}"),
+        (None, _) => String::from("alone: no system description was given or found"),
     };
     let mut text = format!(
         "{name}, version {version}, holds ({alone})\n{components} components can hold {grants} \
@@ -170,8 +183,8 @@ fn human(report: &Report) -> String {
     text
 }
 
-/// What the policy says and nothing does yet: a line for each component that is to be started again
-/// after a fault, and for each grant that is not simply issued at boot.
+/// What the policy says and nothing does: a line for each component that is to be started again after a
+/// fault, for each grant that is not simply issued at boot, and for each `never` rule of an empty domain.
 fn notes(policy: &Policy) -> Vec<String> {
     let at = |place: &Place, what: String| {
         let (line, _) = policy.source.line_column(place);
@@ -191,7 +204,17 @@ fn notes(policy: &Policy) -> Vec<String> {
         let what = unserved(grant)?;
         Some(at(&grant.places.rule, what.to_owned()))
     });
-    restarted.chain(unserved).collect()
+    let idle = policy.nevers.iter().flat_map(|never| {
+        let domains = [never.from, never.to].into_iter();
+        let empty = domains.filter(|domain| policy.members(*domain).next().is_none());
+        empty.map(|domain| {
+            let name = &policy.domain(domain).name;
+            let what =
+                format!("never: nothing is in domain `{name}`, so this rule forbids nothing");
+            at(&never.place, what)
+        })
+    });
+    restarted.chain(unserved).chain(idle).collect()
 }
 
 /// What of a grant nothing serves yet.
@@ -216,27 +239,6 @@ impl Summary {
             components: policy.components.len(),
             grants: ceiling.count(),
             boot_grants: ceiling.boot_count(),
-        }
-    }
-}
-
-impl Found {
-    fn of(problem: &Problem) -> Self {
-        let source = problem.source();
-        let (line, column) = source.line_column(problem.place());
-        let label = |(place, text): &(portcullis_policy::model::Place, String)| {
-            let (line, column) = source.line_column(place);
-            let text = text.clone();
-            Label { line, column, text }
-        };
-        Self {
-            code: problem.code_name(),
-            message: problem.to_string(),
-            help: problem.remedy(),
-            file: source.name().to_owned(),
-            line,
-            column,
-            labels: problem.labels().iter().map(label).collect(),
         }
     }
 }

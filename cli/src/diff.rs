@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use portcullis_policy::diff::{Change, Difference, diff};
+use portcullis_policy::diff::{Change, Difference, Renumbered, diff};
 use serde::Serialize;
 
 use crate::Run;
@@ -12,12 +12,15 @@ use crate::load;
 use crate::output::{Output, table};
 
 const EXAMPLE: &str = "\
-Exit code: 0 the new policy allows nothing that the old does not; 1 it allows something more;
-2 one of them cannot be understood or does not hold; 3 a file cannot be read.
+Exit code: 0 the new policy allows nothing that the old does not; 1 it allows something more, or gives
+a method another number; 2 one of them cannot be understood or does not hold; 3 a file cannot be read.
 
 JSON: within (whether exit code 0), added and taken: arrays of {kind, subject, object, what, mode,
-when, lease, line}; kind is grant, static, flow or never. A `never` rule that is gone is added,
-since what it forbade is allowed.
+when, lease, line}; kind is grant, static, flow or never; renumbered: an array of {interface, method,
+old, new}. What a `never` rule forbade and forbids no longer is added, since it is allowed: subject and
+object are the rule's domains where the rule is gone, and components where one of them is in another
+domain. A method with another number is the same method to the policy, and another one to whatever was
+built with the old number: build both components anew.
 
 Example:
   portcullis diff policy/appliance.toml new.toml";
@@ -37,6 +40,7 @@ struct Report {
     within: bool,
     added: Vec<Row>,
     taken: Vec<Row>,
+    renumbered: Vec<Renumbered>,
 }
 
 #[derive(Serialize, Default)]
@@ -54,9 +58,14 @@ struct Row {
 impl Run for Diff {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
         let (old, new) = (load::policy(&self.old)?, load::policy(&self.new)?);
-        let Difference { added, taken } = diff(&old, &new);
+        let Difference {
+            added,
+            taken,
+            renumbered,
+        } = diff(&old, &new);
         let report = Report {
-            within: added.is_empty(),
+            within: added.is_empty() && renumbered.is_empty(),
+            renumbered,
             added: added.into_iter().map(Row::of).collect(),
             taken: taken.into_iter().map(Row::of).collect(),
         };
@@ -66,7 +75,7 @@ impl Run for Diff {
 }
 
 fn human(report: &Report) -> String {
-    if report.added.is_empty() && report.taken.is_empty() {
+    if report.added.is_empty() && report.taken.is_empty() && report.renumbered.is_empty() {
         return String::from("both policies allow the same");
     }
     let cells = |sign: &'static str, row: &Row| {
@@ -88,7 +97,13 @@ fn human(report: &Report) -> String {
     let headers = [
         "", "kind", "subject", "object", "what", "mode", "when", "lease", ">line",
     ];
-    table(&headers, added.chain(taken))
+    let renumbered = report.renumbered.iter().map(|it| {
+        let what = format!("{}: {}, {} -> {}", it.interface, it.method, it.old, it.new);
+        let mut cells = vec![String::new(); headers.len()];
+        (cells[0], cells[1], cells[4]) = ("=".to_owned(), "number".to_owned(), what);
+        cells
+    });
+    table(&headers, added.chain(taken).chain(renumbered))
 }
 
 impl Row {
@@ -137,7 +152,7 @@ impl Row {
                 line,
                 ..Self::default()
             },
-            Change::Never { from, to, line } => Self {
+            Change::Never { from, to, line } | Change::Unguarded { from, to, line } => Self {
                 kind: "never",
                 subject: from,
                 object: Some(to),

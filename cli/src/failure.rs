@@ -6,6 +6,10 @@ use std::process::ExitCode;
 
 use miette::{GraphicalReportHandler, Report};
 use portcullis_policy::Problems;
+use serde::Serialize;
+
+use crate::output::Output;
+use crate::problem::Found;
 
 /// Most problems that are shown with their place: more are not read, and one mistake can cause many.
 const MOST_REPORTED: usize = 100;
@@ -35,6 +39,13 @@ impl Verdict {
             Self::DoesNotHold => "DOES NOT HOLD",
         }
     }
+}
+
+/// A failure as JSON.
+#[derive(Serialize)]
+struct Document {
+    error: &'static str,
+    problems: Vec<Found>,
 }
 
 /// Why a verb found nothing.
@@ -96,8 +107,21 @@ impl Failure {
         }
     }
 
-    /// Reports on standard error, and gives the exit code.
-    pub(crate) fn report(self) -> ExitCode {
+    /// Reports on standard error, and as JSON on standard output where that was asked for, and gives
+    /// the exit code. What has no report was printed before.
+    pub(crate) fn report(self, output: Output) -> ExitCode {
+        let (error, reports) = match &self {
+            Self::DoesNotHold(reports) => ("does not hold", reports.as_slice()),
+            Self::BadInput(reports) => ("bad input", reports.as_slice()),
+            Self::CouldNotRun(report) => ("could not run", std::slice::from_ref(report)),
+            Self::NobodyReads => ("", [].as_slice()),
+        };
+        if output.is_json() && !reports.is_empty() {
+            let problems = reports.iter().map(Found::of_report).collect();
+            let document = Document { error, problems };
+            // A reader that has gone is told nothing; the exit code stays.
+            let _ = output.print(&document, |_| String::new());
+        }
         match self {
             Self::DoesNotHold(reports) => {
                 print(&reports);

@@ -1,16 +1,21 @@
 //! Reads what verbs work on: policies, system descriptions, and what is wrong with them.
 
+use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use clap::Args;
 use miette::{Diagnostic, LabeledSpan, Report, SourceCode};
+use portcullis_policy::sdk::{self, SdkError};
 use portcullis_policy::{Described, Policy, Problems, Source};
-use portcullis_sdf::{System, Target};
+use portcullis_sdf::{Board, System};
 
 use crate::failure::Failure;
 
 /// Name of a system description that is found without being named.
 const SYSTEM_NAME: &str = "system.xml";
+/// Extension of one, as Microkit's examples have it.
+const SYSTEM_EXTENSION: &str = "system";
 
 /// A system description and its text.
 #[derive(Debug)]
@@ -21,9 +26,9 @@ pub(crate) struct SystemFile {
 
 /// Something wrong with a system description.
 #[derive(Debug)]
-struct SystemProblem {
-    error: portcullis_sdf::Error,
-    source: Arc<Source>,
+pub(crate) struct SystemProblem {
+    pub(crate) error: portcullis_sdf::Error,
+    pub(crate) source: Arc<Source>,
 }
 
 /// Reads a file as a source.
@@ -37,10 +42,62 @@ pub(crate) fn source(path: &Path) -> Result<Arc<Source>, Failure> {
     }
 }
 
-/// Reads a system description.
+/// The board that a system description is for, and where its files are.
+#[derive(Args)]
+pub(crate) struct BoardArguments {
+    /// The Microkit SDK with which the image is built
+    #[arg(long, value_name = "DIR", requires = "board")]
+    sdk: Option<PathBuf>,
+    /// The board, as the SDK names it
+    #[arg(long, value_name = "NAME", requires = "sdk")]
+    board: Option<String>,
+    /// The SDK's configuration of the board
+    #[arg(long, value_name = "NAME", requires = "sdk", default_value = "release")]
+    config: String,
+    /// A folder in which each `prefill_path` is looked for; can be repeated
+    #[arg(long, value_name = "DIR")]
+    search_path: Vec<PathBuf>,
+}
+
+impl BoardArguments {
+    /// The board and its configuration, where they were named.
+    pub(crate) fn name(&self) -> Option<String> {
+        let board = self.board.as_ref()?;
+        Some(format!("{board}, {}", self.config))
+    }
+
+    /// What is known of the board.
+    pub(crate) fn read(&self) -> Result<Board, Failure> {
+        let board = match (&self.sdk, &self.board) {
+            (Some(sdk), Some(board)) => sdk::board(sdk, board, &self.config)?,
+            _ => Board::default(),
+        };
+        let paths = (!self.search_path.is_empty()).then(|| self.search_path.clone());
+        Ok(Board {
+            search_paths: paths,
+            ..board
+        })
+    }
+}
+
+impl From<SdkError> for Failure {
+    fn from(error: SdkError) -> Self {
+        match error {
+            SdkError::Unreadable { .. } => Self::could_not_run(error),
+            _ => Self::bad_input(error),
+        }
+    }
+}
+
+/// Reads a system description, for a board of which nothing is known.
 pub(crate) fn system(path: &Path) -> Result<SystemFile, Failure> {
+    system_on(path, &Board::default())
+}
+
+/// Reads a system description for this board.
+pub(crate) fn system_on(path: &Path, board: &Board) -> Result<SystemFile, Failure> {
     let source = source(path)?;
-    match portcullis_sdf::parse(source.text(), &Target::ANY) {
+    match board.parse(source.text()) {
         Ok(system) => Ok(SystemFile { system, source }),
         Err(errors) => {
             let report = |error| {
@@ -52,27 +109,73 @@ pub(crate) fn system(path: &Path) -> Result<SystemFile, Failure> {
     }
 }
 
-/// Reads the system description at `path`, or else one beside or above the policy, if there is one.
-pub(crate) fn system_for(
-    policy: &Path,
-    path: Option<&Path>,
-) -> Result<Option<SystemFile>, Failure> {
-    match path.map(Path::to_path_buf).or_else(|| find_system(policy)) {
-        Some(path) => system(&path).map(Some),
-        None => Ok(None),
-    }
+/// The system description that belongs to a policy, and what to say of how it was found.
+pub(crate) struct Discovered {
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) note: Option<String>,
 }
 
-fn find_system(policy: &Path) -> Option<PathBuf> {
-    let folder = policy.parent()?;
+/// Finds the system description that lies beside a policy, or else in the folder above it. Several
+/// beside it are an error: any choice would be a guess.
+pub(crate) fn discover(policy: &Path) -> Result<Discovered, Failure> {
+    let folder = policy.parent().unwrap_or(Path::new(""));
+    let mut beside = descriptions(folder);
+    if beside.len() > 1 {
+        let message = format!(
+            "several system descriptions lie beside {}: {}; name one with --system",
+            policy.display(),
+            list(&beside)
+        );
+        return Err(Failure::bad_input(message));
+    }
+    if let Some(path) = beside.pop() {
+        let (path, note) = (Some(path), None);
+        return Ok(Discovered { path, note });
+    }
     let above = match folder.components().next_back() {
-        Some(Component::Normal(_)) => folder.parent()?.to_path_buf(),
+        Some(Component::Normal(_)) => folder.parent().unwrap_or(Path::new("")).to_path_buf(),
         _ => folder.join(".."),
     };
-    [folder.to_path_buf(), above]
-        .into_iter()
-        .map(|folder| folder.join(SYSTEM_NAME))
-        .find(|path| path.is_file())
+    let mut above = descriptions(&above);
+    let note = match above.as_slice() {
+        [] => ALONE.to_owned(),
+        [path] => format!(
+            "no system description lies beside the policy: {}, of the folder above, was taken; \
+             name it with --system if it is the right one",
+            path.display()
+        ),
+        several => format!("{ALONE}; in the folder above lie {}", list(several)),
+    };
+    let path = above.pop().filter(|_| above.is_empty());
+    let note = Some(note);
+    Ok(Discovered { path, note })
+}
+
+/// What is said where no system description is named or found.
+const ALONE: &str = "no system description lies beside the policy: the policy was checked alone, and \
+                     no system was; name one with --system";
+
+/// The system descriptions of a folder, by name.
+fn descriptions(folder: &Path) -> Vec<PathBuf> {
+    let entries = match folder {
+        path if path.as_os_str().is_empty() => fs::read_dir("."),
+        path => fs::read_dir(path),
+    };
+    let named = entries.into_iter().flatten().flatten();
+    let named = named.map(|entry| folder.join(entry.file_name()));
+    let mut found: Vec<PathBuf> = named.filter(|path| is_description(path)).collect();
+    found.sort_unstable();
+    found
+}
+
+fn is_description(path: &Path) -> bool {
+    let named = path.ends_with(SYSTEM_NAME) || path.extension() == Some(SYSTEM_EXTENSION.as_ref());
+    named && path.is_file()
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    let paths = paths.iter().map(|path| path.display().to_string());
+    paths.collect::<Vec<_>>().join(", ")
 }
 
 /// Reads a policy and checks it, alone or against a system.

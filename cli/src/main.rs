@@ -20,6 +20,7 @@ mod log;
 mod options;
 mod output;
 mod prepare;
+mod problem;
 mod run;
 mod sign;
 mod why;
@@ -93,11 +94,27 @@ struct Cli {
 fn main() -> ExitCode {
     // A component of an appliance is another process of this executable.
     portcullis_hosted::component_main(portcullis_hosted::pd::program);
-    let cli = Cli::parse();
     failure::set_up_messages();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
     let output = Output::new(cli.json);
     match cli.verb.run(output) {
         Ok(verdict) => verdict.into(),
-        Err(failure) => failure.report(),
+        Err(failure) => failure.report(output),
     }
 }
+
+/// Says what is wrong with the arguments, as JSON too; or prints the help that was asked for.
+fn usage(error: &clap::Error) -> ExitCode {
+    let json = std::env::args_os().any(|argument| argument == "--json");
+    if !(json && error.use_stderr()) {
+        error.exit();
+    }
+    let message = error.render().to_string();
+    Failure::bad_input(message.trim_end()).report(Output::new(true))
+}
+
+#[cfg(test)]
+mod every_verb;

@@ -70,7 +70,7 @@ impl PolicyArgument {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::collections::BTreeMap;
 
     use clap::{Command, CommandFactory};
@@ -78,7 +78,7 @@ mod tests {
     use crate::Cli;
 
     /// Every verb under this command, with its path.
-    fn verbs(command: &Command, path: &str) -> Vec<(String, Command)> {
+    pub(crate) fn verbs(command: &Command, path: &str) -> Vec<(String, Command)> {
         let below = command.get_subcommands();
         let below = below.flat_map(|it| verbs(it, &format!("{path} {}", it.get_name())));
         let mut all: Vec<_> = below.collect();

@@ -83,10 +83,7 @@ impl Run for WitnessLog {
             Some(path) => {
                 std::fs::read_to_string(path).map_err(|error| Failure::file("read", path, error))?
             }
-            None => match request(&state, self.log, &witness)? {
-                Some(request) => request,
-                None => return Ok(Verdict::DoesNotHold),
-            },
+            None => request(&state, self.log, &witness)?,
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.map_err(Failure::could_not_run)?.as_secs();
@@ -94,30 +91,30 @@ impl Run for WitnessLog {
             Ok(checkpoint) => checkpoint,
             Err(error) => return declined(error),
         };
-        match &self.to.output {
-            Some(path) => std::fs::write(path, &checkpoint)
-                .map_err(|error| Failure::file("write", path, error))?,
-            None => {
-                let log = name.as_str().to_owned();
-                output.print(&Cosigned { log, checkpoint }, |it| it.checkpoint.clone())?;
-            }
+        if let Some(path) = &self.to.output {
+            std::fs::write(path, &checkpoint)
+                .map_err(|error| Failure::file("write", path, error))?;
         }
+        let log = name.as_str().to_owned();
+        output.print(&Cosigned { log, checkpoint }, |it| match self.to.output {
+            Some(_) => String::new(),
+            None => it.checkpoint.clone(),
+        })?;
         Ok(Verdict::Holds)
     }
 }
 
-/// Proves from the disk that the log grew from the last checkpoint that was cosigned; `None`: it
-/// does not hold.
-fn request(state: &State, which: Which, witness: &Witness<'_>) -> Result<Option<String>, Failure> {
+/// Proves from the disk that the log grew from the last checkpoint that was cosigned.
+fn request(state: &State, which: Which, witness: &Witness<'_>) -> Result<String, Failure> {
     let kind = which.into();
     let (report, head) = verify_one(state, kind)?;
     if !report.holds {
-        eprintln!(
-            "the log {} is not cosigned, since it does not hold:",
-            kind.name()
+        let text = format!(
+            "the log {} is not cosigned, since it does not hold:\n{}",
+            kind.name(),
+            findings(&report).unwrap_or_default()
         );
-        eprintln!("{}", findings(&report).unwrap_or_default());
-        return Ok(None);
+        return Err(Failure::DoesNotHold(vec![miette::Report::msg(text)]));
     }
     let head = head.ok_or_else(|| Failure::bad_input("the log has no record"))?;
     let mut hashes = Hashes::new(None);
@@ -134,7 +131,7 @@ fn request(state: &State, which: Which, witness: &Witness<'_>) -> Result<Option<
     };
     let key = state.key(kind).map_err(failure)?;
     let note = checkpoint_note(kind, state.log(), &head, &key);
-    Ok(Some(write_consistency(last, &proof, &note)))
+    Ok(write_consistency(last, &proof, &note))
 }
 
 /// What a witness does not sign: 1 where the log does not hold, 2 where the request is malformed.

@@ -1,0 +1,90 @@
+//! What is wrong, as JSON shows it.
+
+use miette::Report;
+use portcullis_policy::Problem;
+use portcullis_policy::model::Place;
+use serde::Serialize;
+
+use crate::load::SystemProblem;
+
+/// Something that is wrong; where that is no line of a text, `file`, `line` and `column` are null.
+#[derive(Serialize)]
+pub(crate) struct Found {
+    code: String,
+    message: String,
+    help: String,
+    file: Option<String>,
+    line: Option<u32>,
+    column: Option<u32>,
+    labels: Vec<Label>,
+}
+
+#[derive(Serialize)]
+struct Label {
+    line: u32,
+    column: u32,
+    text: String,
+}
+
+impl Found {
+    /// What a message says.
+    pub(crate) fn of_report(report: &Report) -> Self {
+        if let Some(problem) = report.downcast_ref::<Problem>() {
+            return Self::of(problem);
+        }
+        if let Some(problem) = report.downcast_ref::<SystemProblem>() {
+            return Self::of_system(problem);
+        }
+        let text = |part: Option<Box<dyn std::fmt::Display + '_>>| {
+            part.map_or_else(String::new, |part| part.to_string())
+        };
+        Self {
+            code: text(report.code()),
+            message: report.to_string(),
+            help: text(report.help()),
+            file: None,
+            line: None,
+            column: None,
+            labels: Vec::new(),
+        }
+    }
+
+    /// What is wrong with a policy.
+    pub(crate) fn of(problem: &Problem) -> Self {
+        let source = problem.source();
+        let (line, column) = source.line_column(problem.place());
+        let label = |(place, text): &(Place, String)| {
+            let (line, column) = source.line_column(place);
+            let text = text.clone();
+            Label { line, column, text }
+        };
+        Self {
+            code: problem.code_name(),
+            message: problem.to_string(),
+            help: problem.remedy(),
+            file: Some(source.name().to_owned()),
+            line: Some(line),
+            column: Some(column),
+            labels: problem.labels().iter().map(label).collect(),
+        }
+    }
+
+    fn of_system(problem: &SystemProblem) -> Self {
+        let SystemProblem { error, source } = problem;
+        let at = |span: &portcullis_sdf::Span| source.line_column(&source.place(span.clone()));
+        let (line, column) = at(&error.span);
+        let related = error.related.iter().map(|span| {
+            let ((line, column), text) = (at(span), "and here".to_owned());
+            Label { line, column, text }
+        });
+        Self {
+            code: String::new(),
+            message: error.message(),
+            help: error.help(),
+            file: Some(source.name().to_owned()),
+            line: Some(line),
+            column: Some(column),
+            labels: related.collect(),
+        }
+    }
+}
