@@ -14,7 +14,7 @@ use crate::Cli;
 use crate::options::tests::verbs;
 
 /// Invocations of each verb.
-const ROUNDS: u64 = 12;
+const ROUNDS: u64 = 16;
 /// What an argument can be: a path to something or to nothing, a word, a number, a key.
 const VALUES: [&str; 11] = [
     "absent",
@@ -81,7 +81,7 @@ fn arguments(verb: &Command, random: &mut Random) -> Vec<String> {
         let id = argument.get_id().as_str();
         let wanted = match argument.is_required_set() {
             true => random.below(16) > 0,
-            false => random.below(3) == 0,
+            false => random.below(if argument.is_positional() { 2 } else { 8 }) == 0,
         };
         if !wanted || ["help", "json", "version"].contains(&id) {
             continue;

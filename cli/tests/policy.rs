@@ -37,6 +37,13 @@ fn json(arguments: &[&str]) -> (i32, Value) {
     (code, serde_json::from_str(&out).unwrap())
 }
 
+/// The same where the verb fails, which standard error says too.
+fn json_failure(arguments: &[&str]) -> (i32, Value) {
+    let (code, out, error) = run(&[arguments, &["--json"]].concat());
+    assert_ne!(error, "", "{arguments:?}");
+    (code, serde_json::from_str(&out).unwrap())
+}
+
 /// A folder with a copy of the reference policy, changed.
 fn changed(from: &str, to: &str) -> (TempDir, String) {
     let folder = TempDir::new().unwrap();
@@ -83,7 +90,8 @@ fn check_says_that_nothing_is_restarted_yet() {
     assert!(out.ends_with(&note), "{out}");
     let (_, report) = json(&["check", &policy, "--system", SYSTEM]);
     assert_eq!(report["notes"].as_array().unwrap().len(), 1);
-    assert_eq!(json(&["check", POLICY]).1["notes"], Value::Array(vec![]));
+    let (_, report) = json(&["check", POLICY, "--system", SYSTEM]);
+    assert_eq!(report["notes"], Value::Array(vec![]));
 }
 
 #[test]
@@ -109,6 +117,141 @@ fn check_says_which_grants_are_not_served_yet() {
         assert!(out.contains(&format!(": {told}")), "{out}");
         assert!(out.contains(&format!("\nnote: {policy}:")), "{out}");
     }
+}
+
+/// A folder whose files hold a policy of one component, and descriptions of it.
+fn discoverable(descriptions: &[&str]) -> (TempDir, String) {
+    let folder = TempDir::new().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let policy = "name = \"x\"\nversion = 1\n[domains]\na = {}\nb = {}\n[components.a]\ndomain = \"a\"\n\
+                  [[never]]\nfrom = \"b\"\nto = \"a\"\nreason = \"r\"\n";
+    write("below/policy.toml", policy);
+    for name in descriptions {
+        let program = "<program_image path=\"a.elf\" /></protection_domain></system>";
+        write(
+            name,
+            &format!("<system><protection_domain name=\"a\">{program}"),
+        );
+    }
+    let policy = path(&folder, "below/policy.toml");
+    (folder, policy)
+}
+
+#[test]
+fn a_description_is_found_and_none_is_taken_in_silence() {
+    let found = |descriptions: &[&str]| {
+        let (folder, policy) = discoverable(descriptions);
+        let (_, report) = json(&["check", &policy]);
+        let root = format!("{}/", folder.path().display());
+        let cut = |value: &Value| value.as_str().unwrap_or("none").replace(&root, "");
+        let notes = report["notes"].as_array().unwrap();
+        // The last note is of the rule of an empty domain.
+        let notes = notes
+            .iter()
+            .map(cut)
+            .filter(|note| !note.contains("never: "));
+        (cut(&report["system"]), notes.collect::<Vec<_>>())
+    };
+    for beside in ["below/shop.system", "below/system.xml"] {
+        let (system, notes) = found(&[beside, "other.system", "system.xml"]);
+        assert_eq!((system.as_str(), notes.len()), (beside, 0));
+    }
+    let (system, notes) = found(&["shop.system", "below/notes.xml"]);
+    assert_eq!(system, "shop.system");
+    assert!(
+        notes[0].contains("shop.system, of the folder above, was taken"),
+        "{notes:?}"
+    );
+    for (there, said) in [
+        (vec![], "--system"),
+        (vec!["a.system", "b.system"], "a.system, b.system"),
+    ] {
+        let (system, notes) = found(&there);
+        assert_eq!(system, "none");
+        assert!(
+            notes[0].contains("the policy was checked alone"),
+            "{notes:?}"
+        );
+        assert!(notes[0].contains(said), "{notes:?}");
+    }
+    let (_folder, policy) = discoverable(&["below/a.system", "below/system.xml"]);
+    let (code, _, error) = run(&["check", &policy]);
+    assert_eq!(code, 2);
+    assert!(error.contains("several system descriptions"), "{error}");
+    // Where the policy does not hold, the note is said too.
+    let (folder, policy) = discoverable(&["shop.system"]);
+    std::fs::write(&policy, "name = \"x\"\nversion = 1\n").unwrap();
+    let (code, _, error) = run(&["check", &policy]);
+    assert_eq!(code, 1);
+    assert!(
+        error.starts_with("note: no system description lies beside"),
+        "{error}"
+    );
+    drop(folder);
+}
+
+#[test]
+fn check_notes_a_never_rule_of_an_empty_domain() {
+    let (_folder, policy) = discoverable(&["below/a.system"]);
+    let (code, out, _) = run(&["check", &policy]);
+    assert_eq!(code, 0);
+    let note = format!(
+        "note: {policy}:8: never: nothing is in domain `b`, so this rule forbids nothing\n"
+    );
+    assert!(out.ends_with(&note), "{out}");
+}
+
+/// An x86-64 board of an SDK, as far as it is read.
+fn write_sdk(folder: &Path) {
+    let config = folder.join("board/pc/release");
+    std::fs::create_dir_all(config.join("include/kernel")).unwrap();
+    let kernel = r#"{"SEL4_ARCH": "x86_64", "ENABLE_SMP_SUPPORT": false, "MAX_NUM_NODES": "1",
+                     "NUM_DOMAINS": "16", "NUM_DOMAIN_SCHEDULES": "100"}"#;
+    std::fs::write(config.join("include/kernel/gen_config.json"), kernel).unwrap();
+    let space = r#"{"vspace_user_top": 140737488351231}"#;
+    std::fs::write(config.join("address_space_constants.json"), space).unwrap();
+}
+
+#[test]
+fn check_holds_a_description_to_its_board() {
+    let (folder, policy) = discoverable(&["below/a.system"]);
+    let sdk = path(&folder, "sdk");
+    write_sdk(Path::new(&sdk));
+    let on_pc = ["check", &policy, "--sdk", &sdk, "--board", "pc"];
+    let (code, report) = json(&on_pc);
+    assert_eq!((code, &report["board"]), (0, &"pc, release".into()));
+    let description = path(&folder, "below/a.system");
+    let text = std::fs::read_to_string(&description).unwrap();
+    let core = text.replace("name=", "cpu=\"1\" name=");
+    std::fs::write(&description, core).unwrap();
+    assert_eq!(run(&["check", &policy]).0, 0, "some board has two cores");
+    let (code, _, error) = run(&on_pc);
+    assert_eq!(code, 2);
+    assert!(error.contains("cpu '1' is not 0"), "{error}");
+    assert_eq!(run(&["check", &policy, "--sdk", &sdk]).0, 2, "which board?");
+    let (code, report) = json_failure(&["check", &policy, "--sdk", &sdk, "--board", "cp"]);
+    assert_eq!((code, &report["error"]), (2, &"bad input".into()));
+    let message = report["problems"][0]["message"].as_str().unwrap();
+    assert!(
+        message.ends_with("has no board `cp`; it has pc"),
+        "{message}"
+    );
+    // Files are looked for where they are said to be, and only then.
+    let filled = text.replace(
+        "<system>",
+        "<system><memory_region name=\"m\" prefill_path=\"t\" />",
+    );
+    std::fs::write(&description, filled).unwrap();
+    assert_eq!(run(&on_pc).0, 0);
+    let below = path(&folder, "below");
+    let with_files = [&on_pc[..], &["--search-path", &below]].concat();
+    assert_eq!(run(&with_files).0, 2);
+    std::fs::write(path(&folder, "below/t"), "table").unwrap();
+    assert_eq!(run(&with_files).0, 0);
 }
 
 #[test]
@@ -311,6 +454,39 @@ fn diff_tells_more_from_less() {
     );
     let (code, report) = json(&["diff", POLICY, &loose]);
     assert_eq!((code, &report["added"][0]["kind"]), (1, &"never".into()));
+    // A component that left the domain of a rule.
+    let (_folder, moved) = changed(
+        "[components.edge]\ndomain = \"edge\"",
+        "[components.edge]\ndomain = \"front\"",
+    );
+    let text = std::fs::read_to_string(&moved).unwrap();
+    let text = text.replacen("edge = {}", "edge = {}\nfront = {}", 1);
+    let flows = text.replace("to = \"edge\"\nmodes", "to = \"front\"\nmodes");
+    let flows = flows.replace(
+        "from = \"edge\"\nto = \"console\"\nmodes",
+        "from = \"front\"\nto = \"console\"\nmodes",
+    );
+    std::fs::write(&moved, flows).unwrap();
+    let (code, report) = json(&["diff", POLICY, &moved]);
+    assert_eq!(code, 1);
+    let added = report["added"].as_array().unwrap();
+    let lost = |row: &&Value| {
+        row["kind"] == "never" && row["subject"] == "edge" && row["object"] == "vault"
+    };
+    assert!(added.iter().any(|row| lost(&row)), "{added:?}");
+    // A method with another number.
+    let (_folder, numbered) = changed("read = 1\nprove = 2", "read = 2\nprove = 1");
+    let (code, report) = json(&["diff", POLICY, &numbered]);
+    assert_eq!(
+        (code, &report["within"], &report["added"]),
+        (1, &false.into(), &Value::Array(vec![]))
+    );
+    assert_eq!(report["renumbered"].as_array().unwrap().len(), 2);
+    let (_, out, _) = run(&["diff", POLICY, &numbered]);
+    assert!(
+        out.contains("=  number") && out.contains("worm: prove, 2 -> 1"),
+        "{out}"
+    );
 }
 
 #[test]
