@@ -84,7 +84,7 @@ fn each_finding_is_a_line() {
     edge.unwrap().priority = 254;
     broken.sdk = "2.2.0".into();
     let (_folder, path) = written(&broken);
-    let (code, out, error) = run(&["check", POLICY, "--image", &path]);
+    let (code, out, error) = run(&["check", POLICY, "--system", "system.xml", "--image", &path]);
     assert_eq!((code, error.as_str()), (1, ""));
     let lines: Vec<&str> = out.lines().skip(2).collect();
     let [verdict, sdk, priority] = lines.as_slice() else {
