@@ -1,12 +1,19 @@
 //! Compiled policies as an audit needs them: names of numbers, and which grants they allow.
 
 use std::collections::HashMap;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use portcullis_kernel::{Method, MethodSet};
 use portcullis_log::GrantFields;
 use portcullis_policy_format::{Grant, Policy, PolicyError, When};
+
+use crate::files::{self, FileError, Said};
+
+/// Longest compiled policy that is read, in bytes: one of 65,536 grants has a tenth of it.
+const POLICY_MAX: usize = 16 << 20;
+/// Most entries of a folder of policies: one for each that was ever in force.
+const POLICIES_MAX: usize = 10_000;
 
 /// A compiled policy, read. A log names it by the hash of its body, so its signature adds nothing
 /// here: it was the manager's to check.
@@ -34,11 +41,17 @@ pub struct Policies(HashMap<[u8; 32], PolicyTable>);
 pub enum PoliciesError {
     /// A file or the folder cannot be read.
     #[error("cannot read {path}: {error}", path = path.display())]
-    Read {
+    File {
         /// Which.
         path: PathBuf,
         /// Why.
-        error: io::Error,
+        error: FileError,
+    },
+    /// A folder has more entries than are read.
+    #[error("{path} has more than {POLICIES_MAX} entries: name the policies with --policy", path = path.display())]
+    TooMany {
+        /// Which.
+        path: PathBuf,
     },
     /// A file is not a compiled policy.
     #[error("{path}: {error}", path = path.display())]
@@ -162,23 +175,42 @@ impl Policies {
 
     /// Reads a policy from a file, or every `*.policy` of a folder.
     pub fn load(&mut self, path: &Path) -> Result<(), PoliciesError> {
-        let failed = |error| PoliciesError::Read {
+        if path.is_dir() {
+            self.load_folder(path, Said::Named)
+        } else {
+            self.load_file(path, Said::Named)
+        }
+    }
+
+    /// Reads every `*.policy` of a folder.
+    pub(crate) fn load_folder(&mut self, path: &Path, said: Said) -> Result<(), PoliciesError> {
+        let failed = |error| PoliciesError::File {
             path: path.to_owned(),
             error,
         };
-        if path.is_dir() {
-            for entry in fs::read_dir(path).map_err(failed)? {
-                let path = entry.map_err(failed)?.path();
-                if path
-                    .extension()
-                    .is_some_and(|extension| extension == "policy")
-                {
-                    self.load(&path)?;
-                }
+        files::is_folder(path, said).map_err(failed)?;
+        let entries = fs::read_dir(path).map_err(|error| failed(error.into()))?;
+        for (number, entry) in entries.enumerate() {
+            if number == POLICIES_MAX {
+                let path = path.to_owned();
+                return Err(PoliciesError::TooMany { path });
             }
-            return Ok(());
+            let path = entry.map_err(|error| failed(error.into()))?.path();
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "policy")
+            {
+                self.load_file(&path, Said::Found)?;
+            }
         }
-        let bytes = fs::read(path).map_err(failed)?;
+        Ok(())
+    }
+
+    fn load_file(&mut self, path: &Path, said: Said) -> Result<(), PoliciesError> {
+        let bytes = files::read(path, said, POLICY_MAX).map_err(|error| PoliciesError::File {
+            path: path.to_owned(),
+            error,
+        })?;
         let policy = PolicyTable::read(&bytes);
         self.add(policy.map_err(|error| PoliciesError::Policy {
             path: path.to_owned(),

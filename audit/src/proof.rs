@@ -9,15 +9,16 @@ use std::fmt::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use portcullis_log::block::{ENTRY_MAX, Records};
+use portcullis_fsck::{Findings, Records, Sink};
+use portcullis_log::block::ENTRY_MAX;
 use portcullis_log::checkpoint::{Checkpoint, CheckpointError, parse_hash};
 use portcullis_log::merkle::generate::{NodeSource, prove_consistency, prove_inclusion};
 use portcullis_log::merkle::proof::{PROOF_MAX, ProofError, verify_consistency, verify_inclusion};
 use portcullis_log::merkle::{Hash, leaf_hash, node_hash};
-use portcullis_log::note::{Note, NoteError, Verifier};
+use portcullis_log::note::{NOTE_MAX, Note, NoteError, Verifier};
 
-use crate::walk::Sink;
-
+/// Longest request or proof that is read, in bytes: its note, a record in base64, and 64 hashes.
+pub const REQUEST_MAX: usize = NOTE_MAX + ENTRY_MAX * 4 / 3 + 64 * 45 + 256;
 /// First line of an inclusion proof.
 pub const HEADER: &str = "c2sp.org/tlog-proof@v1";
 
@@ -66,6 +67,16 @@ impl Hashes {
         Some(proof.hashes().to_vec())
     }
 
+    /// Takes the next records of the log.
+    pub fn records(&mut self, records: Records<'_>) {
+        for (index, record) in records {
+            self.append(leaf_hash(record));
+            if self.wanted == Some(index) {
+                self.record = Some(record.to_vec());
+            }
+        }
+    }
+
     fn append(&mut self, leaf: Hash) {
         let mut hash = leaf;
         for level in 0.. {
@@ -84,13 +95,8 @@ impl Hashes {
 }
 
 impl Sink for Hashes {
-    fn commit(&mut self, first: u64, payload: &[u8]) {
-        for (index, record) in (first..).zip(Records::over(payload)) {
-            self.append(leaf_hash(record));
-            if self.wanted == Some(index) {
-                self.record = Some(record.to_vec());
-            }
-        }
+    fn commit(&mut self, records: Records<'_>, _: &mut Findings) {
+        self.records(records);
     }
 }
 
@@ -148,7 +154,7 @@ pub enum Refused {
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// The checkpoint is of another log than the key.
-    #[error("the checkpoint is not of the log that the key is named after")]
+    #[error("the checkpoint is of a log that no key is named after")]
     OtherLog,
     /// The hashes do not lead to the root.
     #[error(transparent)]
@@ -214,16 +220,16 @@ impl<'a> Proof<'a> {
         }
     }
 
-    /// The checkpoint, its signature by the log's key checked.
-    pub fn checkpoint(&self, key: &Verifier<'_>) -> Result<Checkpoint<'a>, Refused> {
-        checkpoint(self.note(), key)
+    /// The checkpoint, its signature by a key of the log's checked.
+    pub fn checkpoint(&self, keys: &[Verifier<'_>]) -> Result<Checkpoint<'a>, Refused> {
+        checkpoint(self.note(), keys)
     }
 
     /// Checks an inclusion proof; gives back the record. `given` is the record where the proof does
     /// not carry it.
     pub fn verify_inclusion(
         &self,
-        key: &Verifier<'_>,
+        keys: &[Verifier<'_>],
         given: Option<&[u8]>,
     ) -> Result<Vec<u8>, Refused> {
         let Self::Inclusion {
@@ -235,19 +241,19 @@ impl<'a> Proof<'a> {
         else {
             return Err(Refused::Header);
         };
-        let head = self.checkpoint(key)?;
+        let head = self.checkpoint(keys)?;
         let record = given.or(record.as_deref()).ok_or(Refused::NoRecord)?;
         verify_inclusion(&leaf_hash(record), *index, head.size, hashes, &head.root)?;
         Ok(record.to_vec())
     }
 
-    /// Checks a consistency proof from the checkpoint in `old_note`, signed by the same key.
-    pub fn verify_consistency(&self, key: &Verifier<'_>, old_note: &str) -> Result<(), Refused> {
+    /// Checks a consistency proof from the checkpoint in `old_note`, signed by a key of the same log.
+    pub fn verify_consistency(&self, keys: &[Verifier<'_>], old_note: &str) -> Result<(), Refused> {
         let Self::Consistency { old, hashes, .. } = self else {
             return Err(Refused::Header);
         };
-        let head = self.checkpoint(key)?;
-        let before = checkpoint(old_note, key)?;
+        let head = self.checkpoint(keys)?;
+        let before = checkpoint(old_note, keys)?;
         if before.size != *old {
             return Err(Refused::OldSize {
                 proof: *old,
@@ -264,15 +270,16 @@ impl<'a> Proof<'a> {
     }
 }
 
-fn checkpoint<'t>(note: &'t str, key: &Verifier<'_>) -> Result<Checkpoint<'t>, Refused> {
+fn checkpoint<'t>(note: &'t str, keys: &[Verifier<'_>]) -> Result<Checkpoint<'t>, Refused> {
     let note = Note::parse(note.as_bytes())?;
-    note.verify(&[*key])?;
     let checkpoint = Checkpoint::parse(note.text())?;
-    if checkpoint.origin == key.name() {
-        Ok(checkpoint)
-    } else {
-        Err(Refused::OtherLog)
+    let of_it = keys.iter().filter(|key| key.name() == checkpoint.origin);
+    let of_it: Vec<_> = of_it.filter(|key| !key.is_witness()).copied().collect();
+    if of_it.is_empty() {
+        return Err(Refused::OtherLog);
     }
+    note.verify(&of_it)?;
+    Ok(checkpoint)
 }
 
 /// Writes an inclusion proof.

@@ -6,19 +6,12 @@
 //! revoked was in force, and nothing derived from it still is; and all of it is in the policy that
 //! the boot or the latest update names by its hash.
 
-use std::collections::HashSet;
-
-use portcullis_log::block::Records;
+use portcullis_fsck::{At, Boots, Findings, Place, Records, Region, Sink, What};
 use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, Record};
 use serde::Serialize;
 
-use crate::finding::{Finding, Place, What};
 use crate::policies::{Policies, PolicyTable};
 use crate::table::{Entry, Table};
-use crate::walk::Sink;
-
-/// Most findings that are kept of a replay: one cause can give a finding for every record after it.
-pub const FINDINGS_MAX: usize = 1000;
 
 /// A grant in force.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,13 +57,12 @@ fn hex_id<S: serde::Serializer>(id: &BootId, serializer: S) -> Result<S::Ok, S::
 pub struct Replay<'p> {
     policies: &'p Policies,
     boots: Vec<Boot>,
-    known: HashSet<BootId>,
+    /// Holds the records' boots, numbers and times against each other.
+    order: Boots,
     policy: Option<([u8; 32], Option<&'p PolicyTable>)>,
     version: u32,
     table: Table,
-    findings: Vec<Finding>,
-    /// Findings that were not kept.
-    more: u64,
+    findings: Findings,
 }
 
 impl<'p> Replay<'p> {
@@ -79,12 +71,11 @@ impl<'p> Replay<'p> {
         Self {
             policies,
             boots: Vec::new(),
-            known: HashSet::new(),
+            order: Boots::default(),
             policy: None,
             version: 0,
             table: Table::default(),
-            findings: Vec::new(),
-            more: 0,
+            findings: Findings::default(),
         }
     }
 
@@ -110,13 +101,32 @@ impl<'p> Replay<'p> {
         grants
     }
 
-    /// What is wrong; and how much more than [`FINDINGS_MAX`] there was.
-    pub fn findings(&self) -> (&[Finding], u64) {
-        (&self.findings, self.more)
+    /// What is wrong.
+    pub const fn findings(&self) -> &Findings {
+        &self.findings
+    }
+
+    /// What was wrong.
+    pub fn into_findings(self) -> Findings {
+        self.findings
+    }
+
+    /// Takes the next records of the log.
+    pub fn records(&mut self, records: Records<'_>) {
+        for (index, bytes) in records {
+            if let Some(record) = self.order.decode((index, bytes), &mut self.findings) {
+                self.replay(index, &record);
+            }
+        }
     }
 
     /// Takes the record at position `index` of the log.
     pub fn take(&mut self, index: u64, record: &Record) {
+        self.order.record(index, record, &mut self.findings);
+        self.replay(index, record);
+    }
+
+    fn replay(&mut self, index: u64, record: &Record) {
         self.follow(index, record);
         if record.outcome != Outcome::Done {
             return self.not_done(record);
@@ -133,62 +143,27 @@ impl<'p> Replay<'p> {
     }
 
     fn violation(&mut self, index: u64, what: What) {
-        self.keep(Finding::violation(Place::Record(index), what));
+        self.findings.violation(place(index), what);
     }
 
     fn wrong(&mut self, index: u64, text: impl Into<String>) {
-        self.violation(index, What::Replay(text.into()));
+        self.violation(index, What::Grant(text.into()));
     }
 
-    fn keep(&mut self, finding: Finding) {
-        if self.findings.len() < FINDINGS_MAX {
-            self.findings.push(finding);
-        } else {
-            self.more += 1;
-        }
-    }
-
-    /// Holds a record's boot, sequence number and time against the record before.
     fn follow(&mut self, index: u64, record: &Record) {
-        let boot = record.boot;
-        let same = self.boots.last().is_some_and(|last| last.id == boot);
-        let starts = record.operation == Operation::Boot && record.sequence == 0;
-        if !same {
-            self.start(index, record, starts);
+        let last = self.boots.last();
+        if last.is_none_or(|last| last.id != record.boot) {
+            self.start(index, record);
         }
-        let Some(current) = self.boots.last_mut() else {
-            return;
-        };
-        let (expected, before) = (current.records, current.end);
-        current.records = record.sequence.saturating_add(1);
-        current.end = record.time;
-        if same && starts {
-            self.violation(index, What::BootAgain { boot });
-        }
-        if record.sequence != expected && (same || starts) {
-            let found = record.sequence;
-            self.violation(index, What::Sequence { expected, found });
-        }
-        if record.time < before {
-            self.violation(
-                index,
-                What::Time {
-                    before,
-                    found: record.time,
-                },
-            );
+        if let Some(current) = self.boots.last_mut() {
+            current.records = record.sequence.saturating_add(1);
+            current.end = record.time;
         }
     }
 
-    fn start(&mut self, index: u64, record: &Record, starts: bool) {
-        let boot = record.boot;
-        if !self.known.insert(boot) {
-            self.violation(index, What::BootAgain { boot });
-        } else if !starts {
-            self.violation(index, What::NoBoot { boot });
-        }
+    fn start(&mut self, index: u64, record: &Record) {
         self.boots.push(Boot {
-            id: boot,
+            id: record.boot,
             first_record: index,
             records: 0,
             start: record.time,
@@ -217,10 +192,10 @@ impl<'p> Replay<'p> {
         let policy = self.policies.get(&sha256);
         self.policy = Some((sha256, policy));
         match policy {
-            None => self.keep(Finding::note(
-                Place::Record(index),
-                What::PolicyUnknown { sha256 },
-            )),
+            None => {
+                let missing = What::PolicyMissing { sha256 };
+                self.findings.unchecked(place(index), missing);
+            }
             Some(policy) if policy.version != version => {
                 let text = format!("the policy has version {}, not {version}", policy.version);
                 self.wrong(index, text);
@@ -409,13 +384,12 @@ impl<'p> Replay<'p> {
     }
 }
 
+const fn place(index: u64) -> Place {
+    Place::new(Region::Grants, At::Record(index))
+}
+
 impl Sink for Replay<'_> {
-    fn commit(&mut self, first: u64, payload: &[u8]) {
-        for (index, bytes) in (first..).zip(Records::over(payload)) {
-            match Record::decode(bytes) {
-                Some(record) => self.take(index, &record),
-                None => self.violation(index, What::NotARecord),
-            }
-        }
+    fn commit(&mut self, records: Records<'_>, _: &mut Findings) {
+        self.records(records);
     }
 }

@@ -9,24 +9,29 @@
 //! | `policies/`       | every compiled policy that was in force, `*.policy`                    |
 //! | `*.checkpoint`    | checkpoints that the logs signed earlier                               |
 //!
-//! A checkpoint in the same directory finds that a log was cut back by accident or by somebody who
-//! does not know of it. Against somebody who writes the whole directory only a checkpoint kept
-//! elsewhere helps: cut back to an earlier commit, a log is a perfect log.
+//! Whoever wrote the directory wrote all of it. Its keys say that the directory agrees with itself, and
+//! nothing else: keys that are named take their place. Its checkpoints find that a log was cut back by
+//! accident or by somebody who does not know of them; against others only a checkpoint kept elsewhere
+//! helps: cut back to an earlier commit, a log is a perfect log.
 
 use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
-use portcullis_blk::api::Area;
-use portcullis_blk::{Block, Header, HeaderError};
-use portcullis_log::block::{BLOCK_SIZE, LogId, LogKind};
+use portcullis_fsck::{
+    At, Findings, Keys, LogKey, LogSummary, Place, Progress, Region, Sink, What, Which, disk_id,
+    read_log,
+};
+use portcullis_log::block::{LogId, LogKind};
 use portcullis_log::checkpoint::{Checkpoint, CheckpointError, origin};
-use portcullis_log::merkle::Hash;
-use portcullis_log::note::{NOTE_MAX, Note, NoteError, Verifier, VerifierError};
+use portcullis_log::note::{NOTE_MAX, Note, NoteError};
+use rustix::fs::{FlockOperation, fcntl_lock, flock};
+use rustix::io::Errno;
 
+use crate::files::{self, FileError, Said};
+use crate::keys::{Key, KeyError, Keyring};
 use crate::policies::{Policies, PoliciesError};
-use crate::walk::Blocks;
+use crate::verify::{Report, checkpoint_note, verify};
 
 /// Name of the disk in a state directory.
 pub const DISK: &str = "disk.img";
@@ -36,20 +41,31 @@ pub const KEYS: &str = "ledger.vkey";
 pub const POLICIES: &str = "policies";
 /// Extension of a checkpoint.
 pub const CHECKPOINT: &str = "checkpoint";
-
-/// No file reaches this far: an offset has 63 bits. What a header says may.
-const FILE_MAX: u64 = 1 << 62;
+/// Both logs.
+pub const LOGS: [LogKind; 2] = [LogKind::Grants, LogKind::Worm];
 
 /// A disk, and what its logs are held against.
 #[derive(Debug)]
 pub struct State {
     disk: File,
     path: PathBuf,
-    header: Header,
-    keys: Vec<String>,
-    witnesses: Vec<String>,
-    checkpoints: Vec<(PathBuf, String)>,
+    log: LogId,
+    in_use: bool,
+    keys: Keyring,
+    /// The keys were named, and are not those of the directory.
+    named: bool,
+    witnesses: Keyring,
+    checkpoints: Vec<Kept>,
     policies: Policies,
+}
+
+/// A checkpoint that a log signed earlier.
+#[derive(Debug)]
+struct Kept {
+    kind: LogKind,
+    file: PathBuf,
+    said: Said,
+    text: String,
 }
 
 /// Why a state cannot be audited.
@@ -64,39 +80,46 @@ pub enum StateError {
         /// Where.
         path: PathBuf,
     },
+    /// The disk of a state directory is gone.
+    #[error(
+        "there is no {path}, and its keys are here: restore it from a copy; `portcullis run --new-history` leaves \
+         it behind, and records that",
+        path = path.display()
+    )]
+    Gone {
+        /// Where it was.
+        path: PathBuf,
+    },
     /// A file cannot be read.
     #[error("cannot read {path}: {error}", path = path.display())]
-    Read {
+    File {
         /// Which.
         path: PathBuf,
         /// Why.
-        error: io::Error,
+        error: FileError,
     },
     /// The file is not a Portcullis disk.
-    #[error("{path}: {error}", path = path.display())]
-    Disk {
+    #[error("{path}: this is not a Portcullis disk", path = path.display())]
+    NotADisk {
         /// Which.
         path: PathBuf,
-        /// Why.
-        error: HeaderError,
     },
-    /// A line is not a verifier key.
-    #[error("{path}, line {line}: {error}", path = path.display())]
-    Key {
-        /// Which file.
-        path: PathBuf,
-        /// Which line, from 1.
-        line: usize,
-        /// Why.
-        error: VerifierError,
-    },
+    /// Keys cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// No key is at hand for a log.
-    #[error("no key named {origin} is at hand: name a file that holds it with --key")]
+    #[error("no key named {origin} is {}", if *named {
+        "among those that were named: name a file that holds it with --key"
+    } else {
+        "at hand: name a file that holds it with --key"
+    })]
     NoKey {
         /// The log's origin, which is the key's name.
         origin: String,
+        /// Others were named.
+        named: bool,
     },
-    /// A file is not a signed note.
+    /// A file is not a signed note, or no key at hand signed it.
     #[error("{path}: {error}", path = path.display())]
     Note {
         /// Which.
@@ -112,7 +135,7 @@ pub enum StateError {
         /// Why.
         error: CheckpointError,
     },
-    /// A checkpoint that was named is of another log.
+    /// A checkpoint is of another log.
     #[error("{path} is a checkpoint of {origin}, which is no log of this disk", path = path.display())]
     OtherLog {
         /// Which.
@@ -133,35 +156,58 @@ pub enum StateError {
     Policies(#[from] PoliciesError),
 }
 
+impl StateError {
+    /// Whether something other than the input is in the way.
+    pub fn is_in_the_way(&self) -> bool {
+        let file = match self {
+            Self::Missing { .. } | Self::Gone { .. } | Self::NoKey { .. } => return true,
+            Self::File { error, .. } | Self::Key(KeyError::File { error, .. }) => error,
+            Self::Policies(PoliciesError::File { error, .. }) => error,
+            _ => return false,
+        };
+        matches!(file, FileError::Io(_))
+    }
+}
+
 impl State {
     /// Opens a disk image or a state directory.
     pub fn open(path: &Path) -> Result<Self, StateError> {
+        Self::open_with(path, &[])
+    }
+
+    /// The same; where files of keys are named, no other key is trusted.
+    pub fn open_with(path: &Path, keys: &[PathBuf]) -> Result<Self, StateError> {
         let directory = path.is_dir();
-        let image = if directory {
-            path.join(DISK)
+        let (image, said) = if directory {
+            (path.join(DISK), Said::Found)
         } else {
-            path.to_owned()
+            (path.to_owned(), Said::Named)
         };
-        let failed = |error| StateError::Read {
-            path: image.clone(),
-            error,
-        };
-        let disk = File::open(&image).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => StateError::Missing {
-                path: image.clone(),
-            },
-            _ => failed(error),
+        let mut disk = files::open(&image, said).map_err(|error| {
+            let path = image.clone();
+            match error {
+                error if !error.is_missing() => in_file(&image)(error),
+                _ if directory && path.with_file_name(KEYS).exists() => StateError::Gone { path },
+                _ => StateError::Missing { path },
+            }
         })?;
+        let failed = |error| in_file(&image)(FileError::Io(error));
+        let in_use = is_in_use(&disk);
         // Of an appliance that was killed, not all of it may be: and what is vouched for from here on
         // must not go with the power.
         disk.sync_data().map_err(failed)?;
-        let header = read_header(&disk, &image)?;
+        let id = disk_id(&mut disk).map_err(failed)?;
+        let log = id.map(LogId).ok_or_else(|| StateError::NotADisk {
+            path: image.clone(),
+        })?;
         let mut state = Self {
             disk,
             path: image,
-            header,
-            keys: Vec::new(),
-            witnesses: Vec::new(),
+            log,
+            in_use,
+            keys: Keyring::resolve(keys, directory.then(|| path.join(KEYS)).as_deref())?,
+            named: !keys.is_empty(),
+            witnesses: Keyring::default(),
             checkpoints: Vec::new(),
             policies: Policies::default(),
         };
@@ -172,51 +218,45 @@ impl State {
     }
 
     fn take_directory(&mut self, path: &Path) -> Result<(), StateError> {
-        if path.join(KEYS).exists() {
-            self.add_keys(&path.join(KEYS))?;
+        let is_there = |path: &Path| fs::symlink_metadata(path).is_ok();
+        let policies = path.join(POLICIES);
+        if is_there(&policies) {
+            self.policies.load_folder(&policies, Said::Found)?;
         }
-        if path.join(POLICIES).exists() {
-            self.add_policies(&path.join(POLICIES))?;
-        }
-        for kind in [LogKind::Grants, LogKind::Worm] {
+        for kind in LOGS {
             let file = path.join(kind.name()).with_extension(CHECKPOINT);
-            if file.exists() {
-                let text = read_text(&file)?;
-                self.checkpoints.push((file, text));
+            if is_there(&file) {
+                let said = Said::Found;
+                let text = files::read_text(&file, said, NOTE_MAX).map_err(in_file(&file))?;
+                self.checkpoints.push(Kept {
+                    kind,
+                    file,
+                    said,
+                    text,
+                });
             }
         }
         Ok(())
     }
 
-    /// Adds the verifier keys of a file.
-    pub fn add_keys(&mut self, path: &Path) -> Result<(), StateError> {
-        self.keys.extend(read_keys(path)?);
-        Ok(())
-    }
-
     /// Adds the verifier keys of witnesses: each must have cosigned every checkpoint that is added.
     pub fn add_witnesses(&mut self, path: &Path) -> Result<(), StateError> {
-        self.witnesses.extend(read_keys(path)?);
-        Ok(())
+        Ok(self.witnesses.add(path, Said::Named)?)
     }
 
-    /// Adds a checkpoint from elsewhere. It must be of one of this disk's logs.
+    /// Adds a checkpoint from elsewhere. It must be of one of this disk's logs, and signed by it.
     pub fn add_checkpoint(&mut self, path: &Path) -> Result<(), StateError> {
-        let text = read_text(path)?;
-        let origin = self.parse_checkpoint(path, &text, None)?.origin.to_owned();
-        if !self
-            .logs()
-            .iter()
-            .any(|(kind, log)| *origin == *self::origin(*kind, *log))
-        {
-            return Err(StateError::OtherLog {
-                path: path.to_owned(),
-                origin,
-            });
-        }
+        let text = files::read_text(path, Said::Named, NOTE_MAX).map_err(in_file(path))?;
         let note = Note::parse(text.as_bytes()).map_err(in_note(path))?;
-        for witness in &self.witnesses {
-            let key = Verifier::parse(witness).expect("it was parsed when it was added");
+        let checkpoint = parse(path, &note)?;
+        let named = |kind: &LogKind| *checkpoint.origin == *self.origin(*kind);
+        let kind = LOGS.into_iter().find(named);
+        let kind = kind.ok_or_else(|| StateError::OtherLog {
+            path: path.to_owned(),
+            origin: checkpoint.origin.to_owned(),
+        })?;
+        for witness in self.witnesses.iter() {
+            let key = witness.verifier();
             note.verify(&[key]).map_err(|error| match error {
                 NoteError::Unknown => StateError::NotWitnessed {
                     path: path.to_owned(),
@@ -225,8 +265,26 @@ impl State {
                 error => in_note(path)(error),
             })?;
         }
-        self.checkpoints.push((path.to_owned(), text));
+        let (file, said) = (path.to_owned(), Said::Named);
+        let kept = Kept {
+            kind,
+            file,
+            said,
+            text,
+        };
+        self.need_key(kind)?;
+        self.head(&kept)?;
+        self.checkpoints.push(kept);
         Ok(())
+    }
+
+    /// The checkpoint of a log that was added last, and its records.
+    pub fn added(&self, kind: LogKind) -> Result<Option<(&str, u64)>, StateError> {
+        let mut added = self.checkpoints.iter().rev();
+        let added = added.find(|it| it.kind == kind && it.said == Said::Named);
+        let read = |it: &'_ Kept| self.head(it).map(|(size, _)| size);
+        let size = added.map(read).transpose()?;
+        Ok(added.zip(size).map(|(it, size)| (it.text.as_str(), size)))
     }
 
     /// Adds a compiled policy, or a folder of them.
@@ -239,9 +297,20 @@ impl State {
         &self.path
     }
 
+    /// Whether something writes the disk: an appliance runs on it, or a board that QEMU emulates. What is
+    /// read meanwhile is the logs as far as they are told of.
+    pub const fn is_in_use(&self) -> bool {
+        self.in_use
+    }
+
     /// The id of the disk's logs.
-    pub fn log(&self) -> LogId {
-        LogId(*self.header.id())
+    pub const fn log(&self) -> LogId {
+        self.log
+    }
+
+    /// The name of a log.
+    pub fn origin(&self, kind: LogKind) -> String {
+        origin(kind, self.log).as_str().to_owned()
     }
 
     /// The policies at hand.
@@ -249,75 +318,170 @@ impl State {
         &self.policies
     }
 
-    /// The key that signs a log's checkpoints.
-    pub fn key(&self, kind: LogKind) -> Result<ed25519_dalek::VerifyingKey, StateError> {
-        let origin = origin(kind, self.log());
-        let verifiers = self.keys.iter().filter_map(|key| Verifier::parse(key).ok());
-        let mut named = verifiers.filter(|verifier| *verifier.name() == *origin);
-        let found = named.next().map(|verifier| *verifier.key());
-        found.ok_or(StateError::NoKey {
-            origin: origin.as_str().to_owned(),
+    /// All keys that are trusted.
+    pub const fn keyring(&self) -> &Keyring {
+        &self.keys
+    }
+
+    /// The keys that a log is trusted by.
+    pub fn keys(&self, kind: LogKind) -> Result<Vec<&Key>, StateError> {
+        self.need_key(kind)?;
+        Ok(self.keys.of_log(&self.origin(kind)))
+    }
+
+    fn need_key(&self, kind: LogKind) -> Result<(), StateError> {
+        let (origin, named) = (self.origin(kind), self.named);
+        if self.keys.of_log(&origin).is_empty() {
+            return Err(StateError::NoKey { origin, named });
+        }
+        Ok(())
+    }
+
+    /// What both logs are held against.
+    pub fn trust(&self) -> Result<Keys, StateError> {
+        let [grants, worm] = LOGS.map(|kind| {
+            let keys = self.keys.of_log(&self.origin(kind));
+            keys.into_iter().map(LogKey::from).collect::<Vec<_>>()
+        });
+        if self.named && grants.is_empty() && worm.is_empty() {
+            self.need_key(LogKind::Grants)?;
+        }
+        let mut keys = Keys {
+            grants,
+            worm,
+            ..Keys::default()
+        };
+        for kept in &self.checkpoints {
+            // Without a key nothing of the log is vouched for, and that is said.
+            if !keys.of(kept.kind).is_empty() {
+                keys.checkpoints.push(self.checkpoint(kept)?);
+            }
+        }
+        Ok(keys)
+    }
+
+    /// A checkpoint that lies beside the log is no more than a claim: a wrong one is a finding.
+    fn checkpoint(&self, kept: &Kept) -> Result<portcullis_fsck::Checkpoint, StateError> {
+        let head = match self.head(kept) {
+            Err(error) if kept.said == Said::Named => return Err(error),
+            head => head.map_err(|error| match error {
+                StateError::Note { error, .. } => error.to_string(),
+                StateError::Checkpoint { error, .. } => error.to_string(),
+                StateError::OtherLog { origin, .. } => format!("it is of {origin}"),
+                error => error.to_string(),
+            }),
+        };
+        Ok(portcullis_fsck::Checkpoint {
+            kind: kept.kind,
+            file: kept.file.display().to_string(),
+            head,
         })
     }
 
-    /// Sizes and roots of the checkpoints of a log, their signatures checked.
-    pub fn checkpoints(&self, kind: LogKind) -> Result<Vec<(u64, Hash)>, StateError> {
-        let origin = origin(kind, self.log());
-        let key = self.key(kind)?;
-        let mut heads = Vec::new();
-        for (path, text) in &self.checkpoints {
-            if self.parse_checkpoint(path, text, None)?.origin == origin {
-                let checkpoint = self.parse_checkpoint(path, text, Some(&key))?;
-                heads.push((checkpoint.size, checkpoint.root));
-            }
+    /// Size and root of a checkpoint, its signature checked.
+    fn head(&self, kept: &Kept) -> Result<(u64, [u8; 32]), StateError> {
+        let path = &kept.file;
+        let note = Note::parse(kept.text.as_bytes()).map_err(in_note(path))?;
+        let checkpoint = parse(path, &note)?;
+        let name = self.origin(kept.kind);
+        if checkpoint.origin != name {
+            return Err(StateError::OtherLog {
+                path: path.clone(),
+                origin: checkpoint.origin.to_owned(),
+            });
         }
-        Ok(heads)
+        let keys = self.keys.of_log(&name).into_iter().map(Key::verifier);
+        note.verify(&keys.collect::<Vec<_>>())
+            .map_err(in_note(path))?;
+        Ok((checkpoint.size, checkpoint.root))
     }
 
-    /// The blocks of a log's region.
-    pub fn blocks(&self, kind: LogKind) -> Region<'_> {
-        let area = area(kind);
-        Region {
-            disk: &self.disk,
-            next: self.header.start(area),
-            end: self.header.start(area) + self.header.length(area),
-        }
-    }
-
-    /// Blocks of the disk that its header speaks of and that are not there.
-    pub fn missing_blocks(&self) -> io::Result<u64> {
-        let blocks = self.disk.metadata()?.len() / BLOCK_SIZE as u64;
-        Ok(self.header.blocks().saturating_sub(blocks))
-    }
-
-    /// Blocks of a log's region.
-    pub fn length(&self, kind: LogKind) -> u64 {
-        self.header.length(area(kind))
-    }
-
-    fn logs(&self) -> [(LogKind, LogId); 2] {
-        [LogKind::Grants, LogKind::Worm].map(|kind| (kind, self.log()))
-    }
-
-    fn parse_checkpoint<'t>(
+    /// Reads a log. Where no key was named, and none lies beside it, its signatures are not checked, and
+    /// that is a finding.
+    pub fn read(
         &self,
-        path: &Path,
-        text: &'t str,
-        key: Option<&ed25519_dalek::VerifyingKey>,
-    ) -> Result<Checkpoint<'t>, StateError> {
-        let in_text = |error| StateError::Checkpoint {
-            path: path.to_owned(),
-            error,
-        };
-        let note = Note::parse(text.as_bytes()).map_err(in_note(path))?;
-        let checkpoint = Checkpoint::parse(note.text()).map_err(in_text)?;
-        if let Some(key) = key {
-            let verifier = Verifier::new(checkpoint.origin, *key)
-                .map_err(|_| in_text(CheckpointError::Origin))?;
-            note.verify(&[verifier]).map_err(in_note(path))?;
+        kind: LogKind,
+        sink: &mut (impl Sink + ?Sized),
+        progress: impl FnMut(Progress),
+    ) -> Result<(LogSummary, Findings), StateError> {
+        if self.named {
+            self.need_key(kind)?;
         }
-        Ok(checkpoint)
+        let keys = self.trust()?;
+        let which = Which {
+            kind,
+            keys: &keys,
+            in_use: self.in_use,
+        };
+        let (summary, mut findings) = read_log(&mut &self.disk, which, sink, progress);
+        if keys.of(kind).is_empty() {
+            let region = match kind {
+                LogKind::Grants => Region::Grants,
+                LogKind::Worm => Region::Worm,
+            };
+            findings.unchecked(Place::new(region, At::Whole), What::NoKey);
+        }
+        Ok((summary, findings))
     }
+
+    /// Verifies a log: a key for it must be at hand.
+    pub fn verify(
+        &self,
+        kind: LogKind,
+        progress: impl FnMut(Progress),
+    ) -> Result<Report, StateError> {
+        self.need_key(kind)?;
+        let keys = self.trust()?;
+        let which = Which {
+            kind,
+            keys: &keys,
+            in_use: self.in_use,
+        };
+        Ok(verify((kind, self.log), &self.policies, |sink| {
+            read_log(&mut &self.disk, which, sink, progress)
+        }))
+    }
+
+    /// The last checkpoint of a log that was read; `None` where it is empty, or nobody at hand signed it.
+    pub fn note(&self, kind: LogKind, read: &LogSummary) -> Result<Option<String>, StateError> {
+        let keys = self.keys(kind)?;
+        let signer = read.signer.and_then(|signer| keys.get(signer));
+        let note = signer.zip(read.head);
+        Ok(note.map(|(key, head)| checkpoint_note(kind, self.log, &head, key.verifier().key())))
+    }
+}
+
+impl From<&Key> for LogKey {
+    fn from(key: &Key) -> Self {
+        Self {
+            key: *key.verifier().key(),
+            name: key.to_string(),
+            file: key.file.display().to_string(),
+        }
+    }
+}
+
+/// Whether somebody else has a disk: the hosted driver locks the file that it writes, and QEMU some bytes
+/// of it. Where nobody does, no driver can for as long as the file is open.
+fn is_in_use(disk: &File) -> bool {
+    if flock(disk, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK) {
+        return true;
+    }
+    // QEMU's locks are shared ones: only who could write the file is refused by them. Nothing is written,
+    // and the lock ends with the descriptor.
+    let again = format!("/proc/self/fd/{}", disk.as_raw_fd());
+    let Ok(writable) = File::options().write(true).open(again) else {
+        return false;
+    };
+    let locked = fcntl_lock(writable, FlockOperation::NonBlockingLockExclusive);
+    matches!(locked, Err(Errno::AGAIN | Errno::ACCESS))
+}
+
+fn parse<'t>(path: &Path, note: &Note<'t>) -> Result<Checkpoint<'t>, StateError> {
+    Checkpoint::parse(note.text()).map_err(|error| StateError::Checkpoint {
+        path: path.to_owned(),
+        error,
+    })
 }
 
 fn in_note(path: &Path) -> impl Fn(NoteError) -> StateError {
@@ -327,112 +491,17 @@ fn in_note(path: &Path) -> impl Fn(NoteError) -> StateError {
     }
 }
 
-/// The verifier keys of a file, each sound.
-fn read_keys(path: &Path) -> Result<Vec<String>, StateError> {
-    let mut keys = Vec::new();
-    for (line, text) in (1..).zip(read_text(path)?.lines()) {
-        if text.trim().is_empty() {
-            continue;
-        }
-        Verifier::parse(text).map_err(|error| StateError::Key {
-            path: path.to_owned(),
-            line,
-            error,
-        })?;
-        keys.push(text.to_owned());
-    }
-    Ok(keys)
-}
-
-/// The blocks of one log on the disk.
-#[derive(Debug)]
-pub struct Region<'a> {
-    disk: &'a File,
-    next: u64,
-    end: u64,
-}
-
-impl Blocks for Region<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = (self.end - self.next).saturating_mul(BLOCK_SIZE as u64);
-        let length = usize::try_from(left)
-            .unwrap_or(usize::MAX)
-            .min(buffer.len());
-        let buffer = buffer.get_mut(..length).unwrap_or_default();
-        let offset = self.next.checked_mul(BLOCK_SIZE as u64);
-        let Some(offset) = offset.filter(|offset| *offset < FILE_MAX) else {
-            return Ok(0);
-        };
-        let mut filled = 0;
-        while let Some(free) = buffer.get_mut(filled..).filter(|free| !free.is_empty()) {
-            match self.disk.read_at(free, offset + filled as u64) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        let whole = filled - filled % BLOCK_SIZE;
-        self.next += (whole / BLOCK_SIZE) as u64;
-        Ok(whole)
-    }
-}
-
-const fn area(kind: LogKind) -> Area {
-    match kind {
-        LogKind::Grants => Area::Grants,
-        LogKind::Worm => Area::Worm,
-    }
-}
-
-/// The header in the first block, or its copy in the last.
-fn read_header(disk: &File, path: &Path) -> Result<Header, StateError> {
-    let failed = |error| StateError::Read {
+fn in_file(path: &Path) -> impl Fn(FileError) -> StateError {
+    move |error| StateError::File {
         path: path.to_owned(),
         error,
-    };
-    let mut block: Block = [0; BLOCK_SIZE];
-    let length = disk.metadata().map_err(failed)?.len();
-    if length < BLOCK_SIZE as u64 {
-        return Err(StateError::Disk {
-            path: path.to_owned(),
-            error: HeaderError::Magic,
-        });
     }
-    disk.read_exact_at(&mut block, 0).map_err(failed)?;
-    Header::decode(&block).or_else(|error| {
-        let last = length / BLOCK_SIZE as u64 - 1;
-        disk.read_exact_at(&mut block, last * BLOCK_SIZE as u64)
-            .map_err(failed)?;
-        Header::decode(&block).map_err(|_| StateError::Disk {
-            path: path.to_owned(),
-            error,
-        })
-    })
-}
-
-fn read_text(path: &Path) -> Result<String, StateError> {
-    let failed = |error| StateError::Read {
-        path: path.to_owned(),
-        error,
-    };
-    let file = File::open(path).map_err(failed)?;
-    let length = file.metadata().map_err(failed)?.len();
-    if length > NOTE_MAX as u64 {
-        let error = NoteError::TooLong {
-            length: usize::try_from(length).unwrap_or(usize::MAX),
-        };
-        return Err(StateError::Note {
-            path: path.to_owned(),
-            error,
-        });
-    }
-    fs::read_to_string(path).map_err(failed)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use portcullis_blk::{BLOCK, Header};
 
     #[test]
     fn a_header_of_a_disk_that_no_file_can_hold_is_read_to_the_file_s_end() {
@@ -441,11 +510,15 @@ mod tests {
         for blocks in [u64::MAX, 1 << 53, 1 << 50] {
             let header = Header::new(blocks, [1; 16]).unwrap();
             fs::write(&path, header.encode()).unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().len(), BLOCK as u64);
             let state = State::open(&path).unwrap();
-            assert_eq!(state.missing_blocks().unwrap(), blocks - 1);
-            for kind in [LogKind::Grants, LogKind::Worm] {
-                let read = state.blocks(kind).read(&mut [0; BLOCK_SIZE]);
-                assert_eq!(read.unwrap(), 0);
+            for kind in LOGS {
+                let (summary, findings) = state
+                    .read(kind, &mut portcullis_fsck::Entries, |_| ())
+                    .unwrap();
+                assert_eq!((summary.records, summary.blocks), (0, 0));
+                let short = What::ShortDisk { blocks: blocks - 1 };
+                assert!(findings.list.iter().any(|it| it.what == short));
             }
         }
     }

@@ -12,12 +12,12 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use portcullis_log::block::Records;
+use portcullis_fsck::{Findings, Records, Sink};
 use portcullis_log::merkle::{Hash, leaf_hash, node_hash};
 
-use crate::walk::Sink;
+use crate::files;
 
 /// Hashes of a full tile, and records of a full bundle.
 const WIDTH: usize = 256;
@@ -138,8 +138,8 @@ impl<'a> Tiles<'a> {
 }
 
 impl Sink for Tiles<'_> {
-    fn commit(&mut self, _: u64, payload: &[u8]) {
-        for record in Records::over(payload) {
+    fn commit(&mut self, records: Records<'_>, _: &mut Findings) {
+        for (_, record) in records {
             if self.failed.is_none() {
                 self.failed = self.append(record).err();
             }
@@ -185,10 +185,7 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
     }
-    let mut unfinished = PathBuf::from(path).into_os_string();
-    unfinished.push(".new");
-    fs::write(&unfinished, content)?;
-    fs::rename(&unfinished, path)
+    files::replace(path, content, false)
 }
 
 #[cfg(test)]

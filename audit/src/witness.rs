@@ -4,20 +4,25 @@
 //! no witness to sign both. What it is asked is a consistency proof ([`Proof::Consistency`], the body of
 //! a C2SP tlog-witness request), what it answers a cosignature (C2SP tlog-cosignature,
 //! `cosignature/v1`). It remembers the last checkpoint of each log in a directory of its own, which it
-//! locks from when it looks until it has written.
+//! locks from when it looks until it has written. Its times never go back either.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
+use portcullis_fsck::Hex;
 use portcullis_log::checkpoint::{Checkpoint, CheckpointError};
 use portcullis_log::merkle::proof::verify_consistency;
-use portcullis_log::merkle::{Hash, empty_root};
-use portcullis_log::note::{Note, NoteError, Verifier, cosign};
+use portcullis_log::merkle::{Hash, empty_root, leaf_hash};
+use portcullis_log::note::{COSIGNED_MAX, NOTE_MAX, Note, NoteError, Verifier, cosign};
 
-use crate::finding::Hex;
+use crate::files::{self, FileError, Said};
+use crate::keys::Keyring;
 use crate::proof::{Proof, Refused};
+
+/// Longest origin, in bytes, that names the file that its checkpoint is in; a longer one's hash does.
+const NAMED_MAX: usize = 100;
 
 /// A witness.
 #[derive(Debug)]
@@ -30,12 +35,42 @@ pub struct Witness<'a> {
     pub memory: &'a Path,
 }
 
+/// What a witness signed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cosigned {
+    /// Of which log.
+    pub log: String,
+    /// The log's own key that signed it, and where that is from.
+    pub signed_by: String,
+    /// The checkpoint, cosigned.
+    pub note: String,
+}
+
 /// Why a witness does not sign.
 #[derive(Debug, thiserror::Error)]
 pub enum Declined {
     /// The request cannot be read, or its signature or proof does not hold.
     #[error(transparent)]
     Refused(#[from] Refused),
+    /// No key is named after the log.
+    #[error("no key named {origin} was named: it is a log that is not witnessed here")]
+    NoKey {
+        /// The log.
+        origin: String,
+    },
+    /// The checkpoint is longer than what is signed here.
+    #[error("the checkpoint has more than {COSIGNED_MAX} bytes")]
+    TooLong,
+    /// The clock says that it is earlier than at the last cosignature.
+    #[error(
+        "it is {now} by the clock, and {signed} was signed here before, in seconds since 1970: set the clock"
+    )]
+    Clock {
+        /// What the clock says.
+        now: u64,
+        /// The latest time that was signed.
+        signed: u64,
+    },
     /// The proof does not start where the last checkpoint ended.
     #[error(
         "the proof starts at {asked} records, and the last checkpoint signed here has {signed}"
@@ -65,7 +100,7 @@ pub enum Declined {
         /// Which file.
         path: PathBuf,
         /// Why not.
-        error: io::Error,
+        error: FileError,
     },
     /// What was kept is no checkpoint.
     #[error("{}: {why}", path.display())]
@@ -81,15 +116,12 @@ impl Witness<'_> {
     /// Records and root of the last checkpoint of the log named `origin` that was signed here.
     pub fn last(&self, origin: &str) -> Result<(u64, Hash), Declined> {
         let path = self.remembered(origin);
-        let text = match fs::read_to_string(&path) {
+        let text = match files::read_text(&path, Said::Found, NOTE_MAX) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((0, empty_root())),
-            Err(error) => {
-                let doing = "read";
-                return Err(Declined::Memory { doing, path, error });
-            }
+            Err(error) if error.is_missing() => return Ok((0, empty_root())),
+            Err(error) => return Err(in_memory("read", path)(error)),
         };
-        let found = self.own(&text).and_then(|it| {
+        let found = self.own(&text).and_then(|(it, _)| {
             let ours = it.origin == origin;
             ours.then_some((it.size, it.root))
                 .ok_or("it is of another log".to_owned())
@@ -97,16 +129,26 @@ impl Witness<'_> {
         found.map_err(|why| Declined::Damaged { path, why })
     }
 
-    /// Checks a request about the log that `log` signs; remembers its checkpoint and gives back the
-    /// note with the cosignature. `time` is in seconds since 1970.
-    pub fn cosign(&self, request: &str, log: &Verifier<'_>, time: u64) -> Result<String, Declined> {
+    /// Checks a request about a log that a key in `keys` is named after; remembers its checkpoint and gives
+    /// back the note with the cosignature. `time` is in seconds since 1970.
+    pub fn cosign(&self, request: &str, keys: &Keyring, time: u64) -> Result<Cosigned, Declined> {
         let proof = Proof::parse(request)?;
         let Proof::Consistency { old, hashes, note } = &proof else {
             return Err(Refused::Header.into());
         };
-        let head = proof.checkpoint(log)?;
+        let note = Note::parse(note.as_bytes()).map_err(Refused::from)?;
+        let origin = Checkpoint::parse(note.text())
+            .map_err(Refused::from)?
+            .origin;
+        let of_it = keys.of_log(origin);
+        if of_it.is_empty() {
+            let origin = origin.to_owned();
+            return Err(Declined::NoKey { origin });
+        }
+        let verifiers: Vec<_> = of_it.iter().map(|key| key.verifier()).collect();
+        let head = proof.checkpoint(&verifiers)?;
         let _alone = self.alone()?;
-        let (signed, root) = self.last(log.name())?;
+        let (signed, root) = self.last(origin)?;
         if *old != signed {
             return Err(Declined::Start {
                 asked: *old,
@@ -115,21 +157,61 @@ impl Witness<'_> {
         }
         // Every log continues the empty one, and RFC 6962 has no proof for that.
         let grown = match signed {
-            0 => hashes.is_empty(),
+            0 => hashes.is_empty() && (head.size > 0 || head.root == root),
             _ => verify_consistency(signed, head.size, hashes, &root, &head.root).is_ok(),
         };
         if !grown {
-            let memory = self.remembered(log.name());
+            let memory = self.remembered(origin);
             return Err(Declined::Fork {
                 size: signed,
                 memory,
             });
         }
-        let text = Note::parse(note.as_bytes()).map_err(Refused::from)?.text();
-        let mut cosigned = (*note).to_owned();
-        cosign(&mut cosigned, text, self.name, self.key, time).expect("a String takes any text");
-        self.remember(log.name(), &cosigned)?;
+        let signed = self.latest()?;
+        if time < signed {
+            return Err(Declined::Clock { now: time, signed });
+        }
+        let cosigned = self.cosigned(&note, time)?;
+        self.remember(origin, &cosigned)?;
+        let key = of_it
+            .iter()
+            .find(|key| note.signed_by(&key.verifier()).is_ok());
+        let key = key.expect("one of them signed it");
+        Ok(Cosigned {
+            log: origin.to_owned(),
+            signed_by: format!("{key}, from {}", key.file.display()),
+            note: cosigned,
+        })
+    }
+
+    /// A note with this witness's signature in place of an earlier one.
+    fn cosigned(&self, note: &Note<'_>, time: u64) -> Result<String, Declined> {
+        let own = Verifier::witness(self.name, self.key.verifying_key());
+        let own = own.map_err(|_| Declined::TooLong)?.id();
+        let mut cosigned = format!("{}\n", note.text());
+        for line in note
+            .signatures()
+            .filter(|it| (it.name, it.id) != (self.name, own))
+        {
+            cosigned.push_str(&format!("\u{2014} {} {}\n", line.name, line.base64));
+        }
+        cosign(&mut cosigned, note.text(), self.name, self.key, time)
+            .map_err(|_| Declined::TooLong)?;
+        // Whoever reads it next, this witness first, must take it.
+        Note::parse(cosigned.as_bytes()).map_err(Refused::from)?;
         Ok(cosigned)
+    }
+
+    /// The latest time that was signed here, of whatever log. What another witness left here is not ours.
+    fn latest(&self) -> Result<u64, Declined> {
+        let failed = |error: io::Error| in_memory("read", self.memory.to_owned())(error.into());
+        let mut latest = 0;
+        for entry in fs::read_dir(self.memory).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let text = files::read_text(&path, Said::Found, NOTE_MAX).unwrap_or_default();
+            latest = self.own(&text).map_or(latest, |(_, time)| latest.max(time));
+        }
+        Ok(latest)
     }
 
     /// Waits until no other process uses the memory, and keeps others out until the result is dropped: two
@@ -138,37 +220,39 @@ impl Witness<'_> {
         let locked = fs::create_dir_all(self.memory)
             .and_then(|()| fs::File::open(self.memory))
             .and_then(|memory| memory.lock().map(|()| memory));
-        let (doing, path) = ("lock", self.memory.to_owned());
-        locked.map_err(|error| Declined::Memory { doing, path, error })
+        locked.map_err(|error| in_memory("lock", self.memory.to_owned())(error.into()))
     }
 
-    /// A checkpoint that carries this witness's own signature.
-    fn own<'t>(&self, text: &'t str) -> Result<Checkpoint<'t>, String> {
+    /// A checkpoint that carries this witness's own signature, and when it signed.
+    fn own<'t>(&self, text: &'t str) -> Result<(Checkpoint<'t>, u64), String> {
         let key = Verifier::witness(self.name, self.key.verifying_key());
         let key = key.map_err(|error| error.to_string())?;
         let note = Note::parse(text.as_bytes()).map_err(|error: NoteError| error.to_string())?;
-        note.verify(&[key]).map_err(|error| error.to_string())?;
-        Checkpoint::parse(note.text()).map_err(|error: CheckpointError| error.to_string())
+        let time = note.signed_by(&key).map_err(|error| error.to_string())?;
+        let checkpoint = Checkpoint::parse(note.text());
+        let checkpoint = checkpoint.map_err(|error: CheckpointError| error.to_string())?;
+        Ok((checkpoint, time))
     }
 
-    /// Where the last checkpoint of a log is kept: an origin may hold any character.
+    /// Where the last checkpoint of a log is kept: an origin may hold any character, and be longer than
+    /// any file's name.
     fn remembered(&self, origin: &str) -> PathBuf {
-        self.memory
-            .join(format!("{}.checkpoint", Hex(origin.as_bytes())))
+        let hash = leaf_hash(origin.as_bytes());
+        let name = match origin.as_bytes() {
+            short if short.len() <= NAMED_MAX => Hex(short),
+            _ => Hex(&hash),
+        };
+        self.memory.join(format!("{name}.checkpoint"))
     }
 
     /// A cut leaves the old checkpoint or the new, and the new one before anybody sees it.
     fn remember(&self, origin: &str, note: &str) -> Result<(), Declined> {
         let path = self.remembered(origin);
-        let unfinished = path.with_extension("new");
-        let written = fs::File::create(&unfinished)
-            .and_then(|mut file| {
-                io::Write::write_all(&mut file, note.as_bytes())?;
-                file.sync_all()
-            })
-            .and_then(|()| fs::rename(&unfinished, &path))
-            .and_then(|()| fs::File::open(self.memory)?.sync_all());
-        let doing = "write";
-        written.map_err(|error| Declined::Memory { doing, path, error })
+        let written = files::replace(&path, note.as_bytes(), true);
+        written.map_err(|error| in_memory("write", path)(error.into()))
     }
+}
+
+fn in_memory(doing: &'static str, path: PathBuf) -> impl FnOnce(FileError) -> Declined {
+    move |error| Declined::Memory { doing, path, error }
 }

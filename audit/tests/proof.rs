@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use portcullis_audit::proof::{Hashes, Proof, Refused, write_consistency, write_inclusion};
 use portcullis_audit::testing::{LOG, key};
 use portcullis_audit::verify::checkpoint_note;
-use portcullis_audit::walk::Sink;
+use portcullis_fsck::Records;
 use portcullis_log::block::{Footer, LogKind};
 use portcullis_log::checkpoint::origin;
 use portcullis_log::merkle::Frontier;
@@ -23,7 +23,7 @@ fn hashes(size: u64) -> Hashes {
     for index in 0..size {
         let record = record(index);
         let payload = [&(record.len() as u16).to_le_bytes()[..], &record].concat();
-        hashes.commit(index, &payload);
+        hashes.records(Records::new(index, &payload));
     }
     hashes
 }
@@ -49,10 +49,10 @@ fn every_record_is_proved() {
             let proof = hashes.inclusion(index, size).unwrap();
             let text = write_inclusion(index, &record(index), &proof, &note);
             let read = Proof::parse(&text).unwrap();
-            assert_eq!(read.verify_inclusion(&verifier, None), Ok(record(index)));
+            assert_eq!(read.verify_inclusion(&[verifier], None), Ok(record(index)));
             let other = record(index + 1);
             assert!(matches!(
-                read.verify_inclusion(&verifier, Some(&other)),
+                read.verify_inclusion(&[verifier], Some(&other)),
                 Err(Refused::Proof(_))
             ));
         }
@@ -73,14 +73,14 @@ fn growth_is_proved() {
     for old in 1..=21 {
         let text = write_consistency(old, &all.consistency(old, 21).unwrap(), &note(21));
         let proof = Proof::parse(&text).unwrap();
-        assert_eq!(proof.verify_consistency(&verifier, &note(old)), Ok(()));
+        assert_eq!(proof.verify_consistency(&[verifier], &note(old)), Ok(()));
         let other = if old == 21 { 20 } else { old + 1 };
         let refused = Refused::OldSize {
             proof: old,
             checkpoint: other,
         };
         assert_eq!(
-            proof.verify_consistency(&verifier, &note(other)),
+            proof.verify_consistency(&[verifier], &note(other)),
             Err(refused)
         );
     }
@@ -98,7 +98,7 @@ fn no_byte_of_a_proof_can_be_changed() {
         let Ok(changed) = String::from_utf8(bytes) else {
             continue;
         };
-        let verified = Proof::parse(&changed).and_then(|it| it.verify_inclusion(&verifier, None));
+        let verified = Proof::parse(&changed).and_then(|it| it.verify_inclusion(&[verifier], None));
         assert!(verified.is_err(), "byte {at}");
     }
 }
@@ -109,8 +109,8 @@ fn a_proof_of_another_log_is_refused() {
     let text = write_inclusion(0, &record(0), &[], &note(1));
     let proof = Proof::parse(&text).unwrap();
     let verifier = |name| Verifier::new(name, key().verifying_key()).unwrap();
-    assert!(proof.verify_inclusion(&verifier(&grants), None).is_ok());
-    assert!(proof.verify_inclusion(&verifier(&worm), None).is_err());
+    assert!(proof.verify_inclusion(&[verifier(&grants)], None).is_ok());
+    assert!(proof.verify_inclusion(&[verifier(&worm)], None).is_err());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use portcullis_audit::testing::{LOG, key};
 use portcullis_audit::tiles::{Tiles, Written};
 use portcullis_audit::verify::checkpoint_note;
-use portcullis_audit::walk::Sink as _;
+use portcullis_fsck::{Findings, Records, Sink as _};
 use portcullis_log::block::{Footer, LogKind};
 use portcullis_log::checkpoint::origin;
 use portcullis_log::merkle::Frontier;
@@ -27,7 +27,7 @@ fn export(directory: &Path, size: u64) -> (Written, [u8; 32]) {
         let record = record(index);
         tree.append(&record);
         let payload = [&(record.len() as u16).to_le_bytes()[..], &record].concat();
-        tiles.commit(index, &payload);
+        tiles.commit(Records::new(index, &payload), &mut Findings::default());
     }
     let footer = Footer::sign(KIND, LOG, size, &tree.root(), &key());
     let note = checkpoint_note(KIND, LOG, &footer, &key().verifying_key());

@@ -4,15 +4,16 @@ use std::fs;
 use std::path::Path;
 
 use ed25519_dalek::SigningKey;
+use portcullis_audit::keys::Keyring;
 use portcullis_audit::proof::{Hashes, Refused, write_consistency};
 use portcullis_audit::testing::{LOG, key};
 use portcullis_audit::verify::checkpoint_note;
-use portcullis_audit::walk::Sink as _;
 use portcullis_audit::witness::{Declined, Witness};
+use portcullis_fsck::Records;
 use portcullis_log::block::{Footer, LogKind};
-use portcullis_log::checkpoint::origin;
+use portcullis_log::checkpoint::{Checkpoint, origin};
 use portcullis_log::merkle::Frontier;
-use portcullis_log::note::{Note, NoteError, Verifier};
+use portcullis_log::note::{Note, NoteError, SIGNATURES_MAX, Verifier, sign};
 
 const KIND: LogKind = LogKind::Grants;
 const NAME: &str = "example.com/w1";
@@ -32,7 +33,7 @@ fn request(old: u64, size: u64, forked: u64) -> String {
         );
         tree.append(record.as_bytes());
         let payload = [&(record.len() as u16).to_le_bytes()[..], record.as_bytes()].concat();
-        hashes.commit(index, &payload);
+        hashes.records(Records::new(index, &payload));
     }
     let footer = Footer::sign(KIND, LOG, size, &tree.root(), &key());
     let note = checkpoint_note(KIND, LOG, &footer, &key().verifying_key());
@@ -44,16 +45,38 @@ fn request(old: u64, size: u64, forked: u64) -> String {
     write_consistency(old, &proof.unwrap(), &note)
 }
 
+const TIME: u64 = 1_700_000_000;
+
 fn ask(memory: &Path, request: &str) -> Result<String, Declined> {
+    ask_at(memory, request, TIME)
+}
+
+fn ask_at(memory: &Path, request: &str, time: u64) -> Result<String, Declined> {
     let name = origin(KIND, LOG);
     let log = Verifier::new(&name, key().verifying_key()).unwrap();
+    ask_with(memory, request, &keyring(&[log]), time)
+}
+
+fn ask_with(memory: &Path, request: &str, keys: &Keyring, time: u64) -> Result<String, Declined> {
     let key = own();
     let witness = Witness {
         name: NAME,
         key: &key,
         memory,
     };
-    witness.cosign(request, &log, 1_700_000_000)
+    witness
+        .cosign(request, keys, time)
+        .map(|cosigned| cosigned.note)
+}
+
+fn keyring(keys: &[Verifier<'_>]) -> Keyring {
+    let mut keyring = Keyring::default();
+    for key in keys {
+        keyring
+            .parse(&key.to_string(), Path::new("log.vkey"))
+            .unwrap();
+    }
+    keyring
 }
 
 #[test]
@@ -145,6 +168,136 @@ fn a_checkpoint_that_the_log_did_not_sign_is_refused() {
         Err(Declined::Refused(Refused::Note(NoteError::Invalid)))
     );
     assert!(invalid, "{asked:?}");
+}
+
+/// Of the same log, and of any other.
+#[test]
+fn a_time_is_never_signed_after_a_later_one() {
+    let memory = tempfile::tempdir().unwrap();
+    ask_at(memory.path(), &request(0, 5, u64::MAX), TIME).unwrap();
+    let asked = ask_at(memory.path(), &request(5, 12, u64::MAX), TIME - 1);
+    let (now, signed) = (TIME - 1, TIME);
+    let declined = |asked| matches!(asked, Err(Declined::Clock { now: n, signed: s }) if (n, s) == (now, signed));
+    assert!(declined(asked));
+    let (other, keys) = other_log(0, "");
+    assert!(declined(ask_with(memory.path(), &other, &keys, TIME - 1)));
+    // What it did not sign left no trace.
+    ask_with(memory.path(), &other, &keys, TIME).unwrap();
+    ask_at(memory.path(), &request(5, 12, u64::MAX), TIME).unwrap();
+}
+
+/// A request about a log of another make, of one entry: its checkpoint ends with `extension`.
+fn other_log(size: u64, extension: &str) -> (String, Keyring) {
+    let key = SigningKey::from_bytes(&[0x31; 32]);
+    let name = "example.com/fancylog";
+    let mut tree = Frontier::new();
+    for _ in 0..size {
+        tree.append(b"entry");
+    }
+    let checkpoint = Checkpoint {
+        origin: name,
+        size,
+        root: tree.root(),
+        extensions: extension,
+    };
+    let mut text = String::new();
+    checkpoint.write(&mut text).unwrap();
+    let mut note = format!("{text}\n");
+    sign(&mut note, &text, name, &key).unwrap();
+    let log = Verifier::new(name, key.verifying_key()).unwrap();
+    (write_consistency(0, &[], &note), keyring(&[log]))
+}
+
+#[test]
+fn any_log_is_witnessed_whose_key_was_given() {
+    let memory = tempfile::tempdir().unwrap();
+    let (asked, keys) = other_log(1, "an extension\n");
+    let cosigned = ask_with(memory.path(), &asked, &keys, TIME).unwrap();
+    let key = Verifier::witness(NAME, own().verifying_key()).unwrap();
+    let note = Note::parse(cosigned.as_bytes()).unwrap();
+    assert_eq!(note.signed_by(&key), Ok(TIME));
+    // And no other.
+    let declined = ask(memory.path(), &asked);
+    assert!(
+        matches!(&declined, Err(Declined::NoKey { origin }) if origin == "example.com/fancylog"),
+        "{declined:?}"
+    );
+}
+
+/// A key of the name that took the place of the first signs for the same log.
+#[test]
+fn a_log_with_another_key_than_before_is_the_same_log() {
+    let memory = tempfile::tempdir().unwrap();
+    let name = origin(KIND, LOG);
+    let old = SigningKey::from_bytes(&[0x32; 32]).verifying_key();
+    let keys = [old, key().verifying_key()].map(|key| Verifier::new(&name, key).unwrap());
+    let asked = request(0, 5, u64::MAX);
+    ask_with(memory.path(), &asked, &keyring(&keys), TIME).unwrap();
+    let asked = request(5, 12, u64::MAX);
+    ask_with(memory.path(), &asked, &keyring(&keys), TIME).unwrap();
+    let old = ask_with(
+        memory.path(),
+        &request(12, 13, u64::MAX),
+        &keyring(&keys[..1]),
+        TIME,
+    );
+    let unknown = matches!(
+        old,
+        Err(Declined::Refused(Refused::Note(NoteError::Unknown)))
+    );
+    assert!(unknown, "{old:?}");
+}
+
+/// Whatever a log's owner asks for, what is remembered can be read the next time.
+#[test]
+fn a_request_does_not_spoil_the_memory() {
+    let memory = tempfile::tempdir().unwrap();
+    let asked = request(0, 5, u64::MAX);
+    let line = asked.lines().last().unwrap().replace("grants ", "others ");
+    let full = format!("{asked}{}", format!("{line}\n").repeat(SIGNATURES_MAX - 1));
+    let declined = ask(memory.path(), &full);
+    let too_many = matches!(
+        declined,
+        Err(Declined::Refused(Refused::Note(NoteError::TooMany)))
+    );
+    assert!(too_many, "{declined:?}");
+    let (long, keys) = other_log(1, &format!("{}\n", "x".repeat(1_000)));
+    let declined = ask_with(memory.path(), &long, &keys, TIME);
+    assert!(matches!(declined, Err(Declined::TooLong)), "{declined:?}");
+    let wrong = request(0, 5, u64::MAX);
+    let cosigned = ask(memory.path(), &wrong).unwrap();
+    // A note that this witness cosigned before has its newest signature alone.
+    let again = write_consistency(5, &[], &cosigned);
+    let again = ask_at(memory.path(), &again, TIME + 1).unwrap();
+    let key = Verifier::witness(NAME, own().verifying_key()).unwrap();
+    let note = Note::parse(again.as_bytes()).unwrap();
+    assert_eq!(
+        (note.signatures().count(), note.signed_by(&key)),
+        (2, Ok(TIME + 1))
+    );
+}
+
+#[test]
+fn an_empty_log_has_the_root_of_nothing() {
+    let memory = tempfile::tempdir().unwrap();
+    let (asked, keys) = other_log(0, "");
+    let root = asked.lines().nth(4).unwrap();
+    let key = SigningKey::from_bytes(&[0x31; 32]);
+    let text = format!("example.com/fancylog\n0\n{}\n", "A".repeat(43) + "=");
+    assert_ne!(root, &text[23..67]);
+    let mut note = format!("{text}\n");
+    sign(&mut note, &text, "example.com/fancylog", &key).unwrap();
+    let forged = ask_with(
+        memory.path(),
+        &write_consistency(0, &[], &note),
+        &keys,
+        TIME,
+    );
+    assert!(
+        matches!(forged, Err(Declined::Fork { size: 0, .. })),
+        "{forged:?}"
+    );
+    ask_with(memory.path(), &asked, &keys, TIME).unwrap();
 }
 
 #[test]

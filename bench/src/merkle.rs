@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use portcullis_audit::proof::Hashes;
-use portcullis_audit::walk::Sink;
+use portcullis_fsck::Records;
 use portcullis_log::merkle::Frontier;
 use sha2::Sha256;
 
@@ -106,7 +106,7 @@ fn our_tree() -> Hashes {
     payload[..2].copy_from_slice(&(RECORD as u16).to_le_bytes());
     for number in 0..LEAVES {
         payload[2..].copy_from_slice(&record(number));
-        tree.commit(number, &payload);
+        tree.records(Records::new(number, &payload));
     }
     tree
 }

@@ -1,14 +1,14 @@
 //! `log verify` of a large grant log, beside hashing the same records and nodes with sha2 alone.
 
 use std::hint::black_box;
-use std::io;
+use std::io::Cursor;
 use std::time::{Duration, Instant};
 
 use portcullis_audit::policies::Policies;
 use portcullis_audit::verify::verify;
-use portcullis_audit::walk::{Blocks, Trust};
+use portcullis_fsck::{Keys, Verdict, Which, read_blocks};
 use portcullis_kernel::{Generation, MethodSet, Mode};
-use portcullis_log::block::{BLOCK_SIZE, Footer, LogId, LogKind, Records};
+use portcullis_log::block::{Footer, LogId, LogKind, Records};
 use portcullis_log::builder::{Builder, PushError, Tip};
 use portcullis_log::merkle::Frontier;
 use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, RECORD_MAX, Record};
@@ -148,31 +148,18 @@ fn commit(
     disk.extend_from_slice(builder.commit(footer).expect("there are records"));
 }
 
-/// Blocks in memory: what is compared is computing, not the disk.
-struct Memory<'a>(&'a [u8]);
-
-impl Blocks for Memory<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = buffer.len().min(self.0.len());
-        debug_assert_eq!(length % BLOCK_SIZE, 0);
-        let (now, later) = self.0.split_at(length);
-        buffer[..length].copy_from_slice(now);
-        self.0 = later;
-        Ok(length)
-    }
-}
-
 fn verify_all(disk: &[u8], key: &ed25519_dalek::VerifyingKey) {
-    let trust = Trust {
+    let keys = Keys::new(*key, [0; 32]);
+    let which = Which {
         kind: KIND,
-        log: LOG,
-        key: Some(key),
-        checkpoints: &[],
+        keys: &keys,
+        in_use: false,
     };
-    let policies = Policies::default();
-    let (report, _) = verify(&mut Memory(disk), &trust, &policies, |_| ()).expect("memory is read");
+    let report = verify((KIND, LOG), &Policies::default(), |sink| {
+        read_blocks(&mut Cursor::new(disk), LOG, which, sink).expect("memory is read")
+    });
     assert!(
-        report.holds && report.records == RECORDS,
+        report.verdict == Verdict::HoldsInPart && report.summary.records == RECORDS,
         "{:?}",
         report.findings
     );

@@ -10,11 +10,11 @@ use std::process::{Command, Output};
 
 use clap::ValueEnum as _;
 use portcullis_audit::state::State;
-use portcullis_audit::walk::{Sink, Trust, walk};
 use portcullis_blk::api::Area;
 use portcullis_blk::{BLOCK, Header};
 use portcullis_boards::{Board, Machine, raw_disk, root, watch};
-use portcullis_log::block::{LogKind, Records};
+use portcullis_fsck::Verdict;
+use portcullis_log::block::LogKind;
 use portcullis_log::{BootId, RECORD_MAX, Record};
 
 use common::{Case, portcullis, samples};
@@ -165,29 +165,14 @@ fn text(bytes: &[u8]) -> Cow<'_, str> {
 /// The records of a log on the disk of a state directory, as bytes. Those of the grant log have their
 /// times and boot ids set to zero.
 fn records(state: &Path, kind: LogKind) -> Vec<Vec<u8>> {
-    struct All(LogKind, Vec<Vec<u8>>);
-    impl Sink for All {
-        fn commit(&mut self, _: u64, payload: &[u8]) {
-            self.1
-                .extend(Records::over(payload).map(|bytes| match self.0 {
-                    LogKind::Grants => anonymous(bytes),
-                    LogKind::Worm => bytes.to_owned(),
-                }));
-        }
-    }
     let state = State::open(state).unwrap();
-    let key = state.key(kind).unwrap();
-    let trust = Trust {
-        kind,
-        log: state.log(),
-        key: Some(&key),
-        checkpoints: &[],
-    };
-    let mut all = All(kind, Vec::new());
-    let walked = walk(&mut state.blocks(kind), &trust, &mut all, |_| ()).unwrap();
-    let violations = walked.findings.iter().filter(|it| it.is_violation());
-    assert_eq!(violations.count(), 0);
-    all.1
+    let mut records: Vec<Vec<u8>> = Vec::new();
+    let (_, findings) = state.read(kind, &mut records, |_| ()).unwrap();
+    assert_eq!(findings.verdict(), Verdict::Holds);
+    match kind {
+        LogKind::Grants => records.iter().map(|bytes| anonymous(bytes)).collect(),
+        LogKind::Worm => records,
+    }
 }
 
 fn anonymous(bytes: &[u8]) -> Vec<u8> {

@@ -7,9 +7,9 @@ use std::path::Path;
 
 use object::{Object as _, ObjectSymbol as _};
 use portcullis_audit::state::State;
-use portcullis_audit::walk::{Trust, walk};
 use portcullis_boards::capscan::{at_rest, compare};
 use portcullis_boards::{Board, System, root, watch};
+use portcullis_fsck::Verdict;
 use portcullis_kernel::Fault;
 use portcullis_log::block::LogKind;
 use portcullis_log::{Cause, Operation, Outcome, Record};
@@ -187,17 +187,8 @@ fn address(program: &Path, symbol: &str) -> u64 {
 /// The records of the grant log on a disk.
 fn records(state: &Path) -> Vec<Record> {
     let state = State::open(state).unwrap();
-    let key = state.key(LogKind::Grants).unwrap();
-    let trust = Trust {
-        kind: LogKind::Grants,
-        log: state.log(),
-        key: Some(&key),
-        checkpoints: &[],
-    };
     let mut records = Vec::new();
-    let mut blocks = state.blocks(LogKind::Grants);
-    let walked = walk(&mut blocks, &trust, &mut records, |_| ()).unwrap();
-    let violations = walked.findings.iter().filter(|it| it.is_violation());
-    assert_eq!(violations.count(), 0);
+    let (_, findings) = state.read(LogKind::Grants, &mut records, |_| ()).unwrap();
+    assert_eq!(findings.verdict(), Verdict::Holds);
     records
 }

@@ -10,11 +10,9 @@ use std::time::Duration;
 
 use common::{Case, samples};
 use portcullis_audit::state::State;
-use portcullis_audit::verify::verify;
-use portcullis_audit::walk::{Sink, Trust, walk};
 use portcullis_boards::{Board, System, capscan, root};
 use portcullis_kernel::Fault;
-use portcullis_log::block::{LogKind, Records};
+use portcullis_log::block::LogKind;
 use portcullis_log::{Cause, Operation, Outcome, Record};
 use portcullis_manager_api::FORBIDDEN;
 use portcullis_policy::image;
@@ -247,23 +245,17 @@ fn keeps_every_rule(case: &Case) {
 fn the_log_tells_it(board: Board, state: &Path) {
     let state = State::open(state).unwrap();
     for kind in [LogKind::Grants, LogKind::Worm] {
-        let key = state.key(kind).unwrap();
-        let trust = trust(&state, kind, &key);
-        let (report, _) =
-            verify(&mut state.blocks(kind), &trust, state.policies(), |_| ()).unwrap();
+        let report = state.verify(kind, |_| ()).unwrap();
         assert!(report.holds, "{report:#?}");
     }
-    let key = state.key(LogKind::Grants).unwrap();
-    let mut log = Log(Vec::new());
-    let trust = trust(&state, LogKind::Grants, &key);
-    walk(&mut state.blocks(LogKind::Grants), &trust, &mut log, |_| ()).unwrap();
-    let Some(Cause::Load { sha256, .. }) = log.0.first().map(|record| record.cause) else {
+    let mut log: Vec<Record> = Vec::new();
+    state.read(LogKind::Grants, &mut log, |_| ()).unwrap();
+    let Some(Cause::Load { sha256, .. }) = log.first().map(|record| record.cause) else {
         panic!("the first record is the boot's");
     };
     let policy = state.policies().get(&sha256).unwrap();
     let denied = |name: &str| -> Vec<Outcome> {
         let asked = log
-            .0
             .iter()
             .filter(|record| record.operation == Operation::Deny);
         let by = asked.filter(|record| match record.cause {
@@ -284,13 +276,11 @@ fn the_log_tells_it(board: Board, state: &Path) {
     let flood = [&[Outcome::Forbidden; 16][..], &[Outcome::Unavailable]].concat();
     assert_eq!(denied("flood"), flood);
     let all = log
-        .0
         .iter()
         .filter(|record| record.operation == Operation::Deny);
     assert_eq!(all.count(), 34, "nobody else was denied anything");
 
     let faults = log
-        .0
         .iter()
         .filter(|record| record.operation == Operation::Fault);
     let faults: BTreeMap<_, _> = faults
@@ -302,7 +292,7 @@ fn the_log_tells_it(board: Board, state: &Path) {
     for Attempt { by: offender, .. } in FATAL {
         let fault = faults[offender];
         assert!(is_due(board, offender, fault), "{offender}: {fault}");
-        let revoked = log.0.iter().filter(|record| {
+        let revoked = log.iter().filter(|record| {
             let caused = matches!(record.cause, Cause::Fault { component, .. }
                 if policy.component(component) == Some(*offender));
             record.operation == Operation::Revoke && caused
@@ -310,23 +300,4 @@ fn the_log_tells_it(board: Board, state: &Path) {
         assert_eq!(revoked.count(), 1, "{offender} held one grant");
     }
     assert_eq!(faults.len(), FATAL.len(), "nobody else faulted: {faults:?}");
-}
-
-fn trust<'a>(state: &State, kind: LogKind, key: &'a ed25519_dalek::VerifyingKey) -> Trust<'a> {
-    Trust {
-        kind,
-        log: state.log(),
-        key: Some(key),
-        checkpoints: &[],
-    }
-}
-
-/// The records of the grant log.
-struct Log(Vec<Record>);
-
-impl Sink for Log {
-    fn commit(&mut self, _: u64, payload: &[u8]) {
-        let records = Records::over(payload).map(|bytes| Record::decode(bytes).unwrap());
-        self.0.extend(records);
-    }
 }

@@ -19,6 +19,8 @@ const MOST_REPORTED: usize = 100;
 pub(crate) enum Verdict {
     /// What was asked holds, or was done.
     Holds,
+    /// What could be checked holds.
+    HoldsInPart,
     /// It does not hold.
     DoesNotHold,
 }
@@ -36,7 +38,18 @@ impl Verdict {
     pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Holds => "holds",
+            Self::HoldsInPart => "holds in part",
             Self::DoesNotHold => "DOES NOT HOLD",
+        }
+    }
+}
+
+impl From<portcullis_fsck::Verdict> for Verdict {
+    fn from(found: portcullis_fsck::Verdict) -> Self {
+        match found {
+            portcullis_fsck::Verdict::Holds => Self::Holds,
+            portcullis_fsck::Verdict::HoldsInPart => Self::HoldsInPart,
+            portcullis_fsck::Verdict::DoesNotHold => Self::DoesNotHold,
         }
     }
 }
@@ -150,7 +163,7 @@ impl From<Verdict> for ExitCode {
     fn from(verdict: Verdict) -> Self {
         match verdict {
             Verdict::Holds => ExitCode::SUCCESS,
-            Verdict::DoesNotHold => ExitCode::from(1),
+            Verdict::HoldsInPart | Verdict::DoesNotHold => ExitCode::from(1),
         }
     }
 }

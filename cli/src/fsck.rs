@@ -1,19 +1,19 @@
 //! `portcullis fsck`: checks a whole disk, with the appliance off.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use portcullis_audit::state::{State, StateError};
+use portcullis_audit::files::{self, Said};
+use portcullis_audit::state::{LOGS, State, StateError};
 use portcullis_console::text::{Counted, Grouped};
 use portcullis_fsck::{
     Finding, Keys, LogSummary, Region, Report, Severity, Summary, What, check_with,
 };
-use portcullis_log::block::LogKind;
 
 use crate::Run;
 use crate::failure::{Failure, Verdict};
-use crate::log::{Progress, state_failure};
+use crate::log::{Progress, findings_table, state_failure, unread};
 use crate::options::Audited;
 use crate::output::{Output, table};
 
@@ -27,10 +27,21 @@ The vault's key is a secret, so it is read only where --vault-key names it. With
 it, the vault's index and contents are not checked. Whether the policy allowed each
 grant is for `portcullis log verify`.
 
+An appliance must not run on the disk: what it is writing would look like damage.
+
+Exit codes:
+  0  the disk holds
+  1  it does not hold, or only in part: no key of a log is at hand
+  2  the input cannot be understood
+  3  a file cannot be read, or an appliance runs on the disk
+
 Examples:
   portcullis fsck
   portcullis fsck --vault-key target/appliance/vault.key
   portcullis fsck --disk disk.img --key ledger.vkey --checkpoint grants.checkpoint";
+
+/// Bytes of a file of which it is said how long it is, where a vault's key should be.
+const KEY_FILE: usize = 1 << 16;
 
 /// Check everything on a disk: header, logs, vault
 #[derive(Args)]
@@ -48,7 +59,14 @@ pub(crate) struct Fsck {
 
 impl Run for Fsck {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
-        let (image, keys) = self.open()?;
+        let (image, keys, state) = self.open()?;
+        if state.as_ref().is_some_and(State::is_in_use) {
+            return Err(Failure::could_not_run(format!(
+                "{} is in use, and what is being written would look like damage: end the appliance that runs \
+                 on it, then check; its logs can be verified meanwhile, with `portcullis log verify`",
+                image.display()
+            )));
+        }
         let unread = |error| Failure::file("read", &image, error);
         let mut disk = File::open(&image).map_err(unread)?;
         let mut shown: Option<(Region, Progress)> = None;
@@ -56,8 +74,8 @@ impl Run for Fsck {
             if let Some((_, before)) = shown.take_if(|(region, _)| *region != at.region) {
                 before.finish();
             }
-            let (_, progress) = shown.get_or_insert_with(|| (at.region, Progress::new(at.total)));
-            progress.at(at.done);
+            let (_, progress) = shown.get_or_insert_with(|| (at.region, Progress::default()));
+            progress.at(at.done, at.total);
         });
         if let Some((_, progress)) = shown {
             progress.finish();
@@ -68,46 +86,41 @@ impl Run for Fsck {
             return Err(Failure::bad_input(format!("{image}: {what}: {help}")));
         }
         output.print(&report, human)?;
-        Ok(Verdict::of(report.holds()))
+        Ok(report.verdict().into())
     }
 }
 
 impl Fsck {
-    /// The disk image, and what it is held against.
-    fn open(&self) -> Result<(PathBuf, Keys), Failure> {
-        let mut keys = Keys::default();
-        if let Some(path) = &self.vault_key {
-            keys.vault = Some(vault_key(path)?.into());
-        }
-        let mut state = match State::open(self.audited.path()) {
+    /// The disk image, what it is held against, and the state, whose disk nobody else writes for as long as
+    /// that is open.
+    fn open(&self) -> Result<(PathBuf, Keys, Option<State>), Failure> {
+        let vault = self.vault_key.as_deref().map(vault_key).transpose()?;
+        let vault = vault.map(Into::into);
+        let mut state = match State::open_with(self.audited.path(), &self.audited.key) {
             Ok(state) => state,
             // Without a header nobody knows the logs' names; what is wrong with it is to be said.
-            Err(StateError::Disk { path, .. }) => return Ok((path, keys)),
+            Err(StateError::NotADisk { path }) => {
+                let keys = Keys {
+                    vault,
+                    ..Keys::default()
+                };
+                return Ok((path, keys, None));
+            }
             Err(error) => return Err(state_failure(error)),
         };
-        for path in &self.audited.key {
-            state.add_keys(path).map_err(state_failure)?;
-        }
         for path in &self.checkpoint {
             state.add_checkpoint(path).map_err(state_failure)?;
         }
-        keys.grants = state.key(LogKind::Grants).ok();
-        keys.worm = state.key(LogKind::Worm).ok();
-        for kind in [LogKind::Grants, LogKind::Worm] {
-            if state.key(kind).is_ok() {
-                let checkpoints = state.checkpoints(kind).map_err(state_failure)?;
-                let of_it = checkpoints
-                    .into_iter()
-                    .map(|(size, root)| (kind, size, root));
-                keys.checkpoints.extend(of_it);
-            }
-        }
-        Ok((state.path().to_owned(), keys))
+        let keys = Keys {
+            vault,
+            ..state.trust().map_err(state_failure)?
+        };
+        Ok((state.path().to_owned(), keys, Some(state)))
     }
 }
 
 fn vault_key(path: &Path) -> Result<[u8; 32], Failure> {
-    let bytes = fs::read(path).map_err(|error| Failure::file("read", path, error))?;
+    let bytes = files::read(path, Said::Named, KEY_FILE).map_err(|error| unread(path, error))?;
     let length = bytes.len();
     bytes.try_into().map_err(|_| {
         let path = path.display();
@@ -170,12 +183,19 @@ fn human(report: &Report) -> String {
         vec![region.name().into(), what, verdict.into()]
     });
     let mut text = vec![table(&["PART", "WHAT THERE IS", "VERDICT"], rows)];
-    text.extend(findings(report));
+    let logs = [&summary.grants, &summary.worm];
+    let vouched = LOGS.into_iter().zip(logs);
+    let vouched = vouched.flat_map(|(kind, log)| crate::log::vouched(kind, log));
+    text.push(vouched.collect::<Vec<_>>().join("\n"));
+    if !report.findings.is_empty() {
+        text.push(findings_table(&report.findings, report.more_findings));
+    }
     let unchecked = summary.unchecked.iter().map(|it| {
         let (region, what, why) = (it.region.name(), it.what, it.why);
         format!("not checked: {region}: {what}: {why}")
     });
     text.push(unchecked.collect::<Vec<_>>().join("\n"));
+    text.retain(|part| !part.is_empty());
     text.join("\n\n")
 }
 
@@ -187,39 +207,7 @@ fn verdict(report: &Report, region: Region) -> &'static str {
     let mut unchecked = report.summary.unchecked.iter();
     match of_it.map(|finding| finding.severity).max() {
         Some(Severity::Violation) => Verdict::DoesNotHold.word(),
-        _ if unchecked.any(|it| it.region == region) => "holds in part",
+        _ if unchecked.any(|it| it.region == region) => Verdict::HoldsInPart.word(),
         _ => Verdict::Holds.word(),
     }
-}
-
-/// The findings, and for each kind of them what to do.
-fn findings(report: &Report) -> Option<String> {
-    report.findings.first()?;
-    let rows = report.findings.iter().map(|finding: &Finding| {
-        let severity = if finding.is_violation() {
-            "VIOLATION"
-        } else {
-            "note"
-        };
-        let (place, what) = (finding.place.to_string(), finding.what.to_string());
-        vec![severity.into(), finding.what.rule().into(), place, what]
-    });
-    let mut text = table(&["FINDING", "RULE", "WHERE", "WHAT"], rows);
-    if report.more_findings > 0 {
-        text.push_str(&format!("\nand {} more", report.more_findings));
-    }
-    let mut said: Vec<&What> = Vec::new();
-    for Finding { what, .. } in &report.findings {
-        let is_said = |it: &&What| (it.rule(), it.help()) == (what.rule(), what.help());
-        if !said.iter().any(is_said) {
-            said.push(what);
-        }
-    }
-    let helps = said
-        .iter()
-        .map(|what| vec![what.rule().into(), what.help().into()]);
-    Some(format!(
-        "{text}\n\n{}",
-        table(&["RULE", "WHAT TO DO"], helps)
-    ))
 }

@@ -23,7 +23,7 @@ pub(crate) struct Audited {
     /// Either of them, as earlier versions took it
     #[arg(value_name = "PATH", hide = true, conflicts_with_all = ["state", "disk"])]
     path: Option<PathBuf>,
-    /// A file of verifier keys (name+hash+key, one a line)
+    /// A file of verifier keys (name+hash+key, one a line), which replaces DIR/ledger.vkey
     #[arg(long, value_name = "FILE")]
     pub(crate) key: Vec<PathBuf>,
 }

@@ -51,7 +51,15 @@ fn a_disk_that_holds_is_summed_up() {
     );
     assert!(lines[2].contains("2 boots"), "{text}");
     assert!(
-        lines[1..].iter().all(|line| line.ends_with("holds")),
+        lines[1..5].iter().all(|line| line.ends_with("holds")),
+        "{text}"
+    );
+    assert!(
+        lines[6].starts_with("grants: 3 commits signed by portcullis/5a5a"),
+        "{text}"
+    );
+    assert!(
+        lines[7].contains("14 records as in state/grants.checkpoint"),
         "{text}"
     );
     let all = [&all[..], &["--json"]].concat();
@@ -65,7 +73,7 @@ fn a_disk_that_holds_is_summed_up() {
 fn what_has_no_key_is_said_not_to_be_checked() {
     let directory = sample();
     let image = ["--disk", "state/disk.img"];
-    let text = stdout(fsck(directory.path(), &image).code(0));
+    let text = stdout(fsck(directory.path(), &image).code(1));
     for line in [
         "not checked: vault: index, references, contents: no key",
         "not checked: grants: signatures: no key",
@@ -104,7 +112,7 @@ fn a_log_that_was_cut_back_is_found_against_a_checkpoint() {
     tamper(directory.path(), b"PCLSBLCK", 2 * 4_096 + 24);
     let text = stdout(fsck(directory.path(), &["state"]).code(1));
     assert!(
-        text.contains("7 records, and a checkpoint was signed for 14"),
+        text.contains("the log has 7 records, and state/grants.checkpoint was signed for 14"),
         "{text}"
     );
     let image = ["--disk", "state/disk.img", "--key", "state/ledger.vkey"];

@@ -75,16 +75,15 @@ fn a_changed_log_does_not_hold_and_says_where() {
     tamper(directory.path());
     let text = stdout(portcullis(directory.path(), &["verify", "state"]).code(1));
     assert!(text.contains("DOES NOT HOLD"), "{text}");
-    assert!(
-        text.contains(
-            "VIOLATION  grants  block 0  the commit's signed root is not that of its records"
-        ),
-        "{text}"
-    );
-    assert!(
-        text.contains("block 1  2 blocks from here on cannot be held against what comes before"),
-        "{text}"
-    );
+    let words: Vec<_> = text.split_whitespace().collect();
+    let words = words.join(" ");
+    for line in [
+        "VIOLATION root grants, block 0 the commit's root is not that of the records",
+        "VIOLATION unread grants, block 1 2 blocks from here on cannot be held against anything",
+        "unread restore the disk from a copy",
+    ] {
+        assert!(words.contains(line), "{text}");
+    }
     let shown = portcullis(directory.path(), &["show", "state"]).code(1);
     let stderr = String::from_utf8(shown.get_output().stderr.clone()).unwrap();
     assert!(stderr.contains("the log does not hold"), "{stderr}");
@@ -110,7 +109,7 @@ fn a_log_cut_back_is_found_by_the_checkpoint_kept_beside_it() {
     }
     let text = stdout(portcullis(directory.path(), &["verify", "state", "--keep"]).code(1));
     assert!(
-        text.contains("and a checkpoint that it signed has 14"),
+        text.contains("grants.checkpoint was signed for 14"),
         "{text}"
     );
     // What does not hold is not kept: put right again, the log holds.
@@ -147,7 +146,7 @@ fn a_log_cut_back_is_found_by_a_checkpoint_kept_elsewhere() {
     let held = ["verify", "state", "--checkpoint", "kept.checkpoint"];
     let text = stdout(portcullis(directory.path(), &held).code(1));
     assert!(
-        text.contains("the log has 5 records, and a checkpoint that it signed has 14"),
+        text.contains("the log has 5 records, and kept.checkpoint was signed for 14"),
         "{text}"
     );
 }
@@ -173,11 +172,10 @@ fn bad_input_and_missing_files_have_their_own_codes() {
     portcullis(path, &["verify", "state", "--key", "text"]).code(2);
     portcullis(path, &["verify", "state", "--policy", "text"]).code(2);
     portcullis(path, &["verify", "state/disk.img"]).code(3);
-    portcullis(
-        path,
-        &["verify", "state/disk.img", "--key", "state/ledger.vkey"],
-    )
-    .code(0);
+    let image = ["verify", "state/disk.img", "--key", "state/ledger.vkey"];
+    portcullis(path, &image).code(1);
+    let policies = ["--policies", "state/policies"];
+    portcullis(path, &[&image[..], &policies].concat()).code(0);
     portcullis(path, &["prove", "14", "state"]).code(2);
     portcullis(path, &["grants", "state", "--boot", "ff"]).code(2);
     portcullis(path, &["show", "state", "--last", "many"]).code(2);
@@ -208,7 +206,8 @@ fn records_are_shown_with_names_of_their_policy() {
 #[test]
 fn records_are_shown_with_numbers_where_the_policy_is_not_at_hand() {
     let directory = sample();
-    let text = stdout(portcullis(directory.path(), &["show", "state/disk.img"]).code(0));
+    let image = ["show", "state/disk.img", "--key", "state/ledger.vkey"];
+    let text = stdout(portcullis(directory.path(), &image).code(0));
     assert!(text.contains("#1 -> #2 call #0: 0, 1"), "{text}");
 }
 
@@ -298,7 +297,7 @@ fn growth_is_proved_since_a_checkpoint() {
     ];
     let text = stdout(portcullis(path, &verify).code(0));
     assert!(
-        text.ends_with("grew from 14 to 21 records and kept every one\n"),
+        text.contains("grew from 14 to 21 records and kept every one\nsigned by portcullis/5a5a"),
         "{text}"
     );
 }

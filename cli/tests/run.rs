@@ -227,6 +227,6 @@ fn a_first_run_that_is_killed_at_any_moment_can_be_repeated() {
         running.wait().unwrap();
         assert!(prepare(&state).wait().unwrap().success());
         let audited = portcullis_audit::state::State::open(&state).unwrap();
-        audited.key(portcullis_log::block::LogKind::Worm).unwrap();
+        audited.keys(portcullis_log::block::LogKind::Worm).unwrap();
     }
 }

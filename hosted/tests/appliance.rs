@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use portcullis_audit::state::State;
-use portcullis_audit::walk::{Trust, walk};
 use portcullis_blk::{BLOCK, Header, initialise};
 use portcullis_hosted::appliance::{
     Appliance, Console, Held, Paused, Place, Running, Scan, Scanned, To, Until, capscan_of, compare,
@@ -131,20 +130,9 @@ fn kill_process(process: u32) {
 /// The records of the grant log on the disk.
 fn records(state: &Path) -> Vec<Record> {
     let state = State::open(state).unwrap();
-    let trust = Trust {
-        kind: LogKind::Grants,
-        log: state.log(),
-        key: None,
-        checkpoints: &[],
-    };
     let mut records = Vec::new();
-    walk(
-        &mut state.blocks(LogKind::Grants),
-        &trust,
-        &mut records,
-        |_| (),
-    )
-    .unwrap();
+    let read = state.read(LogKind::Grants, &mut records, |_| ());
+    read.unwrap();
     records
 }
 

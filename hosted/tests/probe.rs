@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use portcullis_audit::state::State;
-use portcullis_audit::walk::{Sink, Trust, walk};
 use portcullis_hosted::appliance::{Appliance, Console, Paused, Until};
 use portcullis_hosted::component::Isolation;
 use portcullis_hosted::machine::Spawner;
-use portcullis_log::block::{LogKind, Records};
+use portcullis_log::block::LogKind;
 use portcullis_log::{Operation, Outcome, Record};
 use portcullis_manager_api::FORBIDDEN;
 use portcullis_probe::{ABOVE_CEILING, EVERYWHERE};
@@ -84,26 +83,10 @@ fn with_attacker(to: &Path, name: &str) -> PathBuf {
 /// What the denials of the grant log say.
 fn denials(state: &Path) -> Vec<Outcome> {
     let state = State::open(state).unwrap();
-    let key = state.key(LogKind::Grants).unwrap();
-    let trust = Trust {
-        kind: LogKind::Grants,
-        log: state.log(),
-        key: Some(&key),
-        checkpoints: &[],
-    };
-    let mut log = Log(Vec::new());
-    walk(&mut state.blocks(LogKind::Grants), &trust, &mut log, |_| ()).unwrap();
-    let all = log.0.into_iter();
-    let denials = all.filter(|record| record.operation == Operation::Deny);
+    let mut all: Vec<Record> = Vec::new();
+    state.read(LogKind::Grants, &mut all, |_| ()).unwrap();
+    let denials = all
+        .into_iter()
+        .filter(|record| record.operation == Operation::Deny);
     denials.map(|record| record.outcome).collect()
-}
-
-/// The records of a log.
-struct Log(Vec<Record>);
-
-impl Sink for Log {
-    fn commit(&mut self, _: u64, payload: &[u8]) {
-        let records = Records::over(payload).map(|bytes| Record::decode(bytes).unwrap());
-        self.0.extend(records);
-    }
 }

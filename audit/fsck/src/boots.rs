@@ -8,12 +8,12 @@ use std::collections::HashSet;
 use portcullis_log::{BootId, Cause, Operation, Record};
 
 use crate::finding::{At, Findings, Place, Region};
-use crate::log::Sink;
+use crate::log::{Records, Sink};
 use crate::what::What;
 
 /// Follows the boots of a grant log.
-#[derive(Default)]
-pub(crate) struct Boots {
+#[derive(Clone, Default, Debug)]
+pub struct Boots {
     seen: HashSet<BootId>,
     /// The record before.
     last: Option<Record>,
@@ -26,16 +26,31 @@ impl Boots {
     }
 }
 
-impl Sink for Boots {
-    fn record(&mut self, index: u64, bytes: &[u8], findings: &mut Findings) {
+impl Boots {
+    /// Takes the next record, where the bytes are one.
+    pub fn decode(
+        &mut self,
+        (index, bytes): (u64, &[u8]),
+        findings: &mut Findings,
+    ) -> Option<Record> {
+        let record = Record::decode(bytes);
+        match &record {
+            Some(record) => self.record(index, record, findings),
+            None => {
+                let place = Place::new(Region::Grants, At::Record(index));
+                findings.violation(place, What::NotARecord);
+            }
+        }
+        record
+    }
+
+    /// Takes the next record.
+    pub fn record(&mut self, index: u64, record: &Record, findings: &mut Findings) {
         let place = Place::new(Region::Grants, At::Record(index));
-        let Some(record) = Record::decode(bytes) else {
-            return findings.violation(place, What::NotARecord);
-        };
         let loads = matches!(record.cause, Cause::Load { .. });
         let is_boot = record.operation == Operation::Boot;
         let starts = is_boot && loads && record.sequence == 0;
-        let before = self.last.replace(record);
+        let before = self.last.replace(*record);
         let Some(before) = before.filter(|before| before.boot == record.boot) else {
             if !self.seen.insert(record.boot) {
                 findings.violation(place, What::BootAgain);
@@ -54,6 +69,14 @@ impl Sink for Boots {
         let (before, found) = (before.time, record.time);
         if found < before {
             findings.violation(place, What::Time { before, found });
+        }
+    }
+}
+
+impl Sink for Boots {
+    fn commit(&mut self, records: Records<'_>, findings: &mut Findings) {
+        for record in records {
+            self.decode(record, findings);
         }
     }
 }

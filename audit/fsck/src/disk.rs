@@ -17,6 +17,9 @@ use crate::what::What;
 /// Blocks that are read at once, at most.
 pub(crate) const AT_ONCE: usize = 64;
 
+/// How often marks are read that are being written.
+const ATTEMPTS: usize = 8;
+
 /// Bytes that can be read, by blocks.
 pub(crate) struct Image<'d, D> {
     disk: &'d mut D,
@@ -257,6 +260,23 @@ pub(crate) fn marks<D: Read + Seek>(
     }
     let newest = sound.into_iter().max_by_key(|(sequence, _)| *sequence);
     newest.map(|(_, extents)| extents)
+}
+
+/// The same of a disk that something writes: what was read in the middle of a write is read again.
+pub(crate) fn marks_in_use<D: Read + Seek>(
+    image: &mut Image<'_, D>,
+    header: &Header,
+    findings: &mut Findings,
+) -> Option<[Extent; 2]> {
+    let mut attempts = (0..ATTEMPTS).map(|_| {
+        let mut found = Findings::default();
+        (marks(image, header, &mut found), found)
+    });
+    let read = attempts.find(|(_, found)| found.gravest.is_none());
+    if let Some((extents, _)) = read {
+        return extents;
+    }
+    marks(image, header, findings)
 }
 
 /// Marks, as read from block `number` of the disk: their sequence number, and what they say.

@@ -26,8 +26,24 @@ pub struct Finding {
 pub enum Severity {
     /// Worth knowing: what a cut or a failed write leaves, and the appliance passes over.
     Note,
+    /// It could not be checked: what was, holds.
+    Unchecked,
     /// The disk does not hold.
     Violation,
+}
+
+/// Whether something holds.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+pub enum Verdict {
+    /// It was checked, and holds.
+    #[serde(rename = "holds")]
+    Holds,
+    /// What was checked holds, and something was not.
+    #[serde(rename = "holds in part")]
+    HoldsInPart,
+    /// It does not hold.
+    #[serde(rename = "does not hold")]
+    DoesNotHold,
 }
 
 /// A part of the disk.
@@ -86,7 +102,8 @@ impl Place {
     pub(crate) const DISK: Self = Self::new(Region::Disk, At::Whole);
     pub(crate) const VAULT: Self = Self::new(Region::Vault, At::Whole);
 
-    pub(crate) const fn new(region: Region, at: At) -> Self {
+    /// A place in a region.
+    pub const fn new(region: Region, at: At) -> Self {
         Self { region, at }
     }
 
@@ -119,23 +136,48 @@ impl Finding {
 }
 
 /// What was found so far.
-#[derive(Default)]
-pub(crate) struct Findings {
-    pub(crate) list: Vec<Finding>,
-    /// Findings that were not kept.
-    pub(crate) more: u64,
-    /// Whether any of them all is a violation.
-    pub(crate) violated: bool,
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Findings {
+    /// Those that are kept: the first [`FINDINGS_MAX`].
+    pub list: Vec<Finding>,
+    /// How many were not kept.
+    pub more: u64,
+    /// What the gravest of them all weighs.
+    pub gravest: Option<Severity>,
 }
 
 impl Findings {
-    pub(crate) fn violation(&mut self, place: Place, what: What) {
-        self.violated = true;
+    /// Adds what does not hold.
+    pub fn violation(&mut self, place: Place, what: What) {
         self.keep(place, what, Severity::Violation);
     }
 
-    pub(crate) fn note(&mut self, place: Place, what: What) {
+    /// Adds what is worth knowing.
+    pub fn note(&mut self, place: Place, what: What) {
         self.keep(place, what, Severity::Note);
+    }
+
+    /// Adds what could not be checked.
+    pub fn unchecked(&mut self, place: Place, what: What) {
+        self.keep(place, what, Severity::Unchecked);
+    }
+
+    /// Adds those of another part.
+    pub fn extend(&mut self, other: Self) {
+        for finding in other.list {
+            self.keep(finding.place, finding.what, finding.severity);
+        }
+        self.more += other.more;
+        self.gravest = self.gravest.max(other.gravest);
+    }
+
+    /// What follows from all of them.
+    pub const fn verdict(&self) -> Verdict {
+        match self.gravest {
+            Some(Severity::Violation) => Verdict::DoesNotHold,
+            Some(Severity::Unchecked) => Verdict::HoldsInPart,
+            Some(Severity::Note) | None => Verdict::Holds,
+        }
     }
 
     /// What looked like the trace of a cut, in the findings from number `first` on, is the cause of
@@ -143,11 +185,12 @@ impl Findings {
     pub(crate) fn convict(&mut self, first: usize) {
         for finding in self.list.iter_mut().skip(first) {
             finding.severity = Severity::Violation;
-            self.violated = true;
+            self.gravest = Some(Severity::Violation);
         }
     }
 
     fn keep(&mut self, place: Place, what: What, severity: Severity) {
+        self.gravest = self.gravest.max(Some(severity));
         if self.list.len() < FINDINGS_MAX {
             self.list.push(Finding {
                 place,
@@ -218,7 +261,7 @@ impl Serialize for Place {
 }
 
 /// Shows bytes in hexadecimal.
-pub(crate) struct Hex<'a>(pub(crate) &'a [u8]);
+pub struct Hex<'a>(pub &'a [u8]);
 
 impl fmt::Display for Hex<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -15,32 +15,68 @@ use zeroize::Zeroizing;
 /// [`Summary::unchecked`](crate::Summary::unchecked) says so.
 #[derive(Clone, Default)]
 pub struct Keys {
-    /// Verifies the grant log's checkpoints.
-    pub grants: Option<VerifyingKey>,
-    /// Verifies the ledger's checkpoints.
-    pub worm: Option<VerifyingKey>,
+    /// Verify the grant log's checkpoints: more than one where another took the first one's place.
+    pub grants: Vec<LogKey>,
+    /// Verify the ledger's checkpoints.
+    pub worm: Vec<LogKey>,
     /// Opens the vault.
     pub vault: Option<Zeroizing<[u8; 32]>>,
-    /// What the logs signed earlier: records, and the root over them. Their signatures are the
-    /// caller's to check.
-    pub checkpoints: Vec<(LogKind, u64, [u8; 32])>,
+    /// What the logs signed earlier.
+    pub checkpoints: Vec<Checkpoint>,
+}
+
+/// A key that a log signs its checkpoints with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LogKey {
+    /// The key.
+    pub key: VerifyingKey,
+    /// What reports call it.
+    pub name: String,
+    /// Where it is from.
+    pub file: String,
+}
+
+/// A checkpoint from elsewhere. Its signature is the caller's to check.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Checkpoint {
+    /// Of which log.
+    pub kind: LogKind,
+    /// What reports call it.
+    pub file: String,
+    /// Records and the root over them; or why it vouches for nothing.
+    pub head: Result<(u64, [u8; 32]), String>,
+}
+
+impl From<VerifyingKey> for LogKey {
+    fn from(key: VerifyingKey) -> Self {
+        let (name, file) = (String::new(), String::new());
+        Self { key, name, file }
+    }
+}
+
+impl From<(LogKind, u64, [u8; 32])> for Checkpoint {
+    fn from((kind, size, root): (LogKind, u64, [u8; 32])) -> Self {
+        let (file, head) = ("a checkpoint".to_owned(), Ok((size, root)));
+        Self { kind, file, head }
+    }
 }
 
 impl Keys {
     /// Everything that an appliance has: the key that both logs are signed with, and the vault's.
     pub fn new(ledger: VerifyingKey, vault: [u8; 32]) -> Self {
         Self {
-            grants: Some(ledger),
-            worm: Some(ledger),
+            grants: vec![ledger.into()],
+            worm: vec![ledger.into()],
             vault: Some(Zeroizing::new(vault)),
             checkpoints: Vec::new(),
         }
     }
 
-    pub(crate) const fn of(&self, kind: LogKind) -> Option<&VerifyingKey> {
+    /// Those that a log signs with.
+    pub fn of(&self, kind: LogKind) -> &[LogKey] {
         match kind {
-            LogKind::Grants => self.grants.as_ref(),
-            LogKind::Worm => self.worm.as_ref(),
+            LogKind::Grants => &self.grants,
+            LogKind::Worm => &self.worm,
         }
     }
 }

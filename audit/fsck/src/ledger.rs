@@ -11,7 +11,7 @@ use portcullis_vault::{Act, DocumentEntry};
 
 use crate::finding::{At, Findings, Place, Region};
 use crate::index::Object;
-use crate::log::Sink;
+use crate::log::{Records, Sink};
 use crate::what::What;
 
 /// What entries of the ledger make of an object.
@@ -106,16 +106,35 @@ impl<'o> Documents<'o> {
 }
 
 impl Sink for Documents<'_> {
-    fn record(&mut self, index: u64, bytes: &[u8], findings: &mut Findings) {
-        self.entries += 1;
-        if bytes.is_empty() || bytes.len() > ENTRY_MAX {
-            let place = Place::new(Region::Worm, At::Record(index));
-            let length = bytes.len();
-            findings.violation(place, What::EntryLength { length });
+    fn commit(&mut self, records: Records<'_>, findings: &mut Findings) {
+        lengths(records, findings);
+        for (index, bytes) in records {
+            self.entries += 1;
+            if let Some(document) = DocumentEntry::decode(bytes) {
+                self.documents += 1;
+                self.document(index, &document);
+            }
         }
-        if let Some(document) = DocumentEntry::decode(bytes) {
-            self.documents += 1;
-            self.document(index, &document);
+    }
+}
+
+/// The entries of a ledger, whatever they say.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Entries;
+
+impl Sink for Entries {
+    fn commit(&mut self, records: Records<'_>, findings: &mut Findings) {
+        lengths(records, findings);
+    }
+}
+
+/// Each entry is of a length that the ledger takes.
+fn lengths(records: Records<'_>, findings: &mut Findings) {
+    for (index, bytes) in records {
+        let length = bytes.len();
+        if !(1..=ENTRY_MAX).contains(&length) {
+            let place = Place::new(Region::Worm, At::Record(index));
+            findings.violation(place, What::EntryLength { length });
         }
     }
 }

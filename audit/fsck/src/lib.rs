@@ -11,6 +11,8 @@
 //! | grant log | that records are such, in boots, numbered without gaps, in the order of time |
 //! | vault | superblocks; that entries open, fit together, and vouch for each other; that each block is of one object at most; references, names and releases against the ledger; that each chunk opens and the content has the name's digest |
 //!
+//! [`read_log`] is all that reads a log on a host: `portcullis log` replays what it hands on.
+//!
 //! What it does not judge: whether the policy allowed each grant (`portcullis log verify` does).
 //!
 //! ```no_run
@@ -45,25 +47,26 @@ use std::io::{Read, Seek};
 use portcullis_log::block::LogKind;
 use serde::Serialize;
 
-use crate::boots::Boots;
 use crate::content::Contents;
 use crate::disk::{Extent, Header, Image};
-use crate::finding::{Findings, Hex};
 use crate::index::{Division, Index};
 use crate::keys::VaultKeys;
 use crate::ledger::Documents;
 
+pub use boots::Boots;
 pub use disk::disk_id;
 pub use fault::{BlockFault, HeaderFault, MarkFault, SuperblockFault};
-pub use finding::{At, FINDINGS_MAX, Finding, Place, Region, Severity};
-pub use keys::Keys;
-pub use log::LogSummary;
+pub use finding::{At, FINDINGS_MAX, Finding, Findings, Hex, Place, Region, Severity, Verdict};
+pub use keys::{Checkpoint, Keys, LogKey};
+pub use ledger::Entries;
+pub use log::{HeldAgainst, LogSummary, Records, SignedBy, Sink, Which, read_blocks, read_log};
 pub use what::What;
 
 /// What was found out about a disk.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Report {
     holds: bool,
+    verdict: Verdict,
     /// What there is.
     pub summary: Summary,
     /// What is wrong or worth knowing: disk, vault, grant log, ledger.
@@ -137,6 +140,12 @@ impl Report {
     pub const fn holds(&self) -> bool {
         self.holds
     }
+
+    /// Whether it was checked, too, wherever the disk's own keys are needed for that. The vault's key is
+    /// whose business it is who asks.
+    pub const fn verdict(&self) -> Verdict {
+        self.verdict
+    }
 }
 
 /// Checks a disk. What cannot be read is a finding too.
@@ -163,16 +172,17 @@ pub fn check_with(
             check.findings.violation(Place::DISK, what);
         }
     }
-    let Findings {
-        list,
-        more,
-        violated,
-    } = check.findings;
+    let mut verdict = check.findings.verdict();
+    let mut unchecked = check.summary.unchecked.iter();
+    if unchecked.any(|it| it.region != Region::Vault) {
+        verdict = verdict.max(Verdict::HoldsInPart);
+    }
     Report {
-        holds: !violated,
+        holds: verdict != Verdict::DoesNotHold,
+        verdict,
         summary: check.summary,
-        findings: list,
-        more_findings: more,
+        findings: check.findings.list,
+        more_findings: check.findings.more,
     }
 }
 
@@ -207,13 +217,8 @@ impl<P: FnMut(Progress)> Check<'_, P> {
         self.summary.id = Some(Hex(&header.id).to_string());
         let extents = disk::marks(image, &header, &mut self.findings);
         let vault = self.vault(image, &header);
-        self.grants(image, &header, extents.map(|[grants, _]| grants));
-        self.worm(
-            image,
-            &header,
-            extents.map(|[_, worm]| worm),
-            vault.as_ref(),
-        );
+        self.grants(image, &header, extents);
+        self.worm(image, &header, extents, vault.as_ref());
         if let Some(vault) = &vault {
             self.contents(image, &header, vault);
         }
@@ -253,11 +258,11 @@ impl<P: FnMut(Progress)> Check<'_, P> {
         &mut self,
         image: &mut Image<'_, D>,
         header: &Header,
-        extent: Option<Extent>,
+        extents: Option<[Extent; 2]>,
     ) {
         let mut boots = Boots::default();
         let kind = LogKind::Grants;
-        self.summary.grants = self.log(image, header, kind, extent, &mut boots);
+        self.summary.grants = self.log(image, header, kind, extents, &mut boots);
         self.summary.boots = boots.count();
     }
 
@@ -265,13 +270,13 @@ impl<P: FnMut(Progress)> Check<'_, P> {
         &mut self,
         image: &mut Image<'_, D>,
         header: &Header,
-        extent: Option<Extent>,
+        extents: Option<[Extent; 2]>,
         vault: Option<&Opened>,
     ) {
         let objects = vault.map_or(&[][..], |vault| &vault.index.objects);
         let mut documents = Documents::new(objects);
         let kind = LogKind::Worm;
-        self.summary.worm = self.log(image, header, kind, extent, &mut documents);
+        self.summary.worm = self.log(image, header, kind, extents, &mut documents);
         self.summary.documents = documents.documents;
         match vault {
             Some(vault) if self.summary.worm.whole => {
@@ -289,25 +294,22 @@ impl<P: FnMut(Progress)> Check<'_, P> {
         image: &mut Image<'_, D>,
         header: &Header,
         kind: LogKind,
-        extent: Option<Extent>,
-        sink: &mut impl log::Sink,
+        extents: Option<[Extent; 2]>,
+        sink: &mut impl Sink,
     ) -> LogSummary {
-        let (region, span) = match kind {
-            LogKind::Grants => (Region::Grants, header.grants),
-            LogKind::Worm => (Region::Worm, header.worm),
-        };
-        if self.keys.of(kind).is_none() {
+        let region = log::region(kind);
+        if self.keys.of(kind).is_empty() {
             self.unchecked(region, "signatures", NO_KEY);
         }
-        let which = log::Which {
+        let which = Which {
             kind,
-            id: header.id,
             keys: self.keys,
-            extent,
+            in_use: false,
         };
         let progress = &mut self.progress;
-        let total = span.length;
-        log::check(image, span, &which, sink, &mut self.findings, |done| {
+        let log = log::Located::new(kind, header, extents);
+        let total = log.span.length;
+        log::check(image, log, which, sink, &mut self.findings, |done| {
             progress(Progress {
                 region,
                 done,

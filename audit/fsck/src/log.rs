@@ -4,21 +4,23 @@
 //! what is damage. Records are handed on once the commit after theirs goes on from them, since until
 //! then another may take their place.
 
-use std::io::{Read, Seek};
+use std::io::{self, Read, Seek};
 use std::mem;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signature, VerifyingKey};
 use portcullis_blk::BLOCK;
-use portcullis_log::block::{Footer, LogKind};
+use portcullis_log::Record;
+use portcullis_log::block::{Footer, LogId, LogKind, RECORD_OVERHEAD};
 use serde::Serialize;
 
+use crate::Progress;
 use crate::block::{self, Sound, first_record};
-use crate::disk::{AT_ONCE, Extent, Image, Span};
+use crate::disk::{self, AT_ONCE, Extent, Header, Image, Span};
 use crate::fault::BlockFault;
 use crate::finding::{At, Findings, Hex, Place, Region};
-use crate::keys::Keys;
+use crate::keys::{Checkpoint, Keys, LogKey};
 use crate::tree::{Hash, Tree};
 use crate::what::What;
 
@@ -33,22 +35,116 @@ pub struct LogSummary {
     pub blocks: u64,
     /// Blocks of the region.
     pub region: u64,
+    /// Bytes of all records.
+    pub bytes: u64,
     /// Root over all records, in hexadecimal; `None` for an empty log.
     pub root: Option<String>,
     /// All of it could be read: no damage comes before an end.
     pub whole: bool,
+    /// The keys that signed it.
+    pub signed_by: Vec<SignedBy>,
+    /// The checkpoints that it agrees with.
+    pub held_against: Vec<HeldAgainst>,
+    /// The last tree head; `None` for an empty log.
+    #[serde(skip)]
+    pub head: Option<Footer>,
+    /// Which of the log's keys signed that.
+    #[serde(skip)]
+    pub signer: Option<usize>,
+}
+
+/// A key that signed commits of a log.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct SignedBy {
+    /// Its name and id.
+    pub key: String,
+    /// Where it is from.
+    pub file: String,
+    /// How many commits it signed.
+    pub commits: u64,
+}
+
+/// A checkpoint that a log agrees with.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct HeldAgainst {
+    /// Where it is from.
+    pub file: String,
+    /// Its records.
+    pub records: u64,
 }
 
 /// Takes a log's records, in order.
-pub(crate) trait Sink {
-    fn record(&mut self, index: u64, bytes: &[u8], findings: &mut Findings);
+pub trait Sink {
+    /// The records of a commit.
+    fn commit(&mut self, records: Records<'_>, findings: &mut Findings);
 }
 
-/// Which log it is, and what it is held against.
-pub(crate) struct Which<'k> {
-    pub(crate) kind: LogKind,
+/// Collects a log's records.
+impl Sink for Vec<Vec<u8>> {
+    fn commit(&mut self, records: Records<'_>, _: &mut Findings) {
+        self.extend(records.map(|(_, bytes)| bytes.to_vec()));
+    }
+}
+
+/// Collects the grant log's records, without those that are none.
+impl Sink for Vec<Record> {
+    fn commit(&mut self, records: Records<'_>, _: &mut Findings) {
+        self.extend(records.filter_map(|(_, bytes)| Record::decode(bytes)));
+    }
+}
+
+/// Records one behind the other, each with its position in the log.
+#[derive(Clone, Copy, Debug)]
+pub struct Records<'a> {
+    first: u64,
+    bytes: &'a [u8],
+}
+
+impl<'a> Records<'a> {
+    /// Records that lie in `bytes`, each behind its length; the first is at position `first`.
+    pub const fn new(first: u64, bytes: &'a [u8]) -> Self {
+        Self { first, bytes }
+    }
+
+    /// Position of the first.
+    pub const fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// How they lie.
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = (u64, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (record, rest) = first_record(self.bytes)?;
+        let index = self.first;
+        *self = Self::new(index + 1, rest);
+        Some((index, record))
+    }
+}
+
+/// Which log is read, and what it is held against.
+#[derive(Clone, Copy, Debug)]
+pub struct Which<'k> {
+    /// Which log.
+    pub kind: LogKind,
+    /// Keys and checkpoints.
+    pub keys: &'k Keys,
+    /// Something writes the disk: the log is read as far as the marks say, since all up to there is
+    /// written, and nothing that the appliance told anybody lies behind it.
+    pub in_use: bool,
+}
+
+/// Where a log lies, and whose it is.
+#[derive(Clone, Copy)]
+pub(crate) struct Located {
     pub(crate) id: [u8; 16],
-    pub(crate) keys: &'k Keys,
+    pub(crate) span: Span,
     pub(crate) extent: Option<Extent>,
 }
 
@@ -84,13 +180,16 @@ struct Open {
 /// The last commit that counts.
 struct Last {
     head: Head,
+    footer: Footer,
+    signer: Option<usize>,
     first_block: u64,
     first_record: u64,
     payload: Vec<u8>,
 }
 
-struct Walk<'a, S> {
-    which: &'a Which<'a>,
+struct Walk<'a, S: ?Sized> {
+    which: Which<'a>,
+    log: Located,
     region: Region,
     findings: &'a mut Findings,
     sink: &'a mut S,
@@ -103,25 +202,106 @@ struct Walk<'a, S> {
     suspects: usize,
     /// After damage: where, and how many blocks hold something.
     unread: Option<(u64, u64)>,
-    checkpoints: Vec<(u64, Hash)>,
+    /// Those of this log that it was not held against yet.
+    checkpoints: Vec<(u64, Hash, &'a str)>,
+    /// Commits of the log by the key that signed them.
+    signed: Vec<u64>,
     summary: LogSummary,
+}
+
+/// Reads a log from the disk that it lies on.
+pub fn read_log(
+    disk: &mut (impl Read + Seek),
+    which: Which<'_>,
+    sink: &mut (impl Sink + ?Sized),
+    mut progress: impl FnMut(Progress),
+) -> (LogSummary, Findings) {
+    let mut findings = Findings::default();
+    let mut read = || {
+        let mut image = Image::new(disk)?;
+        let Some(header) = disk::header(&mut image, &mut findings) else {
+            return Ok(LogSummary::default());
+        };
+        let extents = if which.in_use {
+            disk::marks_in_use(&mut image, &header, &mut findings)
+        } else {
+            disk::marks(&mut image, &header, &mut findings)
+        };
+        let log = Located::new(which.kind, &header, extents);
+        let (region, total) = (region(which.kind), log.span.length);
+        let show = |done| {
+            progress(Progress {
+                region,
+                done,
+                total,
+            })
+        };
+        Ok(check(&mut image, log, which, sink, &mut findings, show))
+    };
+    let summary = read().unwrap_or_else(|error: io::Error| {
+        findings.violation(Place::DISK, What::Unreadable(error.to_string()));
+        LogSummary::default()
+    });
+    (summary, findings)
+}
+
+/// Reads a log from its blocks alone: there are no marks to hold it against.
+pub fn read_blocks(
+    blocks: &mut (impl Read + Seek),
+    id: LogId,
+    which: Which<'_>,
+    sink: &mut (impl Sink + ?Sized),
+) -> io::Result<(LogSummary, Findings)> {
+    let mut findings = Findings::default();
+    let mut image = Image::new(blocks)?;
+    let log = Located {
+        id: id.0,
+        span: Span {
+            start: 0,
+            length: image.blocks,
+        },
+        extent: None,
+    };
+    let summary = check(&mut image, log, which, sink, &mut findings, |_| ());
+    Ok((summary, findings))
+}
+
+impl Located {
+    pub(crate) fn new(kind: LogKind, header: &Header, extents: Option<[Extent; 2]>) -> Self {
+        let [grants, worm] = extents.map_or([None; 2], |extents| extents.map(Some));
+        let (span, extent) = match kind {
+            LogKind::Grants => (header.grants, grants),
+            LogKind::Worm => (header.worm, worm),
+        };
+        let id = header.id;
+        Self { id, span, extent }
+    }
+}
+
+/// The part of the disk that a log lies in.
+pub(crate) const fn region(kind: LogKind) -> Region {
+    match kind {
+        LogKind::Grants => Region::Grants,
+        LogKind::Worm => Region::Worm,
+    }
 }
 
 /// Checks a log.
 pub(crate) fn check<D: Read + Seek>(
     image: &mut Image<'_, D>,
-    span: Span,
-    which: &Which<'_>,
-    sink: &mut impl Sink,
+    log: Located,
+    which: Which<'_>,
+    sink: &mut (impl Sink + ?Sized),
     findings: &mut Findings,
     mut progress: impl FnMut(u64),
 ) -> LogSummary {
-    let region = match which.kind {
-        LogKind::Grants => Region::Grants,
-        LogKind::Worm => Region::Worm,
-    };
-    let there = image.there(span).length;
-    let mut walk = Walk::new(which, region, span.length, sink, findings);
+    let region = region(which.kind);
+    let Located { span, extent, .. } = log;
+    let mut there = image.there(span).length;
+    if let (true, Some(extent)) = (which.in_use, extent) {
+        there = there.min(extent.mark);
+    }
+    let mut walk = Walk::new(which, log, sink, findings);
     let mut buffer = vec![0; BLOCK * AT_ONCE.min(there as usize)];
     let mut number = 0;
     while number < there {
@@ -137,26 +317,23 @@ pub(crate) fn check<D: Read + Seek>(
     walk.finish()
 }
 
-impl<'a, S: Sink> Walk<'a, S> {
-    fn new(
-        which: &'a Which<'a>,
-        region: Region,
-        length: u64,
-        sink: &'a mut S,
-        findings: &'a mut Findings,
-    ) -> Self {
+impl<'a, S: Sink + ?Sized> Walk<'a, S> {
+    fn new(which: Which<'a>, log: Located, sink: &'a mut S, findings: &'a mut Findings) -> Self {
         let tree = Tree::default();
+        let region = region(which.kind);
         let of_it = which.keys.checkpoints.iter();
-        let of_it = of_it.filter(|(kind, ..)| *kind == which.kind);
+        let of_it = of_it.filter(|it| it.kind == which.kind);
+        let checkpoints = of_it.filter_map(|it| vouches(it, region, findings));
         Self {
             base: Head {
                 size: 0,
                 root: tree.root(0),
             },
-            checkpoints: of_it.map(|(_, size, root)| (*size, *root)).collect(),
+            checkpoints: checkpoints.collect(),
+            signed: vec![0; which.keys.of(which.kind).len()],
             suspects: findings.list.len(),
             summary: LogSummary {
-                region: length,
+                region: log.span.length,
                 whole: true,
                 ..LogSummary::default()
             },
@@ -164,6 +341,7 @@ impl<'a, S: Sink> Walk<'a, S> {
             open: None,
             unread: None,
             which,
+            log,
             region,
             findings,
             sink,
@@ -201,7 +379,7 @@ impl<'a, S: Sink> Walk<'a, S> {
 
     /// The last block that was surely flushed is there.
     fn hold_against_flushed(&mut self, number: u64) {
-        let flushed = self.which.extent.map(|extent| extent.flushed);
+        let flushed = self.log.extent.map(|extent| extent.flushed);
         if let Some(flushed) = flushed.filter(|flushed| *flushed == number + 1) {
             let place = self.place(number);
             self.findings
@@ -211,7 +389,7 @@ impl<'a, S: Sink> Walk<'a, S> {
 
     fn sound(&mut self, number: u64, block: Sound<'_>) {
         let header = block.header();
-        if (header.kind, header.log) != (self.which.kind.code(), self.which.id) {
+        if (header.kind, header.log) != (self.which.kind.code(), self.log.id) {
             return if self.goes_on(&block) {
                 let fault = BlockFault::Field("log");
                 self.damaged(number, What::Block(fault))
@@ -310,10 +488,8 @@ impl<'a, S: Sink> Walk<'a, S> {
                 self.damaged(number, What::Root)
             };
         }
-        let Which { kind, id, keys, .. } = self.which;
-        if let Some(key) = keys.of(*kind)
-            && !is_signed(*kind, id, &head, &footer.signature, key)
-        {
+        let signer = self.signer(&head, footer);
+        if signer.is_none() && !self.signed.is_empty() {
             self.findings.violation(self.place(number), What::Signature);
         }
         match open.from {
@@ -324,10 +500,21 @@ impl<'a, S: Sink> Walk<'a, S> {
         self.suspects = self.findings.list.len();
         self.last = Some(Last {
             head,
+            footer: *footer,
+            signer,
             first_block: open.first_block,
             first_record: self.base.size,
             payload: open.payload,
         });
+    }
+
+    /// The key that signed a tree head.
+    fn signer(&self, head: &Head, footer: &Footer) -> Option<usize> {
+        let kind = self.which.kind;
+        let mut keys = self.which.keys.of(kind).iter();
+        keys.position(|LogKey { key, .. }| {
+            is_signed(kind, &self.log.id, head, &footer.signature, key)
+        })
     }
 
     /// Nothing can take the last commit's place any more: its records are those of the log.
@@ -336,12 +523,15 @@ impl<'a, S: Sink> Walk<'a, S> {
             return;
         };
         self.hold_against_checkpoints(last.head.size);
-        let (findings, sink) = (&mut *self.findings, &mut *self.sink);
-        let mut index = last.first_record;
-        each(&last.payload, |record| {
-            sink.record(index, record, findings);
-            index += 1;
-        });
+        let records = Records::new(last.first_record, &last.payload);
+        self.sink.commit(records, self.findings);
+        let lengths = (last.head.size - last.first_record) * RECORD_OVERHEAD as u64;
+        self.summary.bytes += last.payload.len() as u64 - lengths;
+        self.summary.head = Some(last.footer);
+        self.summary.signer = last.signer;
+        if let Some(key) = last.signer {
+            self.signed[key] += 1;
+        }
         self.base = last.head;
         self.tree.forget(self.base.size);
     }
@@ -402,9 +592,16 @@ impl<'a, S: Sink> Walk<'a, S> {
     /// Holds the records up to `size` against the checkpoints that lie in them.
     fn hold_against_checkpoints(&mut self, size: u64) {
         let place = Place::new(self.region, At::Whole);
-        for (size, root) in self.checkpoints.extract_if(.., |(it, _)| *it <= size) {
-            if self.tree.root(size) != root {
-                self.findings.violation(place, What::Rewritten { size });
+        for (size, root, file) in self.checkpoints.extract_if(.., |(it, ..)| *it <= size) {
+            let checkpoint = file.to_owned();
+            if self.tree.root(size) == root {
+                self.summary.held_against.push(HeldAgainst {
+                    file: checkpoint,
+                    records: size,
+                });
+            } else {
+                let what = What::Rewritten { checkpoint, size };
+                self.findings.violation(place, what);
             }
         }
     }
@@ -415,18 +612,33 @@ impl<'a, S: Sink> Walk<'a, S> {
         self.hold_against_checkpoints(self.base.size);
         let found = self.base.size;
         let place = Place::new(self.region, At::Whole);
-        for (expected, _) in mem::take(&mut self.checkpoints) {
+        for (expected, _, file) in mem::take(&mut self.checkpoints) {
             self.findings.convict(self.suspects);
-            let what = What::Truncated { expected, found };
-            self.findings.violation(place, what);
+            let checkpoint = file.to_owned();
+            self.findings.violation(
+                place,
+                What::Truncated {
+                    checkpoint,
+                    expected,
+                    found,
+                },
+            );
         }
         if let Some((number, blocks)) = self.unread.filter(|(_, blocks)| *blocks > 0) {
             let place = self.place(number);
             self.findings.violation(place, What::Unread { blocks });
         }
-        if let Some(extent) = self.which.extent {
+        if let Some(extent) = self.log.extent.filter(|_| !self.which.in_use) {
             self.hold_against_mark(&extent);
         }
+        let keys = self.which.keys.of(self.which.kind).iter().zip(self.signed);
+        let keys = keys.filter(|(_, commits)| *commits > 0);
+        let signed_by = keys.map(|(key, commits)| SignedBy {
+            key: key.name.clone(),
+            file: key.file.clone(),
+            commits,
+        });
+        self.summary.signed_by = signed_by.collect();
         self.summary.records = found;
         self.summary.root = (found > 0).then(|| Hex(&self.base.root).to_string());
         self.summary
@@ -439,6 +651,23 @@ impl<'a, S: Sink> Walk<'a, S> {
             self.findings.note(place, What::BeyondMark { mark, end });
         } else if end < mark && end >= extent.flushed {
             self.findings.note(place, What::BehindMark { mark, end });
+        }
+    }
+}
+
+/// What a checkpoint vouches for; where that is nothing, it is a finding.
+fn vouches<'k>(
+    checkpoint: &'k Checkpoint,
+    region: Region,
+    findings: &mut Findings,
+) -> Option<(u64, Hash, &'k str)> {
+    match &checkpoint.head {
+        Ok((size, root)) => Some((*size, *root, &checkpoint.file)),
+        Err(why) => {
+            let (checkpoint, why) = (checkpoint.file.clone(), why.clone());
+            let place = Place::new(region, At::Whole);
+            findings.violation(place, What::Checkpoint { checkpoint, why });
+            None
         }
     }
 }

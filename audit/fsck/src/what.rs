@@ -93,8 +93,19 @@ pub enum What {
         /// Records up to the end of the one that was replaced.
         size: u64,
     },
+    /// A checkpoint beside the log vouches for nothing.
+    Checkpoint {
+        /// Which.
+        checkpoint: String,
+        /// Why not.
+        why: String,
+    },
+    /// No key is at hand: no signature was checked.
+    NoKey,
     /// The log is shorter than a checkpoint that it signed.
     Truncated {
+        /// Which checkpoint.
+        checkpoint: String,
         /// Records of the checkpoint.
         expected: u64,
         /// Records of the log.
@@ -102,6 +113,8 @@ pub enum What {
     },
     /// The log is another than the one that a checkpoint was signed for.
     Rewritten {
+        /// Which checkpoint.
+        checkpoint: String,
         /// Records of the checkpoint.
         size: u64,
     },
@@ -130,6 +143,16 @@ pub enum What {
         before: u64,
         /// Nanoseconds of this one.
         found: u64,
+    },
+
+    /// The record contradicts the grants in force.
+    Grant(String),
+    /// The record is not what the policy allows.
+    Policy(String),
+    /// The policy of a boot was not found: its grants are not held against it.
+    PolicyMissing {
+        /// SHA-256 of its body.
+        sha256: [u8; 32],
     },
 
     /// A copy of the superblock cannot be used.
@@ -219,6 +242,8 @@ pub enum What {
 }
 
 const RESTORE: &str = "restore the disk from a copy; what comes before can still be read";
+const OLDER: &str = "the end of the log is gone: restore a copy of the disk that has it; what an appliance signs \
+     after this one is a second history, and only `portcullis run --new-history` says so";
 const WRITER: &str = "no cut leaves this: find out who wrote to the disk, and restore it";
 const PASSED_OVER: &str = "nothing: a cut leaves this, and the appliance passes over it";
 const START: &str = "start the appliance: it puts this right by itself";
@@ -253,6 +278,8 @@ impl What {
             Self::Unread { .. } => "unread",
             Self::Superseded { .. } => "superseded",
             Self::Fork { .. } => "fork",
+            Self::Checkpoint { .. } => "checkpoint",
+            Self::NoKey => "no-key",
             Self::Truncated { .. } => "truncated",
             Self::Rewritten { .. } => "rewritten",
             Self::NotARecord => "not-a-record",
@@ -261,6 +288,9 @@ impl What {
             Self::BootAgain => "boot-again",
             Self::Sequence { .. } => "sequence",
             Self::Time { .. } => "time",
+            Self::Grant(_) => "grant",
+            Self::Policy(_) => "policy",
+            Self::PolicyMissing { .. } => "policy-missing",
             Self::Superblock(_) => "superblock",
             Self::SuperblocksDiffer => "superblocks-differ",
             Self::NoSuperblock => "no-superblock",
@@ -291,7 +321,7 @@ impl What {
     /// What to do.
     pub const fn help(&self) -> &'static str {
         match self {
-            Self::NotADisk => "name the image of an appliance's disk; `portcullis run` makes one",
+            Self::NotADisk => "name the image of an appliance's disk",
             Self::Unreadable(_) => "copy what can be read to another disk, and check that",
             Self::ShortDisk { .. } => "get the whole image: it was cut off",
             Self::LongDisk { .. } => {
@@ -313,11 +343,20 @@ impl What {
             Self::Foreign | Self::Misplaced { .. } | Self::Orphan => PASSED_OVER,
             Self::Unfinished { .. } | Self::Torn | Self::Superseded { .. } => PASSED_OVER,
             Self::Block(_) | Self::Chain | Self::Root | Self::Unread { .. } => RESTORE,
-            Self::FlushedGone { .. } | Self::Truncated { .. } => RESTORE,
+            Self::FlushedGone { .. } => RESTORE,
+            Self::Truncated { .. } | Self::LedgerOlder { .. } => OLDER,
             Self::NotZero | Self::HeadersDiffer | Self::Rewritten { .. } => WRITER,
             Self::NoSuperblock | Self::SuperblocksDiffer => WRITER,
             Self::Signature => {
                 "check that the key is this disk's; if it is, somebody forged the log"
+            }
+            Self::Checkpoint { .. } => {
+                "name the key that signed it with --key; if nobody has it, somebody put it there"
+            }
+            Self::NoKey => "name a file of the log's keys with --key",
+            Self::Policy(_) => "find out what the manager was given: it issued what it may not",
+            Self::PolicyMissing { .. } => {
+                "name the compiled policy, or a folder of them, with --policy"
             }
             Self::Fork { .. } => "ask who holds the ledger's key: it signed two histories",
             Self::NotARecord
@@ -326,6 +365,7 @@ impl What {
             | Self::BootAgain
             | Self::Sequence { .. }
             | Self::Time { .. }
+            | Self::Grant(_)
             | Self::EntryField(_)
             | Self::Nonce
             | Self::SameNumber { .. }
@@ -341,9 +381,6 @@ impl What {
             }
             Self::ChangedBefore { .. } => {
                 "see the console's log of that start for what was missing"
-            }
-            Self::LedgerOlder { .. } => {
-                "restore the ledger: the end of it is gone; a checkpoint kept elsewhere shows it"
             }
             Self::Missing { .. } | Self::Seals | Self::Chunk => PUT,
             Self::NotRemoved { .. } => "ask whoever may remove to do it again: a cut came between",

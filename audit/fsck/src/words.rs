@@ -73,14 +73,20 @@ impl fmt::Display for What {
                     "the commit up to {size} records gave way to one with others"
                 )
             }
-            Self::Truncated { expected, found } => {
+            Self::NoKey => f.write_str("no key is at hand: its signatures were not checked"),
+            Self::Checkpoint { checkpoint, why } => write!(f, "{checkpoint}: {why}"),
+            Self::Truncated {
+                checkpoint,
+                expected,
+                found,
+            } => {
                 write!(
                     f,
-                    "{found} records, and a checkpoint was signed for {expected}"
+                    "the log has {found} records, and {checkpoint} was signed for {expected}"
                 )
             }
-            Self::Rewritten { size } => {
-                write!(f, "the first {size} records are not those of a checkpoint")
+            Self::Rewritten { checkpoint, size } => {
+                write!(f, "the first {size} records are not those of {checkpoint}")
             }
             Self::NotARecord => f.write_str("the bytes are no record"),
             Self::EntryLength { length } => write!(f, "no entry has {length} bytes"),
@@ -92,6 +98,12 @@ impl fmt::Display for What {
             Self::Time { before, found } => {
                 write!(f, "the time is {found} ns, after one of {before} ns")
             }
+            Self::Grant(text) | Self::Policy(text) => f.write_str(text),
+            Self::PolicyMissing { sha256 } => write!(
+                f,
+                "policy {} not found: its grants were not checked",
+                Hex(&sha256[..8])
+            ),
             Self::Superblock(fault) => write!(f, "a copy of the superblock: {fault}"),
             Self::SuperblocksDiffer => {
                 f.write_str("the copies of the superblock say different things")

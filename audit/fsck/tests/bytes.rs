@@ -168,8 +168,8 @@ fn every_byte_of_the_disk_is_found_or_free() {
     let logs = at(Area::Grants, 0)..disk.len() - BLOCK;
     let free = at(Area::Vault, DATA + summary.vault.used)..logs.start;
     let unsigned = Keys {
-        grants: None,
-        worm: None,
+        grants: Vec::new(),
+        worm: Vec::new(),
         ..keys()
     };
     for byte in 0..disk.len() {

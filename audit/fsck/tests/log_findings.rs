@@ -378,7 +378,7 @@ fn a_log_is_held_against_checkpoints() {
         let mut keys = keys();
         let worm = heads
             .iter()
-            .map(|(size, root)| (LogKind::Worm, *size, *root));
+            .map(|(size, root)| (LogKind::Worm, *size, *root).into());
         keys.checkpoints = worm.collect();
         let report = check(&mut Cursor::new(disk(blocks)), &keys);
         let mut lines = lines(&report);

@@ -19,6 +19,8 @@ pub const SIGNATURES_MAX: usize = 100;
 
 /// Longest text that a witness signs, in bytes: a checkpoint, extension lines included.
 pub const COSIGNED_MAX: usize = 1024;
+/// Latest time that a witness signs, in seconds since 1970: C2SP tlog-cosignature.
+const TIME_MAX: u64 = i64::MAX as u64;
 /// Bytes of what a witness puts before the text: two lines, with a time of up to 20 digits.
 const COSIGNED_HEADER: usize = 41;
 /// What a signature line starts with: an em dash and a space.
@@ -117,6 +119,11 @@ impl<'a> Verifier<'a> {
         &self.key
     }
 
+    /// Whether it is a witness's, which signs the time too.
+    pub fn is_witness(&self) -> bool {
+        self.kind == Kind::Cosignature
+    }
+
     /// Its id: SHA-256(name || 0x0A || mark || key), first four bytes.
     pub fn id(&self) -> KeyId {
         let digest = Sha256::new()
@@ -127,19 +134,20 @@ impl<'a> Verifier<'a> {
         core::array::from_fn(|i| digest[i])
     }
 
-    /// Whether `signature`, what follows the key id on a signature line, is this key's over `text`.
-    fn verifies(&self, text: &str, signature: &[u8]) -> bool {
-        let Some((time, signature)) = signature.split_last_chunk() else {
-            return false;
-        };
+    /// Whether `signature`, what follows the key id on a signature line, is this key's over `text`; with
+    /// the time that a witness signed, which is 0 for others.
+    fn verifies(&self, text: &str, signature: &[u8]) -> Option<u64> {
+        let (time, signature) = signature.split_last_chunk()?;
         let signature = Ed25519::from_bytes(signature);
+        let verifies = |text: &str| self.key.verify_strict(text.as_bytes(), &signature).is_ok();
         match (self.kind, <[u8; 8]>::try_from(time)) {
-            (Kind::Text, Err(_)) if time.is_empty() => {
-                self.key.verify_strict(text.as_bytes(), &signature).is_ok()
+            (Kind::Text, Err(_)) if time.is_empty() => verifies(text).then_some(0),
+            (Kind::Cosignature, Ok(time)) => {
+                let time = u64::from_be_bytes(time);
+                let signed = cosigned(text, time).ok().filter(|_| time <= TIME_MAX)?;
+                verifies(&signed).then_some(time)
             }
-            (Kind::Cosignature, Ok(time)) => cosigned(text, u64::from_be_bytes(time))
-                .is_ok_and(|text| self.key.verify_strict(text.as_bytes(), &signature).is_ok()),
-            _ => false,
+            _ => None,
         }
     }
 }
@@ -288,22 +296,10 @@ impl<'a> Note<'a> {
     pub fn verify(&self, known: &[Verifier<'_>]) -> Result<usize, NoteError> {
         let mut signed = 0;
         for verifier in known {
-            let id = verifier.id();
-            // Of several signatures of one key only the first counts, as in Go's `sumdb/note`.
-            let theirs = self
-                .signatures()
-                .find(|it| it.name == verifier.name && it.id == id);
-            if let Some(signature) = theirs {
-                // Key id, the time of a witness, the signature, and what decode_slice wants beyond.
-                let mut bytes = [0; 78];
-                let length = STANDARD
-                    .decode_slice(signature.base64, &mut bytes)
-                    .unwrap_or(0);
-                let found = bytes.get(4..length).unwrap_or_default();
-                if !verifier.verifies(self.text, found) {
-                    return Err(NoteError::Invalid);
-                }
-                signed += 1;
+            match self.signed_by(verifier) {
+                Ok(_) => signed += 1,
+                Err(NoteError::Unknown) => {}
+                Err(error) => return Err(error),
             }
         }
         if signed > 0 {
@@ -311,6 +307,24 @@ impl<'a> Note<'a> {
         } else {
             Err(NoteError::Unknown)
         }
+    }
+
+    /// Checks the signature of one key; gives back the time that a witness says it signed at, in seconds
+    /// since 1970, and 0 of another key.
+    pub fn signed_by(&self, verifier: &Verifier<'_>) -> Result<u64, NoteError> {
+        let id = verifier.id();
+        // Of several signatures of one key only the first counts, as in Go's `sumdb/note`.
+        let mut theirs = self.signatures().filter(|it| it.id == id);
+        let signature = theirs.find(|it| it.name == verifier.name);
+        let signature = signature.ok_or(NoteError::Unknown)?;
+        // Key id, the time of a witness, the signature, and what decode_slice wants beyond.
+        let mut bytes = [0; 78];
+        let length = STANDARD
+            .decode_slice(signature.base64, &mut bytes)
+            .unwrap_or(0);
+        let found = bytes.get(4..length).unwrap_or_default();
+        let time = verifier.verifies(self.text, found);
+        time.ok_or(NoteError::Invalid)
     }
 }
 

@@ -12,13 +12,12 @@ use std::path::Path;
 use ed25519_dalek::SigningKey;
 use portcullis_audit::policies::Policies;
 use portcullis_audit::replay::{Boot, Replay};
-use portcullis_audit::walk::{Sink, Trust, walk};
 use portcullis_blk::api::{Area, Info};
 use portcullis_blk::{BLOCK, Disk, DiskError, Driver};
-use portcullis_fsck::Report;
+use portcullis_fsck::{Keys, Report, Which, read_log};
 use portcullis_ledger::{Index, Log, LogError, LogMemory, Recovered, Scratch};
 use portcullis_log::Record;
-use portcullis_log::block::{LogId, LogKind, Records};
+use portcullis_log::block::{LogId, LogKind};
 use portcullis_log::merkle::Hash;
 use portcullis_log::scanner::Watch;
 use portcullis_model::testing::SharedRegion;
@@ -238,13 +237,17 @@ impl Oracle {
 
     /// Checks the disk with all keys at hand.
     pub(crate) fn fsck(&self, disk: &Rebuilt<'_>, expected: Option<&Expected>) -> Report {
-        let mut keys = portcullis_fsck::Keys::new(self.key.verifying_key(), self.vault_key);
+        portcullis_fsck::check(&mut Cursor::new(disk.bytes()), &self.keys(expected))
+    }
+
+    fn keys(&self, expected: Option<&Expected>) -> Keys {
+        let mut keys = Keys::new(self.key.verifying_key(), self.vault_key);
         for (kind, which) in [(LogKind::Grants, 0), (LogKind::Worm, 1)] {
             let checkpoints = expected.iter().flat_map(|it| &it.checkpoints[which]);
-            keys.checkpoints
-                .extend(checkpoints.map(|(size, root)| (kind, *size, *root)));
+            let checkpoints = checkpoints.map(|(size, root)| (kind, *size, *root).into());
+            keys.checkpoints.extend(checkpoints);
         }
-        portcullis_fsck::check(&mut Cursor::new(disk.bytes()), &keys)
+        keys
     }
 
     /// The records of a log, for whoever has the disk and the public key only.
@@ -254,32 +257,17 @@ impl Oracle {
         kind: LogKind,
         expected: Option<&Expected>,
     ) -> Result<Vec<Vec<u8>>, String> {
-        let header = Driver::new(&mut *disk).open(&mut [0; BLOCK]);
-        let header = header.map_err(|error| error.to_string())?.header;
-        let (area, which) = match kind {
-            LogKind::Grants => (Area::Grants, 0),
-            LogKind::Worm => (Area::Worm, 1),
-        };
-        let checkpoints = expected.iter().flat_map(|it| &it.checkpoints[which]);
-        let checkpoints: Vec<_> = checkpoints.map(|(size, root)| (*size, *root)).collect();
-        let trust = Trust {
+        let keys = self.keys(expected);
+        let which = Which {
             kind,
-            log: LogId(*header.id()),
-            key: Some(&self.key.verifying_key()),
-            checkpoints: &checkpoints,
+            keys: &keys,
+            in_use: false,
         };
-        let start = header.start(area);
-        let mut extent = disk.extent(start..start + header.length(area));
-        let mut records = Collected::default();
-        let walked = walk(&mut extent, &trust, &mut records, |_| ());
-        let walked = walked.map_err(|error| error.to_string())?;
-        match walked
-            .findings
-            .iter()
-            .find(|finding| finding.is_violation())
-        {
+        let mut records = Vec::new();
+        let (_, findings) = read_log(&mut disk.reader(), which, &mut records, |_| ());
+        match findings.list.iter().find(|finding| finding.is_violation()) {
             Some(finding) => Err(format!("{}: {finding:?}", kind.name())),
-            None => Ok(records.0),
+            None => Ok(records),
         }
     }
 
@@ -312,7 +300,7 @@ impl Oracle {
         for (index, bytes) in (0..).zip(&held.grants) {
             replay.take(index, &Record::decode(bytes).ok_or("not a record")?);
         }
-        let findings = replay.findings().0.iter();
+        let findings = replay.findings().list.iter();
         let violations = findings.filter(|it| it.is_violation());
         faults.extend(violations.map(|finding| format!("grant log: {finding:?}")));
         held.boots = replay.boots().to_vec();
@@ -474,13 +462,6 @@ impl Watch for Collected {
     fn record(&mut self, index: u64, bytes: &[u8]) {
         self.0.truncate(index as usize);
         self.0.push(bytes.to_vec());
-    }
-}
-
-impl Sink for Collected {
-    fn commit(&mut self, first: u64, payload: &[u8]) {
-        assert_eq!(first, self.0.len() as u64);
-        self.0.extend(Records::over(payload).map(<[u8]>::to_vec));
     }
 }
 

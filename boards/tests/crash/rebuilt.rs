@@ -2,10 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::io;
-use std::ops::Range;
+use std::io::{self, Read, Seek, SeekFrom};
 
-use portcullis_audit::walk::Blocks;
 use portcullis_blk::testing::SECTOR;
 use portcullis_blk::{BLOCK, Block, Disk, DiskError};
 
@@ -74,13 +72,9 @@ impl<'a> Rebuilt<'a> {
         self.read.contains(&block)
     }
 
-    /// Reads these blocks one after another, past all rules.
-    pub(crate) fn extent(&mut self, blocks: Range<u64>) -> Extent<'_, 'a> {
-        Extent {
-            disk: self,
-            next: blocks.start,
-            end: blocks.end,
-        }
+    /// Reads it from its start, past all rules.
+    pub(crate) fn reader(&mut self) -> Reader<'_, 'a> {
+        Reader { disk: self, at: 0 }
     }
 
     /// All of it.
@@ -133,21 +127,35 @@ impl Disk for &mut Rebuilt<'_> {
     }
 }
 
-/// Blocks of a disk, past all rules.
-pub(crate) struct Extent<'a, 'd> {
+/// The bytes of a disk, past all rules.
+pub(crate) struct Reader<'a, 'd> {
     disk: &'a mut Rebuilt<'d>,
-    next: u64,
-    end: u64,
+    at: u64,
 }
 
-impl Blocks for Extent<'_, '_> {
+impl Read for Reader<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let blocks = (self.end - self.next).min((buffer.len() / BLOCK) as u64);
-        let length = blocks as usize * BLOCK;
-        let mut disk = &mut *self.disk;
-        Disk::read(&mut disk, self.next, &mut buffer[..length]).map_err(io::Error::other)?;
-        self.next += blocks;
-        Ok(length)
+        let (number, from) = (self.at / BLOCK as u64, self.at as usize % BLOCK);
+        if self.at >= self.disk.durable.len() as u64 {
+            return Ok(0);
+        }
+        self.disk.read.insert(number);
+        let read = (&self.disk.block_at(number)[from..]).read(buffer)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+impl Seek for Reader<'_, '_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let end = self.disk.durable.len() as u64;
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::End(by) => end.checked_add_signed(by),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+        };
+        self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.at)
     }
 }
 

@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use portcullis_audit::state::State;
 use portcullis_audit::tiles::{CHECKPOINT, Tiles};
-use portcullis_audit::verify::checkpoint_note;
 use portcullis_log::block::LogKind;
 use serde::Serialize;
 
-use super::open::{Place, failure, read};
+use super::open::{Place, changed, failure, read, vouched};
 use super::verify::{findings, verify_one};
 use crate::Run;
 use crate::failure::{Failure, Verdict};
@@ -66,8 +65,11 @@ fn export(state: &mut State, kind: LogKind, directory: &Path) -> Result<Option<E
     if before.exists() {
         state.add_checkpoint(&before).map_err(failure)?;
     }
-    let (report, head) = verify_one(state, kind)?;
-    if !report.holds {
+    let report = verify_one(state, kind)?;
+    for line in vouched(kind, &report.summary) {
+        eprintln!("{line}");
+    }
+    if Verdict::from(report.verdict) == Verdict::DoesNotHold {
         eprintln!(
             "the log {} is not exported, since it does not hold:",
             kind.name()
@@ -83,11 +85,11 @@ fn export(state: &mut State, kind: LogKind, directory: &Path) -> Result<Option<E
         files_unchanged: 0,
     };
     // An empty log has no checkpoint, and so no export.
-    if let Some(head) = head {
-        let key = state.key(kind).map_err(failure)?;
+    if report.summary.head.is_some() {
         let mut tiles = Tiles::new(directory);
-        read(state, kind, &mut tiles)?;
-        let note = checkpoint_note(kind, state.log(), &head, &key);
+        let (summary, _) = read(state, kind, &mut tiles)?;
+        let note = state.note(kind, &summary).map_err(failure)?;
+        let note = note.ok_or_else(|| changed(state))?;
         let written = tiles.finish(&note);
         let written = written.map_err(|error| Failure::file("write below", directory, error))?;
         exported.records = written.records;

@@ -3,9 +3,9 @@
 use clap::Args;
 use portcullis_audit::Hex;
 use portcullis_audit::replay::{InForce, Replay};
-use portcullis_audit::walk::Sink;
+use portcullis_fsck::{Findings, Records, Sink};
 use portcullis_log::Record;
-use portcullis_log::block::{LogKind, Records};
+use portcullis_log::block::LogKind;
 use serde::Serialize;
 
 use super::names;
@@ -63,8 +63,8 @@ struct At<'s> {
 }
 
 impl Sink for At<'_> {
-    fn commit(&mut self, first: u64, payload: &[u8]) {
-        for (index, bytes) in (first..).zip(Records::over(payload)) {
+    fn commit(&mut self, records: Records<'_>, _: &mut Findings) {
+        for (index, bytes) in records {
             let Some(record) = Record::decode(bytes) else {
                 continue;
             };
@@ -132,7 +132,7 @@ impl Run for Grants {
             replay,
             found: None,
         };
-        let walked = read(&state, LogKind::Grants, &mut at)?;
+        let read = read(&state, LogKind::Grants, &mut at)?;
         if self.at.is_none() {
             at.keep();
         }
@@ -144,7 +144,7 @@ impl Run for Grants {
             return Err(Failure::bad_input(text));
         };
         output.print(&set, human)?;
-        Ok(verdict(&walked))
+        Ok(verdict(LogKind::Grants, &read))
     }
 }
 

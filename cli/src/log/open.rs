@@ -1,13 +1,15 @@
 //! Arguments that every verb of `log` shares, and the walk over a log with a progress bar.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use portcullis_audit::policies::PoliciesError;
-use portcullis_audit::state::{State, StateError};
-use portcullis_audit::walk::{Sink, Trust, Walked, walk};
+use portcullis_audit::files::{self, FileError, Said};
+use portcullis_audit::keys::{KeyError, Keyring};
+use portcullis_audit::state::{KEYS, State, StateError};
+use portcullis_console::text::Counted;
+use portcullis_fsck::{Findings, LogSummary, Severity, Sink};
 use portcullis_log::block::LogKind;
 
 use crate::failure::{Failure, Verdict};
@@ -45,11 +47,14 @@ impl From<Which> for LogKind {
 }
 
 impl Place {
+    /// The keys alone: there need be no disk.
+    pub(super) fn keys(&self) -> Result<Keyring, KeyError> {
+        Keyring::resolve(&self.audited.key, Some(&self.audited.path().join(KEYS)))
+    }
+
     pub(super) fn open(&self) -> Result<State, Failure> {
-        let mut state = State::open(self.audited.path()).map_err(failure)?;
-        for key in &self.audited.key {
-            state.add_keys(key).map_err(failure)?;
-        }
+        let path = self.audited.path();
+        let mut state = State::open_with(path, &self.audited.key).map_err(failure)?;
         for policy in &self.policies {
             state.add_policies(policy).map_err(failure)?;
         }
@@ -59,65 +64,99 @@ impl Place {
 
 /// How a state that cannot be audited ends: 3 where a file cannot be read, 2 where one is wrong.
 pub(crate) fn failure(error: StateError) -> Failure {
-    match &error {
-        StateError::Missing { .. }
-        | StateError::Read { .. }
-        | StateError::NoKey { .. }
-        | StateError::Policies(PoliciesError::Read { .. }) => Failure::could_not_run(error),
-        _ => Failure::bad_input(error),
+    if error.is_in_the_way() {
+        Failure::could_not_run(error)
+    } else {
+        Failure::bad_input(error)
     }
 }
 
-/// Walks over a log for its records. Signatures are checked where the key is at hand.
-pub(super) fn read(state: &State, kind: LogKind, sink: &mut impl Sink) -> Result<Walked, Failure> {
-    let key = state.key(kind).ok();
-    let trust = Trust {
-        kind,
-        log: state.log(),
-        key: key.as_ref(),
-        checkpoints: &[],
-    };
-    let mut progress = Progress::new(state.length(kind));
-    let walked = walk(&mut state.blocks(kind), &trust, sink, |block| {
-        progress.at(block)
-    });
+/// Reads a text that somebody named.
+pub(super) fn read_text(path: &Path, most: usize) -> Result<String, Failure> {
+    files::read_text(path, Said::Named, most).map_err(|error| unread(path, error))
+}
+
+/// A file that cannot be read, or is none that may be.
+pub(crate) fn unread(path: &Path, error: FileError) -> Failure {
+    match error {
+        FileError::Io(error) => Failure::file("read", path, error),
+        error => Failure::bad_input(format!("{}: {error}", path.display())),
+    }
+}
+
+/// Reads a log for its records.
+pub(super) fn read(
+    state: &State,
+    kind: LogKind,
+    sink: &mut impl Sink,
+) -> Result<(LogSummary, Findings), Failure> {
+    let mut progress = Progress::default();
+    let read = state.read(kind, sink, |at| progress.at(at.done, at.total));
     progress.finish();
-    walked.map_err(|error| Failure::file("read", state.path(), error))
+    read.map_err(failure)
 }
 
-/// What a verb that only reads says of a log that does not hold; the verdict goes with it.
-pub(super) fn verdict(walked: &Walked) -> Verdict {
-    let violations = walked
-        .findings
-        .iter()
-        .filter(|finding| finding.is_violation())
-        .count();
-    if violations == 0 {
-        return Verdict::Holds;
+/// Somebody changed a log while it was read.
+pub(super) fn changed(state: &State) -> Failure {
+    let path = state.path().display();
+    Failure::could_not_run(format!("{path} was changed while it was read"))
+}
+
+/// What a verb that only reads says of who vouched for a log, and of one that does not hold; the verdict
+/// goes with it.
+pub(super) fn verdict(kind: LogKind, (summary, findings): &(LogSummary, Findings)) -> Verdict {
+    for line in vouched(kind, summary) {
+        eprintln!("{line}");
     }
-    eprintln!("the log does not hold ({violations} violations): see `portcullis log verify`");
-    Verdict::DoesNotHold
+    let violations = findings.list.iter().filter(|it| it.is_violation()).count();
+    if violations > 0 {
+        eprintln!("the log does not hold ({violations} violations): see `portcullis log verify`");
+    }
+    let unchecked = findings.list.iter();
+    for finding in unchecked.filter(|it| it.severity == Severity::Unchecked) {
+        eprintln!(
+            "{}: {}: {}",
+            finding.place,
+            finding.what,
+            finding.what.help()
+        );
+    }
+    findings.verdict().into()
+}
+
+/// Who vouched for a log: the keys that signed it, and the checkpoints that it agrees with.
+pub(crate) fn vouched(kind: LogKind, summary: &LogSummary) -> Vec<String> {
+    let name = kind.name();
+    let keys = summary.signed_by.iter().map(|it| {
+        let (key, file, commits) = (&it.key, &it.file, Counted(it.commits, "commit"));
+        format!("{name}: {commits} signed by {key}, from {file}")
+    });
+    let checkpoints = summary.held_against.iter().map(|it| {
+        let (file, records) = (&it.file, Counted(it.records, "record"));
+        format!("{name}: {records} as in {file}")
+    });
+    keys.chain(checkpoints).collect()
 }
 
 /// A bar on standard error, where that is a terminal, after a second.
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
     start: Instant,
-    length: u64,
 }
 
-impl Progress {
-    pub(crate) fn new(length: u64) -> Self {
+impl Default for Progress {
+    fn default() -> Self {
         Self {
             bar: None,
             start: Instant::now(),
-            length,
         }
     }
+}
 
-    pub(crate) fn at(&mut self, block: u64) {
+impl Progress {
+    pub(crate) fn at(&mut self, block: u64, total: u64) {
         if self.bar.is_none() && self.start.elapsed() > PATIENCE {
-            let bar = ProgressBar::new(self.length);
+            let bar = ProgressBar::new(total);
             let style = ProgressStyle::with_template("{bar:40} {percent:>3} %  block {pos}");
             bar.set_style(style.expect("the template is sound"));
             self.bar = Some(bar);

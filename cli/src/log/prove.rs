@@ -4,13 +4,13 @@ use std::fmt::Display;
 use std::path::PathBuf;
 
 use clap::Args;
+use portcullis_audit::files;
 use portcullis_audit::proof::{Hashes, write_consistency, write_inclusion};
-use portcullis_audit::verify::checkpoint_note;
 use portcullis_log::checkpoint::Checkpoint;
-use portcullis_log::note::Note;
+use portcullis_log::note::{NOTE_MAX, Note};
 use serde::Serialize;
 
-use super::open::{Place, Which, failure, read, verdict};
+use super::open::{Place, Which, failure, read, read_text, verdict};
 use crate::Run;
 use crate::failure::{Failure, Verdict};
 use crate::options::OutputOption;
@@ -21,7 +21,8 @@ The proof is a C2SP tlog-proof with the record in it; without --output it is pri
 
 Examples:
   portcullis log prove 41 --output 41.proof
-  portcullis log prove 7 --log worm --disk disk.img --key ledger.vkey";
+  portcullis log prove 7 --log worm --disk disk.img --key ledger.vkey
+  portcullis log prove 7 --as-of grants.cosigned --output 7.proof";
 
 const GROWTH_EXAMPLE: &str = "\
 The proof is the body of a C2SP tlog-witness request; without --output it is printed.
@@ -60,6 +61,9 @@ struct What {
     /// Which log
     #[arg(long, value_enum, default_value = "grants")]
     log: Which,
+    /// Prove it in the log as of this checkpoint, cosignatures and all, and not as of its end
+    #[arg(long, value_name = "FILE")]
+    as_of: Option<PathBuf>,
     #[command(flatten)]
     to: OutputOption,
 }
@@ -73,18 +77,19 @@ struct Made {
 impl Run for Prove {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
         let index = self.index;
-        self.what
-            .make(&self.place, Some(index), output, |hashes, note| {
-                let size = hashes.size();
-                match (hashes.inclusion(index, size), hashes.record()) {
-                    (Some(proof), Some(record)) => Ok(write_inclusion(index, record, &proof, note)),
-                    _ => {
-                        let last = size.saturating_sub(1);
-                        let text = format!("there is no record {index}: the log's last is {last}");
-                        Err(Failure::bad_input(text))
-                    }
+        self.what.make(
+            &self.place,
+            Some(index),
+            output,
+            |hashes, (note, size)| match (hashes.inclusion(index, size), hashes.record()) {
+                (Some(proof), Some(record)) => Ok(write_inclusion(index, record, &proof, note)),
+                _ => {
+                    let last = size.saturating_sub(1);
+                    let text = format!("there is no record {index}: the log's last is {last}");
+                    Err(Failure::bad_input(text))
                 }
-            })
+            },
+        )
     }
 }
 
@@ -93,20 +98,19 @@ impl Run for ProveGrowth {
         let path = &self.checkpoint;
         let wrong =
             |error: &dyn Display| Failure::bad_input(format!("{}: {error}", path.display()));
-        let text =
-            std::fs::read_to_string(path).map_err(|error| Failure::file("read", path, error))?;
+        let text = read_text(path, NOTE_MAX)?;
         let old = Note::parse(text.as_bytes()).map_err(|error| wrong(&error))?;
         let old = Checkpoint::parse(old.text()).map_err(|error| wrong(&error))?;
-        self.what.make(&self.place, None, output, |hashes, note| {
-            let size = hashes.size();
-            let proof = hashes.consistency(old.size, size).ok_or_else(|| {
-                let old = old.size;
-                wrong(&format!(
-                    "the checkpoint has {old} records, and the log has {size}"
-                ))
-            })?;
-            Ok(write_consistency(old.size, &proof, note))
-        })
+        self.what
+            .make(&self.place, None, output, |hashes, (note, size)| {
+                let proof = hashes.consistency(old.size, size).ok_or_else(|| {
+                    let old = old.size;
+                    wrong(&format!(
+                        "the checkpoint has {old} records, and the log has {size}"
+                    ))
+                })?;
+                Ok(write_consistency(old.size, &proof, note))
+            })
     }
 }
 
@@ -117,30 +121,38 @@ impl What {
         place: &Place,
         wanted: Option<u64>,
         output: Output,
-        make: impl FnOnce(&mut Hashes, &str) -> Result<String, Failure>,
+        make: impl FnOnce(&mut Hashes, (&str, u64)) -> Result<String, Failure>,
     ) -> Result<Verdict, Failure> {
         let kind = self.log.into();
-        let state = place.open()?;
-        let key = state.key(kind).map_err(failure)?;
-        let mut hashes = Hashes::new(wanted);
-        let walked = read(&state, kind, &mut hashes)?;
-        let Some(head) = walked.head else {
-            return Err(Failure::bad_input("the log has no record"));
-        };
-        let note = checkpoint_note(kind, state.log(), &head, &key);
-        let proof = make(&mut hashes, &note)?;
-        match &self.to.output {
-            Some(path) => {
-                std::fs::write(path, &proof).map_err(|error| Failure::file("write", path, error))?
-            }
-            None => {
-                let made = Made {
-                    records: hashes.size(),
-                    proof,
-                };
-                output.print(&made, |made| made.proof.clone())?;
-            }
+        let mut state = place.open()?;
+        if let Some(path) = &self.as_of {
+            state.add_checkpoint(path).map_err(failure)?;
         }
-        Ok(verdict(&walked))
+        state.keys(kind).map_err(failure)?;
+        let mut hashes = Hashes::new(wanted);
+        let read = read(&state, kind, &mut hashes)?;
+        if read.0.head.is_none() {
+            return Err(Failure::bad_input("the log has no record"));
+        }
+        let verdict = verdict(kind, &read);
+        let last = state.note(kind, &read.0).map_err(failure)?;
+        let last = last.as_deref().map(|note| (note, hashes.size()));
+        let as_of = state.added(kind).map_err(failure)?.or(last);
+        let Some(as_of) = as_of.filter(|_| verdict != Verdict::DoesNotHold) else {
+            let text =
+                "nothing is proved from a log that does not hold: see `portcullis log verify`";
+            return Err(Failure::DoesNotHold(vec![miette::Report::msg(text)]));
+        };
+        let records = as_of.1;
+        let proof = make(&mut hashes, as_of)?;
+        if let Some(path) = &self.to.output {
+            files::replace(path, proof.as_bytes(), true)
+                .map_err(|error| Failure::file("write", path, error))?;
+        }
+        output.print(&Made { records, proof }, |made| match self.to.output {
+            Some(_) => String::new(),
+            None => made.proof.clone(),
+        })?;
+        Ok(verdict)
     }
 }

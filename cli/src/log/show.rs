@@ -7,8 +7,8 @@ use portcullis_audit::Hex;
 use portcullis_audit::policies::PolicyTable;
 use portcullis_audit::replay::Replay;
 use portcullis_audit::state::State;
-use portcullis_audit::walk::Sink;
-use portcullis_log::block::{LogKind, Records};
+use portcullis_fsck::{Findings, Records, Sink};
+use portcullis_log::block::LogKind;
 use portcullis_log::{Cause, Record};
 use serde::Serialize;
 
@@ -97,8 +97,8 @@ struct Shown<'s> {
 }
 
 impl Sink for Shown<'_> {
-    fn commit(&mut self, first: u64, payload: &[u8]) {
-        for (index, bytes) in (first..).zip(Records::over(payload)) {
+    fn commit(&mut self, records: Records<'_>, _: &mut Findings) {
+        for (index, bytes) in records {
             let Some(record) = Record::decode(bytes) else {
                 continue;
             };
@@ -161,8 +161,8 @@ impl Show {
             replay,
             rows: VecDeque::new(),
         };
-        let walked = read(state, LogKind::Grants, &mut shown)?;
-        Ok((shown.rows.into(), verdict(&walked)))
+        let read = read(state, LogKind::Grants, &mut shown)?;
+        Ok((shown.rows.into(), verdict(LogKind::Grants, &read)))
     }
 }
 

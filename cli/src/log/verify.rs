@@ -3,15 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use portcullis_audit::Finding;
-use portcullis_audit::state::{CHECKPOINT, State};
-use portcullis_audit::verify::{Report, checkpoint_note, verify};
-use portcullis_audit::walk::Trust;
+use portcullis_audit::files;
+use portcullis_audit::state::{CHECKPOINT, LOGS, State};
+use portcullis_audit::verify::Report;
 use portcullis_console::text::Counted;
-use portcullis_log::block::{Footer, LogKind};
+use portcullis_fsck::{Finding, Severity};
+use portcullis_log::block::LogKind;
 
 use super::names;
-use super::open::{Place, Progress, Which, failure};
+use super::open::{Place, Progress, Which, failure, vouched};
 use crate::Run;
 use crate::failure::{Failure, Verdict};
 use crate::output::{Output, table};
@@ -23,7 +23,9 @@ policy that its boot names, and all of it against the checkpoints in DIR and tho
 
 A log that was cut back to an earlier commit is found only against a checkpoint
 signed later. The one in DIR (--keep) finds accidents; against somebody who can
-write DIR, keep one elsewhere.
+write DIR, keep one elsewhere, and a copy of DIR/ledger.vkey: --key replaces it.
+
+While an appliance runs on DIR, what it told of is read, and nothing after that.
 
 Examples:
   portcullis log verify
@@ -44,7 +46,7 @@ pub(super) struct Verify {
     /// A checkpoint that a log signed earlier, kept elsewhere
     #[arg(long, value_name = "FILE")]
     checkpoint: Vec<PathBuf>,
-    /// A file of witnesses' verifier keys: each must have cosigned every checkpoint that is named
+    /// A file of witnesses' verifier keys: each must have cosigned every checkpoint
     #[arg(long, value_name = "FILE", requires = "checkpoint")]
     witness: Vec<PathBuf>,
     /// Write the checkpoint of the log that was verified; needs --log
@@ -66,22 +68,20 @@ impl Run for Verify {
         }
         let kinds = match self.log {
             Some(which) => vec![which.into()],
-            None => vec![LogKind::Grants, LogKind::Worm],
+            None => LOGS.to_vec(),
         };
         let mut reports = Vec::new();
         for kind in kinds {
-            let (report, head) = verify_one(&state, kind)?;
-            if let (Some(head), true) = (head, report.holds) {
-                let kept = self.keep.then(|| kept_checkpoint(&state, kind));
-                for path in self.save_checkpoint.iter().chain(&kept) {
-                    save(&state, kind, &head, path)?;
-                }
+            let report = verify_one(&state, kind)?;
+            let kept = self.keep.then(|| kept_checkpoint(&state, kind));
+            for path in self.save_checkpoint.iter().chain(&kept) {
+                save(&state, kind, &report, path)?;
             }
             reports.push(report);
         }
         output.print(&reports, |reports| human(reports))?;
-        let holds = reports.iter().all(|report| report.holds);
-        Ok(Verdict::of(holds))
+        let verdicts = reports.iter().map(|report| report.verdict);
+        Ok(verdicts.max().expect("a log was verified").into())
     }
 }
 
@@ -90,13 +90,12 @@ impl Run for Verify {
 pub(crate) fn keep_checkpoints(directory: &Path) -> Result<Vec<(String, bool)>, Failure> {
     let state = State::open(directory).map_err(failure)?;
     let mut logs = Vec::new();
-    for kind in [LogKind::Grants, LogKind::Worm] {
-        let (report, head) = verify_one(&state, kind)?;
-        if let (Some(head), true) = (head, report.holds) {
-            save(&state, kind, &head, &kept_checkpoint(&state, kind))?;
-        }
-        let verdict = Verdict::of(report.holds).word();
-        let text = format!("{}: {} records, {verdict}", kind.name(), report.records);
+    for kind in LOGS {
+        let report = verify_one(&state, kind)?;
+        save(&state, kind, &report, &kept_checkpoint(&state, kind))?;
+        let verdict = Verdict::from(report.verdict).word();
+        let records = report.summary.records;
+        let text = format!("{}: {records} records, {verdict}", kind.name());
         logs.push((text, report.holds));
     }
     Ok(logs)
@@ -108,38 +107,31 @@ fn kept_checkpoint(state: &State, kind: LogKind) -> PathBuf {
     state.path().with_file_name(name)
 }
 
-/// Writes the checkpoint of a log that holds. A cut leaves the old one or the new.
-fn save(state: &State, kind: LogKind, head: &Footer, path: &Path) -> Result<(), Failure> {
-    let key = state.key(kind).map_err(failure)?;
-    let note = checkpoint_note(kind, state.log(), head, &key);
-    let unfinished = path.with_extension("new");
-    std::fs::write(&unfinished, note)
-        .and_then(|()| std::fs::rename(&unfinished, path))
-        .map_err(|error| Failure::file("write", path, error))
+/// Writes the checkpoint of a log, unless it does not hold: then the last one is evidence.
+fn save(state: &State, kind: LogKind, report: &Report, path: &Path) -> Result<(), Failure> {
+    let Some(note) = note(state, kind, report)? else {
+        return Ok(());
+    };
+    files::replace(path, note.as_bytes(), true).map_err(|error| Failure::file("write", path, error))
 }
 
-pub(super) fn verify_one(
+/// The last checkpoint of a log; `None` where it does not hold, or has no record.
+pub(super) fn note(
     state: &State,
     kind: LogKind,
-) -> Result<(Report, Option<Footer>), Failure> {
-    let key = state.key(kind).map_err(failure)?;
-    let checkpoints = state.checkpoints(kind).map_err(failure)?;
-    let trust = Trust {
-        kind,
-        log: state.log(),
-        key: Some(&key),
-        checkpoints: &checkpoints,
-    };
-    let mut progress = Progress::new(state.length(kind));
-    let mut blocks = state.blocks(kind);
-    let verified = verify(&mut blocks, &trust, state.policies(), |block| {
-        progress.at(block)
-    });
+    report: &Report,
+) -> Result<Option<String>, Failure> {
+    if Verdict::from(report.verdict) == Verdict::DoesNotHold {
+        return Ok(None);
+    }
+    state.note(kind, &report.summary).map_err(failure)
+}
+
+pub(super) fn verify_one(state: &State, kind: LogKind) -> Result<Report, Failure> {
+    let mut progress = Progress::default();
+    let report = state.verify(kind, |at| progress.at(at.done, at.total));
     progress.finish();
-    let unread = |error| Failure::file("read", state.path(), error);
-    let (mut report, head) = verified.map_err(unread)?;
-    report.short_disk(state.missing_blocks().map_err(unread)?);
-    Ok((report, head))
+    report.map_err(failure)
 }
 
 fn human(reports: &[Report]) -> String {
@@ -154,16 +146,17 @@ fn human(reports: &[Report]) -> String {
             "VERDICT",
         ],
         reports.iter().map(|report| {
-            let root = report
+            let summary = &report.summary;
+            let root = summary
                 .root
                 .as_deref()
                 .map_or("-", |root| root.get(..16).unwrap_or(root));
-            let verdict = Verdict::of(report.holds).word();
+            let verdict = Verdict::from(report.verdict).word();
             vec![
                 report.log.into(),
-                report.records.to_string(),
-                report.blocks.to_string(),
-                report.commits.to_string(),
+                summary.records.to_string(),
+                summary.blocks.to_string(),
+                summary.commits.to_string(),
                 Counted(report.checkpoints as u64, "checkpoint").to_string(),
                 root.into(),
                 verdict.into(),
@@ -171,8 +164,15 @@ fn human(reports: &[Report]) -> String {
         }),
     );
     let mut parts = vec![logs];
+    let kinds = LOGS.into_iter();
+    let vouched = kinds.flat_map(|kind| {
+        let of_it = reports.iter().filter(move |it| it.log == kind.name());
+        of_it.flat_map(move |report| vouched(kind, &report.summary))
+    });
+    parts.push(vouched.collect::<Vec<_>>().join("\n"));
     parts.extend(reports.iter().filter_map(boots));
     parts.extend(reports.iter().filter_map(findings));
+    parts.retain(|part| !part.is_empty());
     parts.join("\n\n")
 }
 
@@ -208,24 +208,33 @@ pub(super) fn findings(report: &Report) -> Option<String> {
     if report.findings.is_empty() {
         return None;
     }
-    let mut text = table(
-        &["FINDING", "LOG", "WHERE", "WHAT"],
-        report.findings.iter().map(|finding: &Finding| {
-            let severity = if finding.is_violation() {
-                "VIOLATION"
-            } else {
-                "note"
-            };
-            vec![
-                severity.into(),
-                report.log.into(),
-                finding.place.to_string(),
-                finding.what.to_string(),
-            ]
-        }),
-    );
-    if report.more_findings > 0 {
-        text.push_str(&format!("\nand {} more", report.more_findings));
+    Some(findings_table(&report.findings, report.more_findings))
+}
+
+/// Findings with their places, and for each kind of them what to do.
+pub(crate) fn findings_table(findings: &[Finding], more: u64) -> String {
+    let rows = findings.iter().map(|finding: &Finding| {
+        let severity = match finding.severity {
+            Severity::Violation => "VIOLATION",
+            Severity::Unchecked => "unchecked",
+            Severity::Note => "note",
+        };
+        let (place, what) = (finding.place.to_string(), finding.what.to_string());
+        vec![severity.into(), finding.what.rule().into(), place, what]
+    });
+    let mut text = table(&["FINDING", "RULE", "WHERE", "WHAT"], rows);
+    if more > 0 {
+        text.push_str(&format!("\nand {more} more"));
     }
-    Some(text)
+    let mut said: Vec<(&str, &str)> = Vec::new();
+    for Finding { what, .. } in findings {
+        let line = (what.rule(), what.help());
+        if !said.contains(&line) {
+            said.push(line);
+        }
+    }
+    let helps = said
+        .into_iter()
+        .map(|(rule, help)| vec![rule.into(), help.into()]);
+    format!("{text}\n\n{}", table(&["RULE", "WHAT TO DO"], helps))
 }

@@ -4,18 +4,27 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use portcullis_audit::Hex;
-use portcullis_audit::proof::{Proof, Refused};
+use portcullis_audit::files::{self, Said};
+use portcullis_audit::keys::Keyring;
+use portcullis_audit::proof::{Proof, REQUEST_MAX, Refused};
+use portcullis_log::block::ENTRY_MAX;
 use portcullis_log::checkpoint::Checkpoint;
-use portcullis_log::note::{Note, Verifier};
+use portcullis_log::note::{NOTE_MAX, Note, NoteError, Verifier};
 use serde::Serialize;
 
+use super::names;
+use super::open::{failure, read_text, unread};
 use crate::Run;
 use crate::failure::{Failure, Verdict};
 use crate::output::Output;
 
 const EXAMPLE: &str = "\
+A proof with a checkpoint that witnesses cosigned (`log prove --as-of`) holds for
+who trusts them: --witness names their keys, and each must have signed it.
+
 Examples:
   portcullis log verify-proof 41.proof --key ledger.vkey
+  portcullis log verify-proof 41.proof --key ledger.vkey --witness witness.key.vkey
   portcullis log verify-proof growth.proof --key ledger.vkey --old old.checkpoint";
 
 /// Check a proof made by `log prove`, with the log's key and without the log
@@ -25,13 +34,16 @@ pub(super) struct VerifyProof {
     /// The proof
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// A file of verifier keys (name+hash+key, one a line)
+    /// A file of verifier keys (name+hash+key, one a line), which replaces DIR/ledger.vkey
     #[arg(
         long,
         value_name = "FILE",
         default_value = "target/appliance/ledger.vkey"
     )]
-    key: PathBuf,
+    key: Vec<PathBuf>,
+    /// A file of witnesses' verifier keys: each must have cosigned every checkpoint
+    #[arg(long, value_name = "FILE")]
+    witness: Vec<PathBuf>,
     /// The record, where it is not the one that the proof carries
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -44,62 +56,99 @@ pub(super) struct VerifyProof {
 struct Verified {
     holds: bool,
     log: String,
+    /// The log's key that signed the checkpoint, and where that is from.
+    key: Option<String>,
     records: u64,
+    witnesses: Vec<Seen>,
     index: Option<u64>,
     old_records: Option<u64>,
     record_hex: Option<String>,
     reason: Option<String>,
 }
 
+/// A cosignature that was asked for, and is there.
+#[derive(Serialize)]
+struct Seen {
+    witness: String,
+    /// When it signed, in seconds since 1970.
+    time: u64,
+}
+
 impl Run for VerifyProof {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
-        let text = read(&self.file)?;
-        let keys = read(&self.key)?;
-        let wrong = |path: &Path, error: &dyn std::fmt::Display| {
-            Failure::bad_input(format!("{}: {error}", path.display()))
+        let text = read_text(&self.file, REQUEST_MAX)?;
+        let wrong = |error: &dyn std::fmt::Display| {
+            Failure::bad_input(format!("{}: {error}", self.file.display()))
         };
-        let proof = Proof::parse(&text).map_err(|error| wrong(&self.file, &error))?;
-        let head = head(&proof).map_err(|error| wrong(&self.file, &error))?;
-        let key = key_named(&keys, head.origin).ok_or_else(|| {
-            Failure::could_not_run(format!(
-                "{} has no key named {}",
-                self.key.display(),
-                head.origin
-            ))
-        })?;
+        let keys = Keyring::resolve(&self.key, None).map_err(|error| failure(error.into()))?;
+        let witnesses =
+            Keyring::resolve(&self.witness, None).map_err(|error| failure(error.into()))?;
+        let proof = Proof::parse(&text).map_err(|error| wrong(&error))?;
+        let note = Note::parse(proof.note().as_bytes()).map_err(|error| wrong(&error))?;
+        let head = Checkpoint::parse(note.text()).map_err(|error| wrong(&error))?;
+        let of_it = keys.of_log(head.origin);
+        if of_it.is_empty() {
+            let origin = head.origin;
+            let text = format!("no key named {origin} is among those that were named with --key");
+            return Err(Failure::could_not_run(text));
+        }
+        let signer = of_it
+            .iter()
+            .find(|key| note.signed_by(&key.verifier()).is_ok());
         let mut verified = Verified {
             holds: false,
             log: head.origin.to_owned(),
+            key: signer.map(|key| format!("{key}, from {}", key.file.display())),
             records: head.size,
+            witnesses: Vec::new(),
             index: None,
             old_records: None,
             record_hex: None,
             reason: None,
         };
-        match self.check(&proof, &key, &mut verified)? {
-            Ok(()) => verified.holds = true,
-            Err(refused) => verified.reason = Some(refused.to_string()),
+        let verifiers: Vec<_> = of_it.iter().map(|key| key.verifier()).collect();
+        let checked = self.check(&proof, &verifiers, &mut verified)?;
+        let checked = checked.map_err(|refused| refused.to_string());
+        match checked.and_then(|()| seen(&note, &witnesses)) {
+            Ok(witnesses) => (verified.holds, verified.witnesses) = (true, witnesses),
+            Err(reason) => verified.reason = Some(reason),
         }
         output.print(&verified, human)?;
         Ok(Verdict::of(verified.holds))
     }
 }
 
+/// Each of the witnesses cosigned the note.
+fn seen(note: &Note<'_>, witnesses: &Keyring) -> Result<Vec<Seen>, String> {
+    let each = witnesses.iter().map(|witness| {
+        let key = witness.verifier();
+        if !key.is_witness() {
+            return Err(format!("{witness} is not the key of a witness"));
+        }
+        match note.signed_by(&key) {
+            Ok(time) => Ok(Seen {
+                witness: witness.to_string(),
+                time,
+            }),
+            Err(NoteError::Unknown) => Err(format!("the checkpoint is not cosigned by {witness}")),
+            Err(error) => Err(format!("{witness}: {error}")),
+        }
+    });
+    each.collect()
+}
+
 impl VerifyProof {
     fn check(
         &self,
         proof: &Proof<'_>,
-        key: &Verifier<'_>,
+        keys: &[Verifier<'_>],
         verified: &mut Verified,
     ) -> Result<Result<(), Refused>, Failure> {
         match proof {
             Proof::Inclusion { index, .. } => {
                 verified.index = Some(*index);
-                let given = self.record.as_deref().map(|path| {
-                    std::fs::read(path).map_err(|error| Failure::file("read", path, error))
-                });
-                let given = given.transpose()?;
-                let record = proof.verify_inclusion(key, given.as_deref());
+                let given = self.record.as_deref().map(record).transpose()?;
+                let record = proof.verify_inclusion(keys, given.as_deref());
                 Ok(record.map(|record| verified.record_hex = Some(Hex(&record).to_string())))
             }
             Proof::Consistency { old, .. } => {
@@ -109,25 +158,15 @@ impl VerifyProof {
                         "a consistency proof needs the earlier checkpoint: --old FILE",
                     )
                 })?;
-                Ok(proof.verify_consistency(key, &read(path)?))
+                Ok(proof.verify_consistency(keys, &read_text(path, NOTE_MAX)?))
             }
         }
     }
 }
 
-fn head<'t>(proof: &Proof<'t>) -> Result<Checkpoint<'t>, Refused> {
-    let note = Note::parse(proof.note().as_bytes())?;
-    Ok(Checkpoint::parse(note.text())?)
-}
-
-fn key_named<'k>(keys: &'k str, name: &str) -> Option<Verifier<'k>> {
-    keys.lines()
-        .filter_map(|line| Verifier::parse(line).ok())
-        .find(|key| key.name() == name)
-}
-
-fn read(path: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(|error| Failure::file("read", path, error))
+/// A record.
+fn record(path: &Path) -> Result<Vec<u8>, Failure> {
+    files::read(path, Said::Named, ENTRY_MAX).map_err(|error| unread(path, error))
 }
 
 fn human(verified: &Verified) -> String {
@@ -139,8 +178,14 @@ fn human(verified: &Verified) -> String {
             format!("{log} grew from {old} to {records} records and kept every one")
         }
     };
-    match &verified.reason {
-        None => claim,
-        Some(reason) => format!("not proved: {claim}: {reason}"),
+    if let Some(reason) = &verified.reason {
+        return format!("not proved: {claim}: {reason}");
     }
+    let key = verified.key.iter().map(|key| format!("signed by {key}"));
+    let witnesses = verified.witnesses.iter().map(|Seen { witness, time }| {
+        let time = names::time(time.saturating_mul(1_000_000_000));
+        format!("cosigned by {witness} at {time}")
+    });
+    let lines = [claim].into_iter().chain(key).chain(witnesses);
+    lines.collect::<Vec<_>>().join("\n")
 }

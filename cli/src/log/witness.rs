@@ -4,16 +4,15 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use portcullis_audit::proof::{Hashes, write_consistency};
-use portcullis_audit::state::State;
-use portcullis_audit::verify::checkpoint_note;
+use portcullis_audit::files;
+use portcullis_audit::keys::Keyring;
+use portcullis_audit::proof::{Hashes, REQUEST_MAX, write_consistency};
+use portcullis_audit::state::{State, StateError};
 use portcullis_audit::witness::{Declined, Witness};
-use portcullis_log::checkpoint::origin;
 use portcullis_log::note::Verifier;
 use serde::Serialize;
 
-use super::open::read;
-use super::open::{Place, Which, failure};
+use super::open::{Place, Which, changed, failure, read, read_text, vouched};
 use super::verify::{findings, verify_one};
 use crate::Run;
 use crate::failure::{Failure, Verdict};
@@ -25,14 +24,15 @@ const EXAMPLE: &str = "\
 A witness signs what it saw, once, and never two histories: it remembers the last
 checkpoint of each log in --memory, and signs only what continues it. With
 --request it needs no disk: the file is a proof of growth from there
-(`portcullis log prove-growth`), the body of a C2SP tlog-witness request.
+(`portcullis log prove-growth`), the body of a C2SP tlog-witness request. It may be
+of any C2SP log: --key names a file with the log's key, whose name is its origin.
 
 Make a key with `portcullis keygen witness.key --name NAME`. Who reads the log
 checks with `log verify --checkpoint FILE --witness witness.key.vkey`.
 
 Examples:
   portcullis log witness --name example.com/w1 --signing-key witness.key --disk disk.img --key ledger.vkey
-  portcullis log witness --name example.com/w1 --signing-key witness.key --request growth.proof";
+  portcullis log witness --name example.com/w1 --signing-key witness.key --request growth.proof --key ledger.vkey";
 
 /// Cosign a log's checkpoint, if it continues the last one that was cosigned
 #[derive(Args)]
@@ -52,8 +52,8 @@ pub(super) struct WitnessLog {
     /// Where the witness remembers the last checkpoint of each log
     #[arg(long, value_name = "DIR", default_value = "witness")]
     memory: PathBuf,
-    /// A proof of growth, in place of a disk; the log's key is still needed
-    #[arg(long, value_name = "FILE")]
+    /// A proof of growth, in place of a disk; --key names the log's key
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["disk", "log", "policies"])]
     request: Option<PathBuf>,
     #[command(flatten)]
     to: OutputOption,
@@ -74,28 +74,23 @@ impl Run for WitnessLog {
             key: &key,
             memory: &self.memory,
         };
-        let state = self.place.open()?;
-        let kind = self.log.into();
-        let name = origin(kind, state.log());
-        let log = state.key(kind).map_err(failure)?;
-        let log = Verifier::new(&name, log).expect("an origin is a sound name");
-        let request = match &self.request {
+        let (request, keys) = match &self.request {
             Some(path) => {
-                std::fs::read_to_string(path).map_err(|error| Failure::file("read", path, error))?
+                let request = read_text(path, REQUEST_MAX)?;
+                let keys = self.place.keys().map_err(|error| failure(error.into()))?;
+                (request, keys)
             }
-            None => request(&state, self.log, &witness)?,
+            None => self.request(&witness)?,
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.map_err(Failure::could_not_run)?.as_secs();
-        let checkpoint = match witness.cosign(&request, &log, now) {
-            Ok(checkpoint) => checkpoint,
-            Err(error) => return declined(error),
-        };
+        let signed = witness.cosign(&request, &keys, now).map_err(declined)?;
+        eprintln!("{}: signed by {}", signed.log, signed.signed_by);
+        let (log, checkpoint) = (signed.log, signed.note);
         if let Some(path) = &self.to.output {
-            std::fs::write(path, &checkpoint)
+            files::replace(path, checkpoint.as_bytes(), true)
                 .map_err(|error| Failure::file("write", path, error))?;
         }
-        let log = name.as_str().to_owned();
         output.print(&Cosigned { log, checkpoint }, |it| match self.to.output {
             Some(_) => String::new(),
             None => it.checkpoint.clone(),
@@ -104,41 +99,57 @@ impl Run for WitnessLog {
     }
 }
 
-/// Proves from the disk that the log grew from the last checkpoint that was cosigned.
-fn request(state: &State, which: Which, witness: &Witness<'_>) -> Result<String, Failure> {
-    let kind = which.into();
-    let (report, head) = verify_one(state, kind)?;
-    if !report.holds {
-        let text = format!(
-            "the log {} is not cosigned, since it does not hold:\n{}",
-            kind.name(),
-            findings(&report).unwrap_or_default()
-        );
-        return Err(Failure::DoesNotHold(vec![miette::Report::msg(text)]));
+impl WitnessLog {
+    /// Proves from the disk that the log grew from the last checkpoint that was cosigned.
+    fn request(&self, witness: &Witness<'_>) -> Result<(String, Keyring), Failure> {
+        let state: State = self.place.open()?;
+        let kind = self.log.into();
+        let report = verify_one(&state, kind)?;
+        if Verdict::from(report.verdict) == Verdict::DoesNotHold {
+            let text = format!(
+                "the log {} is not cosigned, since it does not hold:\n{}",
+                kind.name(),
+                findings(&report).unwrap_or_default()
+            );
+            return Err(Failure::DoesNotHold(vec![miette::Report::msg(text)]));
+        }
+        for line in vouched(kind, &report.summary) {
+            eprintln!("{line}");
+        }
+        if report.summary.head.is_none() {
+            return Err(Failure::bad_input("the log has no record"));
+        }
+        let mut hashes = Hashes::new(None);
+        let (summary, _) = read(&state, kind, &mut hashes)?;
+        let note = state.note(kind, &summary).map_err(failure)?;
+        let note = note.ok_or_else(|| changed(&state))?;
+        let (last, _) = witness.last(&state.origin(kind)).map_err(declined)?;
+        let proof = match last {
+            0 => Vec::new(),
+            _ => hashes.consistency(last, hashes.size()).ok_or_else(|| {
+                let size = hashes.size();
+                let text = format!("the log has {size} records, and {last} were cosigned before");
+                Failure::DoesNotHold(vec![miette::Report::msg(text)])
+            })?,
+        };
+        let request = write_consistency(last, &proof, &note);
+        Ok((request, state.keyring().clone()))
     }
-    let head = head.ok_or_else(|| Failure::bad_input("the log has no record"))?;
-    let mut hashes = Hashes::new(None);
-    read(state, kind, &mut hashes)?;
-    let origin = origin(kind, state.log());
-    let (last, _) = witness.last(&origin).map_err(Failure::could_not_run)?;
-    let proof = match last {
-        0 => Vec::new(),
-        _ => hashes.consistency(last, hashes.size()).ok_or_else(|| {
-            let size = hashes.size();
-            let text = format!("the log has {size} records, and {last} were cosigned before");
-            Failure::DoesNotHold(vec![miette::Report::msg(text)])
-        })?,
-    };
-    let key = state.key(kind).map_err(failure)?;
-    let note = checkpoint_note(kind, state.log(), &head, &key);
-    Ok(write_consistency(last, &proof, &note))
 }
 
 /// What a witness does not sign: 1 where the log does not hold, 2 where the request is malformed.
-fn declined(error: Declined) -> Result<Verdict, Failure> {
-    Err(match error {
+fn declined(error: Declined) -> Failure {
+    match error {
         Declined::Fork { .. } => Failure::DoesNotHold(vec![miette::Report::msg(error.to_string())]),
-        Declined::Refused(_) | Declined::Start { .. } => Failure::bad_input(error),
-        Declined::Memory { .. } | Declined::Damaged { .. } => Failure::could_not_run(error),
-    })
+        Declined::Refused(_) | Declined::Start { .. } | Declined::TooLong => {
+            Failure::bad_input(error)
+        }
+        Declined::NoKey { origin } => failure(StateError::NoKey {
+            origin,
+            named: true,
+        }),
+        Declined::Clock { .. } | Declined::Memory { .. } | Declined::Damaged { .. } => {
+            Failure::could_not_run(error)
+        }
+    }
 }

@@ -6,7 +6,6 @@ use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 
 use portcullis_audit::replay::{InForce, Replay};
-use portcullis_audit::walk::{Trust, walk};
 use portcullis_kernel::Badge;
 use portcullis_log::block::LogKind;
 use portcullis_model::{Capability, Kernel, ObjectId, ThreadId};
@@ -313,30 +312,19 @@ impl Running {
 pub(super) fn logged(state: &std::path::Path) -> Result<Vec<InForce>, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let state = portcullis_audit::state::State::open(state).map_err(|error| text(&error))?;
-    let key = state.key(LogKind::Grants).map_err(|error| text(&error))?;
-    let trust = Trust {
-        kind: LogKind::Grants,
-        log: state.log(),
-        key: Some(&key),
-        checkpoints: &[],
-    };
+    state.keys(LogKind::Grants).map_err(|error| text(&error))?;
     let mut replay = Replay::new(state.policies());
-    let walked = walk(
-        &mut state.blocks(LogKind::Grants),
-        &trust,
-        &mut replay,
-        |_| (),
-    )
-    .map_err(|error| text(&error))?;
-    let (replayed, _) = replay.findings();
-    let findings = walked.findings.iter().chain(replayed);
-    let mut violations = findings.filter(|finding| finding.is_violation());
+    let read = state.read(LogKind::Grants, &mut replay, |_| ());
+    let (_, mut findings) = read.map_err(|error| text(&error))?;
+    let grants = replay.grants();
+    findings.extend(replay.into_findings());
+    let mut violations = findings.list.iter().filter(|it| it.is_violation());
     match violations.next() {
         Some(finding) => Err(format!(
             "the log does not hold: {}: {}",
             finding.place, finding.what
         )),
-        None => Ok(replay.grants()),
+        None => Ok(grants),
     }
 }
 

@@ -435,7 +435,9 @@ mod tests {
         let audited = portcullis_audit::state::State::open(state.path()).unwrap();
         let ledger = SigningKey::from_bytes(&state.read("ledger.key").unwrap().try_into().unwrap());
         for kind in [LogKind::Grants, LogKind::Worm] {
-            assert_eq!(audited.key(kind).unwrap(), ledger.verifying_key());
+            let keys = audited.keys(kind).unwrap();
+            let keys: Vec<_> = keys.iter().map(|key| *key.verifier().key()).collect();
+            assert_eq!(keys, [ledger.verifying_key()]);
         }
     }
 }

@@ -5,15 +5,14 @@ use std::fs;
 use std::io::Cursor;
 use std::path::Path;
 
-use portcullis_audit::state::{KEYS, State};
+use portcullis_audit::state::{KEYS, LOGS, State};
 use portcullis_audit::verify::verify;
-use portcullis_audit::walk::{Sink, Trust, walk};
 use portcullis_blk::api::Area;
 use portcullis_blk::testing::FaultyDisk;
 use portcullis_blk::{BLOCK, Header};
-use portcullis_fsck::Keys;
+use portcullis_fsck::{Keys, Which, read_log};
 use portcullis_hosted::appliance::{Place, Scan, compare_with_log};
-use portcullis_log::block::{LogKind, Records};
+use portcullis_log::block::LogKind;
 use portcullis_log::merkle::Hash;
 use portcullis_model::testing::SharedRegion;
 use portcullis_policy::keys::hexadecimal;
@@ -24,8 +23,6 @@ use crate::disk::Disk;
 
 /// Digits of a digest that the console shows.
 const SHOWN: usize = 8;
-/// Both logs, in the order in which their heads are kept.
-const LOGS: [LogKind; 2] = [LogKind::Grants, LogKind::Worm];
 
 /// What is known from outside.
 #[derive(Clone, Default)]
@@ -69,15 +66,6 @@ pub(crate) struct Tally {
     pub(crate) scans: usize,
     /// Grants that were in force at a moment at random, those of the log itself aside.
     pub(crate) in_force: usize,
-}
-
-/// Collects a log's records, undecoded.
-struct Raw(Vec<Vec<u8>>);
-
-impl Sink for Raw {
-    fn commit(&mut self, _: u64, payload: &[u8]) {
-        self.0.extend(Records::over(payload).map(<[u8]>::to_vec));
-    }
 }
 
 impl Oracle {
@@ -178,35 +166,43 @@ impl Oracle {
 
     /// The whole disk holds for who shares no code with what writes it.
     fn check_disk(&self, audited: &State, state: &Path, disk: &[u8]) {
-        let ledger = audited.key(LogKind::Worm).unwrap();
-        let mut keys = Keys::new(ledger, vault_key(state));
-        for (kind, heads) in LOGS.into_iter().zip(&self.heads) {
-            let heads = heads.iter().map(|(size, root)| (kind, *size, *root));
-            keys.checkpoints.extend(heads);
-        }
+        let mut keys = self.keys(audited);
+        keys.vault = Some(vault_key(state).into());
         let report = portcullis_fsck::check(&mut Cursor::new(disk), &keys);
         assert!(report.holds(), "{:#?}", report.findings);
         assert!(report.summary.unchecked.is_empty());
     }
 
+    /// What both logs are held against: every state of them that was ever seen.
+    fn keys(&self, state: &State) -> Keys {
+        let mut keys = state.trust().unwrap();
+        for (kind, heads) in LOGS.into_iter().zip(&self.heads) {
+            let heads = heads.iter().map(|(size, root)| (kind, *size, *root));
+            keys.checkpoints.extend(heads.map(Into::into));
+        }
+        keys
+    }
+
     /// The log holds, and goes on from every durable state of it that was ever seen. A commit that was
     /// not flushed when everything was killed was never acknowledged, and may go with the power.
     fn check_log(&mut self, state: &State, kind: LogKind, is_durable: bool, tally: &mut Tally) {
-        let key = state.key(kind).unwrap();
+        let keys = self.keys(state);
+        let report = verify((kind, state.log()), state.policies(), |sink| {
+            let which = Which {
+                kind,
+                keys: &keys,
+                in_use: false,
+            };
+            let mut disk = fs::File::open(state.path()).unwrap();
+            read_log(&mut disk, which, sink, |_| ())
+        });
         let heads = &mut self.heads[usize::from(kind == LogKind::Worm)];
-        let trust = Trust {
-            kind,
-            log: state.log(),
-            key: Some(&key),
-            checkpoints: heads,
-        };
-        let mut blocks = state.blocks(kind);
-        let (report, head) = verify(&mut blocks, &trust, state.policies(), |_| ()).unwrap();
         assert!(report.holds, "{kind:?}: {:#?}", report.findings);
         tally.checkpoints += heads.len();
         let grants = kind == LogKind::Grants;
         assert!(!grants || report.boots.len() >= self.boots);
         if is_durable {
+            let head = report.summary.head;
             heads.extend(head.map(|head| (head.tree_size.get(), head.root)));
             self.boots = if grants {
                 report.boots.len()
@@ -299,15 +295,9 @@ fn vault_key(state: &Path) -> [u8; 32] {
 
 /// The entries of the ledger.
 fn entries(state: &State) -> Vec<Vec<u8>> {
-    let trust = Trust {
-        kind: LogKind::Worm,
-        log: state.log(),
-        key: None,
-        checkpoints: &[],
-    };
-    let mut raw = Raw(Vec::new());
-    walk(&mut state.blocks(LogKind::Worm), &trust, &mut raw, |_| ()).unwrap();
-    raw.0
+    let mut entries = Vec::new();
+    state.read(LogKind::Worm, &mut entries, |_| ()).unwrap();
+    entries
 }
 
 /// Reads a whole object of a vault that is a copy: so it may be released.
