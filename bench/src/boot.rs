@@ -98,10 +98,7 @@ impl Bench {
         let description = Arc::new(Source::new("bench.xml", system()));
         let system = portcullis_sdf::parse(description.text(), &Target::ANY)
             .unwrap_or_else(|errors| panic!("the generated system does not hold: {errors}"));
-        let described = Described {
-            system: &system,
-            source: &description,
-        };
+        let described = Described::new(&system, &description);
         let policy = portcullis_policy::load(source, Some(described))
             .unwrap_or_else(|problems| panic!("the generated policy does not hold: {problems}"));
         let compiled = portcullis_policy::compile(&policy, &system)
@@ -174,7 +171,7 @@ pub(crate) fn word(memory: &Memory, offset: usize) -> u64 {
 fn policy() -> String {
     let mut text = String::from(
         "name = \"bench\"\nversion = 1\n[domains]\nall = {}\n\
-         [interfaces.worm]\nappend = 0\n[interfaces.state]\nask = 0\n\
+         [interfaces.worm]\nappend = 0\n[interfaces.state]\nask = 1\n\
          [components.manager]\ndomain = \"all\"\n\
          [components.ledger]\ndomain = \"all\"\noffers = [\"worm\", \"state\"]\n",
     );
@@ -197,9 +194,14 @@ fn policy() -> String {
         "append",
         "stream\"\nregion = \"grant_log",
     );
-    for (component, perms) in [("ledger", "rw"), ("manager", "r")] {
+    for (component, region, perms) in [
+        ("ledger", "grant_log_ack", "rw"),
+        ("manager", "grant_log_ack", "r"),
+        ("manager", "policy", "r"),
+        ("manager", "policy_keys", "r"),
+    ] {
         text += &format!(
-            "[[static]]\ncomponent = \"{component}\"\nregion = \"grant_log_ack\"\n\
+            "[[static]]\ncomponent = \"{component}\"\nregion = \"{region}\"\n\
              perms = \"{perms}\"\nreason = \"bench\"\n"
         );
     }
@@ -210,8 +212,16 @@ fn system() -> String {
     let mut text = String::from(
         "<system>\
          <memory_region name=\"grant_log\" size=\"0x20000\" />\
-         <memory_region name=\"grant_log_ack\" size=\"0x1000\" />",
+         <memory_region name=\"grant_log_ack\" size=\"0x1000\" />\
+         <memory_region name=\"policy\" size=\"0x10000\" />\
+         <memory_region name=\"policy_keys\" size=\"0x1000\" />",
     );
+    let map = |region: &str, vaddr: &str, perms: &str| {
+        format!(
+            "<map mr=\"{region}\" vaddr=\"{vaddr}\" perms=\"{perms}\" setvar_vaddr=\"{region}\" \
+             setvar_size=\"{region}_size\" />"
+        )
+    };
     let mut channels = String::new();
     let names = ["manager".to_owned(), "ledger".to_owned()];
     let names = names
@@ -228,10 +238,12 @@ fn system() -> String {
              <program_image path=\"{name}.elf\" />"
         );
         if !log.is_empty() {
-            text += &format!(
-                "<map mr=\"grant_log\" vaddr=\"0x10000000\" perms=\"{log}\" />\
-                 <map mr=\"grant_log_ack\" vaddr=\"0x10100000\" perms=\"{acknowledged}\" />"
-            );
+            text += &map("grant_log", "0x10000000", log);
+            text += &map("grant_log_ack", "0x10100000", acknowledged);
+        }
+        if name == "manager" {
+            text += &map("policy", "0x10200000", "r");
+            text += &map("policy_keys", "0x10300000", "r");
         }
         text += "</protection_domain>";
         if name != "manager" {

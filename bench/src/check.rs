@@ -2,7 +2,7 @@
 //!
 //! The policies are generated: 60 components in six domains, calls within a domain, sends from
 //! each domain to those after it, and a `never` rule for each way back, so that every check has all
-//! of its work to do and finds nothing. Each check runs in a process of its own: its time is that of
+//! of its work to do and finds nothing but that they are too many for a manager's table. Each check runs in a process of its own: its time is that of
 //! the whole process, its memory the kernel's high-water mark.
 
 use std::fmt::Write;
@@ -11,7 +11,7 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::Instant;
 
-use portcullis_policy::{Described, Source, load};
+use portcullis_policy::{Source, check, read};
 use portcullis_sdf::Target;
 use tempfile::TempDir;
 
@@ -28,8 +28,10 @@ const MEMBERS: usize = 10;
 const GRANTS: usize = 10_000;
 /// Runs of each; the quickest counts.
 const RUNS: usize = 5;
-/// Methods of an interface.
-const METHODS: usize = 32;
+/// Methods of an interface. No two interfaces have one of the same number.
+const METHODS: usize = 2;
+/// What is found: the policies are larger than a manager's table.
+const TOO_MANY: &str = "policy::too_many_grants_for_manager";
 
 /// Bytes of the ring for the grant log: a boot of the larger policy, 512 bytes a record, fits.
 const RING: usize = 1 << 24;
@@ -91,20 +93,18 @@ pub(crate) fn child_main() -> Option<ExitCode> {
     };
     let (policy, text): (Arc<Source>, Arc<Source>) = (read(&policy), read(&system));
     let system = portcullis_sdf::parse(text.text(), &Target::ANY).expect("it is generated");
-    let described = Described {
-        system: &system,
-        source: &text,
-    };
-    match load(policy, Some(described)) {
-        Ok(policy) => {
-            println!("{} {}", policy.grants.len(), peak_kibibytes());
-            Some(ExitCode::SUCCESS)
-        }
-        Err(problems) => {
-            eprintln!("{problems}");
-            Some(ExitCode::FAILURE)
-        }
+    let reading = read::read(policy);
+    let mut problems = reading.problems;
+    problems.extend(check::with_system(&reading.policy, &system, &text));
+    problems.retain(|problem| problem.code_name() != TOO_MANY);
+    for problem in &problems {
+        eprintln!("{problem}");
     }
+    println!("{} {}", reading.policy.grants.len(), peak_kibibytes());
+    Some(match problems.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
 }
 
 /// The most memory that this process had in use (`VmHWM` of proc(5)).
@@ -184,6 +184,18 @@ fn policy_text(grants: usize) -> String {
         "[[grants]]\nsubject = \"manager\"\nobject = \"log\"\ninterface = \"i0\"\n\
          methods = [\"method0\"]\nmode = \"stream\"\nregion = \"ring\"\nwhen = \"boot\"\n",
     );
+    for (component, region, perms) in [
+        ("manager", "policy", "r"),
+        ("manager", "keys", "r"),
+        ("manager", "ack", "r"),
+        ("log", "ack", "rw"),
+    ] {
+        write!(
+            text,
+            "[[static]]\ncomponent = \"{component}\"\nregion = \"{region}\"\nperms = \"{perms}\"\n"
+        )
+        .expect("a string takes everything");
+    }
     for number in 0..grants - 1 {
         let (subject, object) = pairs[number % pairs.len()];
         write_grant(&mut text, number, subject, object, number / pairs.len())
@@ -200,7 +212,7 @@ fn write_vocabulary(text: &mut String, interfaces: usize) -> std::fmt::Result {
     for interface in 0..interfaces {
         writeln!(text, "[interfaces.i{interface}]")?;
         for method in 0..METHODS {
-            writeln!(text, "method{method} = {method}")?;
+            writeln!(text, "method{method} = {}", METHODS * interface + method)?;
         }
     }
     let offers: Vec<String> = (0..interfaces).map(|it| format!("\"i{it}\"")).collect();
@@ -241,11 +253,10 @@ fn write_grant(
     } else {
         "send"
     };
-    let (first, second) = (number % METHODS, (number + 7) % METHODS);
     writeln!(
         text,
         "[[grants]]\nsubject = \"c{subject}\"\nobject = \"c{object}\"\ninterface = \"i{interface}\"\n\
-         methods = [\"method{first}\", \"method{second}\"]\nmode = \"{mode}\""
+         methods = [\"method0\", \"method1\"]\nmode = \"{mode}\""
     )?;
     if number.is_multiple_of(4) {
         writeln!(text, "when = \"request\"\nlease = \"30s\"")?;
@@ -257,6 +268,10 @@ fn write_grant(
 
 fn system_text() -> String {
     let mut text = format!("<system>\n<memory_region name=\"ring\" size=\"{RING:#x}\" />\n");
+    for region in ["ack", "policy", "keys"] {
+        writeln!(text, "<memory_region name=\"{region}\" size=\"0x1000\" />")
+            .expect("a string takes everything");
+    }
     let mut pd = |name: &str, priority: usize, maps: &str| {
         writeln!(
             text,
@@ -265,9 +280,20 @@ fn system_text() -> String {
         )
         .expect("a string takes everything");
     };
-    let ring = |perms| format!("<map mr=\"ring\" vaddr=\"0x10000000\" perms=\"{perms}\" />");
-    pd("manager", 200, &ring("rw"));
-    pd("log", 150, &ring("r"));
+    let map = |region: &str, vaddr: &str, perms: &str, symbol: &str| {
+        format!(
+            "<map mr=\"{region}\" vaddr=\"{vaddr}\" perms=\"{perms}\" setvar_vaddr=\"{symbol}\" \
+             setvar_size=\"{symbol}_size\" />"
+        )
+    };
+    let log = |ring, ack| {
+        map("ring", "0x10000000", ring, "grant_log")
+            + &map("ack", "0x20000000", ack, "grant_log_ack")
+    };
+    let policy = map("policy", "0x20010000", "r", "policy");
+    let keys = map("keys", "0x20020000", "r", "policy_keys");
+    pd("manager", 200, &(log("rw", "r") + &policy + &keys));
+    pd("log", 150, &log("r", "rw"));
     let mut names = vec!["log".to_owned()];
     for component in 0..DOMAINS * MEMBERS {
         let name = format!("c{component}");

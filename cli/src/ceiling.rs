@@ -95,9 +95,12 @@ impl Run for ShowCeiling {
 }
 
 fn row(policy: &Policy, ceiling: &Ceiling, id: portcullis_policy::model::ComponentId) -> Row {
-    use portcullis_policy::model::Authority;
+    use portcullis_policy::model::{Authority, Holder};
     let holdings = ceiling.holdings(id);
-    let statics = policy.statics.iter().filter(|rule| rule.component == id);
+    let statics = policy
+        .statics
+        .iter()
+        .filter(|rule| rule.holder == Holder::Component(id));
     Row {
         component: policy.component(id).name.clone(),
         domain: policy.domain(policy.domain_of(id)).name.clone(),

@@ -6,6 +6,7 @@ mod image;
 use std::path::PathBuf;
 
 use clap::Args;
+use portcullis_policy::check::assumed_honest;
 use portcullis_policy::model::{Grant, OnFault, Place, When};
 use portcullis_policy::{Ceiling, Policy, Problems};
 use serde::Serialize;
@@ -30,12 +31,16 @@ regions are looked for as Microkit's tool does; without it, no such file is look
 accounted for, none wider than stated, every frame mapped only as declared (docs/image-rules.md).
 The system description must be the one that the image was built from. Each finding is a line.
 
+Where a component drives a device that does DMA without an IOMMU, and the policy accepts that with
+dma = \"unbounded\", the verdict assumes that the component is honest: with --strict that is exit code 1.
+
 Exit code: 0 it holds; 1 it does not; 2 it cannot be understood, or the system description or the
 distribution cannot; 3 a file cannot be read.
 
 JSON: holds, policy {name, version, components, grants, boot_grants} or null, system or null,
 board or null,
-problems [{code, message, help, file, line, column, labels [{line, column, text}]}], notes [text],
+problems [{code, message, help, file, line, column, labels [{line, column, text}]}], assuming [name],
+notes [text],
 image {file, board, config, sdk, capabilities, mappings, findings [{rule, component, place, found,
 expected, help}]} or null.
 
@@ -62,6 +67,9 @@ pub(crate) struct Check {
     /// The capability distribution of a finished image, in JSON
     #[arg(long, value_name = "FILE", conflicts_with = "alone")]
     image: Option<PathBuf>,
+    /// Exit with 1 where the policy holds only if a component is honest
+    #[arg(long)]
+    strict: bool,
 }
 
 #[derive(Serialize)]
@@ -71,6 +79,8 @@ struct Report {
     system: Option<String>,
     board: Option<String>,
     problems: Vec<Found>,
+    /// The components that must be honest for the policy to hold: a device lets each reach all memory.
+    assuming: Vec<String>,
     /// How the system description was found; what the policy says, and nothing does yet.
     notes: Vec<String>,
     image: Option<image::Report>,
@@ -99,6 +109,10 @@ impl Run for Check {
             // A policy that does not hold is nothing to hold an image against.
             (Some(_), Err(_), _) | (None, ..) => None,
         };
+        let described = system.as_ref().map(load::SystemFile::described);
+        let assuming = checked.as_ref();
+        let assuming = assuming.map(|policy| assumed_honest(policy, described));
+        let assuming = assuming.unwrap_or_default();
         let system = system.map(|file| file.source.name().to_owned());
         let notes = checked.as_ref().map(notes).unwrap_or_default();
         let notes = note.into_iter().chain(notes).collect();
@@ -116,6 +130,7 @@ impl Run for Check {
                 .flat_map(Problems::iter)
                 .map(Found::of)
                 .collect(),
+            assuming,
             notes,
             image,
         };
@@ -128,6 +143,7 @@ impl Run for Check {
                 .for_each(|note| eprintln!("note: {note}"));
         }
         match problems {
+            None if self.strict && !report.assuming.is_empty() => Ok(Verdict::of(false)),
             None => Ok(Verdict::of(report.holds)),
             Some(problems) if output.is_json() => Err(Failure::quiet(&problems)),
             Some(problems) => Err(Failure::problems(problems)),
@@ -171,8 +187,9 @@ fn human(report: &Report) -> String {
         (None, _) => String::from("alone: no system description was given or found"),
     };
     let mut text = format!(
-        "{name}, version {version}, holds ({alone})\n{components} components can hold {grants} \
-         grants at most, {boot_grants} of them from boot on"
+        "{name}, version {version}, holds{} ({alone})\n{components} components can hold {grants} \
+         grants at most, {boot_grants} of them from boot on",
+        assumption(&report.assuming)
     );
     for note in &report.notes {
         text += &format!("\nnote: {note}");
@@ -181,6 +198,18 @@ fn human(report: &Report) -> String {
         text += &format!("\n{}", image.human());
     }
     text
+}
+
+/// On whose honesty a verdict depends: ", assuming `blk` is honest".
+fn assumption(assuming: &[String]) -> String {
+    let names: Vec<String> = assuming.iter().map(|name| format!("`{name}`")).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        [one] => format!(", assuming {one} is honest"),
+        [first @ .., last] => {
+            format!(", assuming {} and {last} are honest", first.join(", "))
+        }
+    }
 }
 
 /// What the policy says and nothing does: a line for each component that is to be started again after a

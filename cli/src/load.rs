@@ -8,7 +8,7 @@ use clap::Args;
 use miette::{Diagnostic, LabeledSpan, Report, SourceCode};
 use portcullis_policy::sdk::{self, SdkError};
 use portcullis_policy::{Described, Policy, Problems, Source};
-use portcullis_sdf::{Board, System};
+use portcullis_sdf::{Board, PhysicalMemory, System};
 
 use crate::failure::Failure;
 
@@ -22,6 +22,18 @@ const SYSTEM_EXTENSION: &str = "system";
 pub(crate) struct SystemFile {
     pub(crate) system: System,
     pub(crate) source: Arc<Source>,
+    /// The memory of its board, where that was named.
+    memory: Option<PhysicalMemory>,
+}
+
+impl SystemFile {
+    /// The description, for the checks.
+    pub(crate) fn described(&self) -> Described<'_> {
+        Described {
+            memory: self.memory.as_ref(),
+            ..Described::new(&self.system, &self.source)
+        }
+    }
 }
 
 /// Something wrong with a system description.
@@ -98,7 +110,11 @@ pub(crate) fn system(path: &Path) -> Result<SystemFile, Failure> {
 pub(crate) fn system_on(path: &Path, board: &Board) -> Result<SystemFile, Failure> {
     let source = source(path)?;
     match board.parse(source.text()) {
-        Ok(system) => Ok(SystemFile { system, source }),
+        Ok(system) => Ok(SystemFile {
+            system,
+            source,
+            memory: board.memory.clone(),
+        }),
         Err(errors) => {
             let report = |error| {
                 let source = Arc::clone(&source);
@@ -184,10 +200,7 @@ pub(crate) fn check(
     system: Option<&SystemFile>,
 ) -> Result<Result<Policy, Problems>, Failure> {
     let source = source(path)?;
-    let described = system.map(|file| Described {
-        system: &file.system,
-        source: &file.source,
-    });
+    let described = system.map(SystemFile::described);
     Ok(portcullis_policy::load(source, described))
 }
 

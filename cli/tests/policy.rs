@@ -63,9 +63,12 @@ fn path(folder: &TempDir, name: &str) -> String {
 fn check_finds_the_system_description_and_holds() {
     let (code, out, error) = run(&["check", POLICY]);
     assert_eq!((code, error.as_str()), (0, ""));
-    assert!(out.contains("holds (held against system.xml)"), "{out}");
+    let verdict = "holds, assuming `blk` is honest (held against system.xml)";
+    assert!(out.contains(verdict), "{out}");
+    assert_eq!(run(&["check", POLICY, "--strict"]).0, 1);
     let (code, report) = json(&["check", POLICY]);
     assert_eq!(code, 0);
+    assert_eq!(report["assuming"], serde_json::json!(["blk"]));
     assert_eq!(report["holds"], true);
     assert_eq!(report["system"], SYSTEM);
     assert_eq!(report["policy"]["grants"], 16);
@@ -449,7 +452,7 @@ fn diff_tells_more_from_less() {
     assert_eq!((code, &report["within"]), (1, &Value::Bool(false)));
     assert_eq!(report["added"][0]["subject"], "ledger");
     let (_folder, loose) = changed(
-        "[[never]]\nfrom = \"edge\"\nto = \"ledger\"",
+        "[[never]]\nfrom = \"edge\"\nto = \"vault\"",
         "[[never]]\nfrom = \"edge\"\nto = \"drivers\"",
     );
     let (code, report) = json(&["diff", POLICY, &loose]);

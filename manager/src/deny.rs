@@ -58,11 +58,12 @@ pub(crate) fn forbidden(
 }
 
 impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
-    /// Records that a component was denied what it asked for, where its share of records and the
-    /// ring's room allow it.
+    /// Records that a component was denied what it asked for, where the policy lets it tell the ledger
+    /// anything, and its share of records and the ring's room allow it.
     pub(crate) fn record_denial(&mut self, component: u16, denial: Denial) {
-        let denials = self.members[usize::from(component)].denials;
-        if denials > DENIAL_RECORDS || !self.journal.has_room(DENIAL_ROOM + 1) {
+        let member = &self.members[usize::from(component)];
+        let denials = member.denials;
+        if member.is_hidden || denials > DENIAL_RECORDS || !self.journal.has_room(DENIAL_ROOM + 1) {
             return;
         }
         let (grant, line, outcome) = if denials == DENIAL_RECORDS {

@@ -53,7 +53,7 @@ impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
             if (grant.object, grant.interface, grant.mode) != sought {
                 continue;
             }
-            if self.is_usable(index) {
+            if self.is_usable(index) || self.seems_usable(index) {
                 let methods = self.grants.at(index).methods;
                 let slot = grant.slot;
                 return Ok(Found { slot, methods });
@@ -65,6 +65,13 @@ impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
         }
         let rule = forbidden(policy, member.domain, served.domain, Some(wanted.mode));
         Err(rule.map_or(Denial::NotPermitted, Denial::Forbidden))
+    }
+
+    /// Whether a grant is one way and its object was stopped: what its subject sends is lost without a
+    /// word, and asking must not tell it either, since nothing flows back.
+    fn seems_usable(&self, index: u16) -> bool {
+        let entry = self.grants.at(index);
+        !entry.mode.flows_back() && self.is_down(entry.object)
     }
 
     /// Whether a grant is in force and its object up.

@@ -53,6 +53,6 @@ pub use issue::{ISSUE_ROOM, Unissued};
 pub use keys::{KeysError, MAX_KEYS, trusted_keys};
 pub use manager::{Config, Manager};
 pub use platform::Platform;
-pub use portcullis_policy_format::VerifyingKey;
+pub use portcullis_policy_format::{MANAGER_TABLE, VerifyingKey};
 pub use revoke::RevokeError;
 pub use table::{GRANTS, MAX_TABLE, Table};

@@ -56,7 +56,8 @@ impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
     /// for it in its queue. Whom it was serving is answered as the kernel answers a call through no
     /// capability.
     ///
-    /// Of faults that come before the log has taken the revocations of an earlier one, the log tells
+    /// Of a component that must never tell the ledger anything, the log tells the fault without what it
+    /// was. Of faults that come before the log has taken the revocations of an earlier one, the log tells
     /// that one's.
     pub fn revoke_component<K: CNodes>(
         &mut self,
@@ -70,7 +71,7 @@ impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
             .members
             .get_mut(usize::from(number))
             .ok_or(RevokeError::NotInForce)?;
-        if !unlogged {
+        if !unlogged && !member.is_hidden {
             member.fault = fault;
         }
         member.unlogged_fault = true;

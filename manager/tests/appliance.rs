@@ -23,10 +23,7 @@ fn appliance() -> (Vec<u8>, Draft<'static>) {
     let description = Arc::new(Source::read(&root().join("system.xml")).unwrap());
     let system = portcullis_sdf::parse(description.text(), &Target::ANY).unwrap();
     let source = Arc::new(Source::read(&root().join("policy/appliance.toml")).unwrap());
-    let described = Described {
-        system: &system,
-        source: &description,
-    };
+    let described = Described::new(&system, &description);
     let policy = load(source, Some(described)).expect("the reference policy holds");
     let bytes = sign(&compile(&policy, &system).unwrap(), &key()).unwrap();
     let read = Policy::inspect(bytes.clone().leak()).unwrap();

@@ -139,6 +139,24 @@ fn what_the_kernel_said_stands_in_the_log() {
 }
 
 #[test]
+fn the_log_does_not_say_what_the_fault_was_of_one_that_must_not_tell_it_anything() {
+    let mut draft = stopping();
+    // The vault is inner, the ledger is outer.
+    (draft.nevers[0].from, draft.nevers[0].to) = (0, 1);
+    let mut world = World::booted(&draft);
+    let before = world.log().len();
+    world.machine.fault(VAULT, &FAULT);
+    world.serve();
+    let records = &world.machine.records[before..];
+    assert_eq!(records.len(), 3, "the fault, and two revocations");
+    for record in records {
+        let hidden = Fault::Other { label: 0 };
+        let (component, fault) = (VAULT, hidden);
+        assert_eq!(record.cause, Cause::Fault { component, fault });
+    }
+}
+
+#[test]
 fn the_thread_stays_stopped_and_the_next_call_is_answered() {
     let mut world = World::booted(&stopping());
     world.machine.fault(VAULT, &FAULT);

@@ -6,9 +6,10 @@ use portcullis_kernel::{Caller, Method, MethodSet, Mode, Refusal, cspace, label}
 use portcullis_log::{Cause, Operation, Outcome, Record};
 use portcullis_manager::{DENIAL_RECORDS, DENIAL_ROOM};
 use portcullis_manager_api::{FIND, FORBIDDEN, Find, Found, NOT_PERMITTED, UNAVAILABLE};
+use portcullis_policy_format::testing::Draft;
 
 use support::draft::{NAMES, small};
-use support::world::World;
+use support::world::{FAULT, World};
 
 #[test]
 fn each_component_finds_its_own_grants_and_no_others() {
@@ -117,6 +118,44 @@ fn what_is_not_in_force_is_unavailable_with_its_grant() {
         let component = channel.into();
         assert_eq!(denial.cause, Cause::Request { component, line });
     }
+}
+
+/// Never from inner (even numbers) to outer, where the ledger is.
+fn hidden() -> Draft<'static> {
+    let mut draft = small();
+    (draft.nevers[0].from, draft.nevers[0].to) = (0, 1);
+    draft
+}
+
+#[test]
+fn what_must_not_tell_the_ledger_anything_leaves_no_record_of_a_denial() {
+    let mut world = World::booted(&hidden());
+    let before = world.log().len();
+    let answer = world.find(2, "nobody", "worm", Mode::Call);
+    assert_eq!(answer, Err(Refusal::Object(NOT_PERMITTED)));
+    assert_eq!(world.log().len(), before);
+    let answer = world.find(3, "nobody", "worm", Mode::Call);
+    assert_eq!(answer, Err(Refusal::Object(NOT_PERMITTED)));
+    assert_eq!(world.log().len(), before + 1);
+}
+
+#[test]
+fn asking_does_not_tell_that_the_object_of_a_one_way_grant_was_stopped() {
+    let mut world = World::booted(&small());
+    let before = world.find(3, "publish", "worm", Mode::Notify);
+    let vault = world.find(3, "vault", "worm", Mode::Call);
+    assert!(before.is_ok() && vault.is_ok());
+    for object in [2, 4] {
+        world.machine.fault(object, &FAULT);
+        world.serve();
+    }
+    assert_eq!(world.find(3, "publish", "worm", Mode::Notify), before);
+    let vault = world.find(3, "vault", "worm", Mode::Call);
+    assert_eq!(
+        vault,
+        Err(Refusal::Object(UNAVAILABLE)),
+        "a caller learns it"
+    );
 }
 
 #[test]

@@ -5,12 +5,14 @@
 //! with at most 62 components, what is not linear is bounded.
 
 mod calls;
+mod cover;
 mod custody;
 mod delegation;
 mod duplicates;
 mod flows;
 mod limits;
 mod log;
+mod memory;
 mod never;
 mod notifications;
 mod offers;
@@ -19,12 +21,14 @@ mod streams;
 mod system;
 
 pub use calls::CallFault;
+pub use cover::CoverFault;
 pub use custody::CustodyFault;
 pub use delegation::DelegationFault;
 pub use duplicates::DuplicateFault;
 pub use flows::FlowFault;
 pub use limits::LimitFault;
 pub use log::LogFault;
+pub use memory::MemoryFault;
 pub use never::NeverFault;
 pub use notifications::NotificationFault;
 pub use offers::OfferFault;
@@ -36,12 +40,13 @@ use std::sync::Arc;
 
 use miette::Diagnostic;
 use portcullis_policy_format::MAX_COMPONENTS;
-use portcullis_sdf::System;
+use portcullis_sdf::{PhysicalMemory, System};
 
 use crate::ceiling::Ceiling;
 use crate::model::{Place, Policy};
 use crate::problem::{Problem, Problems};
 use crate::read::{self, Incomplete, Reading};
+use crate::relation::{Cause, Fact, Kind, Relation};
 use crate::source::Source;
 
 /// A system description and the text that it was read from.
@@ -51,6 +56,20 @@ pub struct Described<'s> {
     pub system: &'s System,
     /// Its text.
     pub source: &'s Arc<Source>,
+    /// The memory of the board that it is for, where that is known.
+    pub memory: Option<&'s PhysicalMemory>,
+}
+
+impl<'s> Described<'s> {
+    /// A description for a board of which nothing is known.
+    pub const fn new(system: &'s System, source: &'s Arc<Source>) -> Self {
+        let memory = None;
+        Self {
+            system,
+            source,
+            memory,
+        }
+    }
 }
 
 /// Reads a policy and checks it, alone or against a system: all problems at once, or the policy.
@@ -74,22 +93,34 @@ pub fn alone(policy: &Policy) -> Vec<Problem> {
 
 /// Checks a policy, alone and against the system whose description has this text.
 pub fn with_system(policy: &Policy, system: &System, text: &Arc<Source>) -> Vec<Problem> {
-    let source = text;
-    run(
-        policy,
-        Incomplete::default(),
-        Some(Described { system, source }),
-    )
+    let described = Described::new(system, text);
+    run(policy, Incomplete::default(), Some(described))
+}
+
+/// Checks a policy with one kind of fact left out. For tests that show that none can be.
+#[doc(hidden)]
+pub fn without(policy: &Policy, described: Option<Described<'_>>, kind: Kind) -> Vec<Problem> {
+    run_with(policy, Incomplete::default(), described, Some(kind))
 }
 
 fn run(policy: &Policy, incomplete: Incomplete, described: Option<Described<'_>>) -> Vec<Problem> {
+    run_with(policy, incomplete, described, None)
+}
+
+fn run_with(
+    policy: &Policy,
+    incomplete: Incomplete,
+    described: Option<Described<'_>>,
+    without: Option<Kind>,
+) -> Vec<Problem> {
     let ceiling = Ceiling::of(policy);
     let mut check = Check {
         policy,
         ceiling: &ceiling,
+        source: described.map(|described| described.source),
         problems: Vec::new(),
     };
-    limits::check(&mut check);
+    limits::check(&mut check, described.is_some());
     duplicates::check(&mut check);
     offers::check(&mut check);
     streams::check(&mut check);
@@ -98,35 +129,96 @@ fn run(policy: &Policy, incomplete: Incomplete, described: Option<Described<'_>>
     if policy.components.len() > usize::from(MAX_COMPONENTS) {
         return check.problems;
     }
+    let relations = Relations::of(policy, described, without);
     if !incomplete.flows {
-        flows::check(&mut check);
+        flows::check(&mut check, &relations.declared);
     }
-    never::check(&mut check);
-    custody::check(&mut check);
+    let all = relations.declared.clone().with_fixed(&relations.given);
+    never::check(&mut check, &all, described.map(|it| &**it.source));
+    let set = described.and_then(|described| custody::symbols(&mut check, described));
+    let acknowledged = set.or_else(|| custody::acknowledgement(policy, &relations.declared));
+    let mut said = Vec::new();
+    custody::check(&mut check, &relations.declared, acknowledged, &mut said);
+    memory::check(&mut check, &relations);
     calls::check(&mut check);
     if let Some(described) = described {
-        against(&mut check, incomplete, described);
+        against(&mut check, &relations, incomplete, described);
+        custody::check(&mut check, &relations.given, set, &mut said);
     }
     check.problems
 }
 
-fn against(check: &mut Check<'_>, incomplete: Incomplete, described: Described<'_>) {
+fn against(
+    check: &mut Check<'_>,
+    relations: &Relations<'_>,
+    incomplete: Incomplete,
+    described: Described<'_>,
+) {
     let system = described.system;
     system::check(check, incomplete, described);
     streams::check_maps(check, described);
-    priorities::check(check, system);
+    priorities::check(check, &relations.given, system);
     notifications::check(check, system);
     log::check(check, described);
+    memory::check_regions(check, described);
     if !incomplete.authority {
-        let found = crate::authority::check(check.policy, described);
-        check.problems.extend(found);
+        cover::check(check, relations, described);
     }
+}
+
+/// What the policy declares, and what the system description gives.
+struct Relations<'a> {
+    declared: Relation<'a>,
+    given: Relation<'a>,
+    /// What of it no line can allow.
+    refused: Vec<(Fact<'a>, MemoryFault)>,
+}
+
+impl<'a> Relations<'a> {
+    fn of(policy: &'a Policy, described: Option<Described<'a>>, without: Option<Kind>) -> Self {
+        let declared = Relation::declared(policy).without(without);
+        let given = described.map(|it| Relation::given(policy, it.system, it.memory));
+        let given = given.unwrap_or_default().without(without);
+        let mut refused = memory::refused(&given);
+        // What is said of the system description is not said again of the line that declares it.
+        let is_new = |fact: &Fact<'_>| {
+            let mut known = refused.iter();
+            !known.any(|(known, _)| (known.subject, known.object) == (fact.subject, fact.object))
+        };
+        let lines = memory::refused(&declared);
+        let lines: Vec<_> = lines.into_iter().filter(|(fact, _)| is_new(fact)).collect();
+        refused.extend(lines);
+        Self {
+            declared,
+            given,
+            refused,
+        }
+    }
+
+    /// Whether no line can allow a fact.
+    fn is_refused(&self, fact: &Fact<'_>) -> bool {
+        let mut refused = self.refused.iter();
+        refused.any(|(refused, _)| (refused.subject, refused.object) == (fact.subject, fact.object))
+    }
+}
+
+/// The components on whose honesty a verdict depends: those that reach all memory through a device, with
+/// leave of the policy.
+pub fn assumed_honest(policy: &Policy, described: Option<Described<'_>>) -> Vec<String> {
+    let relations = Relations::of(policy, described, None);
+    let declared = relations.declared.assumed_honest();
+    let given = relations.given.assumed_honest();
+    let needed = |name: &&&str| described.is_none() || given.contains(**name);
+    let assumed = declared.iter().filter(needed);
+    assumed.map(|name| (*name).to_owned()).collect()
 }
 
 /// A check at work.
 struct Check<'p> {
     policy: &'p Policy,
     ceiling: &'p Ceiling,
+    /// The text of the system description.
+    source: Option<&'p Arc<Source>>,
     problems: Vec<Problem>,
 }
 
@@ -138,6 +230,22 @@ impl Check<'_> {
         fault: impl Diagnostic + Send + Sync + 'static,
     ) {
         let problem = Problem::broken(&self.policy.source, place, label, fault);
+        self.problems.push(problem);
+    }
+
+    /// Reports a fault at its cause, in the policy or in the system description.
+    fn at(
+        &mut self,
+        cause: &Cause<'_>,
+        label: &'static str,
+        fault: impl Diagnostic + Send + Sync + 'static,
+    ) {
+        let source = match (cause, self.source) {
+            (Cause::Element(_), Some(system)) => system,
+            _ => &self.policy.source,
+        };
+        let place = cause.of_source(self.source.map(|source| &**source));
+        let problem = Problem::broken(source, &place, label, fault);
         self.problems.push(problem);
     }
 }

@@ -11,7 +11,7 @@ use portcullis_policy_format::When;
 use serde::Serialize;
 
 use crate::ceiling::{Ceiling, Held};
-use crate::model::{self, Authority, Policy};
+use crate::model::{self, Authority, Policy, Subject};
 use crate::text;
 
 /// The difference of two ceilings. Empty where both allow the same.
@@ -62,7 +62,7 @@ pub enum Change {
     },
     /// What `system.xml` may give.
     Static {
-        /// The component that holds it.
+        /// The component that holds it, or the guest or device.
         component: String,
         /// What it is.
         authority: String,
@@ -167,7 +167,10 @@ impl Allowed {
             allowed.grant(policy, held);
         }
         for rule in &policy.statics {
-            let component = policy.component(rule.component).name.clone();
+            let component = match policy.subject(rule.holder) {
+                Subject::Component(name) => name.to_owned(),
+                other => other.to_string(),
+            };
             let authority = static_text(policy, &rule.authority);
             let line = rule.place.line;
             allowed.statics.insert((component, authority), line);

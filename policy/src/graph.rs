@@ -11,8 +11,8 @@ use portcullis_kernel::{MethodSet, Mode};
 use portcullis_policy_format::When;
 
 use crate::ceiling::Ceiling;
-use crate::information::mappings;
-use crate::model::{ComponentId, DomainId, InterfaceId, Policy};
+use crate::model::{ComponentId, DomainId, InterfaceId, Policy, Subject};
+use crate::relation::{Object, Relation};
 
 /// What one arrow stands for.
 type Arrow = (ComponentId, ComponentId, InterfaceId, u8, bool);
@@ -36,22 +36,21 @@ fn write(policy: &Policy, dot: &mut String) -> std::fmt::Result {
     )?;
     writeln!(dot, "    edge [fontname=\"sans-serif\", fontsize=10];")?;
     for (number, domain) in (0..).zip(&policy.domains) {
-        let members: Vec<ComponentId> = policy
-            .component_ids()
-            .filter(|id| policy.domain_of(*id) == DomainId(number))
-            .collect();
+        let members = policy.subjects();
+        let members = members.filter(|(_, domain)| *domain == DomainId(number));
+        let members: Vec<Subject<'_>> = members.map(|(subject, _)| subject).collect();
         if members.is_empty() {
             continue;
         }
         writeln!(dot, "    subgraph cluster_{number} {{")?;
         writeln!(dot, "        label={};", quoted(&domain.name))?;
         for member in members {
-            writeln!(
-                dot,
-                "        c{} [label={}];",
-                member.0,
-                quoted(&policy.component(member).name)
-            )?;
+            let label = match member {
+                Subject::Component(name) => name.to_owned(),
+                other => format!("{} {}", other.field(), other.name()),
+            };
+            let node = node(policy, member);
+            writeln!(dot, "        {node} [label={}];", quoted(&label))?;
         }
         writeln!(dot, "    }}")?;
     }
@@ -100,26 +99,46 @@ const fn look(mode: Mode) -> &'static str {
 }
 
 fn regions(policy: &Policy, dot: &mut String) -> std::fmt::Result {
-    for (name, mappings) in mappings(policy) {
+    let relation = Relation::declared(policy);
+    let mut mappings: BTreeMap<&str, Vec<_>> = BTreeMap::new();
+    for fact in relation.facts() {
+        if let Object::Region(name) = fact.object {
+            mappings.entry(name).or_default().push(fact);
+        }
+    }
+    for (name, mappings) in mappings {
         let mut drawn = BTreeSet::new();
-        for (writer, written) in &mappings.writers {
-            for (reader, mapped) in mappings.writers.iter().chain(&mappings.readers) {
+        for writer in mappings.iter().filter(|fact| fact.tells()) {
+            for reader in mappings.iter().filter(|fact| fact.learns()) {
+                let ends = (writer.subject, reader.subject);
                 // A stream's own region is its grant's arrow.
-                let itself = writer == reader || written == mapped;
-                if itself || !drawn.insert((*writer, *reader)) {
+                let itself = ends.0 == ends.1 || writer.cause.line() == reader.cause.line();
+                if itself || !drawn.insert(ends) {
                     continue;
                 }
                 writeln!(
                     dot,
-                    "    c{} -> c{} [label={}, style=dashed, color=gray40, arrowhead=vee];",
-                    writer.0,
-                    reader.0,
+                    "    {} -> {} [label={}, style=dashed, color=gray40, arrowhead=vee];",
+                    node(policy, ends.0),
+                    node(policy, ends.1),
                     quoted(name)
                 )?;
             }
         }
     }
     Ok(())
+}
+
+/// The name of a subject's node: `c` and its number for a component, `g` for a guest, `d` for a device.
+fn node(policy: &Policy, subject: Subject<'_>) -> String {
+    let (letter, all) = match subject {
+        Subject::Component(_) => ('c', 0),
+        Subject::Guest(_) => ('g', policy.components.len()),
+        Subject::Device(_) => ('d', policy.components.len() + policy.guests.len()),
+    };
+    let mut subjects = policy.subjects().map(|(subject, _)| subject);
+    let place = subjects.position(|other| other == subject);
+    format!("{letter}{}", place.unwrap_or(all) - all)
 }
 
 /// A DOT string: quotes and backslashes escaped, so that a name cannot end it.

@@ -45,7 +45,6 @@
 
 #![forbid(unsafe_code)]
 
-pub mod authority;
 pub mod ceiling;
 pub mod check;
 mod compile;
@@ -53,12 +52,12 @@ pub mod diff;
 pub mod distribution;
 pub mod graph;
 pub mod image;
-pub mod information;
 pub mod keys;
 pub mod model;
 pub mod notification;
 mod problem;
 pub mod read;
+pub mod relation;
 pub mod sdk;
 pub mod source;
 pub mod text;
@@ -69,4 +68,5 @@ pub use check::{Described, load};
 pub use compile::{compile, sign};
 pub use model::Policy;
 pub use problem::{Kind, Problem, Problems};
+pub use relation::Relation;
 pub use source::Source;

@@ -31,6 +31,10 @@ pub struct Policy {
     pub interfaces: Vec<Interface>,
     /// Components, in source order; [`ComponentId`] indexes them.
     pub components: Vec<Component>,
+    /// The guests of virtual machines, in source order.
+    pub guests: Vec<Outsider>,
+    /// The devices behind an IOMMU, in source order.
+    pub devices: Vec<Outsider>,
     /// Directions in which modes may cross domain boundaries.
     pub flows: Vec<Flow>,
     /// Grants, in source order.
@@ -117,6 +121,40 @@ pub struct Component {
     pub place: Place,
 }
 
+/// A guest, or a device behind an IOMMU: a subject that is no protection domain. It holds what
+/// `system.xml` maps for it, and no grants.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Outsider {
+    /// The name of its virtual machine, or of its I/O address space.
+    pub name: String,
+    /// Its security domain.
+    pub domain: DomainId,
+    /// Where its name stands.
+    pub place: Place,
+}
+
+/// Whoever can hold authority, by name.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Subject<'a> {
+    /// A component.
+    Component(&'a str),
+    /// The guest of a virtual machine.
+    Guest(&'a str),
+    /// A device behind an IOMMU.
+    Device(&'a str),
+}
+
+/// The holder of a static rule.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Holder {
+    /// A component.
+    Component(ComponentId),
+    /// A guest: position in [`Policy::guests`].
+    Guest(usize),
+    /// A device: position in [`Policy::devices`].
+    Device(usize),
+}
+
 /// A direction in which modes may cross a domain boundary.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Flow {
@@ -199,11 +237,11 @@ pub struct Delegate {
     pub place: Place,
 }
 
-/// Authority that `system.xml` may give a component.
+/// Authority that `system.xml` may give.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Static {
-    /// The component that holds it.
-    pub component: ComponentId,
+    /// Who holds it.
+    pub holder: Holder,
     /// What it is.
     pub authority: Authority,
     /// Why.
@@ -253,10 +291,12 @@ pub enum Authority {
     VirtualMachine(String),
     /// Secure monitor calls.
     Smc,
+    /// Every physical address: through a device that does DMA without an IOMMU.
+    UnboundedDma,
 }
 
 /// The kinds of capability that `<cspace>` can give.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum CapKind {
     /// The thread.
     Tcb,
@@ -330,9 +370,57 @@ impl Policy {
         (0..).take(self.components.len()).map(ComponentId)
     }
 
+    /// The holder of a static rule, by name.
+    pub fn subject(&self, holder: Holder) -> Subject<'_> {
+        match holder {
+            Holder::Component(id) => Subject::Component(&self.component(id).name),
+            Holder::Guest(number) => Subject::Guest(&self.guests[number].name),
+            Holder::Device(number) => Subject::Device(&self.devices[number].name),
+        }
+    }
+
+    /// Every subject, with its security domain.
+    pub fn subjects(&self) -> impl Iterator<Item = (Subject<'_>, DomainId)> {
+        let components = self.components.iter();
+        let components = components.map(|it| (Subject::Component(&it.name), it.domain));
+        let guests = self.guests.iter();
+        let guests = guests.map(|it| (Subject::Guest(&it.name), it.domain));
+        let devices = self.devices.iter();
+        let devices = devices.map(|it| (Subject::Device(&it.name), it.domain));
+        components.chain(guests).chain(devices)
+    }
+
     /// The capability manager, where the policy declares it.
     pub fn manager(&self) -> Option<ComponentId> {
         self.component_named(MANAGER)
+    }
+}
+
+impl<'a> Subject<'a> {
+    /// Its name.
+    pub const fn name(self) -> &'a str {
+        match self {
+            Self::Component(name) | Self::Guest(name) | Self::Device(name) => name,
+        }
+    }
+
+    /// The word of the policy language for what it is.
+    pub const fn field(self) -> &'static str {
+        match self {
+            Self::Component(_) => "component",
+            Self::Guest(_) => "guest",
+            Self::Device(_) => "device",
+        }
+    }
+}
+
+impl std::fmt::Display for Subject<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Component(name) => write!(f, "`{name}`"),
+            Self::Guest(name) => write!(f, "guest `{name}`"),
+            Self::Device(name) => write!(f, "device `{name}`"),
+        }
     }
 }
 
@@ -426,6 +514,17 @@ impl std::fmt::Display for Perms {
             }
         }
         Ok(())
+    }
+}
+
+impl CapKind {
+    /// The object that the capability is to.
+    pub const fn object(self) -> &'static str {
+        match self {
+            Self::Tcb => "TCB",
+            Self::SchedulingContext => "scheduling context",
+            Self::Vspace => "VSpace",
+        }
     }
 }
 

@@ -31,7 +31,7 @@ impl Bits {
             .map(|component| {
                 system
                     .pd_named(&component.name)
-                    .map_or(0, |pd| static_bits(system, pd))
+                    .map_or(0, |pd| used_bits(system, pd))
             })
             .collect();
         let mut bits = Self::default();
@@ -65,7 +65,7 @@ const fn needs_bit(mode: Mode) -> bool {
 }
 
 /// The bits that a protection domain's channels and interrupts have.
-fn static_bits(system: &System, pd: PdId) -> u64 {
+pub(crate) fn used_bits(system: &System, pd: PdId) -> u64 {
     let channels = system
         .ends()
         .filter(|(end, _)| end.pd.value == pd)

@@ -59,6 +59,8 @@ const FIELDS: &[Field] = &[
     ("domains", ""),
     ("interfaces", ""),
     ("components", ""),
+    ("guests", ""),
+    ("devices", ""),
     ("flows", ""),
     ("grants", ""),
     ("static", ""),
@@ -78,6 +80,8 @@ pub fn read(source: Arc<Source>) -> Reading {
             domains: Vec::new(),
             interfaces: Vec::new(),
             components: Vec::new(),
+            guests: Vec::new(),
+            devices: Vec::new(),
             flows: Vec::new(),
             grants: Vec::new(),
             statics: Vec::new(),
@@ -141,6 +145,8 @@ impl Reader {
         self.domains(top.optional("domains"));
         self.interfaces(top.optional("interfaces"));
         self.components(top.optional("components"));
+        self.guests(top.optional("guests"));
+        self.devices(top.optional("devices"));
         self.flows(top.optional("flows"));
         self.grants(top.optional("grants"));
         self.statics(top.optional("static"));

@@ -16,6 +16,7 @@ pub fn authority(policy: &Policy, authority: &Authority) -> String {
         Authority::Cap { kind, of } => format!("the {kind} of `{}`", name(*of)),
         Authority::VirtualMachine(vm) => format!("virtual machine `{vm}`"),
         Authority::Smc => String::from("secure monitor calls"),
+        Authority::UnboundedDma => String::from("unbounded DMA"),
     }
 }
 

@@ -12,10 +12,7 @@ use portcullis_policy_format as format;
 fn the_reference_policy_holds() {
     let text = source("system.xml");
     let system = system(&text);
-    let described = Described {
-        system: &system,
-        source: &text,
-    };
+    let described = Described::new(&system, &text);
     if let Err(problems) = load(source("policy/appliance.toml"), Some(described)) {
         panic!("{}", common::render(&problems));
     }

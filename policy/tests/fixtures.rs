@@ -63,7 +63,7 @@ fn every_fault_has_a_test() {
     assert!(declared.len() > 40, "the codes are found: {declared:?}");
     let mut provoked: BTreeSet<String> = too_many()
         .into_iter()
-        .flat_map(|(_, text)| load(Arc::new(Source::new("x", text)), None).unwrap_err())
+        .flat_map(|(_, text)| refused(text))
         .map(|problem| problem.code_name())
         .collect();
     for name in names("bad") {
@@ -77,7 +77,7 @@ fn every_fault_has_a_test() {
 #[test]
 fn limits_name_what_is_over() {
     for (expected, text) in too_many() {
-        let problems = load(Arc::new(Source::new("generated", text)), None).unwrap_err();
+        let problems = refused(text);
         let found: Vec<String> = problems.iter().map(ToString::to_string).collect();
         assert!(found.iter().any(|it| it == expected), "{found:?}");
     }
@@ -93,6 +93,15 @@ fn at_the_limit_a_policy_holds() {
     }
 }
 
+/// What is wrong with a policy, for the small system where it has its components.
+fn refused(text: String) -> Problems {
+    let description = source(&format!("{FIXTURES}/systems/small.xml"));
+    let system = system(&description);
+    let small = text.len() < 1 << 18;
+    let described = small.then(|| Described::new(&system, &description));
+    load(Arc::new(Source::new("generated", text)), described).unwrap_err()
+}
+
 /// Policies too long for a file, one over a limit each, and what is said of them.
 fn too_many() -> Vec<(&'static str, String)> {
     let mut domains = String::from("[domains]\n");
@@ -105,8 +114,12 @@ fn too_many() -> Vec<(&'static str, String)> {
             components(63),
         ),
         (
-            "`a` can hold 4096 grants; a component holds at most 4095",
+            "`c0` can hold 4096 grants; a component holds at most 4095",
             grants_of_one(4_096),
+        ),
+        (
+            "the policy allows 1025 grants in all; the manager's table has room for 1024",
+            grants_of_one(1_025),
         ),
         (
             "the policy allows 65537 grants in all; a badge tells at most 65536 apart",
@@ -120,70 +133,58 @@ fn too_many() -> Vec<(&'static str, String)> {
 }
 
 fn components(count: usize) -> String {
-    let mut text = String::from("[domains]\none = {}\n");
+    let mut text = String::from("[domains]\none = {}\n[interfaces.i]\n");
+    for method in 0..METHODS {
+        writeln!(text, "m{method} = {method}").unwrap();
+    }
     for number in 0..count {
-        write!(text, "[components.c{number}]\ndomain = \"one\"\n").unwrap();
+        write!(
+            text,
+            "[components.c{number}]\ndomain = \"one\"\noffers = [\"i\"]\n"
+        )
+        .unwrap();
     }
     text
 }
 
-/// `a` may ask for each method of enough interfaces of `b`.
+/// Methods that a component can offer, and the modes in which each may be asked for, no component above
+/// another.
+const METHODS: usize = 32;
+const MODES: [&str; 2] = ["send", "notify"];
+
+/// `c0` may ask for this many grants: of each method of each other component, in each mode, and by a call.
 fn grants_of_one(count: usize) -> String {
-    let mut text = String::from("[domains]\none = {}\n[components.a]\ndomain = \"one\"\n");
-    let interfaces = interfaces(&mut text, count);
-    write!(
-        text,
-        "[components.b]\ndomain = \"one\"\noffers = {interfaces}\n"
-    )
-    .unwrap();
+    let mut text = components(61);
     for number in 0..count {
-        rule(&mut text, "a", number);
+        let (object, left) = (number % 60 + 1, number / 60);
+        let mode = *["send", "notify", "call"].get(left / METHODS).unwrap();
+        rule(&mut text, 0, object, left % METHODS, mode);
     }
     text
 }
 
-/// Each of 61 components may ask for each method of enough interfaces of `b`.
+/// Each of 62 components may ask for grants of each other.
 fn grants_in_all(count: usize) -> String {
-    const SUBJECTS: usize = 61;
-    let mut text = String::from("[domains]\none = {}\n");
-    let interfaces = interfaces(&mut text, count.div_ceil(SUBJECTS));
-    write!(
-        text,
-        "[components.b]\ndomain = \"one\"\noffers = {interfaces}\n"
-    )
-    .unwrap();
-    for subject in 0..SUBJECTS {
-        write!(text, "[components.s{subject}]\ndomain = \"one\"\n").unwrap();
-    }
+    let mut text = components(62);
     for number in 0..count {
+        let (subject, left) = (number % 62, number / 62);
+        let (object, left) = ((subject + 1 + left % 61) % 62, left / 61);
         rule(
             &mut text,
-            &format!("s{}", number % SUBJECTS),
-            number / SUBJECTS,
+            subject,
+            object,
+            left % METHODS,
+            MODES[left / METHODS],
         );
     }
     text
 }
 
-/// Declares enough interfaces for this many methods; gives the list of their names.
-fn interfaces(text: &mut String, methods: usize) -> String {
-    let count = methods.div_ceil(32);
-    for interface in 0..count {
-        writeln!(text, "[interfaces.i{interface}]").unwrap();
-        for method in 0..32 {
-            writeln!(text, "m{method} = {method}").unwrap();
-        }
-    }
-    let names: Vec<String> = (0..count).map(|it| format!("\"i{it}\"")).collect();
-    format!("[{}]", names.join(", "))
-}
-
-fn rule(text: &mut String, subject: &str, number: usize) {
-    let (interface, method) = (number / 32, number % 32);
+fn rule(text: &mut String, subject: usize, object: usize, method: usize, mode: &str) {
     write!(
         text,
-        "[[grants]]\nsubject = \"{subject}\"\nobject = \"b\"\ninterface = \"i{interface}\"\n\
-         methods = [\"m{method}\"]\nmode = \"send\"\nwhen = \"request\"\n"
+        "[[grants]]\nsubject = \"c{subject}\"\nobject = \"c{object}\"\ninterface = \"i\"\n\
+         methods = [\"m{method}\"]\nmode = \"{mode}\"\nwhen = \"request\"\n"
     )
     .unwrap();
 }
@@ -216,10 +217,7 @@ fn check_bad(name: &str) -> Result<Policy, Problems> {
     };
     let description = Arc::new(Source::new("system.xml", description.text()));
     let system = system(&description);
-    let described = Described {
-        system: &system,
-        source: &description,
-    };
+    let described = Described::new(&system, &description);
     load(policy, Some(described))
 }
 

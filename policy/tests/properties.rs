@@ -122,6 +122,19 @@ fn policy_text(rules: &[Rule]) -> String {
         COMPONENTS - 1
     )
     .unwrap();
+    let log = format!("c{}", COMPONENTS - 1);
+    for (component, region, perms) in [
+        ("manager", "policy", "r"),
+        ("manager", "keys", "r"),
+        ("manager", "ack", "r"),
+        (log.as_str(), "ack", "rw"),
+    ] {
+        write!(
+            text,
+            "[[static]]\ncomponent = \"{component}\"\nregion = \"{region}\"\nperms = \"{perms}\"\n"
+        )
+        .unwrap();
+    }
     text
 }
 
@@ -132,12 +145,26 @@ fn system_text() -> String {
              <program_image path=\"{name}.elf\" />{map}</protection_domain>\n"
         )
     };
-    let ring = |perms| format!("<map mr=\"ring\" vaddr=\"0x10000000\" perms=\"{perms}\" />");
+    let map = |region: &str, vaddr: &str, perms: &str, symbol: &str| {
+        format!(
+            "<map mr=\"{region}\" vaddr=\"{vaddr}\" perms=\"{perms}\" setvar_vaddr=\"{symbol}\" \
+             setvar_size=\"{symbol}_size\" />"
+        )
+    };
+    let log = |ring, ack| {
+        map("ring", "0x10000000", ring, "grant_log")
+            + &map("ack", "0x10010000", ack, "grant_log_ack")
+    };
     let mut text = "<system>\n<memory_region name=\"ring\" size=\"0x8000\" />\n".to_owned();
-    text += &pd("manager", 254, &ring("rw"));
+    for region in ["ack", "policy", "keys"] {
+        writeln!(text, "<memory_region name=\"{region}\" size=\"0x1000\" />").unwrap();
+    }
+    let policy = map("policy", "0x10020000", "r", "policy");
+    let keys = map("keys", "0x10030000", "r", "policy_keys");
+    text += &pd("manager", 254, &(log("rw", "r") + &policy + &keys));
     for component in 0..COMPONENTS {
         let map = match component + 1 {
-            COMPONENTS => ring("r"),
+            COMPONENTS => log("r", "rw"),
             _ => String::new(),
         };
         text += &pd(&format!("c{component}"), 10 + component, &map);
@@ -185,7 +212,7 @@ proptest! {
         }
         let description = source("system.xml");
         let system = system(&description);
-        let described = Described { system: &system, source: &description };
+        let described = Described::new(&system, &description);
         if let Err(problems) = load(Arc::new(Source::new("x", text)), Some(described)) {
             for problem in problems.iter() {
                 prop_assert!(!problem.to_string().is_empty());

@@ -1,4 +1,4 @@
-//! The policy of the counting image: 62 grants at boot, and 62 on request.
+//! The policy of the counting image: 62 grants at boot, and 31 on request.
 
 use std::error::Error;
 use std::fs;
@@ -13,15 +13,17 @@ use tempfile::TempDir;
 
 use super::GRANTS;
 
+/// Methods of `server` that the client is granted.
+const SERVED: usize = 31;
+/// Grants on request.
+const REQUESTED: usize = 31;
+
 /// A directory with what the image is filled from: the signed policy, and the key that signed it.
 pub(super) fn prepared() -> Result<TempDir, Box<dyn Error>> {
     let text = fs::read_to_string(root().join("images/counts/system.xml"))?;
     let description = Arc::new(Source::new("images/counts/system.xml", text));
     let system = portcullis_sdf::parse(description.text(), &Target::AARCH64)?;
-    let described = Described {
-        system: &system,
-        source: &description,
-    };
+    let described = Described::new(&system, &description);
     let source = Arc::new(Source::new("counts.toml", policy()));
     let policy = portcullis_policy::load(source, Some(described))?;
     let compiled = portcullis_policy::compile(&policy, &system)?;
@@ -29,7 +31,7 @@ pub(super) fn prepared() -> Result<TempDir, Box<dyn Error>> {
     let compiled = portcullis_policy::sign(&compiled, &key)?;
     assert_eq!(
         Policy::inspect(&compiled)?.counts().grants as usize,
-        2 * GRANTS
+        GRANTS + REQUESTED
     );
     let prepared = tempfile::tempdir()?;
     fs::write(prepared.path().join("appliance.policy"), compiled)?;
@@ -40,37 +42,52 @@ pub(super) fn prepared() -> Result<TempDir, Box<dyn Error>> {
     Ok(prepared)
 }
 
-/// At boot the client holds a method of each interface of the server, and the manager its stream of
-/// records; on request the client gets the other method of each, and one more.
+/// At boot the manager holds its stream of records, and the client a call for each method of `server`
+/// and nearly each of `stock`; on request `stock` may send the client each of its messages. No component
+/// has more methods than a badge has bits.
 fn policy() -> String {
-    let interfaces: Vec<String> = (1..GRANTS).map(|n| format!("echo{n}")).collect();
-    let offered: String = interfaces.iter().map(|it| format!(", \"{it}\"")).collect();
+    let interface = |prefix: &str, methods: std::ops::Range<usize>| -> (String, String) {
+        let offered: Vec<String> = methods
+            .clone()
+            .map(|n| format!("\"{prefix}{n}\""))
+            .collect();
+        let declared = methods.map(|n| format!("[interfaces.{prefix}{n}]\necho = {n}\n"));
+        (offered.join(", "), declared.collect())
+    };
+    let (server, servers) = interface("echo", 1..SERVED + 1);
+    let (stock, stocks) = interface("stock", 0..GRANTS - 1 - SERVED);
+    let (client, clients) = interface("client", 0..REQUESTED);
     let mut text = format!(
         "name = \"counts\"\nversion = 1\n\
          [domains]\nall = {{}}\n\
          [components.manager]\ndomain = \"all\"\n\
-         [components.client]\ndomain = \"all\"\n\
-         [components.stock]\ndomain = \"all\"\n\
-         [components.server]\ndomain = \"all\"\noffers = [\"worm\"{offered}]\n\
-         [interfaces.worm]\nappend = 0\n"
+         [components.client]\ndomain = \"all\"\noffers = [{client}]\n\
+         [components.stock]\ndomain = \"all\"\noffers = [{stock}]\n\
+         [components.server]\ndomain = \"all\"\noffers = [\"worm\", {server}]\n\
+         [interfaces.worm]\nappend = 0\n{servers}{stocks}{clients}"
     );
-    for interface in &interfaces {
-        text += &format!("[interfaces.{interface}]\necho = 0\nmore = 1\n");
-    }
-    let mut grant = |subject: &str, interface: &str, method: &str, mode: &str, when: &str| {
+    let mut grant = |ends: [&str; 2], interface: &str, method: &str, mode: &str, when: &str| {
+        let [subject, object] = ends;
         text += &format!(
-            "[[grants]]\nsubject = \"{subject}\"\nobject = \"server\"\n\
+            "[[grants]]\nsubject = \"{subject}\"\nobject = \"{object}\"\n\
              interface = \"{interface}\"\nmethods = [\"{method}\"]\nmode = {mode}\n\
              when = \"{when}\"\n"
         );
     };
     let stream = "\"stream\"\nregion = \"grant_log\"";
-    grant("manager", "worm", "append", stream, "boot");
-    for interface in &interfaces {
-        grant("client", interface, "echo", "\"call\"", "boot");
-        grant("client", interface, "more", "\"call\"", "request");
+    grant(["manager", "server"], "worm", "append", stream, "boot");
+    for n in 1..SERVED + 1 {
+        let ends = ["client", "server"];
+        grant(ends, &format!("echo{n}"), "echo", "\"call\"", "boot");
     }
-    grant("client", "worm", "append", "\"call\"", "request");
+    for n in 0..GRANTS - 1 - SERVED {
+        let ends = ["client", "stock"];
+        grant(ends, &format!("stock{n}"), "echo", "\"call\"", "boot");
+    }
+    for n in 0..REQUESTED {
+        let ends = ["stock", "client"];
+        grant(ends, &format!("client{n}"), "echo", "\"send\"", "request");
+    }
     for (component, region, perms) in [
         ("manager", "policy", "r"),
         ("manager", "policy_keys", "r"),

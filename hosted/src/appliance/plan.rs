@@ -59,10 +59,7 @@ impl Plan {
                 errors,
             }
         })?;
-        let described = Described {
-            system: &system,
-            source: &source,
-        };
+        let described = Described::new(&system, &source);
         let policy = portcullis_policy::load(policy, Some(described)).map_err(PlanError::Policy)?;
         let compiled = portcullis_policy::compile(&policy, &system).map_err(PlanError::Policy)?;
         let compiled =

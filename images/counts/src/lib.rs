@@ -12,8 +12,10 @@ pub use raw::Raw;
 
 use portcullis_kernel::Method;
 
-/// Grants at boot, and as many that are issued on request.
+/// Grants at boot.
 pub const GRANTS: usize = 62;
+/// Grants that are issued on request.
+pub const REQUESTED: usize = 31;
 
 /// What the client has the manager measure, on its static channel. The request's word is the
 /// number of a grant issued on request, the reply's is how many instructions it took.

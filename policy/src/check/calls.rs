@@ -7,7 +7,7 @@ use portcullis_kernel::Mode;
 use thiserror::Error;
 
 use super::Check;
-use crate::model::{Authority, ComponentId, Place, Policy};
+use crate::model::{Authority, ComponentId, Holder, Place, Policy};
 use crate::problem::Problem;
 
 /// Components that can come to wait for each other.
@@ -64,8 +64,10 @@ fn calls(policy: &Policy) -> Calls<'_> {
         }
     }
     for rule in &policy.statics {
-        if let Authority::Channel { peer, calls: true } = rule.authority {
-            add(rule.component, peer, &rule.object);
+        if let (Authority::Channel { peer, calls: true }, Holder::Component(caller)) =
+            (&rule.authority, rule.holder)
+        {
+            add(caller, *peer, &rule.object);
         }
     }
     calls

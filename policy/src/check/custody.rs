@@ -1,52 +1,68 @@
 //! Whether the manager is nobody's but its own, and nobody is the manager's.
 //!
 //! `never` rules do not look at paths through the manager, since it passes nothing on. That is true
-//! only while no component controls it: holds its TCB, scheduling context or VSpace, is its parent,
-//! or writes memory that it reads. The page on which the ledger acknowledges records is the one
-//! exception: the manager takes nothing from it but a count, and believes it only so far.
+//! only while no component controls it: holds its TCB, scheduling context or VSpace, is its parent, or
+//! writes memory that it maps. The one exception is the page on which the log's keeper acknowledges
+//! records: the manager takes nothing from it but a count, and believes it only so far.
+//!
+//! Manager and keeper find their memory by the symbols that `system.xml` sets. Each symbol has one
+//! region and exact rights: a name alone protects nothing.
 
 use miette::Diagnostic;
-use portcullis_kernel::Mode;
+use portcullis_sdf::{Map, PdId, Perms, RegionId, System};
 use thiserror::Error;
 
-use super::Check;
-use crate::model::{Authority, ComponentId, Policy, Static};
+use super::{Check, Described};
+use crate::model::{MANAGER, Policy, Subject};
+use crate::problem::Problem;
+use crate::relation::{Fact, Kind, Object, Power, Relation, Rights, grant_log};
 
-/// The region in which the ledger says which records are durable.
+/// The symbols by which the manager finds its memory, with the rights it needs.
+const MANAGERS: [(&str, Perms); 4] = [
+    ("policy", Perms::READ),
+    ("policy_keys", Perms::READ),
+    (RING, Perms::READ_WRITE),
+    (ACKNOWLEDGEMENT, Perms::READ),
+];
+/// Those of the component that keeps the grant log.
+const KEEPERS: [(&str, Perms); 2] = [(RING, Perms::READ), (ACKNOWLEDGEMENT, Perms::READ_WRITE)];
+/// The ring that carries the grant log.
+const RING: &str = "grant_log";
+/// The page on which its keeper says which records are durable.
 const ACKNOWLEDGEMENT: &str = "grant_log_ack";
 
-/// A component that controls the manager.
+/// Somebody controls the manager, or it controls somebody.
 #[derive(Clone, PartialEq, Eq, Debug, Error, Diagnostic)]
 pub enum CustodyFault {
     /// Through a capability, or as its parent.
-    #[error("`{component}` would hold {authority}, and could make the manager do anything")]
+    #[error("{holder} would hold {authority}, and could make the manager do anything")]
     #[diagnostic(
         code(policy::manager_held),
         help("remove the rule: no component controls the manager")
     )]
     Held {
         /// The component.
-        component: String,
+        holder: String,
         /// What it would hold.
         authority: String,
     },
     /// Through memory.
-    #[error("`{component}` would write region `{region}`, which the manager maps")]
+    #[error("{holder} would write region `{region}`, which the manager maps")]
     #[diagnostic(
         code(policy::manager_memory_written),
         help(
-            "give it perms = \"r\", or another region: only `{ACKNOWLEDGEMENT}` may be written by \
-             a component and read by the manager"
+            "give it perms = \"r\", or another region: only the page on which the keeper of the grant \
+             log acknowledges records may be written by a component, by that one, and read by the manager"
         )
     )]
     Written {
-        /// The component.
-        component: String,
+        /// Who writes it.
+        holder: String,
         /// The region.
         region: String,
     },
     /// The other way round: the manager controls another protection domain, or a guest.
-    #[error("`manager` would hold {authority}, and be told of its faults under another number")]
+    #[error("`{MANAGER}` would hold {authority}, and be told of its faults under another number")]
     #[diagnostic(
         code(policy::manager_parent),
         help(
@@ -58,61 +74,346 @@ pub enum CustodyFault {
         /// What it would hold.
         authority: String,
     },
+    /// The manager can wait for a component.
+    #[error("`{MANAGER}` would call `{peer}` on a static channel, and may wait for nobody")]
+    #[diagnostic(
+        code(policy::manager_calls),
+        help("remove the rule: a component that does not answer must not stop the manager")
+    )]
+    Calls {
+        /// Whom it calls.
+        peer: String,
+    },
+    /// A symbol that is not set.
+    #[error("nothing in `{pd}` sets the symbol `{symbol}`, by which it finds {what}")]
+    #[diagnostic(
+        code(policy::symbol_not_set),
+        help(
+            "map {what} in `{pd}` with perms=\"{perms}\", setvar_vaddr=\"{symbol}\" and \
+             setvar_size=\"{symbol}_size\""
+        )
+    )]
+    NotSet {
+        /// The protection domain.
+        pd: String,
+        /// The symbol.
+        symbol: &'static str,
+        /// What it should find there.
+        what: &'static str,
+        /// How it maps it.
+        perms: Perms,
+    },
+    /// A symbol of which address and size are not those of one region.
+    #[error(
+        "in `{pd}`, `{symbol}_size` is not set to the size of the region that `{symbol}` is set to"
+    )]
+    #[diagnostic(
+        code(policy::symbol_split),
+        help(
+            "write setvar_size=\"{symbol}_size\" on the <map> that has setvar_vaddr=\"{symbol}\""
+        )
+    )]
+    Split {
+        /// The protection domain.
+        pd: String,
+        /// The symbol.
+        symbol: &'static str,
+    },
+    /// A symbol of a region that is mapped otherwise than its role says.
+    #[error(
+        "`{pd}` maps region `{region}` \"{found}\" as `{symbol}`, {what}, which it maps \"{perms}\""
+    )]
+    #[diagnostic(code(policy::symbol_rights), help("map it with perms=\"{perms}\""))]
+    Rights {
+        /// The protection domain.
+        pd: String,
+        /// The symbol.
+        symbol: &'static str,
+        /// The region.
+        region: String,
+        /// What it is.
+        what: &'static str,
+        /// How it is mapped.
+        found: Perms,
+        /// How it must be.
+        perms: Perms,
+    },
+    /// A symbol of another region than its role says.
+    #[error(
+        "in `{pd}`, `{symbol}` is set to region `{region}`, which is not {what}: that is {expected}"
+    )]
+    #[diagnostic(
+        code(policy::symbol_swapped),
+        help(
+            "set each symbol to the region of its own, the same in the manager and in the log's keeper"
+        )
+    )]
+    Swapped {
+        /// The protection domain.
+        pd: String,
+        /// The symbol.
+        symbol: &'static str,
+        /// The region.
+        region: String,
+        /// What it should be.
+        what: &'static str,
+        /// The region that it is, in words.
+        expected: String,
+    },
+    /// The manager's symbols are looked up in a file that is not its program.
+    #[error("the symbols of `{pd}` are looked up in `{path}`, and not in its program")]
+    #[diagnostic(
+        code(policy::symbols_elsewhere),
+        help(
+            "remove path_for_symbols: another file can say that a symbol lies where another does"
+        )
+    )]
+    Elsewhere {
+        /// The protection domain.
+        pd: String,
+        /// The other file.
+        path: String,
+    },
 }
 
-pub(super) fn check(check: &mut Check<'_>) {
-    let policy = check.policy;
-    let Some(manager) = policy.manager() else {
-        return;
+/// Checks what the policy allows, or what the system description gives. `said`: what was reported.
+pub(super) fn check(
+    check: &mut Check<'_>,
+    relation: &Relation<'_>,
+    acknowledged: Option<&str>,
+    said: &mut Vec<CustodyFault>,
+) {
+    let mut report = |check: &mut Check<'_>, fact: &Fact<'_>, label, fault| {
+        if !said.contains(&fault) {
+            check.at(&fact.cause, label, fault.clone());
+            said.push(fault);
+        }
     };
-    for rule in &policy.statics {
-        if rule.component != manager {
-            if let Some(fault) = fault(policy, manager, rule) {
-                check.broken(&rule.object, "control of the manager", fault);
+    for fact in relation.facts() {
+        let (fault, label) = if let Some(fault) = controls(fact) {
+            (fault, "control of the manager")
+        } else if let Some(fault) = managers(fact) {
+            (fault, "the manager's")
+        } else {
+            continue;
+        };
+        report(check, fact, label, fault);
+    }
+    let keeper = grant_log(check.policy).map(|(_, keeper)| &check.policy.component(keeper).name);
+    for region in managers_regions(relation) {
+        for (writer, fact) in relation.writers(region) {
+            let is_acknowledgement = acknowledged == Some(region) && keeper.is_some();
+            let may = writer == Subject::Component(MANAGER)
+                || is_acknowledgement && keeper.is_some_and(|it| writer == Subject::Component(it));
+            if !may && controls(&fact).is_none() {
+                let fault = CustodyFault::Written {
+                    holder: writer.to_string(),
+                    region: region.to_owned(),
+                };
+                report(check, &fact, "control of the manager", fault);
             }
-        } else if let Authority::Child(_) | Authority::VirtualMachine(_) = &rule.authority {
-            let authority = crate::text::authority(policy, &rule.authority);
-            let fault = CustodyFault::Parent { authority };
-            check.broken(&rule.object, "its faults come to the manager", fault);
         }
     }
 }
 
-fn fault(policy: &Policy, manager: ComponentId, rule: &Static) -> Option<CustodyFault> {
-    let component = || policy.component(rule.component).name.clone();
-    match &rule.authority {
-        Authority::Cap { of, .. } | Authority::Child(of) if *of == manager => {
-            let authority = crate::text::authority(policy, &rule.authority);
-            Some(CustodyFault::Held {
-                component: component(),
-                authority,
-            })
-        }
-        Authority::Region { region, perms }
-            if perms.write && region != ACKNOWLEDGEMENT && is_mapped(policy, manager, region) =>
-        {
-            Some(CustodyFault::Written {
-                component: component(),
-                region: region.clone(),
-            })
+/// The region on which the keeper acknowledges, as far as the policy alone tells: the one that the
+/// keeper writes and the manager only reads; of several, the one of that name.
+pub(super) fn acknowledgement<'a>(policy: &'a Policy, declared: &Relation<'a>) -> Option<&'a str> {
+    let (_, keeper) = grant_log(policy)?;
+    let keeper = Subject::Component(&policy.component(keeper).name);
+    let regions = declared.regions();
+    let rights = |region, subject| regions.get(&(region, subject)).map(|(rights, _)| *rights);
+    let is_one = |region: &&'a str| {
+        let manager = rights(region, Subject::Component(MANAGER));
+        let keeper = rights(region, keeper);
+        manager.is_some_and(|it| !it.has(Rights::WRITE))
+            && keeper.is_some_and(|it| it.has(Rights::WRITE))
+    };
+    let found: Vec<_> = managers_regions(declared)
+        .into_iter()
+        .filter(is_one)
+        .collect();
+    let named = found.iter().find(|region| **region == ACKNOWLEDGEMENT);
+    named.or(found.first()).copied()
+}
+
+fn managers_regions<'a>(relation: &Relation<'a>) -> Vec<&'a str> {
+    let mapped = relation
+        .facts()
+        .iter()
+        .filter_map(|fact| match fact.object {
+            Object::Region(region) if fact.is_managers() && fact.kind != Kind::Address => {
+                Some(region)
+            }
+            _ => None,
+        });
+    let mut mapped: Vec<_> = mapped.collect();
+    mapped.sort_unstable();
+    mapped.dedup();
+    mapped
+}
+
+/// That a fact is power over the manager.
+fn controls(fact: &Fact<'_>) -> Option<CustodyFault> {
+    let Object::Power(_, Subject::Component(MANAGER)) = fact.object else {
+        return None;
+    };
+    (!fact.is_managers()).then(|| CustodyFault::Held {
+        holder: fact.subject.to_string(),
+        authority: fact.object.describe(),
+    })
+}
+
+/// That a fact is the manager's, and one that it may not have.
+fn managers(fact: &Fact<'_>) -> Option<CustodyFault> {
+    match fact.object {
+        _ if !fact.is_managers() => None,
+        Object::Power(Power::Parent | Power::Monitor, _) => Some(CustodyFault::Parent {
+            authority: fact.object.describe(),
+        }),
+        Object::Component(peer) if fact.kind == Kind::Channel && fact.rights.has(Rights::CALL) => {
+            let peer = peer.to_owned();
+            Some(CustodyFault::Calls { peer })
         }
         _ => None,
     }
 }
 
-/// Whether the manager maps a region: by a rule, or as the writer of a stream.
-fn is_mapped(policy: &Policy, manager: ComponentId, wanted: &str) -> bool {
-    let by_rule = policy.statics.iter().any(|rule| {
-        rule.component == manager
-            && matches!(&rule.authority, Authority::Region { region, .. } if region == wanted)
+/// Whether each symbol of manager and keeper is set to the region of its role, with exact rights. Gives
+/// the region on which the keeper acknowledges.
+pub(super) fn symbols<'s>(check: &mut Check<'_>, described: Described<'s>) -> Option<&'s str> {
+    let Described { system, source, .. } = described;
+    let (policy, manager) = (check.policy, system.pd_named(MANAGER)?);
+    let keeper = grant_log(policy).and_then(|(ring, keeper)| {
+        let keeper = system.pd_named(&policy.component(keeper).name)?;
+        Some((keeper, system.region_named(ring)?))
     });
-    let by_stream = policy.grants.iter().any(|grant| {
-        grant.subject == manager
-            && grant.mode == Mode::Stream
-            && grant
-                .region
+    let found = bindings(system, manager, keeper);
+    if check.ceiling.count() > 0 {
+        for (span, fault) in found.faults {
+            let place = source.place(span);
+            let problem = Problem::broken(source, &place, "here", fault);
+            check.problems.push(problem);
+        }
+    }
+    let acknowledgement = found.acknowledgement?;
+    Some(&system.region(acknowledgement).name.value)
+}
+
+/// What the symbols of manager and keeper are set to.
+pub(crate) struct Bindings {
+    /// The region on which the keeper acknowledges.
+    pub(crate) acknowledgement: Option<RegionId>,
+    /// What is wrong, with its place in the system description.
+    pub(crate) faults: Vec<(portcullis_sdf::Span, CustodyFault)>,
+}
+
+/// Looks the symbols up. `keeper`: who keeps the grant log, and the region of its stream, where there is
+/// one.
+pub(crate) fn bindings(
+    system: &System,
+    manager: PdId,
+    keeper: Option<(PdId, RegionId)>,
+) -> Bindings {
+    let mut bindings = Bindings {
+        acknowledgement: None,
+        faults: Vec::new(),
+    };
+    let mut regions: Vec<(&'static str, RegionId)> = Vec::new();
+    // That there is no ring is found elsewhere.
+    regions.extend(keeper.map(|(_, ring)| (RING, ring)));
+    let roles = MANAGERS.map(|role| (manager, role)).into_iter();
+    let keepers = keeper.into_iter();
+    let keepers = keepers.flat_map(|(keeper, _)| KEEPERS.map(|role| (keeper, role)));
+    for (pd, (symbol, perms)) in roles.chain(keepers) {
+        bindings.role(system, pd, symbol, perms, &mut regions);
+    }
+    let pds = keeper.map(|(keeper, _)| keeper);
+    for pd in [Some(manager), pds].into_iter().flatten() {
+        let pd = system.pd(pd);
+        if let Some(path) = &pd.program.path_for_symbols {
+            let fault = CustodyFault::Elsewhere {
+                pd: pd.name.value.clone(),
+                path: path.value.clone(),
+            };
+            bindings.faults.push((path.span.clone(), fault));
+        }
+    }
+    let acknowledgement = regions
+        .iter()
+        .find(|(symbol, _)| *symbol == ACKNOWLEDGEMENT);
+    bindings.acknowledgement = acknowledgement.map(|(_, region)| *region);
+    bindings
+}
+
+impl Bindings {
+    /// Looks one symbol up in a protection domain, and holds it against the regions of those before.
+    fn role(
+        &mut self,
+        system: &System,
+        pd: PdId,
+        symbol: &'static str,
+        perms: Perms,
+        regions: &mut Vec<(&'static str, RegionId)>,
+    ) {
+        let of = system.pd(pd);
+        let name = || of.name.value.clone();
+        let sets = |map: &&Map| {
+            map.setvar_vaddr
                 .as_ref()
-                .is_some_and(|region| region.name == wanted)
-    });
-    by_rule || by_stream
+                .is_some_and(|it| it.value == symbol)
+        };
+        let Some(map) = of.maps.iter().find(sets) else {
+            let (pd, what) = (name(), what(symbol));
+            let fault = CustodyFault::NotSet {
+                pd,
+                symbol,
+                what,
+                perms,
+            };
+            return self.faults.push((of.span.clone(), fault));
+        };
+        let mut note = |fault| self.faults.push((map.span.clone(), fault));
+        let size = map.setvar_size.as_ref().map(|size| size.value.as_str());
+        if size.and_then(|size| size.strip_suffix("_size")) != Some(symbol) {
+            note(CustodyFault::Split { pd: name(), symbol });
+        }
+        let region = map.region.value;
+        let region_name = |id| system.region(id).name.value.clone();
+        if map.perms.value != perms {
+            note(CustodyFault::Rights {
+                pd: name(),
+                symbol,
+                region: region_name(region),
+                what: what(symbol),
+                found: map.perms.value,
+                perms,
+            });
+        }
+        let same = regions.iter().find(|(other, _)| *other == symbol);
+        let taken = regions.iter().find(|(_, other)| *other == region);
+        let expected = match (same, taken) {
+            (Some((_, own)), _) if *own != region => format!("`{}`", region_name(*own)),
+            (None, Some((other, _))) => format!("another, and this is {}", what(other)),
+            (None, None) => return regions.push((symbol, region)),
+            _ => return,
+        };
+        note(CustodyFault::Swapped {
+            pd: name(),
+            symbol,
+            region: region_name(region),
+            what: what(symbol),
+            expected,
+        });
+    }
+}
+
+/// What a symbol is set to.
+fn what(symbol: &str) -> &'static str {
+    match symbol {
+        "policy" => "the compiled policy",
+        "policy_keys" => "the keys that may sign a policy",
+        RING => "the ring that carries the grant log",
+        _ => "the page on which the grant log's keeper says what is durable",
+    }
 }

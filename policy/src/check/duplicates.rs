@@ -8,7 +8,7 @@ use portcullis_kernel::Mode;
 use thiserror::Error;
 
 use super::Check;
-use crate::model::{ComponentId, DomainId, InterfaceId, Place, Policy, When};
+use crate::model::{ComponentId, DomainId, Holder, InterfaceId, Place, Policy, When};
 use crate::problem::Problem;
 use crate::text::authority;
 
@@ -79,15 +79,15 @@ pub enum DuplicateFault {
         /// Line of the first.
         line: u32,
     },
-    /// Two static rules give one thing to one component.
-    #[error("`{component}` is given {authority} already, on line {line}")]
+    /// Two static rules give one thing to one holder.
+    #[error("{holder} is given {authority} already, on line {line}")]
     #[diagnostic(
         code(policy::duplicate_static),
-        help("keep one rule, with the permissions that the component needs")
+        help("keep one rule, with the permissions that it needs")
     )]
     Static {
-        /// The component.
-        component: String,
+        /// The holder.
+        holder: String,
         /// What it is given.
         authority: String,
         /// Line of the first.
@@ -206,17 +206,17 @@ fn domain_pairs<'p>(
 
 fn statics(check: &mut Check<'_>) {
     let policy = check.policy;
-    let mut seen: HashMap<(ComponentId, String), &Place> = HashMap::new();
+    let mut seen: HashMap<(Holder, String), &Place> = HashMap::new();
     for rule in &policy.statics {
         let authority = authority(policy, &rule.authority);
-        match seen.entry((rule.component, authority)) {
+        match seen.entry((rule.holder, authority)) {
             Entry::Vacant(entry) => {
                 entry.insert(&rule.object);
             }
             Entry::Occupied(entry) => {
                 let first = *entry.get();
                 let fault = DuplicateFault::Static {
-                    component: policy.component(rule.component).name.clone(),
+                    holder: policy.subject(rule.holder).to_string(),
                     authority: entry.key().1.clone(),
                     line: first.line,
                 };

@@ -1,21 +1,20 @@
 //! Whether everything that crosses a domain boundary has a flow.
 //!
 //! A grant needs a flow of its mode from its subject's domain to its object's. A memory region needs
-//! a `stream` flow from the domain of each component that may write it to that of each other that
-//! maps it. A channel, a child or an extra capability needs a `call` flow (`notify` for a channel
-//! that only notifies). The channels to the manager need none.
+//! a `stream` flow from the domain of each subject that may write it to that of each other that maps it.
+//! A channel, a child, a virtual machine or an extra capability needs a `call` flow (`notify` for a
+//! channel that only notifies). The channels to the manager need none.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use miette::Diagnostic;
 use portcullis_kernel::Mode;
 use thiserror::Error;
 
 use super::Check;
-use crate::information::mappings;
-use crate::model::{Authority, ComponentId, DomainId, Flow, Place, Policy};
+use crate::model::{DomainId, Flow, MANAGER, Place, Policy, Subject};
 use crate::problem::Problem;
-use crate::text::authority;
+use crate::relation::{Cause, Fact, Kind, Object, Relation, Rights};
 
 /// A crossing without a flow, or a flow without a boundary.
 #[derive(Clone, PartialEq, Eq, Debug, Error, Diagnostic)]
@@ -47,114 +46,121 @@ pub enum FlowFault {
     },
 }
 
-pub(super) fn check(check: &mut Check<'_>) {
+pub(super) fn check(check: &mut Check<'_>, declared: &Relation<'_>) {
     let policy = check.policy;
     for flow in policy.flows.iter().filter(|flow| flow.from == flow.to) {
         let domain = policy.domain(flow.from).name.clone();
         check.broken(&flow.place, "this flow", FlowFault::ToItself { domain });
     }
-    let crossings = Crossings::new(policy);
-    for problem in crossings.grants().chain(crossings.statics()) {
-        check.problems.push(problem);
-    }
-    check.problems.extend(crossings.regions());
+    let crossings = Crossings {
+        policy,
+        declared,
+        flows: policy
+            .flows
+            .iter()
+            .map(|flow| ((flow.from, flow.to), flow))
+            .collect(),
+    };
+    let direct = declared.facts().iter();
+    let direct = direct.filter_map(|fact| crossings.direct(fact));
+    let found: Vec<Problem> = direct.chain(crossings.regions()).collect();
+    check.problems.extend(found);
 }
 
-struct Crossings<'p> {
+struct Crossings<'r, 'p> {
     policy: &'p Policy,
+    declared: &'r Relation<'p>,
     flows: HashMap<(DomainId, DomainId), &'p Flow>,
 }
 
-impl<'p> Crossings<'p> {
-    fn new(policy: &'p Policy) -> Self {
-        let pair = |flow: &'p Flow| ((flow.from, flow.to), flow);
-        Self {
-            policy,
-            flows: policy.flows.iter().map(pair).collect(),
+impl<'p> Crossings<'_, 'p> {
+    /// The crossing of what one subject does to another.
+    fn direct(&self, fact: &Fact<'p>) -> Option<Problem> {
+        let owner = fact.object.owner()?;
+        let manager = [fact.subject, owner].contains(&Subject::Component(MANAGER));
+        // That a grant comes and goes is for `never`; channels to the manager need no flow.
+        if fact.kind == Kind::Delegation || fact.kind == Kind::Channel && manager {
+            return None;
         }
-    }
-
-    fn grants(&self) -> impl Iterator<Item = Problem> + '_ {
-        self.policy.grants.iter().flat_map(|grant| {
-            let places = &grant.places;
-            let own = self.crossing(grant.subject, grant.object, grant.mode, || {
-                (String::from("this grant"), &places.mode)
-            });
-            let own = own.map(|problem| {
-                let domain = |id| format!("in domain `{}`", self.domain_name(id));
-                problem
-                    .also(&places.subject, domain(grant.subject))
-                    .also(&places.object, domain(grant.object))
-            });
-            let delegated = grant.delegate.iter().filter_map(|delegate| {
-                self.crossing(delegate.component, grant.object, grant.mode, || {
-                    let name = &self.policy.component(delegate.component).name;
-                    let what = format!("this grant, once delegated to `{name}`,");
-                    (what, &delegate.place)
-                })
-            });
-            own.into_iter().chain(delegated.collect::<Vec<_>>())
-        })
-    }
-
-    fn statics(&self) -> impl Iterator<Item = Problem> + '_ {
-        let manager = self.policy.manager();
-        self.policy.statics.iter().filter_map(move |rule| {
-            let (other, mode) = match rule.authority {
-                Authority::Channel { peer, calls: true } => (peer, Mode::Call),
-                Authority::Channel { peer, calls: false } => (peer, Mode::Notify),
-                Authority::Child(other) | Authority::Cap { of: other, .. } => (other, Mode::Call),
-                _ => return None,
-            };
-            let is_channel = matches!(rule.authority, Authority::Channel { .. });
-            if is_channel && [Some(other), Some(rule.component)].contains(&manager) {
-                return None;
+        let mode = match (fact.cause, fact.rights) {
+            (Cause::Grant(grant, _), _) => grant.mode,
+            (_, Rights::SIGNAL) => Mode::Notify,
+            _ => Mode::Call,
+        };
+        let (what, place) = match fact.cause {
+            Cause::Grant(grant, None) => (String::from("this grant"), &grant.places.mode),
+            Cause::Grant(_, Some(delegate)) => {
+                let what = format!("this grant, once delegated to {},", fact.subject);
+                (what, &delegate.place)
             }
-            self.crossing(rule.component, other, mode, || {
-                (authority(self.policy, &rule.authority), &rule.object)
-            })
-        })
+            other => (fact.object.describe(), other.place()?),
+        };
+        let problem = self.crossing(fact.subject, owner, mode, what, place)?;
+        let Cause::Grant(grant, None) = fact.cause else {
+            return Some(problem);
+        };
+        let domain = |id| format!("in domain `{}`", self.name(self.policy.domain_of(id)));
+        Some(
+            problem
+                .also(&grant.places.subject, domain(grant.subject))
+                .also(&grant.places.object, domain(grant.object)),
+        )
     }
 
+    /// The crossings of memory: from each that may write a region to each other that maps it.
     fn regions(&self) -> Vec<Problem> {
+        let mut mappings: BTreeMap<&str, Vec<&Fact<'p>>> = BTreeMap::new();
+        for fact in self.declared.facts() {
+            if let Object::Region(region) = fact.object {
+                mappings.entry(region).or_default().push(fact);
+            }
+        }
         let mut problems = Vec::new();
-        for (name, mappings) in mappings(self.policy) {
+        for (name, mappings) in mappings {
             let mut seen = HashSet::new();
-            for (writer, written) in &mappings.writers {
-                for (reader, mapped) in mappings.writers.iter().chain(&mappings.readers) {
-                    let domains = [*writer, *reader].map(|id| self.policy.domain_of(id));
+            for writer in mappings.iter().filter(|fact| fact.tells()) {
+                for reader in mappings.iter().filter(|fact| fact.learns()) {
+                    let domains =
+                        [writer, reader].map(|fact| self.declared.domain_of(fact.subject));
                     // A stream's own crossing is its grant's.
-                    if written == mapped || !seen.insert(domains) {
+                    if writer.cause.line() == reader.cause.line() || !seen.insert(domains) {
                         continue;
                     }
-                    let region = || (format!("memory region `{name}`"), written.region);
-                    let problem = self.crossing(*writer, *reader, Mode::Stream, region);
-                    let writes = format!("`{}` may write it", self.name(*writer));
-                    let maps = format!("`{}` maps it", self.name(*reader));
-                    problems.extend(
-                        problem.map(|it| it.also(written.region, writes).also(mapped.region, maps)),
-                    );
+                    problems.extend(self.region(name, writer, reader));
                 }
             }
         }
         problems
     }
 
-    /// The problem, if there is one, of something that crosses from one component to another.
-    fn crossing<'a>(
+    fn region(&self, name: &str, writer: &Fact<'p>, reader: &Fact<'p>) -> Option<Problem> {
+        let (written, mapped) = (writer.cause.place()?, reader.cause.place()?);
+        let what = format!("memory region `{name}`");
+        let (from, to) = (writer.subject, reader.subject);
+        let problem = self.crossing(from, to, Mode::Stream, what, written)?;
+        Some(
+            problem
+                .also(written, format!("{from} may write it"))
+                .also(mapped, format!("{to} maps it")),
+        )
+    }
+
+    /// The problem, if there is one, of something that crosses from one subject to another.
+    fn crossing(
         &self,
-        from: ComponentId,
-        to: ComponentId,
+        from: Subject<'p>,
+        to: Subject<'p>,
         mode: Mode,
-        what: impl FnOnce() -> (String, &'a Place),
+        what: String,
+        place: &Place,
     ) -> Option<Problem> {
-        let (from, to) = (self.policy.domain_of(from), self.policy.domain_of(to));
+        // A subject without a domain is reported as unknown.
+        let (from, to) = (self.declared.domain_of(from)?, self.declared.domain_of(to)?);
         let flow = self.flows.get(&(from, to)).copied();
         if from == to || flow.is_some_and(|flow| flow.modes.contains(mode)) {
             return None;
         }
-        let (what, place) = what();
-        let [from, to] = [from, to].map(|id| self.policy.domain(id).name.clone());
+        let [from, to] = [from, to].map(|id| self.name(id).to_owned());
         let mode = mode.name();
         let help = match flow {
             Some(flow) => format!(
@@ -173,19 +179,11 @@ impl<'p> Crossings<'p> {
             mode,
             help,
         };
-        Some(Problem::broken(
-            &self.policy.source,
-            place,
-            "crosses",
-            fault,
-        ))
+        let source = &self.policy.source;
+        Some(Problem::broken(source, place, "crosses", fault))
     }
 
-    fn name(&self, component: ComponentId) -> &str {
-        &self.policy.component(component).name
-    }
-
-    fn domain_name(&self, component: ComponentId) -> &str {
-        &self.policy.domain(self.policy.domain_of(component)).name
+    fn name(&self, domain: DomainId) -> &str {
+        &self.policy.domain(domain).name
     }
 }

@@ -1,7 +1,7 @@
 //! Limits: how many there can be of each.
 
 use miette::Diagnostic;
-use portcullis_policy_format::{MAX_COMPONENTS, MAX_GRANTS};
+use portcullis_policy_format::{MANAGER_TABLE, MAX_COMPONENTS, MAX_GRANTS};
 use thiserror::Error;
 
 use super::Check;
@@ -49,6 +49,18 @@ pub enum LimitFault {
         /// How many there are, delegated ones included.
         found: usize,
     },
+    /// More grants than the manager has room for.
+    #[error(
+        "the policy allows {found} grants in all; the manager's table has room for {MANAGER_TABLE}"
+    )]
+    #[diagnostic(
+        code(policy::too_many_grants_for_manager),
+        help("join rules that differ in their methods only, or delegate less")
+    )]
+    Table {
+        /// How many there are, delegated ones included.
+        found: usize,
+    },
     /// More of something than the compiled form can count.
     #[error("the policy has {found} {what}; it can have at most {MAX_ITEMS}")]
     #[diagnostic(code(policy::too_many_items), help("remove those that no rule needs"))]
@@ -60,9 +72,10 @@ pub enum LimitFault {
     },
 }
 
-pub(super) fn check(check: &mut Check<'_>) {
+/// Checks the limits of the policy, and those of a system where it is for one.
+pub(super) fn check(check: &mut Check<'_>, is_for_system: bool) {
     components(check);
-    grants(check);
+    grants(check, is_for_system);
     items(check);
 }
 
@@ -78,7 +91,7 @@ fn components(check: &mut Check<'_>) {
     }
 }
 
-fn grants(check: &mut Check<'_>) {
+fn grants(check: &mut Check<'_>, is_for_system: bool) {
     let (policy, ceiling) = (check.policy, check.ceiling);
     for component in policy.component_ids() {
         let held = &ceiling.holdings(component).grants;
@@ -92,13 +105,17 @@ fn grants(check: &mut Check<'_>) {
             );
         }
     }
-    if let Some(first_over) = ceiling.grants().nth(MAX_GRANTS as usize) {
-        let found = ceiling.count();
-        check.broken(
-            &policy.grants[first_over.rule].places.rule,
-            "over the limit",
-            LimitFault::Grants { found },
-        );
+    let found = ceiling.count();
+    let (most, fault) = if found > MAX_GRANTS as usize {
+        (MAX_GRANTS, LimitFault::Grants { found })
+    } else if is_for_system {
+        (MANAGER_TABLE, LimitFault::Table { found })
+    } else {
+        return;
+    };
+    if let Some(first_over) = ceiling.grants().nth(most as usize) {
+        let place = &policy.grants[first_over.rule].places.rule;
+        check.broken(place, "over the limit", fault);
     }
 }
 

@@ -4,9 +4,10 @@ use miette::Diagnostic;
 use thiserror::Error;
 
 use super::Check;
-use crate::information::{Hop, Information};
 use crate::model::{Never, Policy};
 use crate::problem::Problem;
+use crate::relation::{Fact, Hop, Kind, Relation};
+use crate::source::Source;
 
 /// A `never` rule that the rest of the policy breaks.
 #[derive(Clone, PartialEq, Eq, Debug, Error, Diagnostic)]
@@ -17,7 +18,7 @@ pub enum NeverFault {
         code(policy::never_broken),
         help(
             "remove one of these steps, or turn it around; a call flows both ways, since its reply \
-             flows back, and so does memory that both may write"
+             flows back, and so does memory that both may write{log}"
         )
     )]
     Broken {
@@ -25,8 +26,10 @@ pub enum NeverFault {
         from: String,
         /// The domain that it must not reach.
         to: String,
-        /// The components on the way, with the policy line of every step.
+        /// The subjects on the way, with the policy line of every step.
         path: String,
+        /// What to do where the grant log is on the way.
+        log: String,
     },
     /// A rule from a domain to itself.
     #[error("something always flows from `{domain}` to itself")]
@@ -40,12 +43,8 @@ pub enum NeverFault {
     },
 }
 
-pub(super) fn check(check: &mut Check<'_>) {
+pub(super) fn check(check: &mut Check<'_>, relation: &Relation<'_>, system: Option<&Source>) {
     let policy = check.policy;
-    if policy.nevers.is_empty() {
-        return;
-    }
-    let information = Information::of(policy);
     for never in &policy.nevers {
         if never.from == never.to {
             let domain = policy.domain(never.from).name.clone();
@@ -53,37 +52,67 @@ pub(super) fn check(check: &mut Check<'_>) {
             check.broken(&never.place, "this rule", fault);
             continue;
         }
-        let sources = policy
-            .component_ids()
-            .filter(|id| policy.domain_of(*id) == never.from);
-        let path = information.shortest_path(sources, |id| policy.domain_of(id) == never.to);
-        if let Some(path) = path {
-            check.problems.push(broken(policy, never, &path));
+        let sources = relation.members(never.from);
+        let reached = |subject| relation.domain_of(subject) == Some(never.to);
+        if let Some(path) = relation.shortest_path(sources, reached) {
+            check
+                .problems
+                .push(broken(policy, relation, never, &path, system));
         }
     }
 }
 
-fn broken(policy: &Policy, never: &Never, path: &[Hop<'_>]) -> Problem {
-    let name = |id| format!("`{}`", policy.component(id).name);
-    let start = path.first().map(|hop| name(hop.from)).unwrap_or_default();
+fn broken(
+    policy: &Policy,
+    relation: &Relation<'_>,
+    never: &Never,
+    path: &[Hop<'_>],
+    system: Option<&Source>,
+) -> Problem {
+    let start = path.first().map(|hop| hop.from.to_string());
     let steps = path.iter().map(|hop| {
-        let lines: Vec<String> = hop.lines(policy).iter().map(u32::to_string).collect();
-        let word = if lines.len() == 1 { "line" } else { "lines" };
-        format!(" -> {} ({word} {})", name(hop.to), lines.join(" and "))
+        let lines: Vec<String> = hop.lines().iter().map(u32::to_string).collect();
+        let to = hop.to;
+        match (lines.as_slice(), system) {
+            ([], Some(system)) => format!(" -> {to} ({})", system.name()),
+            ([], None) => format!(" -> {to}"),
+            ([line], _) => format!(" -> {to} (line {line})"),
+            (lines, _) => format!(" -> {to} (lines {})", lines.join(" and ")),
+        }
     });
     let fault = NeverFault::Broken {
         from: policy.domain(never.from).name.clone(),
         to: policy.domain(never.to).name.clone(),
-        path: start + &steps.collect::<String>(),
+        path: start.unwrap_or_default() + &steps.collect::<String>(),
+        log: log(policy, relation, path),
     };
     let mut problem = Problem::broken(&policy.source, &never.place, "must never be", fault);
     for (number, hop) in (1..).zip(path) {
-        let [from, to] = [hop.from, hop.to].map(name);
-        let how = hop.describe(policy);
-        let label = format!("step {number}: {from} -> {to}, {how}");
-        for place in hop.places(policy) {
+        let label = format!(
+            "step {number}: {} -> {}, {}",
+            hop.from,
+            hop.to,
+            hop.describe()
+        );
+        for place in hop.places() {
             problem = problem.also(place, label.clone());
         }
     }
     problem
+}
+
+/// The rule that keeps a component's denials and faults out of the grant log.
+fn log(policy: &Policy, relation: &Relation<'_>, path: &[Hop<'_>]) -> String {
+    let is_log = |learned: Fact<'_>| learned.kind == Kind::GrantLog;
+    let Some(hop) = path.iter().find(|hop| hop.learned.is_some_and(is_log)) else {
+        return String::new();
+    };
+    let domains = [hop.from, hop.to].map(|subject| relation.domain_of(subject));
+    let [Some(from), Some(to)] = domains.map(|domain| Some(&policy.domain(domain?).name)) else {
+        return String::new();
+    };
+    format!(
+        "; to keep denials and faults of `{from}` out of the grant log, add a `[[never]]` rule with \
+         from = \"{from}\", to = \"{to}\""
+    )
 }

@@ -1,11 +1,13 @@
 //! Whether a grant's object serves what is granted, and its subject may hold it at all.
 
+use std::collections::BTreeMap;
+
 use miette::Diagnostic;
 use portcullis_kernel::Mode;
 use thiserror::Error;
 
 use super::Check;
-use crate::model::{Grant, Policy};
+use crate::model::{Component, Grant, Place, Policy};
 use crate::problem::Problem;
 
 /// A grant of what is not there to be granted.
@@ -21,6 +23,32 @@ pub enum OfferFault {
         interface: String,
         /// What it offers, or how to offer it.
         help: String,
+    },
+    /// Two interfaces of one component have a method of one number.
+    #[error(
+        "`{object}` offers `{first}` and `{second}`, whose methods `{one}` and `{other}` both have \
+         number {number}"
+    )]
+    #[diagnostic(
+        code(policy::method_numbers_overlap),
+        help(
+            "give the methods of all interfaces that one component offers different numbers: a grant \
+             carries numbers, and would carry the other interface's method too"
+        )
+    )]
+    Overlap {
+        /// The object.
+        object: String,
+        /// The interface that it offers first.
+        first: String,
+        /// The other.
+        second: String,
+        /// The method of the first.
+        one: String,
+        /// The method of the other.
+        other: String,
+        /// Their number.
+        number: u8,
     },
     /// A component is to be granted itself.
     #[error("`{component}` is granted its own interface `{interface}`")]
@@ -55,6 +83,15 @@ pub enum OfferFault {
 }
 
 pub(super) fn check(check: &mut Check<'_>) {
+    for component in &check.policy.components {
+        if let Some((fault, places)) = overlap(check.policy, component) {
+            let source = &check.policy.source;
+            let [one, other] = places;
+            let problem = Problem::broken(source, &component.place, "offers both", fault);
+            let problem = problem.also(one, "one").also(other, "the other");
+            check.problems.push(problem);
+        }
+    }
     let policy = check.policy;
     let manager = policy.manager();
     for grant in &policy.grants {
@@ -79,6 +116,28 @@ pub(super) fn check(check: &mut Check<'_>) {
             check.broken(&grant.places.mode, "waits for the object", fault);
         }
     }
+}
+
+/// The first two methods of a component's interfaces that have one number.
+fn overlap<'p>(policy: &'p Policy, component: &Component) -> Option<(OfferFault, [&'p Place; 2])> {
+    let mut seen = BTreeMap::new();
+    for interface in component.offers.iter().map(|id| policy.interface(*id)) {
+        for method in &interface.methods {
+            let Some((first, one)) = seen.insert(method.method, (interface, method)) else {
+                continue;
+            };
+            let fault = OfferFault::Overlap {
+                object: component.name.clone(),
+                first: first.name.clone(),
+                second: interface.name.clone(),
+                one: one.name.clone(),
+                other: method.name.clone(),
+                number: method.method.number(),
+            };
+            return Some((fault, [&one.place, &method.place]));
+        }
+    }
+    None
 }
 
 fn not_offered(policy: &Policy, grant: &Grant) -> Problem {

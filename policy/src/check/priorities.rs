@@ -4,7 +4,7 @@
 //! caller with it. Microkit holds channels to the same rule. And a boot grant is in force when its
 //! record is durable: whoever could run before that would look for its grants in vain.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use miette::Diagnostic;
 use portcullis_kernel::Mode;
@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use super::Check;
 use crate::model::ComponentId;
+use crate::relation::{Object, Relation};
 
 /// A component that runs too early.
 #[derive(Clone, PartialEq, Eq, Debug, Error, Diagnostic)]
@@ -40,6 +41,42 @@ pub enum PriorityFault {
         /// Its priority.
         callee_priority: u8,
     },
+    /// Caller and callee do not run on one core, in one scheduling domain.
+    #[error(
+        "`{caller}` may call `{callee}`, and they run {apart}: there a priority does not decide who runs \
+         first"
+    )]
+    #[diagnostic(
+        code(policy::call_apart),
+        help(
+            "in `system.xml`, give both the same cpu and scheduling domain, or grant mode \"notify\""
+        )
+    )]
+    CallApart {
+        /// The component that calls.
+        caller: String,
+        /// The component that is called.
+        callee: String,
+        /// On two cores, or in two domains.
+        apart: &'static str,
+    },
+    /// A component may run before its grants are in force, on another core or in another domain.
+    #[error(
+        "`{early}` may run before its grants are in force: the grant log that they wait for depends on \
+         `{needed}`, and they run {apart}"
+    )]
+    #[diagnostic(
+        code(policy::runs_apart_from_the_log),
+        help("in `system.xml`, give `{early}` the cpu and scheduling domain of `{needed}`")
+    )]
+    EarlyApart {
+        /// The component that the log does not depend on.
+        early: String,
+        /// One that it does depend on.
+        needed: String,
+        /// On two cores, or in two domains.
+        apart: &'static str,
+    },
     /// A component may run before its grants are in force.
     #[error(
         "`{early}`, priority {early_priority}, may run before its grants are in force: the grant log \
@@ -64,12 +101,37 @@ pub enum PriorityFault {
     },
 }
 
-pub(super) fn check(check: &mut Check<'_>, system: &System) {
-    check_calls(check, system);
-    check_log_path(check, system);
+pub(super) fn check(check: &mut Check<'_>, given: &Relation<'_>, system: &System) {
+    let processors = Processors::of(given);
+    check_calls(check, &processors, system);
+    check_log_path(check, &processors, system);
 }
 
-fn check_calls(check: &mut Check<'_>, system: &System) {
+/// Where each component runs. Priorities compare on one core, in one scheduling domain.
+struct Processors<'a>(HashMap<&'a str, (u8, Option<usize>)>);
+
+impl<'a> Processors<'a> {
+    fn of(given: &Relation<'a>) -> Self {
+        let facts = given.facts().iter();
+        let runs = facts.filter_map(|fact| match fact.object {
+            Object::Processor { core, domain } => Some((fact.subject.name(), (core, domain))),
+            _ => None,
+        });
+        Self(runs.collect())
+    }
+
+    /// How two components run apart; `None`: their priorities compare.
+    fn apart(&self, one: &str, other: &str) -> Option<&'static str> {
+        let (one, other) = (self.0.get(one)?, self.0.get(other)?);
+        match (one.0 == other.0, one.1 == other.1) {
+            (false, _) => Some("on two cores"),
+            (true, false) => Some("in two scheduling domains"),
+            (true, true) => None,
+        }
+    }
+}
+
+fn check_calls(check: &mut Check<'_>, processors: &Processors<'_>, system: &System) {
     let (policy, ceiling) = (check.policy, check.ceiling);
     let mut seen = HashSet::new();
     for held in ceiling.grants().filter(|held| held.mode == Mode::Call) {
@@ -77,7 +139,15 @@ fn check_calls(check: &mut Check<'_>, system: &System) {
             continue;
         }
         let [caller, callee] = [held.subject, held.object].map(|id| &policy.component(id).name);
-        if let (Some(caller_priority), Some(callee_priority)) =
+        let place = &policy.grants[held.rule].places.object;
+        if let Some(apart) = processors.apart(caller, callee) {
+            let fault = PriorityFault::CallApart {
+                caller: caller.clone(),
+                callee: callee.clone(),
+                apart,
+            };
+            check.broken(place, apart, fault);
+        } else if let (Some(caller_priority), Some(callee_priority)) =
             (priority(system, caller), priority(system, callee))
             && callee_priority <= caller_priority
         {
@@ -87,13 +157,12 @@ fn check_calls(check: &mut Check<'_>, system: &System) {
                 callee: callee.clone(),
                 callee_priority,
             };
-            let place = &policy.grants[held.rule].places.object;
             check.broken(place, format!("priority {callee_priority}"), fault);
         }
     }
 }
 
-fn check_log_path(check: &mut Check<'_>, system: &System) {
+fn check_log_path(check: &mut Check<'_>, processors: &Processors<'_>, system: &System) {
     let (policy, ceiling) = (check.policy, check.ceiling);
     // That there is no manager is found elsewhere.
     let Some(manager) = policy.manager() else {
@@ -113,7 +182,19 @@ fn check_log_path(check: &mut Check<'_>, system: &System) {
     };
     let holds = |id: &ComponentId| ceiling.grants().any(|held| held.subject == *id);
     for id in others.into_iter().filter(holds) {
-        if let Some((early_priority, early)) = of(id)
+        let (early, place) = (&policy.component(id).name, &policy.component(id).place);
+        let apart = path.iter().find_map(|needed| {
+            let needed = &policy.component(*needed).name;
+            Some((needed, processors.apart(early, needed)?))
+        });
+        if let Some((needed, apart)) = apart {
+            let fault = PriorityFault::EarlyApart {
+                early: early.clone(),
+                needed: needed.clone(),
+                apart,
+            };
+            check.broken(place, apart, fault);
+        } else if let Some((early_priority, early)) = of(id)
             && early_priority >= needed_priority
         {
             let fault = PriorityFault::Early {
@@ -122,7 +203,6 @@ fn check_log_path(check: &mut Check<'_>, system: &System) {
                 needed: needed.clone(),
                 needed_priority,
             };
-            let place = &policy.component(id).place;
             check.broken(place, format!("priority {early_priority}"), fault);
         }
     }

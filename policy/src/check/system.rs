@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::{Check, Described};
 use crate::model::{Authority, MANAGER, Place, Policy};
+use crate::notification::used_bits;
 use crate::problem::Problem;
 use crate::read::Incomplete;
 use crate::source::Source;
@@ -52,6 +53,25 @@ pub enum SystemFault {
         /// Name of the system description.
         file: String,
     },
+    /// A component that cannot ask the manager.
+    #[error("`{component}` has no channel to `{MANAGER}` in `{file}`")]
+    #[diagnostic(
+        code(policy::no_manager_channel),
+        help(
+            "add <channel><end pd=\"{component}\" id=\"{id}\" pp=\"true\" notify=\"false\" /><end \
+             pd=\"{MANAGER}\" id=\"{managers}\" notify=\"false\" /></channel>"
+        )
+    )]
+    NoManagerChannel {
+        /// The component.
+        component: String,
+        /// Name of the system description.
+        file: String,
+        /// A channel id that it has left.
+        id: u8,
+        /// One that the manager has left.
+        managers: u8,
+    },
     /// A name that the system description does not declare.
     #[error("there is no {kind} `{name}` in `{file}`")]
     #[diagnostic(code(policy::not_in_system), help("{help}"))]
@@ -89,12 +109,46 @@ pub(super) fn check(check: &mut Check<'_>, incomplete: Incomplete, described: De
     if !incomplete.authority {
         protection_domains(check, described);
     }
+    manager_channels(check, described);
     names(check, described);
     passive(check, described);
 }
 
+/// Every component asks the manager for its grants.
+fn manager_channels(check: &mut Check<'_>, described: Described<'_>) {
+    let Described { system, source, .. } = described;
+    let Some(manager) = system
+        .pd_named(MANAGER)
+        .filter(|_| check.ceiling.count() > 0)
+    else {
+        return;
+    };
+    let mut taken = used_bits(system, manager);
+    for component in &check.policy.components {
+        let Some(pd) = system.pd_named(&component.name).filter(|pd| *pd != manager) else {
+            continue;
+        };
+        let mut ends = system.ends();
+        if ends.any(|(end, other)| end.pd.value == pd && end.pp.value && other.pd.value == manager)
+        {
+            continue;
+        }
+        let managers = (!taken).trailing_zeros() as u8;
+        taken |= 1 << managers;
+        let fault = SystemFault::NoManagerChannel {
+            component: component.name.clone(),
+            file: source.name().to_owned(),
+            id: (!used_bits(system, pd)).trailing_zeros() as u8,
+            managers,
+        };
+        let place = source.place(system.pd(pd).name.span.clone());
+        let problem = Problem::broken(source, &place, "cannot ask", fault);
+        check.problems.push(problem);
+    }
+}
+
 fn components(check: &mut Check<'_>, described: Described<'_>) {
-    let Described { system, source } = described;
+    let Described { system, source, .. } = described;
     let names = system.protection_domains.iter().map(|pd| &*pd.name.value);
     for component in &check.policy.components {
         if system.pd_named(&component.name).is_some() {
@@ -133,13 +187,22 @@ fn protection_domains(check: &mut Check<'_>, described: Described<'_>) {
 
 /// Every name that is to be declared in the system description, with what it should name there.
 fn names(check: &mut Check<'_>, described: Described<'_>) {
-    let Described { system, source } = described;
+    let Described { system, source, .. } = described;
     let policy = check.policy;
     let regions = system.memory_regions.iter().map(|it| &*it.name.value);
     let regions = Declared::new("memory region", source, regions);
     let pds = system.protection_domains.iter();
     let machines = pds.filter_map(|pd| Some(&*pd.virtual_machine.as_ref()?.name.value));
     let machines = Declared::new("virtual machine", source, machines);
+    let spaces = system.io_address_spaces.iter();
+    let spaces = spaces.map(|it| &*it.name.value);
+    let spaces = Declared::new("I/O address space", source, spaces);
+    for guest in &policy.guests {
+        machines.holds(check, &guest.name, &guest.place);
+    }
+    for device in &policy.devices {
+        spaces.holds(check, &device.name, &device.place);
+    }
     for region in policy.grants.iter().filter_map(|it| it.region.as_ref()) {
         regions.holds(check, &region.name, &region.place);
     }

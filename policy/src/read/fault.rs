@@ -133,10 +133,22 @@ pub enum ReadFault {
         code(policy::static_not_one),
         help(
             "write one of `region` (with `perms`), `irq`, `ioport` (with `size`), `child`, `channel`, \
-             `cap`, `vm`, `smc`; write a rule of its own for each"
+             `cap`, `vm`, `smc`, `dma`; write a rule of its own for each"
         )
     )]
     StaticNotOne {
+        /// What it says.
+        found: String,
+    },
+    /// A `[[static]]` rule has two holders.
+    #[error("a static rule has one holder; this one has {found}")]
+    #[diagnostic(
+        code(policy::holder_not_one),
+        help(
+            "write one of `component`, `guest`, `device`; write a rule of its own for each holder"
+        )
+    )]
+    HolderNotOne {
         /// What it says.
         found: String,
     },

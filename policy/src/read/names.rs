@@ -17,6 +17,8 @@ pub(super) struct Names {
     pub(super) domains: BTreeMap<String, Option<DomainId>>,
     pub(super) interfaces: BTreeMap<String, Option<InterfaceId>>,
     pub(super) components: BTreeMap<String, Option<ComponentId>>,
+    pub(super) guests: BTreeMap<String, Option<usize>>,
+    pub(super) devices: BTreeMap<String, Option<usize>>,
     /// Interfaces of which a method had a mistake: a method that they do not have may be that one.
     pub(super) partial: BTreeSet<InterfaceId>,
 }
@@ -41,6 +43,20 @@ impl Reader {
         let found = self.names.components.get(name.value).copied();
         self.resolved(found, "component", name, "[components.NAME]", |names| {
             &names.components
+        })
+    }
+
+    /// The guest with this name; that there is none is reported.
+    pub(super) fn guest(&mut self, name: &Text<'_>) -> Option<usize> {
+        let found = self.names.guests.get(name.value).copied();
+        self.resolved(found, "guest", name, "[guests.NAME]", |names| &names.guests)
+    }
+
+    /// The device with this name; that there is none is reported.
+    pub(super) fn device(&mut self, name: &Text<'_>) -> Option<usize> {
+        let found = self.names.devices.get(name.value).copied();
+        self.resolved(found, "device", name, "[devices.NAME]", |names| {
+            &names.devices
         })
     }
 

@@ -3,10 +3,12 @@
 use super::fault::ReadFault;
 use super::fields::{Field, Fields, REASON, Text, kind, number, text};
 use super::{Reader, Value};
-use crate::model::{Authority, CapKind, Perms, Static};
+use crate::model::{Authority, CapKind, Holder, Perms, Static};
 use toml::de::DeValue;
 
 const COMPONENT: Field = ("component", "component = \"blk\"");
+const GUEST: Field = ("guest", "guest = \"linux\"");
+const DEVICE: Field = ("device", "device = \"nic\"");
 const REGION: Field = ("region", "region = \"virtio_dma\"");
 const PERMS: Field = ("perms", "perms = \"rw\"");
 const IRQ: Field = ("irq", "irq = 79");
@@ -18,10 +20,12 @@ const MODE: Field = ("mode", "mode = \"notify\"");
 const CAP: Field = ("cap", "cap = \"tcb of worker\"");
 const VM: Field = ("vm", "vm = \"guest\"");
 const SMC: Field = ("smc", "smc = true");
+const DMA: Field = ("dma", "dma = \"unbounded\"");
 /// The fields of which a rule has exactly one.
-const KINDS: [Field; 8] = [REGION, IRQ, IOPORT, CHILD, CHANNEL, CAP, VM, SMC];
+const KINDS: [Field; 9] = [REGION, IRQ, IOPORT, CHILD, CHANNEL, CAP, VM, SMC, DMA];
 const STATIC: &[Field] = &[
-    COMPONENT, REGION, PERMS, IRQ, IOPORT, SIZE, CHILD, CHANNEL, MODE, CAP, VM, SMC, REASON,
+    COMPONENT, GUEST, DEVICE, REGION, PERMS, IRQ, IOPORT, SIZE, CHILD, CHANNEL, MODE, CAP, VM, SMC,
+    DMA, REASON,
 ];
 /// Highest I/O port of x86.
 const LAST_PORT: u64 = 0xffff;
@@ -37,8 +41,7 @@ impl Reader {
 
     fn static_rule(&mut self, rule: &Value<'_>) -> Option<Static> {
         let fields = Fields::open(self, "a static rule", STATIC, rule)?;
-        let component = fields.text(self, COMPONENT);
-        let component = component.and_then(|name| self.component(&name));
+        let holder = self.holder(&fields);
         let reason = fields.reason(self);
         let said: Vec<&'static str> = KINDS
             .iter()
@@ -56,14 +59,50 @@ impl Reader {
         };
         self.misplaced(&fields, said);
         let value = fields.optional(said).expect("it was just found");
+        if let Some(Holder::Guest(_) | Holder::Device(_)) = holder
+            && *said != REGION.0
+        {
+            let place = self.place(value);
+            let fault = ReadFault::Misplaced {
+                field: KINDS.iter().find(|kind| kind.0 == *said)?.0,
+                with: "`component`",
+                help: "a guest or a device holds memory regions only: give it to a component",
+            };
+            self.report(&place, "not a guest's or a device's", fault);
+            return None;
+        }
         let authority = self.authority(&fields, said, value);
         Some(Static {
-            component: component?,
+            holder: holder?,
             authority: authority?,
             reason,
             place: fields.place.clone(),
             object: self.place(value),
         })
+    }
+
+    fn holder(&mut self, fields: &Fields<'_, '_>) -> Option<Holder> {
+        let said = [COMPONENT, GUEST, DEVICE].map(|field| (field, fields.optional(field.0)));
+        let mut said = said.into_iter().filter(|(_, value)| value.is_some());
+        let (field, value) = match (said.next(), said.next()) {
+            (None, _) => {
+                fields.required(self, COMPONENT);
+                return None;
+            }
+            (Some((field, value)), None) => (field, value?),
+            (Some((first, _)), Some((second, value))) => {
+                let place = self.place(value?);
+                let found = format!("`{}` and `{}`", first.0, second.0);
+                self.report(&place, "a second holder", ReadFault::HolderNotOne { found });
+                return None;
+            }
+        };
+        let name = text(self, field, value)?;
+        match field.0 {
+            "guest" => self.guest(&name).map(Holder::Guest),
+            "device" => self.device(&name).map(Holder::Device),
+            _ => self.component(&name).map(Holder::Component),
+        }
     }
 
     fn misplaced(&mut self, fields: &Fields<'_, '_>, said: &str) {
@@ -121,6 +160,7 @@ impl Reader {
             "vm" => {
                 text(self, VM, value).map(|name| Authority::VirtualMachine(name.value.to_owned()))
             }
+            "dma" => self.dma(value),
             _ => self.smc(value),
         }
     }
@@ -164,6 +204,15 @@ impl Reader {
             place: cap.place.clone(),
         };
         self.component(&of).map(|of| Authority::Cap { kind, of })
+    }
+
+    fn dma(&mut self, value: &Value<'_>) -> Option<Authority> {
+        let word = text(self, DMA, value)?;
+        if word.value != "unbounded" {
+            self.unknown_word("bound of DMA", &word, &["unbounded"]);
+            return None;
+        }
+        Some(Authority::UnboundedDma)
     }
 
     fn smc(&mut self, value: &Value<'_>) -> Option<Authority> {

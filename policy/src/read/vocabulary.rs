@@ -7,7 +7,7 @@ use super::fault::ReadFault;
 use super::fields::{Field, Fields, Text, kind, number, text, texts};
 use super::{Reader, Value};
 use crate::model::{Component, ComponentId, Domain, DomainId, Interface, InterfaceId};
-use crate::model::{InterfaceMethod, Place};
+use crate::model::{InterfaceMethod, Outsider, Place};
 use crate::text::{one_of, suggestion};
 use toml::de::DeValue;
 
@@ -15,6 +15,7 @@ const DOMAIN: Field = ("domain", "domain = \"vault\"");
 const OFFERS: Field = ("offers", "offers = [\"worm\"]");
 const ON_FAULT: Field = ("on_fault", "on_fault = \"restart\"");
 const COMPONENT: &[Field] = &[DOMAIN, OFFERS, ON_FAULT];
+const OUTSIDER: &[Field] = &[DOMAIN];
 
 impl Reader {
     pub(super) fn domains(&mut self, value: Option<&Value<'_>>) {
@@ -112,6 +113,47 @@ impl Reader {
             self.incomplete.authority |= component.is_none();
             self.policy.components.extend(component);
         }
+    }
+
+    pub(super) fn guests(&mut self, value: Option<&Value<'_>>) {
+        for (name, place, value) in self.entries("guests", "[guests.linux]", value) {
+            self.check_name("guest", name, &place);
+            let guest = self.outsider("a guest", name, place, value);
+            let declared = guest.is_some().then_some(self.policy.guests.len());
+            self.names.guests.insert(name.to_owned(), declared);
+            self.policy.guests.extend(guest);
+        }
+    }
+
+    pub(super) fn devices(&mut self, value: Option<&Value<'_>>) {
+        for (name, place, value) in self.entries("devices", "[devices.nic]", value) {
+            self.check_name("device", name, &place);
+            let device = self.outsider("a device", name, place, value);
+            let declared = device.is_some().then_some(self.policy.devices.len());
+            self.names.devices.insert(name.to_owned(), declared);
+            self.policy.devices.extend(device);
+        }
+    }
+
+    fn outsider(
+        &mut self,
+        what: &'static str,
+        name: &str,
+        place: Place,
+        value: &Value<'_>,
+    ) -> Option<Outsider> {
+        let fields = Fields::open(self, what, OUTSIDER, value).map(|mut fields| {
+            fields.place = place.clone();
+            fields
+        });
+        let domain = fields.and_then(|fields| fields.text(self, DOMAIN));
+        let domain = domain.and_then(|domain| self.domain(&domain));
+        self.incomplete.authority |= domain.is_none();
+        Some(Outsider {
+            name: name.to_owned(),
+            domain: domain?,
+            place,
+        })
     }
 
     fn component_entry(

@@ -20,10 +20,7 @@ const AARCH64: Configuration = Configuration {
 fn appliance() -> Distribution {
     let described = source("system.xml");
     let system = system(&described);
-    let of = Described {
-        system: &system,
-        source: &described,
-    };
+    let of = Described::new(&system, &described);
     let policy = load(source("policy/appliance.toml"), Some(of))
         .unwrap_or_else(|problems| panic!("{}", render(&problems)));
     let compiled = compile(&policy, &system).unwrap();

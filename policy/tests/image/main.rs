@@ -31,10 +31,7 @@ struct Appliance {
 static APPLIANCE: LazyLock<Appliance> = LazyLock::new(|| {
     let described = source("system.xml");
     let system = system(&described);
-    let of = Described {
-        system: &system,
-        source: &described,
-    };
+    let of = Described::new(&system, &described);
     let policy = load(source("policy/appliance.toml"), Some(of))
         .unwrap_or_else(|problems| panic!("{}", render(&problems)));
     let policy = compile(&policy, &system).unwrap();

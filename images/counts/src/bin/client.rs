@@ -10,7 +10,7 @@
 use core::fmt::{self, Write};
 use core::hint::black_box;
 
-use portcullis_counts::{GRANTS, MEASURE, Measured, UNIT, instructions, start};
+use portcullis_counts::{MEASURE, Measured, REQUESTED, UNIT, instructions, start};
 use portcullis_kernel::{CallGrant, Component, Message, Method, cspace};
 use portcullis_manager_api::find_call;
 use portcullis_runtime::{Domain, Mmio, Sel4};
@@ -79,9 +79,9 @@ impl Client {
     /// What the manager measures in itself.
     fn manager(&mut self, kernel: &mut Sel4) {
         let mut series =
-            [const { heapless::Vec::<u32, { GRANTS * ROUNDS }>::new() }; Measured::ALL.len()];
+            [const { heapless::Vec::<u32, { REQUESTED * ROUNDS }>::new() }; Measured::ALL.len()];
         for _ in 0..ROUNDS {
-            for grant in 0..GRANTS {
+            for grant in 0..REQUESTED {
                 for (series, measured) in series.iter_mut().zip(Measured::ALL) {
                     let _ = series.push(ask(kernel, measured, grant));
                 }

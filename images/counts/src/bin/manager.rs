@@ -6,7 +6,7 @@
 use core::fmt;
 
 use heapless::Vec;
-use portcullis_counts::{GRANTS, MEASURE, Measured, Raw, instructions, start};
+use portcullis_counts::{GRANTS, MEASURE, Measured, REQUESTED, Raw, instructions, start};
 use portcullis_kernel::{Caller, Component, Message, Method, label};
 use portcullis_log::BootId;
 use portcullis_log::ring::Writer;
@@ -44,7 +44,7 @@ struct Counted {
     manager: Manager<'static, Board, Memory, Memory>,
     layout: Authority,
     /// The grants that are issued on request, with their indices.
-    requested: Vec<(u16, Grant), GRANTS>,
+    requested: Vec<(u16, Grant), REQUESTED>,
     started: u64,
     logged: u64,
     /// What the turn took in which the boot grants came into force.

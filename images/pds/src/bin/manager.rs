@@ -8,14 +8,14 @@ use core::fmt;
 use ed25519_dalek::VerifyingKey;
 use portcullis_log::BootId;
 use portcullis_log::ring::Writer;
-use portcullis_manager::{Config, MAX_KEYS, Manager, Platform, Table, trusted_keys};
+use portcullis_manager::{Config, MANAGER_TABLE, MAX_KEYS, Manager, Platform, Table, trusted_keys};
 use portcullis_runtime::{Domain, Memory, bytes, nanoseconds, region};
 use sel4_microkit::{debug_println, protection_domain};
 use static_cell::{ConstStaticCell, StaticCell};
 
-/// Grants that the manager has room for: what the reference policy may allow, many times over, in
-/// a small part of its memory.
-const GRANTS: usize = 1024;
+/// Grants that the manager has room for: what the reference policy may allow, many times over, in a
+/// small part of its memory. `portcullis check` refuses a policy that allows more.
+const GRANTS: usize = MANAGER_TABLE as usize;
 
 static TABLE: ConstStaticCell<Table<GRANTS>> = ConstStaticCell::new(Table::new());
 static KEYS: StaticCell<heapless::Vec<VerifyingKey, MAX_KEYS>> = StaticCell::new();

@@ -1,0 +1,162 @@
+//! The most that a policy allows: its grants and static rules, and what others learn through the manager.
+
+use portcullis_kernel::Mode;
+use portcullis_manager_api::INSPECT;
+
+use super::{Cause, Kind, Object, Power, Relation, Rights};
+use crate::model::{Authority, ComponentId, Grant, MANAGER, Policy, Static, Subject};
+
+impl<'a> Relation<'a> {
+    /// The most that `policy` allows.
+    pub fn declared(policy: &'a Policy) -> Self {
+        let mut relation = Self::of(policy);
+        for grant in &policy.grants {
+            relation.grant(policy, grant);
+        }
+        for rule in &policy.statics {
+            relation.rule(policy, rule);
+        }
+        relation.activity(policy);
+        relation
+    }
+
+    fn grant(&mut self, policy: &'a Policy, grant: &'a Grant) {
+        let name = |id: ComponentId| policy.component(id).name.as_str();
+        let component = |id| Subject::Component(name(id));
+        let object = Object::Component(name(grant.object));
+        let rights = match grant.mode {
+            Mode::Call => Rights::CALL,
+            Mode::Send => Rights::SEND,
+            Mode::Notify | Mode::Stream => Rights::SIGNAL,
+        };
+        let cause = Cause::Grant(grant, None);
+        self.add(component(grant.subject), rights, object, Kind::Grant, cause);
+        for delegate in &grant.delegate {
+            let cause = Cause::Grant(grant, Some(delegate));
+            let holder = component(delegate.component);
+            self.add(holder, rights, object, Kind::Delegated, cause);
+            let told = Object::Component(name(delegate.component));
+            let giver = component(grant.subject);
+            self.add(giver, Rights::SIGNAL, told, Kind::Delegation, cause);
+        }
+        if let Some(region) = &grant.region {
+            let region = Object::Region(&region.name);
+            for (end, write) in [(grant.subject, true), (grant.object, false)] {
+                let rights = Rights::of_mapping(true, write, false);
+                self.add(component(end), rights, region, Kind::Stream, cause);
+            }
+        }
+    }
+
+    fn rule(&mut self, policy: &'a Policy, rule: &'a Static) {
+        let holder = policy.subject(rule.holder);
+        let (rights, object, kind) = of_rule(policy, rule);
+        self.add(holder, rights, object, kind, Cause::Static(rule));
+    }
+
+    /// What the manager learns of each component, and who reads that: holders of `inspect`, and whoever
+    /// reads the ring that carries the grant log. Of a domain that must never tell the log's keeper
+    /// anything, the manager writes no denial and no detail of a fault into the ring.
+    fn activity(&mut self, policy: &'a Policy) {
+        let known = policy.components.iter().filter(|it| it.name != MANAGER);
+        for component in known.clone() {
+            let (name, cause) = (component.name.as_str(), Cause::Component(&component.place));
+            let object = Object::Activity(name);
+            let itself = Subject::Component(name);
+            self.add(itself, Rights::WRITE, object, Kind::Activity, cause);
+        }
+        let Some(manager) = policy.manager() else {
+            return;
+        };
+        let mut readers = Vec::new();
+        for grant in policy.grants.iter().filter(|it| it.object == manager) {
+            if policy.interface(grant.interface).name == INSPECT {
+                let holders = grant.delegate.iter().map(|it| (it.component, Some(it)));
+                for (holder, delegate) in holders.chain([(grant.subject, None)]) {
+                    let holder = Subject::Component(&policy.component(holder).name);
+                    let cause = Cause::Grant(grant, delegate);
+                    readers.push((holder, Kind::Inspect, cause, None));
+                }
+            }
+        }
+        if let Some((ring, keeper)) = grant_log(policy) {
+            let fact_reads = |fact: &&super::Fact<'a>| {
+                fact.object == Object::Region(ring) && !fact.is_managers()
+            };
+            for fact in self.facts.iter().filter(fact_reads) {
+                let is_keeper = fact.subject == Subject::Component(&policy.component(keeper).name);
+                let spared = is_keeper.then(|| policy.domain_of(keeper));
+                readers.push((fact.subject, Kind::GrantLog, fact.cause, spared));
+            }
+        }
+        for (reader, kind, cause, spared) in readers {
+            for component in known.clone() {
+                let is_spared = policy
+                    .nevers
+                    .iter()
+                    .any(|never| Some(never.to) == spared && never.from == component.domain);
+                if !is_spared {
+                    let object = Object::Activity(&component.name);
+                    self.add(reader, Rights::READ, object, kind, cause);
+                }
+            }
+        }
+    }
+}
+
+/// The region that carries the grant log, and the component that keeps it: those of the manager's
+/// first stream.
+pub(crate) fn grant_log(policy: &Policy) -> Option<(&str, ComponentId)> {
+    let manager = policy.manager()?;
+    let mut streams = policy.grants.iter().filter(|it| it.subject == manager);
+    let log = streams.find(|grant| grant.mode == Mode::Stream)?;
+    Some((&log.region.as_ref()?.name, log.object))
+}
+
+/// What a static rule declares.
+pub(crate) fn of_rule<'a>(policy: &'a Policy, rule: &'a Static) -> (Rights, Object<'a>, Kind) {
+    let name = |id: ComponentId| policy.component(id).name.as_str();
+    let power = |power, of| Object::Power(power, Subject::Component(name(of)));
+    match &rule.authority {
+        Authority::Region { region, perms } => (
+            Rights::of_mapping(perms.read, perms.write, perms.execute),
+            Object::Region(region),
+            match policy.subject(rule.holder) {
+                Subject::Component(_) => Kind::Map,
+                Subject::Guest(_) => Kind::GuestMap,
+                Subject::Device(_) => Kind::DeviceMap,
+            },
+        ),
+        Authority::Irq(number) => (
+            Rights::RECEIVE,
+            Object::Interrupt(u64::from(*number)),
+            Kind::Interrupt,
+        ),
+        Authority::IoPorts { base, size } => {
+            let (base, size) = (*base, *size);
+            let ports = Object::Ports { base, size };
+            (Rights::READ | Rights::WRITE, ports, Kind::IoPorts)
+        }
+        Authority::Child(child) => (Rights::CONTROL, power(Power::Parent, *child), Kind::Child),
+        Authority::Channel { peer, calls } => {
+            let calls = if *calls {
+                Rights::CALL | Rights::SIGNAL
+            } else {
+                Rights::SIGNAL
+            };
+            (calls, Object::Component(name(*peer)), Kind::Channel)
+        }
+        Authority::Cap { kind, of } => (
+            Rights::CONTROL,
+            power(Power::Capability(*kind), *of),
+            Kind::Capability,
+        ),
+        Authority::VirtualMachine(guest) => (
+            Rights::CONTROL,
+            Object::Power(Power::Monitor, Subject::Guest(guest)),
+            Kind::VirtualMachine,
+        ),
+        Authority::Smc => (Rights::CALL, Object::Firmware, Kind::Smc),
+        Authority::UnboundedDma => (Rights::READ | Rights::WRITE, Object::Memory, Kind::Dma),
+    }
+}

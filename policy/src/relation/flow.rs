@@ -1,0 +1,190 @@
+//! What a subject does that another can see.
+//!
+//! A call flows both ways, since its reply flows back, and so does power over another. A send, a
+//! notification, and a region that one writes and another maps flow one way. The manager is trusted and
+//! passes nothing on, but for what it says of others, which is a fact of its own: no path leads through
+//! it. Timing is not looked at, and neither is memory that only a dishonest driver reaches through its
+//! device ([`Relation::assumed_honest`]).
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use super::{Cause, Fact, Kind, Object, Relation, Rights};
+use crate::model::{MANAGER, Place, Subject};
+
+/// One step of a path.
+#[derive(Clone, Copy, Debug)]
+pub struct Hop<'a> {
+    /// Where it starts.
+    pub from: Subject<'a>,
+    /// Where it ends.
+    pub to: Subject<'a>,
+    /// What lets the first tell, or else the second learn.
+    pub fact: Fact<'a>,
+    /// What lets the second learn, where it is not the same.
+    pub learned: Option<Fact<'a>>,
+}
+
+/// The step from each subject to each other: the first that the relation gives.
+type Steps<'a> = BTreeMap<Subject<'a>, BTreeMap<Subject<'a>, Hop<'a>>>;
+
+impl<'a> Relation<'a> {
+    /// The shortest path from one of `from` to one that `to` accepts.
+    pub fn shortest_path(
+        &self,
+        from: impl Iterator<Item = Subject<'a>>,
+        to: impl Fn(Subject<'a>) -> bool,
+    ) -> Option<Vec<Hop<'a>>> {
+        let arrived = self.arrive(from);
+        let end = arrived.iter().find(|hop| to(hop.to))?;
+        Some(path_to(end, &arrived))
+    }
+
+    /// Whom a subject can tell something, nearest first, each with the path to it.
+    pub fn reach(&self, from: Subject<'a>) -> Vec<Vec<Hop<'a>>> {
+        let arrived = self.arrive([from].into_iter());
+        arrived.iter().map(|end| path_to(end, &arrived)).collect()
+    }
+
+    /// The last step to each subject that something from `from` arrives at, nearest first.
+    fn arrive(&self, from: impl Iterator<Item = Subject<'a>>) -> Vec<Hop<'a>> {
+        let steps = self.steps();
+        let mut queue: VecDeque<(Subject<'a>, bool)> = from.map(|start| (start, true)).collect();
+        let mut seen: std::collections::BTreeSet<Subject<'a>> =
+            queue.iter().map(|(start, _)| *start).collect();
+        let mut arrived = Vec::new();
+        while let Some((at, is_start)) = queue.pop_front() {
+            if at == Subject::Component(MANAGER) && !is_start {
+                continue;
+            }
+            for (next, hop) in steps.get(&at).into_iter().flatten() {
+                if seen.insert(*next) {
+                    arrived.push(*hop);
+                    queue.push_back((*next, false));
+                }
+            }
+        }
+        arrived
+    }
+
+    fn steps(&self) -> Steps<'a> {
+        let mut learners: HashMap<Object<'a>, Vec<&Fact<'a>>> = HashMap::new();
+        for fact in self.facts.iter().filter(|fact| fact.learns()) {
+            learners.entry(fact.object).or_default().push(fact);
+        }
+        let mut steps = Steps::new();
+        let mut step = |from, to, fact: &Fact<'a>, learned: Option<&Fact<'a>>| {
+            if from != to {
+                let hop = || Hop {
+                    from,
+                    to,
+                    fact: *fact,
+                    learned: learned.copied(),
+                };
+                steps.entry(from).or_default().entry(to).or_insert_with(hop);
+            }
+        };
+        for fact in &self.facts {
+            if let Some(owner) = fact.object.owner() {
+                if fact.tells() {
+                    step(fact.subject, owner, fact, None);
+                }
+                if fact.learns() {
+                    step(owner, fact.subject, fact, None);
+                }
+            } else if fact.tells() {
+                for learned in learners.get(&fact.object).into_iter().flatten() {
+                    step(fact.subject, learned.subject, fact, Some(learned));
+                }
+            }
+        }
+        steps
+    }
+}
+
+/// The hops that lead to the end of `last`, first to last.
+fn path_to<'a>(last: &Hop<'a>, arrived: &[Hop<'a>]) -> Vec<Hop<'a>> {
+    let mut path = vec![*last];
+    while let Some(before) = arrived
+        .iter()
+        .find(|hop| hop.to == path[path.len() - 1].from)
+    {
+        path.push(*before);
+    }
+    path.reverse();
+    path
+}
+
+impl Fact<'_> {
+    /// Whether what the subject does can be seen in the object. All memory is left out: a driver that
+    /// reaches it through its device is assumed honest, and named in the verdict.
+    pub fn tells(&self) -> bool {
+        let telling =
+            Rights::WRITE | Rights::CALL | Rights::SEND | Rights::SIGNAL | Rights::CONTROL;
+        self.is_flow() && self.rights.has(telling)
+    }
+
+    /// Whether the subject can see what others do to the object. No mapping of a processor is writable
+    /// and not readable; a device's may be.
+    pub fn learns(&self) -> bool {
+        let learning =
+            Rights::READ | Rights::EXECUTE | Rights::CALL | Rights::CONTROL | Rights::RECEIVE;
+        let reads_back = matches!(self.kind, Kind::Map | Kind::GuestMap);
+        self.is_flow()
+            && (self.rights.has(learning) || reads_back && self.rights.has(Rights::WRITE))
+    }
+
+    fn is_flow(&self) -> bool {
+        !matches!(self.object, Object::Memory | Object::Processor { .. })
+    }
+}
+
+impl<'a> Hop<'a> {
+    /// What flows, in words.
+    pub fn describe(&self) -> String {
+        let back = self.from != self.fact.subject;
+        match (self.fact.cause, self.fact.kind) {
+            (Cause::Grant(..), Kind::Delegation) => String::from("sees the grant come and go"),
+            (Cause::Grant(grant, delegate), Kind::Grant | Kind::Delegated) => {
+                let how = if delegate.is_some() {
+                    ", once delegated"
+                } else {
+                    ""
+                };
+                match back {
+                    true => format!("the reply to a call{how}"),
+                    false => format!("{}{how}", grant.mode.name()),
+                }
+            }
+            _ => match self.learned {
+                Some(learned) if learned.kind == Kind::Inspect => {
+                    String::from("is seen through the manager's `inspect`")
+                }
+                Some(learned) if learned.kind == Kind::GrantLog => {
+                    String::from("its denials and faults are in the grant log")
+                }
+                _ => self.fact.object.describe(),
+            },
+        }
+    }
+
+    /// The facts that let it flow: one, or who tells and who learns.
+    pub fn facts(&self) -> impl Iterator<Item = Fact<'a>> {
+        // That a component is there to be denied something is nobody's rule.
+        let told = (self.fact.kind != Kind::Activity).then_some(self.fact);
+        told.into_iter().chain(self.learned)
+    }
+
+    /// The places of the policy that let it flow, each once.
+    pub fn places(&self) -> Vec<&'a Place> {
+        let mut places: Vec<_> = self.facts().filter_map(|fact| fact.cause.place()).collect();
+        places.dedup();
+        places
+    }
+
+    /// The policy lines that let it flow, each once.
+    pub fn lines(&self) -> Vec<u32> {
+        let mut lines: Vec<_> = self.facts().filter_map(|fact| fact.cause.line()).collect();
+        lines.dedup();
+        lines
+    }
+}
