@@ -6,7 +6,7 @@
 
 mod calls;
 mod cover;
-mod custody;
+pub(crate) mod custody;
 mod delegation;
 mod duplicates;
 mod flows;

@@ -284,11 +284,10 @@ fn managers(fact: &Fact<'_>) -> Option<CustodyFault> {
 pub(super) fn symbols<'s>(check: &mut Check<'_>, described: Described<'s>) -> Option<&'s str> {
     let Described { system, source, .. } = described;
     let (policy, manager) = (check.policy, system.pd_named(MANAGER)?);
-    let keeper = grant_log(policy).and_then(|(ring, keeper)| {
-        let keeper = system.pd_named(&policy.component(keeper).name)?;
-        Some((keeper, system.region_named(ring)?))
-    });
-    let found = bindings(system, manager, keeper);
+    let log = grant_log(policy);
+    let keeper = log.and_then(|(_, keeper)| system.pd_named(&policy.component(keeper).name));
+    let ring = log.and_then(|(ring, _)| system.region_named(ring));
+    let found = bindings(system, manager, keeper, ring);
     if check.ceiling.count() > 0 {
         for (span, fault) in found.faults {
             let place = source.place(span);
@@ -302,34 +301,37 @@ pub(super) fn symbols<'s>(check: &mut Check<'_>, described: Described<'s>) -> Op
 
 /// What the symbols of manager and keeper are set to.
 pub(crate) struct Bindings {
+    /// The region of the compiled policy.
+    pub(crate) policy: Option<RegionId>,
     /// The region on which the keeper acknowledges.
     pub(crate) acknowledgement: Option<RegionId>,
     /// What is wrong, with its place in the system description.
     pub(crate) faults: Vec<(portcullis_sdf::Span, CustodyFault)>,
 }
 
-/// Looks the symbols up. `keeper`: who keeps the grant log, and the region of its stream, where there is
-/// one.
+/// Looks the symbols up. `keeper`: who keeps the grant log; `ring`: the region of its stream, where that is
+/// known.
 pub(crate) fn bindings(
     system: &System,
     manager: PdId,
-    keeper: Option<(PdId, RegionId)>,
+    keeper: Option<PdId>,
+    ring: Option<RegionId>,
 ) -> Bindings {
     let mut bindings = Bindings {
+        policy: None,
         acknowledgement: None,
         faults: Vec::new(),
     };
     let mut regions: Vec<(&'static str, RegionId)> = Vec::new();
     // That there is no ring is found elsewhere.
-    regions.extend(keeper.map(|(_, ring)| (RING, ring)));
+    regions.extend(ring.map(|ring| (RING, ring)));
     let roles = MANAGERS.map(|role| (manager, role)).into_iter();
     let keepers = keeper.into_iter();
-    let keepers = keepers.flat_map(|(keeper, _)| KEEPERS.map(|role| (keeper, role)));
+    let keepers = keepers.flat_map(|keeper| KEEPERS.map(|role| (keeper, role)));
     for (pd, (symbol, perms)) in roles.chain(keepers) {
         bindings.role(system, pd, symbol, perms, &mut regions);
     }
-    let pds = keeper.map(|(keeper, _)| keeper);
-    for pd in [Some(manager), pds].into_iter().flatten() {
+    for pd in [Some(manager), keeper].into_iter().flatten() {
         let pd = system.pd(pd);
         if let Some(path) = &pd.program.path_for_symbols {
             let fault = CustodyFault::Elsewhere {
@@ -339,10 +341,14 @@ pub(crate) fn bindings(
             bindings.faults.push((path.span.clone(), fault));
         }
     }
-    let acknowledgement = regions
-        .iter()
-        .find(|(symbol, _)| *symbol == ACKNOWLEDGEMENT);
-    bindings.acknowledgement = acknowledgement.map(|(_, region)| *region);
+    let region = |symbol| {
+        regions
+            .iter()
+            .find(|(own, _)| *own == symbol)
+            .map(|(_, id)| *id)
+    };
+    bindings.policy = region("policy");
+    bindings.acknowledgement = region(ACKNOWLEDGEMENT);
     bindings
 }
 

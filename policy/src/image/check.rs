@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
-use portcullis_kernel::Rights;
+use portcullis_kernel::{Mode, Rights};
 use portcullis_manager_api::MANAGER;
 use portcullis_policy_format::Policy;
-use portcullis_sdf::{IrqSource, PdId, System, Trigger};
+use portcullis_sdf::{IrqSource, PdId, RegionId, System, Trigger};
 
 use super::memory::check_memory;
 use super::rule::{Finding, Rule};
 use super::stated::Stated;
 use super::{Binding, Image, MONITOR, ProtectionDomain, SDK};
+use crate::check::custody;
 use crate::distribution::layout::MONITOR_SCHED_CONTEXTS;
 use crate::distribution::{CNode, CNodeKind, Capability, Object};
 
@@ -28,6 +29,7 @@ pub fn check(policy: &Policy<'_>, system: &System, image: &Image) -> Vec<Finding
     let stated = Stated::new(policy, system, benchmark);
     let mut findings = Findings(Vec::new());
     findings.identity(policy, image);
+    findings.custody(policy, system, image);
     findings.threads(&stated, image);
     for id in system.pd_ids() {
         let own = image.protection_domains.iter();
@@ -101,6 +103,50 @@ impl Findings {
             None => "no policy".to_owned(),
         };
         self.equal(Rule::Policy, (MANAGER, "its memory"), carried, this);
+    }
+
+    /// Whether manager and keeper find their memory by their symbols, and nobody else writes it.
+    fn custody(&mut self, policy: &Policy<'_>, system: &System, image: &Image) {
+        let (Some((number, _)), Some(manager)) =
+            (policy.component(MANAGER), system.pd_named(MANAGER))
+        else {
+            return;
+        };
+        let mut streams = policy
+            .grants()
+            .filter(|it| it.subject == number && it.mode == Mode::Stream);
+        let Some(stream) = streams.next() else {
+            return;
+        };
+        let keeper = policy.components().nth(stream.object.into());
+        let keeper = keeper.and_then(|keeper| system.pd_named(keeper.name));
+        let found = custody::bindings(system, manager, keeper, None);
+        for (_, fault) in &found.faults {
+            let place = "its memory";
+            self.note(Rule::Custody, MANAGER, place, fault, "one region a symbol");
+        }
+        let region = |id: RegionId| system.region(id).name.value.as_str();
+        if let (Some(carried), Some(policy)) = (&image.policy, found.policy)
+            && carried.region != region(policy)
+        {
+            let found = format!("the policy in region '{}'", carried.region);
+            let expected = format!("in region '{}'", region(policy));
+            self.note(Rule::Custody, MANAGER, "its memory", found, expected);
+        }
+        for map in &system.pd(manager).maps {
+            for id in system.pd_ids().filter(|id| *id != manager) {
+                let is_keepers =
+                    Some(id) == keeper && found.acknowledgement == Some(map.region.value);
+                let mut maps = system.pd(id).maps.iter();
+                let writes =
+                    maps.any(|own| own.region.value == map.region.value && own.perms.value.write);
+                if writes && !is_keepers {
+                    let component = system.pd(id).name.value.as_str();
+                    let place = format!("region '{}'", region(map.region.value));
+                    self.note(Rule::Custody, component, place, "mapped for writing", "not");
+                }
+            }
+        }
     }
 
     fn threads(&mut self, stated: &Stated<'_>, image: &Image) {

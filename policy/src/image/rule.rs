@@ -51,6 +51,10 @@ rules! {
     Policy "policy"
         "The manager finds this policy in its memory, and no other."
         REBUILD;
+    Custody "custody"
+        "The manager and the keeper of the grant log find each of their regions by its symbol, with exact \
+         rights; nobody else writes what the manager maps."
+        "correct the <map> elements of both, and build the image again";
     Sdk "sdk"
         "The image was built with the Microkit SDK whose slots and names these rules know."
         "build it with Microkit SDK 2.3.0, or check it with the Portcullis made for its SDK";

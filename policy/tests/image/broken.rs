@@ -28,6 +28,11 @@ const CASES: &[Case] = &[
          SHA-256 {sha256}",
     ),
     (
+        Rule::Custody,
+        |image| image.policy.as_mut().unwrap().region = name("inbox"),
+        "manager, its memory: the policy in region 'inbox'; expected in region 'policy'",
+    ),
+    (
         Rule::Sdk,
         |image| image.sdk = name("2.2.0"),
         "image, SDK: 2.2.0; expected 2.3.0",

@@ -54,13 +54,7 @@ fn places(value: &Value, at: &str, all: &mut Vec<String>) {
 /// names of page tables; where and how large a program is; where a stack and an IPC buffer lie; and
 /// settings of the monitor, which runs before everybody else whatever they are.
 fn is_free(image: &Value, place: &str) -> bool {
-    let free = [
-        "/format",
-        "/board",
-        "/config",
-        "/policy/region",
-        "/initialiser/",
-    ];
+    let free = ["/format", "/board", "/config", "/initialiser/"];
     let (parent, last) = place.rsplit_once('/').unwrap_or_default();
     let of = image
         .pointer(&format!("{parent}/of"))
