@@ -109,6 +109,27 @@ pub enum Syscall {
     Send(CPtr, Message),
     /// `NBSend`.
     NbSend(CPtr, Message),
+    /// `NBSendRecv`: `NBSend` and then `Recv`. A receiver without a scheduling context gets the
+    /// sender's.
+    NbSendRecv {
+        /// What the message is sent through.
+        to: CPtr,
+        /// The message.
+        message: Message,
+        /// Endpoint or notification.
+        from: CPtr,
+        /// Reply object.
+        reply: CPtr,
+    },
+    /// `NBSendWait`: as `NBSendRecv`, without a reply object.
+    NbSendWait {
+        /// What the message is sent through.
+        to: CPtr,
+        /// The message.
+        message: Message,
+        /// Endpoint or notification.
+        from: CPtr,
+    },
     /// `Recv` with a reply object.
     Recv {
         /// Endpoint or notification.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use portcullis_kernel::{Invocation, KernelError, Syscall};
+use portcullis_model::invocation::label;
 use portcullis_model::testing::Operation;
 use portcullis_model::testing::differential::{Plan, Step};
 use portcullis_model::{Completion, LookupFault};
@@ -17,11 +18,16 @@ impl Coverage {
     pub(crate) fn add(&mut self, plan: &Plan) {
         for step in &plan.steps[..plan.random] {
             let own = outcome(step);
-            self.count_one(kind(&step.operation), own);
+            let own_kind = kind(&step.operation);
+            self.count_one(own_kind, own);
             let actor = match &step.operation {
                 Operation::Syscall(index, ..) => Some(*index),
                 _ => None,
             };
+            let by_message = matches!(step.operation, Operation::Syscall(..)) && step.donated;
+            if by_message {
+                self.count_one(DONATED, own_kind.to_owned());
+            }
             for (thread, completion) in &step.expected {
                 if Some(*thread) != actor {
                     self.count_one(WOKEN, came_to(completion, false));
@@ -43,6 +49,13 @@ impl Coverage {
             let count = self.count(|it| it == outcome);
             assert!(count >= 10, "only {count} operations came to {outcome}");
         }
+        for kind in SUCCEED {
+            let count = self.0[kind].get("ok").copied().unwrap_or_default();
+            assert!(
+                count >= 10,
+                "only {count} operations were {kind} and succeeded"
+            );
+        }
         let all = self.count(|_| true);
         let refused = self.count(|it| OUTCOMES[..REFUSALS].contains(&it));
         assert!(
@@ -62,7 +75,8 @@ impl Coverage {
     }
 
     fn count(&self, is_counted: impl Fn(&str) -> bool) -> u64 {
-        let operations = self.0.iter().filter(|(kind, _)| **kind != WOKEN);
+        let is_operation = |kind: &str| kind != WOKEN && kind != DONATED;
+        let operations = self.0.iter().filter(|(kind, _)| is_operation(kind));
         let all = operations.flat_map(|(_, outcomes)| outcomes);
         let counted = all.filter(|(outcome, _)| is_counted(outcome));
         counted.map(|(_, count)| count).sum()
@@ -72,6 +86,8 @@ impl Coverage {
 const NOT_RUNNING: &str = "not running";
 /// System calls that another thread's operation ended.
 const WOKEN: &str = "(ended by another)";
+/// System calls that moved a scheduling context from one thread to another.
+const DONATED: &str = "(moved a scheduling context)";
 
 /// What operations come to: first the ways in which the kernel refuses.
 const OUTCOMES: [&str; 17] = [
@@ -96,10 +112,12 @@ const OUTCOMES: [&str; 17] = [
 const REFUSALS: usize = 10;
 
 /// Every kind of operation.
-const KINDS: [&str; 21] = [
+const KINDS: [&str; 32] = [
     "Call",
     "Send",
     "NBSend",
+    "NBSendRecv",
+    "NBSendWait",
     "Recv",
     "NBRecv",
     "ReplyRecv",
@@ -113,11 +131,30 @@ const KINDS: [&str; 21] = [
     "CNode Revoke",
     "CNode Delete",
     "CNode CancelBadgedSends",
+    "CNode Rotate",
+    "TCB SetPriority",
+    "TCB SetMCPriority",
+    "TCB SetSchedParams",
+    "SchedContext Bind",
+    "SchedContext UnbindObject",
+    "SchedContext Unbind",
+    "SchedContext YieldTo",
     "suspend",
     "resume",
     "redirect",
+    "lend",
     "destroy",
     WOKEN,
+];
+
+/// What must be done, and not only refused.
+const SUCCEED: [&str; 6] = [
+    "CNode Rotate",
+    "TCB SetPriority",
+    "TCB SetMCPriority",
+    "SchedContext Bind",
+    "SchedContext UnbindObject",
+    "SchedContext Unbind",
 ];
 
 fn kind(operation: &Operation) -> &'static str {
@@ -126,13 +163,26 @@ fn kind(operation: &Operation) -> &'static str {
         Operation::Suspend(_) => return "suspend",
         Operation::Resume(_) => return "resume",
         Operation::Redirect(_) => return "redirect",
+        Operation::Lend(_) => return "lend",
         Operation::Destroy(_) => return "destroy",
         Operation::Restart(_) | Operation::Interrupt(_) => unreachable!("not in a plan"),
     };
     match call {
-        Syscall::Call(..) => "Call",
+        Syscall::Call(_, message) => match message.label() {
+            label::CNODE_ROTATE => "CNode Rotate",
+            label::TCB_SET_PRIORITY => "TCB SetPriority",
+            label::TCB_SET_MC_PRIORITY => "TCB SetMCPriority",
+            label::TCB_SET_SCHED_PARAMS => "TCB SetSchedParams",
+            label::CONTEXT_BIND => "SchedContext Bind",
+            label::CONTEXT_UNBIND_OBJECT => "SchedContext UnbindObject",
+            label::CONTEXT_UNBIND => "SchedContext Unbind",
+            label::CONTEXT_YIELD_TO => "SchedContext YieldTo",
+            _ => "Call",
+        },
         Syscall::Send(..) => "Send",
         Syscall::NbSend(..) => "NBSend",
+        Syscall::NbSendRecv { .. } => "NBSendRecv",
+        Syscall::NbSendWait { .. } => "NBSendWait",
         Syscall::Recv { .. } => "Recv",
         Syscall::NbRecv { .. } => "NBRecv",
         Syscall::ReplyRecv { .. } => "ReplyRecv",
@@ -189,7 +239,9 @@ fn came_to(completion: &Completion, is_of_kernel: bool) -> String {
             LookupFault::GuardMismatch { .. } => "fault GuardMismatch",
         }
         .to_owned(),
-        Completion::Invoked(_) | Completion::Restarted => unreachable!("not in a plan"),
+        Completion::Invoked(_) | Completion::Restarted | Completion::Unmodelled { .. } => {
+            unreachable!("not in a plan")
+        }
     }
 }
 

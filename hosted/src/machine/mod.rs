@@ -291,7 +291,7 @@ impl Machine {
         }
         self.scratch.completed = completed;
         while let Some((index, fault)) = self.scratch.faulted.pop() {
-            self.fault(index, Fault::Capability(fault));
+            self.fault(index, fault);
         }
     }
 

@@ -46,6 +46,8 @@ pub enum Fault {
     Unread,
     /// It received on a capability that it does not hold.
     Capability(CapabilityFault),
+    /// It made an invocation, with this label, whose result the model kernel does not state.
+    Unmodelled(u64),
 }
 
 impl Fault {
@@ -58,6 +60,7 @@ impl Fault {
             Self::Panicked(_) => (3, 0),
             Self::Malformed(_) => (4, 0),
             Self::Unread => (5, 0),
+            Self::Unmodelled(label) => (6, *label),
             Self::Capability(fault) => {
                 let fault = portcullis_kernel::Fault::CapFault {
                     ip: 0,
@@ -85,6 +88,9 @@ impl fmt::Display for Fault {
             Self::Malformed(why) => write!(f, "it sent what is no system call: {why}"),
             Self::Unread => f.write_str("it does not read the answers to its system calls"),
             Self::Capability(fault) => fault.fmt(f),
+            Self::Unmodelled(label) => {
+                write!(f, "the hosted kernel does not execute invocation {label}")
+            }
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What one step of the model does to the tasks.
 
-use portcullis_model::{CapabilityFault, Completion, ThreadId};
+use portcullis_model::{Completion, ThreadId};
 
+use super::report::Fault;
 use super::task::{State, Task, Turn};
 use crate::wire::Answered;
 
@@ -11,7 +12,7 @@ pub(super) struct Scratch {
     /// Tasks that go on.
     pub(super) completed: Vec<usize>,
     /// Tasks that do not.
-    pub(super) faulted: Vec<(usize, CapabilityFault)>,
+    pub(super) faulted: Vec<(usize, Fault)>,
 }
 
 /// Collects what one step of the model completes.
@@ -49,7 +50,14 @@ impl<'a> Step<'a> {
             Completion::Message { badge, message } => Answered::Message(badge, message),
             Completion::Nothing => Answered::Nothing,
             Completion::Invoked(result) => Answered::Invoked(result),
-            Completion::Fault(fault) => return self.scratch.faulted.push((index, fault)),
+            Completion::Fault(fault) => {
+                let fault = Fault::Capability(fault);
+                return self.scratch.faulted.push((index, fault));
+            }
+            Completion::Unmodelled { label } => {
+                let fault = Fault::Unmodelled(label);
+                return self.scratch.faulted.push((index, fault));
+            }
             Completion::Restarted => {
                 task.state = State::Ready(Turn::Restart);
                 return self.scratch.completed.push(index);

@@ -77,11 +77,12 @@ impl Director {
     }
 
     /// Waits for the threads of a new world to come to rest.
-    pub fn begin(&mut self) {
+    pub fn begin(&mut self, world: &World) -> sel4::Result<()> {
         self.taken = [false; COUNT + 1];
         self.resting = [None; COUNT];
         self.ended = [0; COUNT];
         self.watch();
+        world.settle()
     }
 
     /// Has something done, and says what came of it.
@@ -100,6 +101,7 @@ impl Director {
                     .thread(thread.into())
                     .tcb_write_all_registers(true, rest)
             }
+            Order::Lend(thread) => world.lend(thread.into()),
             Order::Destroy(thread) => world.destroy(thread.into()),
         };
         self.watch()
@@ -113,7 +115,7 @@ impl Director {
         };
         self.taken[place] = false;
         self.tag += 1;
-        write_message(thread, &trap.words, trap.along);
+        write_message(thread, &trap.words, &trap.along);
         let message = register::set(trap, self.tag);
         sel4::with_ipc_buffer_mut(|buffer| {
             buffer.msg_regs_mut()[..message.len()].copy_from_slice(&message);

@@ -44,7 +44,7 @@ fn main(bootinfo: &sel4::BootInfoPtr) -> sel4::Result<Never> {
             continue;
         };
         world.build()?;
-        director.begin();
+        director.begin(&world)?;
         let reports: Vec<_> = orders
             .iter()
             .map(|order| director.obey(order, &world))

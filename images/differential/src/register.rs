@@ -6,30 +6,41 @@
 
 use core::arch::global_asm;
 use core::ptr;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use portcullis_model::testing::differential::{Call, Trap};
 use sel4::sys::syscall_id;
 
 #[cfg(target_arch = "aarch64")]
 global_asm! {
-    "differential_trap: svc #0",
+    "differential_trap: adrp x8, {destination}",
+    "ldr x8, [x8, :lo12:{destination}]",
+    "svc #0",
     "differential_rest: mov x7, #1",
     "svc #0",
     "b differential_rest",
     "differential_tell: svc #0",
     "b differential_tell",
+    destination = sym DESTINATION,
 }
 
 #[cfg(target_arch = "riscv64")]
 global_asm! {
-    "differential_trap: mv a7, ra",
+    "differential_trap: la t0, {destination}",
+    "ld t0, 0(t0)",
+    "mv a7, ra",
     "ecall",
     "differential_rest: li a7, 1",
     "ecall",
     "j differential_rest",
     "differential_tell: ecall",
     "j differential_tell",
+    destination = sym DESTINATION,
 }
+
+/// What the thread that is told to make a system call has in the register of the capability that
+/// `NBSendRecv` sends through: no message of a fault carries that register.
+static DESTINATION: AtomicU64 = AtomicU64::new(0);
 
 unsafe extern "C" {
     static differential_trap: u8;
@@ -99,6 +110,7 @@ pub fn result(message: &[u64]) -> Result {
 /// The message that has a thread make a system call. `tag` stays in its stack pointer, which its
 /// program has no other use for.
 pub fn set(trap: &Trap, tag: u64) -> [u64; MESSAGE] {
+    DESTINATION.store(trap.destination, Ordering::Relaxed);
     let mut message = [0; MESSAGE];
     message[place::INSTRUCTION] = address!(differential_trap);
     message[place::STACK] = tag;
@@ -138,6 +150,8 @@ fn number(call: Call) -> u64 {
         Call::ReplyRecv => syscall_id::ReplyRecv,
         Call::Send => syscall_id::Send,
         Call::NbSend => syscall_id::NBSend,
+        Call::NbSendRecv => syscall_id::NBSendRecv,
+        Call::NbSendWait => syscall_id::NBSendWait,
         Call::Recv => syscall_id::Recv,
         Call::NbRecv => syscall_id::NBRecv,
         Call::Wait => syscall_id::Wait,

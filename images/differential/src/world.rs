@@ -3,13 +3,13 @@
 use core::ptr;
 
 use portcullis_kernel::CNodeSlot;
-
+use portcullis_model::invocation::label;
 use portcullis_model::testing::layout::{
-    By, FILLED, Filled, OBJECTS, Object, RECEIVE, THREADS, Target,
+    By, FILLED, Filled, OBJECTS, Object, RECEIVE, SPARES, THREADS, Target,
 };
-use sel4::cap_type::Untyped;
+use sel4::cap_type::{Endpoint, SchedContext, Untyped};
 use sel4::init_thread::{Slot, slot};
-use sel4::{CNodeCapData, CapRights, CapRightsBuilder, ObjectBlueprint};
+use sel4::{CNodeCapData, CapRights, CapRightsBuilder, MessageInfoBuilder, ObjectBlueprint};
 
 use crate::director::Director;
 use crate::memory::{Memory, Page, at, retype};
@@ -17,8 +17,6 @@ use crate::register;
 
 /// Memory of the world: four times what its objects need.
 const MEMORY_BITS: usize = 17;
-/// Priority of a thread of priority 0 in the layout.
-const LOWEST: u64 = 10;
 /// Budget and period of a thread, in microseconds: no sequence takes as long, so none is preempted.
 const SECONDS: u64 = 10_000_000;
 
@@ -34,7 +32,6 @@ pub struct World {
     /// First capabilities, in the order of the layout, while they are not in the world.
     objects: usize,
     threads: usize,
-    contexts: usize,
     /// Copies of those to CNodes while the world is filled.
     roots: usize,
 }
@@ -51,7 +48,6 @@ impl World {
             faults: core::array::from_fn(|thread| director.fault_endpoint(thread)),
             objects: memory.slots(OBJECTS.len()),
             threads: memory.slots(THREADS.len()),
-            contexts: memory.slots(THREADS.len()),
             roots: memory.slots(OBJECTS.len()),
         })
     }
@@ -60,6 +56,11 @@ impl World {
     pub fn build(&self) -> sel4::Result<()> {
         for (place, object) in OBJECTS.iter().enumerate() {
             self.create(blueprint(*object), self.objects + place)?;
+            if *object == Object::SchedulingContext {
+                let context = self.object(place);
+                self.time
+                    .sched_control_configure_flags(context, SECONDS, SECONDS, 0, 0, 0)?;
+            }
         }
         for thread in 0..THREADS.len() {
             self.create_thread(thread)?;
@@ -73,6 +74,29 @@ impl World {
         for (place, _) in cnodes() {
             at(self.roots + place).delete()?;
         }
+        Ok(())
+    }
+
+    /// Takes the scheduling contexts from the passive threads, which needed one to come to rest.
+    pub fn settle(&self) -> sel4::Result<()> {
+        for (thread, spare) in THREADS.iter().zip(SPARES) {
+            if thread.context.is_none() {
+                self.object::<SchedContext>(spare).unbind()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the thread's spare scheduling context from whoever has it, and binds it to the thread.
+    pub fn lend(&self, thread: usize) -> sel4::Result<()> {
+        let spare = SPARES[thread];
+        self.object::<SchedContext>(spare).unbind()?;
+        // The crate lacks `seL4_SchedContext_Bind`. A thread that has another context keeps that.
+        let thread = self.thread(thread).bits();
+        sel4::with_ipc_buffer_mut(|buffer| buffer.caps_or_badges_mut()[0] = thread);
+        let bind = MessageInfoBuilder::default().label(label::CONTEXT_BIND);
+        self.object::<Endpoint>(spare)
+            .call(bind.extra_caps(1).build());
         Ok(())
     }
 
@@ -93,6 +117,11 @@ impl World {
         last.delete()
     }
 
+    /// The first capability of an object, while it is not in the world.
+    fn object<T: sel4::CapType>(&self, place: usize) -> sel4::Cap<T> {
+        Slot::from_index(self.objects + place).cap()
+    }
+
     fn create(&self, blueprint: ObjectBlueprint, place: usize) -> sel4::Result<()> {
         let untyped = Slot::from_index(self.memory).cap();
         retype(untyped, &blueprint, place, 1)
@@ -100,28 +129,22 @@ impl World {
 
     fn create_thread(&self, thread: usize) -> sel4::Result<()> {
         let plan = THREADS[thread];
-        let size_bits = sel4::sys::seL4_MinSchedContextBits as usize;
         self.create(ObjectBlueprint::Tcb, self.threads + thread)?;
-        self.create(
-            ObjectBlueprint::SchedContext { size_bits },
-            self.contexts + thread,
-        )?;
         let tcb = self.thread(thread);
-        let context = Slot::from_index(self.contexts + thread).cap();
-        self.time
-            .sched_control_configure_flags(context, SECONDS, SECONDS, 0, 0, 0)?;
+        let context = self.object(plan.context.unwrap_or(SPARES[thread]));
         let words = buffer(thread);
         tcb.tcb_configure(
-            Slot::from_index(self.objects + plan.cspace).cap(),
+            self.object(plan.cspace),
             CNodeCapData::new(0, 0),
             slot::VSPACE.cap(),
             words.addr() as u64,
             self.frames[thread],
         )?;
-        let priority = LOWEST + u64::from(plan.priority);
-        tcb.tcb_set_sched_params(slot::TCB.cap(), 0, priority, context, self.faults[thread])?;
+        let [maximum, priority] = [plan.maximum_priority, plan.priority].map(u64::from);
+        let faults = self.faults[thread];
+        tcb.tcb_set_sched_params(slot::TCB.cap(), maximum, priority, context, faults)?;
         if let Some(bound) = plan.bound {
-            tcb.tcb_bind_notification(Slot::from_index(self.objects + bound).cap())?;
+            tcb.tcb_bind_notification(self.object(bound))?;
         }
         let CNodeSlot { root, index, depth } = RECEIVE;
         for (place, word) in [root.bits(), index, depth.into()].into_iter().enumerate() {
@@ -162,11 +185,13 @@ const ALONG: usize = MESSAGE + 120 + 1;
 const RECEIVE_SLOT: usize = ALONG + 3;
 
 /// Writes the message registers of a thread that are in memory, and what goes along.
-pub fn write_message(thread: usize, words: &[u64], along: u64) {
+pub fn write_message(thread: usize, words: &[u64], along: &[u64]) {
     for (place, word) in words.iter().enumerate() {
         write(thread, MESSAGE + place, *word);
     }
-    write(thread, ALONG, along);
+    for (place, pointer) in along.iter().enumerate() {
+        write(thread, ALONG + place, *pointer);
+    }
 }
 
 /// A message register of a thread that is in memory.
@@ -204,5 +229,8 @@ fn blueprint(object: Object) -> ObjectBlueprint {
         Object::Endpoint => ObjectBlueprint::Endpoint,
         Object::Notification => ObjectBlueprint::Notification,
         Object::Reply => ObjectBlueprint::Reply,
+        Object::SchedulingContext => ObjectBlueprint::SchedContext {
+            size_bits: sel4::sys::seL4_MinSchedContextBits as usize,
+        },
     }
 }

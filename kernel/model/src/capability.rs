@@ -69,6 +69,11 @@ pub enum Capability {
         /// The thread.
         thread: ThreadId,
     },
+    /// A scheduling context: what a thread needs in order to run.
+    SchedulingContext {
+        /// The scheduling context.
+        object: ObjectId,
+    },
     /// A CNode or thread whose last capability is being deleted. Seen only inside a CNode that was
     /// itself deleted, where the kernel leaves it.
     Zombie {
@@ -84,7 +89,7 @@ pub enum Capability {
 pub enum Container {
     /// A CNode: 2^radix slots.
     CNode(ObjectId),
-    /// A thread: the slot of its CSpace root.
+    /// A thread: the slots of its CSpace root and of its fault handler.
     Thread(ThreadId),
 }
 
@@ -240,8 +245,19 @@ impl Capability {
             (Self::Endpoint { object: a, .. }, Self::Endpoint { object: b, .. })
             | (Self::Notification { object: a, .. }, Self::Notification { object: b, .. })
             | (Self::Reply { object: a, .. }, Self::Reply { object: b, .. })
+            | (Self::SchedulingContext { object: a }, Self::SchedulingContext { object: b })
             | (Self::CNode { object: a, .. }, Self::CNode { object: b, .. }) => a == b,
             (Self::Thread { thread: a }, Self::Thread { thread: b }) => a == b,
+            _ => false,
+        }
+    }
+
+    /// Whether faults can be sent through it, or it says that they go nowhere
+    /// (`validFaultHandler`).
+    pub(crate) fn may_handle_faults(self) -> bool {
+        match self {
+            Self::Null => true,
+            Self::Endpoint { rights, .. } => rights.write && (rights.grant || rights.grant_reply),
             _ => false,
         }
     }

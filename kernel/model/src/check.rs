@@ -9,11 +9,13 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::capability::NOTIFICATION_RIGHTS;
+use crate::context::SchedulingContext;
 use crate::derivation::{Node, Slot, SlotIndex};
 use crate::endpoint::Endpoint;
 use crate::kernel::Kind;
 use crate::notification::Notification;
 use crate::queue::Queue;
+use crate::reply::{Next, Reply};
 use crate::thread::{Pending, State};
 use crate::{Capability, Container, Kernel, ObjectId, ThreadId};
 
@@ -41,13 +43,15 @@ macro_rules! ensure {
 impl Kernel {
     /// Verifies every invariant: that the derivation tree is one list an object with its marks in
     /// place, that capabilities fit their objects, that queues hold exactly the threads that wait
-    /// in them and in order, and that reply objects, bindings and threads agree with each other.
+    /// in them and in order, that reply objects, bindings and threads agree with each other, that each
+    /// scheduling context is one thread's and each thread's one, that the calls on it form one stack,
+    /// and that it is nobody's once its last capability is gone.
     pub fn check_all(&self) -> Result<(), Violation> {
         for (index, slot) in self.slots.iter() {
             self.check_links(index, slot)?;
             self.check_capability(index, slot.capability)?;
         }
-        self.check_lists()?;
+        let reachable = self.check_lists()?;
         for object in (0..self.objects.len() as u32).map(ObjectId) {
             match self.kind(object) {
                 Kind::CNode { .. } => {}
@@ -55,7 +59,11 @@ impl Kernel {
                 Kind::Notification(notification) => {
                     self.check_notification(object, notification)?;
                 }
-                Kind::Reply(thread) => self.check_reply(object, *thread)?,
+                Kind::Reply(reply) => self.check_reply(object, reply)?,
+                Kind::SchedulingContext(context) => {
+                    let reachable = reachable.contains_key(&Key::Object(object));
+                    self.check_context(object, context, reachable)?;
+                }
             }
         }
         for thread in (0..self.threads.len() as u32).map(ThreadId) {
@@ -113,6 +121,9 @@ impl Kernel {
                 _ => false,
             },
             Capability::Thread { thread } => thread.index() < self.threads.len(),
+            Capability::SchedulingContext { object } => {
+                matches!(self.kind(object), Kind::SchedulingContext(_))
+            }
             Capability::Zombie {
                 container,
                 remaining,
@@ -124,7 +135,7 @@ impl Kernel {
 
     fn container_size(&self, container: Container) -> u32 {
         match container {
-            Container::Thread(_) => 1,
+            Container::Thread(_) => 2,
             Container::CNode(object) => match self.kind(object) {
                 Kind::CNode { radix, .. } => 1 << radix,
                 _ => 0,
@@ -133,8 +144,8 @@ impl Kernel {
     }
 
     /// The capabilities to one object form one list, without a cycle; only its first and those
-    /// with a new badge have children; a zombie is alone.
-    fn check_lists(&self) -> Result<(), Violation> {
+    /// with a new badge have children; a zombie is alone. Gives what there are capabilities to.
+    fn check_lists(&self) -> Result<BTreeMap<Key, usize>, Violation> {
         let mut lists: BTreeMap<Key, usize> = BTreeMap::new();
         let mut seen = 0;
         for (head, slot) in self.slots.iter() {
@@ -174,10 +185,13 @@ impl Kernel {
             "{} slots are in a cycle of the derivation tree",
             filled - seen
         );
-        for (key, count) in lists {
-            ensure!(count == 1, "the capabilities to {key:?} form {count} lists");
+        for (key, count) in &lists {
+            ensure!(
+                *count == 1,
+                "the capabilities to {key:?} form {count} lists"
+            );
         }
-        Ok(())
+        Ok(lists)
     }
 
     fn check_endpoint(&self, object: ObjectId, endpoint: &Endpoint) -> Result<(), Violation> {
@@ -231,6 +245,12 @@ impl Kernel {
                 "{bound:?} receives while its notification is signalled"
             );
         }
+        if let Some(context) = notification.context {
+            ensure!(
+                matches!(self.kind(context), Kind::SchedulingContext(to) if to.notification == Some(object)),
+                "{object:?} lends {context:?}, which knows nothing of it"
+            );
+        }
         self.check_absent(&waiting, object, waits)
     }
 
@@ -280,18 +300,90 @@ impl Kernel {
         Ok(members)
     }
 
-    fn check_reply(&self, object: ObjectId, held: Option<ThreadId>) -> Result<(), Violation> {
-        if let Some(thread) = held {
-            let linked = match self.thread(thread).state {
-                State::Reply { reply } => reply == object,
-                State::Receive { reply, .. } => reply == Some(object),
-                _ => false,
-            };
+    /// A reply object holds a thread that waits in it, and is on a stack of calls only while that
+    /// waits for its reply.
+    fn check_reply(&self, object: ObjectId, reply: &Reply) -> Result<(), Violation> {
+        let Reply {
+            thread,
+            previous,
+            next,
+        } = *reply;
+        let state = thread.map(|thread| self.thread(thread).state);
+        let waits = matches!(state, Some(State::Reply { reply }) if reply == object);
+        let receives = matches!(state, Some(State::Receive { reply, .. }) if reply == Some(object));
+        ensure!(
+            state.is_none() || waits || receives,
+            "{object:?} holds {thread:?}, which is not waiting in it"
+        );
+        ensure!(
+            waits || previous.is_none() && next.is_none(),
+            "{object:?} is on a stack of calls and holds no caller"
+        );
+        let linked = match next {
+            None => true,
+            Some(Next::Reply(next)) => {
+                matches!(self.kind(next), Kind::Reply(next) if next.previous == Some(object))
+            }
+            Some(Next::Context(context)) => {
+                matches!(self.kind(context), Kind::SchedulingContext(to) if to.reply == Some(object))
+            }
+        };
+        ensure!(linked, "what follows {object:?} does not point back at it");
+        if let Some(previous) = previous {
             ensure!(
-                linked,
-                "{object:?} holds {thread:?}, which is not waiting in it"
+                matches!(self.kind(previous), Kind::Reply(to) if to.next == Some(Next::Reply(object))),
+                "{previous:?} does not point on to {object:?}"
             );
         }
+        Ok(())
+    }
+
+    /// A scheduling context, its thread, its notification and its last call agree; the stack of calls
+    /// ends; with its last capability it lost them all.
+    fn check_context(
+        &self,
+        object: ObjectId,
+        context: &SchedulingContext,
+        reachable: bool,
+    ) -> Result<(), Violation> {
+        if let Some(thread) = context.thread {
+            ensure!(
+                self.thread(thread).context == Some(object),
+                "{object:?} is that of {thread:?}, which knows nothing of it"
+            );
+        }
+        if let Some(lender) = context.notification {
+            ensure!(
+                matches!(self.kind(lender), Kind::Notification(to) if to.context == Some(object)),
+                "{object:?} is lent by {lender:?}, which knows nothing of it"
+            );
+        }
+        let mut calls = 0;
+        let mut next = context.reply;
+        while let Some(reply) = next {
+            let Kind::Reply(entry) = self.kind(reply) else {
+                return Err(Violation(format!(
+                    "{reply:?} on a stack is no reply object"
+                )));
+            };
+            ensure!(
+                calls > 0 || entry.next == Some(Next::Context(object)),
+                "the last call on {object:?}, in {reply:?}, knows nothing of it"
+            );
+            calls += 1;
+            ensure!(
+                calls <= self.objects.len(),
+                "the stack of calls on {object:?} has no end"
+            );
+            next = entry.previous;
+        }
+        ensure!(
+            reachable
+                || context.thread.is_none()
+                    && context.notification.is_none()
+                    && context.reply.is_none(),
+            "{object:?} is in use and nobody has a capability to it"
+        );
         Ok(())
     }
 
@@ -304,7 +396,7 @@ impl Kernel {
         };
         if let Some(reply) = reply {
             ensure!(
-                matches!(self.kind(reply), Kind::Reply(Some(held)) if *held == id),
+                matches!(self.kind(reply), Kind::Reply(held) if held.thread == Some(id)),
                 "{id:?} waits in {reply:?}, which does not hold it"
             );
         }
@@ -314,6 +406,25 @@ impl Kernel {
                 "{id:?} is bound to {bound:?}, which knows nothing of it"
             );
         }
+        if let Some(context) = thread.context {
+            ensure!(
+                matches!(self.kind(context), Kind::SchedulingContext(to) if to.thread == Some(id)),
+                "{id:?} has {context:?}, which knows nothing of it"
+            );
+            ensure!(
+                thread.state != State::Destroyed,
+                "{id:?} was deleted and has {context:?}"
+            );
+        }
+        ensure!(
+            thread.fault.is_none()
+                || matches!(
+                    thread.state,
+                    State::Send { .. } | State::Reply { .. } | State::Inactive
+                ),
+            "{id:?} is {:?} with a fault",
+            thread.state
+        );
         ensure!(
             thread.state != State::Running || thread.pending == Pending::None,
             "{id:?} runs and is in the system call {:?}",
@@ -334,6 +445,13 @@ impl Kernel {
             ),
             "the CSpace of {id:?} is not a CNode"
         );
+        ensure!(
+            matches!(
+                self.slots.capability(self.fault_handler(id)),
+                Capability::Null | Capability::Endpoint { .. }
+            ),
+            "the fault handler of {id:?} is not an endpoint"
+        );
         Ok(())
     }
 }
@@ -353,6 +471,7 @@ impl Key {
             Capability::Endpoint { object, .. }
             | Capability::Notification { object, .. }
             | Capability::Reply { object, .. }
+            | Capability::SchedulingContext { object }
             | Capability::CNode { object, .. }
             | Capability::Zombie {
                 container: Container::CNode(object),

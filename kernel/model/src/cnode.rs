@@ -4,7 +4,7 @@
 
 use crate::derivation::SlotIndex;
 use crate::error::SyscallError;
-use crate::invocation::{label, rights_of};
+use crate::invocation::{Extras, label, rights_of};
 use crate::kernel::{Done, Kernel};
 use crate::thread::State;
 use crate::{Capability, LookupFault, ThreadId};
@@ -29,12 +29,12 @@ impl Arguments {
 }
 
 impl Kernel {
-    /// Invokes the CNode `root` with the thread's message and at most one extra capability.
+    /// Invokes the CNode `root` with the thread's message and extra capabilities.
     pub(crate) fn invoke_cnode(
         &mut self,
         thread: ThreadId,
         root: Capability,
-        extra: Option<SlotIndex>,
+        extras: Extras,
         done: Done<'_>,
     ) -> Result<(), SyscallError> {
         let message = &self.thread(thread).message;
@@ -71,9 +71,8 @@ impl Kernel {
                     self.cancel_badged_sends(object, badge.0, done);
                 }
             }
-            // Rotate needs two extra capabilities, which no system call of the model brings.
-            label::CNODE_ROTATE => return Err(SyscallError::TruncatedMessage),
-            _ => self.fill(thread, invoked, &arguments, extra, slot)?,
+            label::CNODE_ROTATE => self.rotate(thread, &arguments, extras, slot)?,
+            _ => self.fill(thread, invoked, &arguments, extras, slot)?,
         }
         Ok(())
     }
@@ -84,11 +83,11 @@ impl Kernel {
         thread: ThreadId,
         invoked: u64,
         arguments: &Arguments,
-        extra: Option<SlotIndex>,
+        extras: Extras,
         destination: SlotIndex,
     ) -> Result<(), SyscallError> {
         arguments.require(4)?;
-        let extra = extra.ok_or(SyscallError::TruncatedMessage)?;
+        let extra = extras.require(0)?;
         let [_, _, index, depth, first, second, ..] = arguments.words;
         if !self.slots.capability(destination).is_null() {
             return Err(SyscallError::DeleteFirst);
@@ -97,15 +96,9 @@ impl Kernel {
         let source = self.lookup_for_cnode(true, root, index, depth)?;
         let held = self.slots.capability(source);
         if held.is_null() {
-            return Err(SyscallError::FailedLookup {
-                of_source: true,
-                fault: LookupFault::MissingCapability { bits_left: depth },
-            });
+            return Err(empty(true, depth));
         }
-        let radix = match held {
-            Capability::CNode { object, .. } => self.cnode(object).1,
-            _ => 0,
-        };
+        let radix = self.radix(held);
         let (capability, moves) = match invoked {
             label::CNODE_COPY => {
                 arguments.require(5)?;
@@ -132,5 +125,77 @@ impl Kernel {
             self.slots.insert(capability, source, destination);
         }
         Ok(())
+    }
+
+    /// Moves the source to the pivot's slot and the pivot to `destination`, each with a new guard where
+    /// it is a CNode. Where the source is the destination, the two change places.
+    fn rotate(
+        &mut self,
+        thread: ThreadId,
+        arguments: &Arguments,
+        extras: Extras,
+        destination: SlotIndex,
+    ) -> Result<(), SyscallError> {
+        arguments.require(8)?;
+        let pivot_root = self.slots.capability(extras.require(0)?);
+        let source_root = self.slots.capability(extras.require(1)?);
+        let [
+            _,
+            _,
+            pivot_data,
+            pivot_index,
+            pivot_depth,
+            source_data,
+            source_index,
+            source_depth,
+        ] = arguments.words;
+        let source = self.lookup_for_cnode(true, source_root, source_index, source_depth)?;
+        // To the kernel, the lookup of a pivot is one of a source.
+        let pivot = self.lookup_for_cnode(true, pivot_root, pivot_index, pivot_depth)?;
+        if pivot == source || pivot == destination {
+            return Err(SyscallError::IllegalOperation);
+        }
+        let [at_source, at_pivot, at_destination] =
+            [source, pivot, destination].map(|slot| self.slots.capability(slot));
+        if source != destination && !at_destination.is_null() {
+            return Err(SyscallError::DeleteFirst);
+        }
+        if at_source.is_null() {
+            return Err(empty(true, source_depth));
+        }
+        if at_pivot.is_null() {
+            return Err(empty(false, pivot_depth));
+        }
+        let new_source = at_source.with_data(true, source_data, self.radix(at_source));
+        let new_pivot = at_pivot.with_data(true, pivot_data, self.radix(at_pivot));
+        if new_source.is_null() || new_pivot.is_null() {
+            return Err(SyscallError::IllegalOperation);
+        }
+        self.set_state(thread, State::Restart);
+        if source == destination {
+            self.slots.swap(source, pivot);
+            self.slots.replace(pivot, new_source);
+            self.slots.replace(source, new_pivot);
+        } else {
+            self.slots.relocate(new_pivot, pivot, destination);
+            self.slots.relocate(new_source, source, pivot);
+        }
+        Ok(())
+    }
+
+    /// The radix of a CNode; 0 of anything else.
+    pub(crate) fn radix(&self, capability: Capability) -> u8 {
+        match capability {
+            Capability::CNode { object, .. } => self.cnode(object).1,
+            _ => 0,
+        }
+    }
+}
+
+/// Why an empty slot, which was named with this depth, cannot be used.
+const fn empty(of_source: bool, depth: u64) -> SyscallError {
+    SyscallError::FailedLookup {
+        of_source,
+        fault: LookupFault::MissingCapability { bits_left: depth },
     }
 }

@@ -8,7 +8,7 @@
 
 use crate::derivation::SlotIndex;
 use crate::kernel::{Done, Kernel};
-use crate::thread::State;
+use crate::thread::{State, THREAD_SLOTS};
 use crate::{Capability, Container, ThreadId};
 
 impl Kernel {
@@ -105,10 +105,12 @@ impl Kernel {
             _ if !is_final => {}
             Capability::Endpoint { object, .. } => self.cancel_all_ipc(object, done),
             Capability::Notification { object, .. } => {
+                self.unbind_lender(object);
                 self.unbind(object);
                 self.cancel_all_signals(object, done);
             }
             Capability::Reply { object, .. } => self.cancel_reply(object),
+            Capability::SchedulingContext { object } => self.unbind_context(object),
             Capability::CNode { object, .. } => {
                 let (_, radix) = self.cnode(object);
                 return Capability::Zombie {
@@ -120,7 +122,7 @@ impl Kernel {
                 self.end(thread);
                 return Capability::Zombie {
                     container: Container::Thread(thread),
-                    remaining: 1,
+                    remaining: THREAD_SLOTS,
                 };
             }
             Capability::Null => {}
@@ -131,6 +133,9 @@ impl Kernel {
     fn end(&mut self, thread: ThreadId) {
         if let Some(notification) = self.thread(thread).bound {
             self.unbind(notification);
+        }
+        if let Some(context) = self.thread(thread).context {
+            self.unbind_thread(context);
         }
         self.suspend(thread);
         self.set_state(thread, State::Destroyed);

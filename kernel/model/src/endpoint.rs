@@ -2,7 +2,7 @@
 //!
 //! Follows `src/object/endpoint.c`.
 
-use portcullis_kernel::{Badge, Message};
+use portcullis_kernel::{Badge, Message, Rights};
 
 use crate::kernel::{Completion, Done, Kernel};
 use crate::queue::Queue;
@@ -27,24 +27,43 @@ pub(crate) struct SendRights {
     pub(crate) grant: bool,
 }
 
+impl SendRights {
+    /// What a capability with this badge and these rights lets its user send.
+    pub(crate) const fn new(badge: Badge, rights: Rights) -> Self {
+        Self {
+            badge: badge.0,
+            can_be_answered: rights.grant || rights.grant_reply,
+            grant: rights.grant,
+        }
+    }
+}
+
+/// How a message is sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sending {
+    pub(crate) blocking: bool,
+    pub(crate) call: bool,
+    /// Whether a receiver without a scheduling context gets the sender's.
+    pub(crate) donates: bool,
+}
+
 impl Kernel {
-    /// Sends the message of `thread` (`sendIPC`). Leaves the thread in `Restart` where it goes on
-    /// at once.
+    /// Sends the message of `thread`, or its fault where it faulted (`sendIPC`). Leaves the thread in
+    /// `Restart` where it goes on at once.
     pub(crate) fn send_ipc(
         &mut self,
         thread: ThreadId,
         endpoint: ObjectId,
         rights: SendRights,
-        blocking: bool,
-        call: bool,
+        how: Sending,
         done: Done<'_>,
     ) {
         let Endpoint { queue, receivers } = *self.endpoint(endpoint);
         let receiver = match queue.head {
             Some(receiver) if receivers => receiver,
             _ => {
-                if blocking {
-                    self.block_on_send(thread, endpoint, rights, call);
+                if how.blocking {
+                    self.block_on_send(thread, endpoint, rights, how.call);
                 }
                 return;
             }
@@ -59,8 +78,13 @@ impl Kernel {
         if let Some(reply) = reply {
             self.unlink_reply(reply, receiver);
         }
-        if call {
-            self.await_reply(thread, reply, rights);
+        if how.call || self.thread(thread).fault.is_some() {
+            self.await_reply(thread, receiver, reply, rights, how.donates);
+        } else if how.donates
+            && self.thread(receiver).context.is_none()
+            && let Some(context) = self.thread(thread).context
+        {
+            self.donate(context, receiver);
         }
         self.deliver(thread, rights.badge, receiver, done);
     }
@@ -86,17 +110,31 @@ impl Kernel {
 
     /// Has a caller whose message was taken wait for its reply: for ever, where the receiver has
     /// no reply object or the capability no right to an answer.
-    fn await_reply(&mut self, caller: ThreadId, reply: Option<ObjectId>, rights: SendRights) {
+    fn await_reply(
+        &mut self,
+        caller: ThreadId,
+        callee: ThreadId,
+        reply: Option<ObjectId>,
+        rights: SendRights,
+        donates: bool,
+    ) {
         match reply {
-            Some(reply) if rights.can_be_answered => self.link_reply(reply, caller),
+            Some(reply) if rights.can_be_answered => {
+                self.push_reply(reply, caller, callee, donates);
+            }
             _ => self.set_state(caller, State::Inactive),
         }
     }
 
     /// Hands the message of `sender` to `receiver`, whose system call that ends.
     fn deliver(&mut self, sender: ThreadId, badge: u64, receiver: ThreadId, done: Done<'_>) {
-        let message = self.thread(sender).message.clone();
+        let entry = self.thread(sender);
         let badge = Badge(badge);
+        if let Some(fault) = entry.fault {
+            let message = fault.message();
+            return self.complete(receiver, Completion::Message { badge, message }, done);
+        }
+        let message = entry.message.clone();
         self.complete(receiver, Completion::Message { badge, message }, done);
     }
 
@@ -124,11 +162,17 @@ impl Kernel {
         done: Done<'_>,
     ) {
         // A reply object that still holds a caller lets it go: that caller waits for ever.
-        if let Some(other) = reply.and_then(|reply| *self.reply(reply)) {
+        if let Some(other) = reply.and_then(|reply| self.reply(reply).thread) {
             self.cancel_ipc(other);
         }
-        if let Some(bits) = self.take_bound_signal(thread) {
-            return self.deliver_signal(thread, bits, done);
+        if let Some(bound) = self.thread(thread).bound {
+            if let Some(bits) = self.notification(bound).signalled.take() {
+                self.lend_context(bound, thread);
+                return self.deliver_signal(thread, bits, done);
+            }
+            if blocking {
+                self.return_context(bound, thread);
+            }
         }
         let Endpoint { queue, receivers } = *self.endpoint(endpoint);
         let sender = match queue.head {
@@ -143,8 +187,8 @@ impl Kernel {
         if rights.grant {
             self.transfer(sender, Some(endpoint), thread);
         }
-        if call {
-            self.await_reply(sender, reply, rights);
+        if call || self.thread(sender).fault.is_some() {
+            self.await_reply(sender, thread, reply, rights, true);
         } else {
             self.complete(sender, Completion::Done, done);
         }
@@ -154,7 +198,7 @@ impl Kernel {
     fn block_on_receive(&mut self, thread: ThreadId, endpoint: ObjectId, reply: Option<ObjectId>) {
         self.set_state(thread, State::Receive { endpoint, reply });
         if let Some(reply) = reply {
-            *self.reply(reply) = Some(thread);
+            self.reply(reply).thread = Some(thread);
         }
         self.enqueue(endpoint, thread);
         self.endpoint(endpoint).receivers = true;
@@ -163,7 +207,23 @@ impl Kernel {
     /// The endpoint is gone: all that wait at it try again (`cancelAllIPC`).
     pub(crate) fn cancel_all_ipc(&mut self, endpoint: ObjectId, done: Done<'_>) {
         while let Some(thread) = self.endpoint(endpoint).queue.head {
-            self.cancel_ipc(thread);
+            if let State::Receive {
+                reply: Some(reply), ..
+            } = self.thread(thread).state
+            {
+                self.unlink_reply(reply, thread);
+            }
+            self.dequeue(endpoint, thread);
+            self.try_again(thread, done);
+        }
+    }
+
+    /// Has a thread that waited make its system call again; one that waited with a fault stands
+    /// still.
+    fn try_again(&mut self, thread: ThreadId, done: Done<'_>) {
+        if self.thread(thread).fault.is_some() {
+            self.set_state(thread, State::Inactive);
+        } else {
             self.take_back(thread, done);
         }
     }
@@ -176,7 +236,7 @@ impl Kernel {
             next = entry.links.next;
             if matches!(entry.state, State::Send { rights, .. } if rights.badge == badge) {
                 self.dequeue(endpoint, thread);
-                self.take_back(thread, done);
+                self.try_again(thread, done);
             }
         }
     }

@@ -45,6 +45,22 @@ pub struct CapabilityFault {
     pub lookup: LookupFault,
 }
 
+/// Label of a capability fault's message (`seL4_Fault_CapFault`).
+const CAPABILITY_FAULT: u64 = 1;
+
+impl CapabilityFault {
+    /// The message that a fault handler gets (`setMRs_fault`). The model has no instructions: the
+    /// address of the one that faulted is 0.
+    pub(crate) fn message(self) -> Message {
+        let (lookup, length) = self.lookup.words();
+        let mut words = [0, self.address.bits(), self.receiving.into(), 0, 0, 0, 0];
+        words[3..].copy_from_slice(&lookup);
+        let mut message = Message::default();
+        message.set(CAPABILITY_FAULT, &words[..3 + length]);
+        message
+    }
+}
+
 /// The error of an invocation, with its details (the kernel's `syscall_error_t`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum SyscallError {
@@ -54,6 +70,21 @@ pub(crate) enum SyscallError {
     FailedLookup { of_source: bool, fault: LookupFault },
     TruncatedMessage,
     DeleteFirst,
+}
+
+/// Why an invocation is not executed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Refusal {
+    /// The kernel refuses it.
+    Error(SyscallError),
+    /// The model does not state its result.
+    Unmodelled,
+}
+
+impl From<SyscallError> for Refusal {
+    fn from(error: SyscallError) -> Self {
+        Self::Error(error)
+    }
 }
 
 impl SyscallError {

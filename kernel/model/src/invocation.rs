@@ -3,7 +3,11 @@
 //! The kernel knows an invocation by its label and its words alone, so a message to a CNode may be
 //! one by accident, and an invocation of an endpoint is a message.
 
-use portcullis_kernel::{CPtr, Invocation, Message, Rights};
+use portcullis_kernel::{CNodeSlot, CPtr, Invocation, Message, Rights};
+
+use crate::derivation::SlotIndex;
+use crate::error::SyscallError;
+use crate::{Kernel, LookupFault, ThreadId};
 
 /// Labels of invocations (`enum invocation_label`) in every configuration without
 /// `CONFIG_HARDWARE_DEBUG_API`, on aarch64 and riscv64: Microkit's `release` and `benchmark`, and
@@ -13,10 +17,21 @@ pub mod label {
     pub(crate) const TCB_READ_REGISTERS: u64 = 2;
     /// Writes a thread's registers; two words at least.
     pub(crate) const TCB_WRITE_REGISTERS: u64 = 3;
-    /// First of the TCB invocations that begin by looking at an extra capability. The model brings
-    /// them none.
+    /// Copies registers from another thread; one word at least.
     pub(crate) const TCB_COPY_REGISTERS: u64 = 4;
-    /// Last of these.
+    /// Sets a thread's CSpace, VSpace and IPC buffer.
+    pub(crate) const TCB_CONFIGURE: u64 = 5;
+    /// Sets a thread's priority.
+    pub const TCB_SET_PRIORITY: u64 = 6;
+    /// Sets the highest priority that a thread's authority sets.
+    pub const TCB_SET_MC_PRIORITY: u64 = 7;
+    /// Sets both, the scheduling context and the fault handler.
+    pub const TCB_SET_SCHED_PARAMS: u64 = 8;
+    /// Sets the endpoint that a thread's timeouts go to.
+    pub(crate) const TCB_SET_TIMEOUT_ENDPOINT: u64 = 9;
+    /// Sets a thread's IPC buffer; one word at least.
+    pub(crate) const TCB_SET_IPC_BUFFER: u64 = 10;
+    /// Sets a thread's fault handler, CSpace and VSpace.
     pub(crate) const TCB_SET_SPACE: u64 = 11;
     /// Stops a thread.
     pub const TCB_SUSPEND: u64 = 12;
@@ -46,14 +61,82 @@ pub mod label {
     pub const CNODE_MUTATE: u64 = 24;
     /// `CNode_Rotate`, the last of the CNode invocations.
     pub const CNODE_ROTATE: u64 = 25;
+    /// Gives a scheduling context to a thread or notification.
+    pub const CONTEXT_BIND: u64 = 34;
+    /// Takes a scheduling context from whatever has to do with it.
+    pub const CONTEXT_UNBIND: u64 = 35;
+    /// Takes a scheduling context from a thread or notification.
+    pub const CONTEXT_UNBIND_OBJECT: u64 = 36;
+    /// Says how much time was consumed.
+    pub const CONTEXT_CONSUMED: u64 = 37;
+    /// Yields to the thread of a scheduling context.
+    pub const CONTEXT_YIELD_TO: u64 = 38;
+}
+
+/// Most capabilities that go along with a message (`seL4_MsgMaxExtraCaps`).
+pub const MOST_ALONG: usize = 3;
+
+/// Pointers to the capabilities that a message has beside it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Along {
+    pointers: [CPtr; MOST_ALONG],
+    count: usize,
+}
+
+impl Along {
+    /// The first three of these.
+    pub(crate) fn new(pointers: &[CPtr]) -> Self {
+        let mut along = Self {
+            pointers: [CPtr(0); MOST_ALONG],
+            count: 0,
+        };
+        for (place, pointer) in along.pointers.iter_mut().zip(pointers) {
+            *place = *pointer;
+            along.count += 1;
+        }
+        along
+    }
+
+    pub(crate) fn pointers(&self) -> &[CPtr] {
+        &self.pointers[..self.count]
+    }
+}
+
+/// The slots of the capabilities that a message has beside it.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Extras([Option<SlotIndex>; MOST_ALONG]);
+
+impl Extras {
+    /// The slot of one that an invocation needs.
+    pub(crate) fn require(&self, place: usize) -> Result<SlotIndex, SyscallError> {
+        self.0[place].ok_or(SyscallError::TruncatedMessage)
+    }
+
+    pub(crate) fn slots(&self) -> impl Iterator<Item = SlotIndex> {
+        self.0.into_iter().flatten()
+    }
+}
+
+impl Kernel {
+    /// Looks up what the thread sends along (`lookupExtraCaps`). The error is the pointer that does
+    /// not resolve.
+    pub(crate) fn lookup_along(&self, thread: ThreadId) -> Result<Extras, (CPtr, LookupFault)> {
+        let mut extras = Extras::default();
+        let along = self.thread(thread).along;
+        for (slot, pointer) in extras.0.iter_mut().zip(along.pointers()) {
+            let found = self.lookup_slot(thread, *pointer);
+            *slot = Some(found.map_err(|fault| (*pointer, fault))?);
+        }
+        Ok(extras)
+    }
 }
 
 /// What an invocation is to the kernel.
 pub(crate) struct Encoded {
     /// The capability that is invoked.
     pub(crate) service: CPtr,
-    /// The capability that goes along: the root that the source is looked up from.
-    pub(crate) extra: Option<CPtr>,
+    /// What goes along: the root that the source is looked up from.
+    pub(crate) along: Along,
     pub(crate) message: Message,
 }
 
@@ -106,9 +189,24 @@ pub(crate) fn encode(invocation: &Invocation) -> Encoded {
     message.set(label, &words[..length]);
     Encoded {
         service: at.root,
-        extra: source.map(|source| source.root),
+        along: Along::new(source.map(|source| source.root).as_slice()),
         message,
     }
+}
+
+/// The message of a `CNode_Rotate`, which goes to the root of `destination` with the roots of `pivot`
+/// and `source` along. The data are new guards.
+pub fn rotate(
+    destination: CNodeSlot,
+    (pivot, pivot_data): (CNodeSlot, u64),
+    (source, source_data): (CNodeSlot, u64),
+) -> Message {
+    let [to, between, from] =
+        [destination, pivot, source].map(|slot| [slot.index, u64::from(slot.depth)]);
+    let words = [&to[..], &[pivot_data], &between, &[source_data], &from].concat();
+    let mut message = Message::default();
+    message.set(label::CNODE_ROTATE, &words);
+    message
 }
 
 /// Rights as an argument (`seL4_CapRights`).

@@ -4,10 +4,12 @@ use alloc::vec::Vec;
 
 use portcullis_kernel::{Badge, KernelError, Message};
 
+use crate::context::SchedulingContext;
 use crate::derivation::{SlotIndex, Slots};
 use crate::endpoint::Endpoint;
 use crate::notification::Notification;
 use crate::queue::Queue;
+use crate::reply::Reply;
 use crate::thread::{State, Thread};
 use crate::{CapabilityFault, ObjectId, ThreadId};
 
@@ -47,14 +49,21 @@ pub enum Completion {
     /// Its invocation of a CNode ended so. Where the capability that it names as the CNode is an
     /// endpoint's, seL4 sends a message there; its answer comes as [`Completion::Message`].
     Invoked(Result<(), KernelError>),
-    /// It faulted, and stands still.
+    /// It faulted, has no fault handler, and stands still.
     Fault(CapabilityFault),
+    /// It made an invocation whose result the model does not state: see the head of the crate. It
+    /// stands still, and nothing else has happened.
+    Unmodelled {
+        /// The invocation's label.
+        label: u64,
+    },
     /// It has to make the same system call again, when it next runs: see [`Kernel::restart`].
     Restarted,
 }
 
 /// Takes what a step of the kernel completes, one thread at a time, in the order in which the
-/// kernel makes the threads runnable; the one that made the system call comes last.
+/// kernel makes the threads runnable; the one that made the system call comes last. A thread goes on
+/// only while it has a scheduling context: see [`Kernel::is_schedulable`].
 pub type Done<'a> = &'a mut dyn FnMut(ThreadId, Completion);
 
 #[derive(Clone, Debug)]
@@ -69,7 +78,8 @@ pub(crate) enum Kind {
     CNode { base: SlotIndex, radix: u8 },
     Endpoint(Endpoint),
     Notification(Notification),
-    Reply(Option<ThreadId>),
+    Reply(Reply),
+    SchedulingContext(SchedulingContext),
 }
 
 /// Why looking an object up by a capability's type cannot fail.
@@ -123,9 +133,16 @@ impl Kernel {
         }
     }
 
-    pub(crate) fn reply(&mut self, object: ObjectId) -> &mut Option<ThreadId> {
+    pub(crate) fn reply(&mut self, object: ObjectId) -> &mut Reply {
         match self.kind_mut(object) {
-            Kind::Reply(thread) => thread,
+            Kind::Reply(reply) => reply,
+            _ => unreachable!("{WELL_TYPED}"),
+        }
+    }
+
+    pub(crate) fn scheduling_context(&mut self, object: ObjectId) -> &mut SchedulingContext {
+        match self.kind_mut(object) {
+            Kind::SchedulingContext(context) => context,
             _ => unreachable!("{WELL_TYPED}"),
         }
     }

@@ -1,26 +1,25 @@
 //! An executable specification of the seL4 objects that Portcullis uses.
 //!
 //! [`Kernel`] is a pure, deterministic state machine: CNodes with guards, the derivation tree,
-//! endpoints, notifications, MCS reply objects and threads, with every system call of
-//! [`portcullis_kernel::Syscall`] and the error of every refused case. It is written from the
+//! endpoints, notifications, MCS reply objects, scheduling contexts and threads, with every system call
+//! of [`portcullis_kernel::Syscall`] and the error of every refused case. It is written from the
 //! sources of seL4 16.0.0 with `CONFIG_KERNEL_MCS` on 64 bits (`src/object/cnode.c`,
-//! `src/kernel/cspace.c`, `src/object/endpoint.c`, `notification.c`, `reply.c`, `objecttype.c`,
-//! `src/api/syscall.c`) and keeps the order of their checks, so that a run of the model and a run
-//! of the kernel can be compared result by result. The hosted kernel process, the property tests
-//! and that comparison all run this code.
+//! `src/kernel/cspace.c`, `src/object/endpoint.c`, `notification.c`, `reply.c`, `schedcontext.c`, `tcb.c`,
+//! `objecttype.c`, `src/api/syscall.c`) and keeps the order of their checks, so that a run of the model
+//! and a run of the kernel can be compared result by result. The hosted kernel process, the property
+//! tests and that comparison all run this code.
 //!
-//! What it does not do:
+//! What it does not do (`docs/kernel-model.md` has the whole list):
 //!
-//! - It does not schedule. A thread's priority, which is fixed, orders queues as the kernel's does,
-//!   and nothing else; who runs next is the driver's business.
-//! - It gives no time away. Every thread is taken to own a scheduling context, so nothing is donated
-//!   and the MCS call stack, which only says where a donated context goes back to, is not there. A
-//!   passive server is therefore out of scope: it acts here as an active one.
-//! - At most one capability goes along with a message, by [`Kernel::syscall_with`].
-//! - There is no fault handler: a thread that faults stops, and the driver is told why.
+//! - It does not schedule. A thread's priority orders queues as the kernel's does, and nothing else;
+//!   who runs next is the driver's business. A thread without a scheduling context must not run:
+//!   [`Kernel::is_schedulable`].
+//! - It has no time: a scheduling context never runs out.
+//! - A capability fault goes to the thread's fault handler; a thread that has none stops, and the driver
+//!   is told why. There are no other faults.
 //! - Long deletions are not preempted; their result is the kernel's.
-//! - Untyped memory, virtual memory and interrupts are absent, and of the TCB invocations only
-//!   those that need neither registers nor extra capabilities work.
+//! - Untyped memory, virtual memory, registers and interrupts are absent. An invocation that needs them,
+//!   or time, is refused where the kernel refuses it and is else [`Completion::Unmodelled`].
 //!
 //! A thread that has to make its system call again (its endpoint was deleted, its badge
 //! cancelled, or it was resumed) is reported as [`Completion::Restarted`] and does so when the
@@ -36,6 +35,7 @@ extern crate std;
 mod capability;
 mod check;
 mod cnode;
+mod context;
 mod delete;
 mod derivation;
 mod endpoint;
@@ -48,6 +48,7 @@ mod queue;
 mod reply;
 mod setup;
 mod syscall;
+mod tcb;
 pub mod testing;
 mod thread;
 mod transfer;

@@ -16,6 +16,8 @@ pub(crate) struct Notification {
     pub(crate) signalled: Option<u64>,
     /// The thread whose receiving it ends.
     pub(crate) bound: Option<ThreadId>,
+    /// The scheduling context that it lends.
+    pub(crate) context: Option<ObjectId>,
 }
 
 impl Kernel {
@@ -31,9 +33,11 @@ impl Kernel {
             queue,
             signalled,
             bound,
+            ..
         } = *self.notification(notification);
         if let Some(waiting) = queue.head {
             self.dequeue(notification, waiting);
+            self.lend_context(notification, waiting);
             return self.deliver_signal(waiting, badge, done);
         }
         if signalled.is_none()
@@ -41,6 +45,7 @@ impl Kernel {
             && matches!(self.thread(bound).state, State::Receive { .. })
         {
             self.cancel_ipc(bound);
+            self.lend_context(notification, bound);
             return self.deliver_signal(bound, badge, done);
         }
         self.notification(notification).signalled = Some(signalled.unwrap_or(0) | badge);
@@ -55,19 +60,15 @@ impl Kernel {
         done: Done<'_>,
     ) {
         if let Some(bits) = self.notification(notification).signalled.take() {
+            self.lend_context(notification, thread);
             self.deliver_signal(thread, bits, done);
         } else if blocking {
             self.set_state(thread, State::Wait { notification });
             self.enqueue(notification, thread);
+            self.return_context(notification, thread);
         } else {
             self.complete(thread, Completion::Nothing, done);
         }
-    }
-
-    /// Takes what was signalled to the notification that the thread is bound to.
-    pub(crate) fn take_bound_signal(&mut self, thread: ThreadId) -> Option<u64> {
-        let bound = self.thread(thread).bound?;
-        self.notification(bound).signalled.take()
     }
 
     /// The notification is gone: all that wait for it try again (`cancelAllSignals`).

@@ -9,12 +9,15 @@
 use portcullis_kernel::{KernelError, Message};
 
 use crate::capability::NOTIFICATION_RIGHTS;
+use crate::context::SchedulingContext;
 use crate::derivation::SlotIndex;
 use crate::endpoint::Endpoint;
+use crate::invocation::Along;
 use crate::kernel::{Kernel, Kind, Object};
 use crate::notification::Notification;
 use crate::queue::Links;
-use crate::thread::{Pending, State, Thread};
+use crate::reply::Reply;
+use crate::thread::{Pending, State, THREAD_SLOTS, Thread};
 use crate::{Capability, ObjectId, ThreadId};
 
 /// Radix of the largest CNode: 16 Mi slots, far above the largest that a policy needs (17 bits).
@@ -52,26 +55,46 @@ impl Kernel {
 
     /// Creates a reply object.
     pub fn create_reply(&mut self) -> ObjectId {
-        self.create(Kind::Reply(None), Capability::reply)
+        self.create(Kind::Reply(Reply::default()), Capability::reply)
     }
 
-    /// Creates a thread that runs and has no CSpace. A larger priority goes first.
+    /// Creates a scheduling context, which no thread has.
+    pub fn create_scheduling_context(&mut self) -> ObjectId {
+        self.create(
+            Kind::SchedulingContext(SchedulingContext::default()),
+            |object| Capability::SchedulingContext { object },
+        )
+    }
+
+    /// Creates a thread that runs, on a scheduling context of its own, and has no CSpace. A larger
+    /// priority goes first; it is also the highest that the thread's authority gives.
     pub fn create_thread(&mut self, priority: u8) -> ThreadId {
+        let thread = self.create_passive_thread(priority);
+        let context = self.create_scheduling_context();
+        self.donate(context, thread);
+        thread
+    }
+
+    /// As [`Kernel::create_thread`], without a scheduling context.
+    pub fn create_passive_thread(&mut self, priority: u8) -> ThreadId {
         let thread = ThreadId(self.threads.len() as u32);
         let original = self.slots.allocate(1);
-        let cspace = self.slots.allocate(1);
+        let cspace = self.slots.allocate(THREAD_SLOTS);
         self.slots
             .originate(Capability::Thread { thread }, original);
         self.threads.push(Thread {
             priority,
+            maximum_priority: priority,
             state: State::Running,
             pending: Pending::None,
             links: Links::default(),
             cspace,
             original,
             bound: None,
+            context: None,
+            fault: None,
             message: Message::default(),
-            along: None,
+            along: Along::new(&[]),
             takes: None,
         });
         thread
@@ -84,6 +107,24 @@ impl Kernel {
             return Err(KernelError::InvalidArgument);
         }
         self.insert_at(self.thread(thread).cspace, root)
+    }
+
+    /// Sets the highest priority that invocations on the thread's authority set.
+    pub fn set_maximum_priority(&mut self, thread: ThreadId, priority: u8) {
+        self.thread_mut(thread).maximum_priority = priority;
+    }
+
+    /// Has the thread's faults go to a copy of `handler`, an endpoint that can be called.
+    /// Errors as [`Kernel::insert`] has; `InvalidArgument` for anything else.
+    pub fn set_fault_handler(
+        &mut self,
+        thread: ThreadId,
+        handler: Capability,
+    ) -> Result<(), KernelError> {
+        if handler.is_null() || !handler.may_handle_faults() {
+            return Err(KernelError::InvalidArgument);
+        }
+        self.insert_at(self.fault_handler(thread), handler)
     }
 
     /// Binds the notification to the thread: signals end its receiving on any endpoint.
@@ -235,6 +276,10 @@ impl Kernel {
             Capability::Reply { object, .. } => {
                 (object, matches!(self.kind(object), Kind::Reply(_)))
             }
+            Capability::SchedulingContext { object } => (
+                object,
+                matches!(self.kind(object), Kind::SchedulingContext(_)),
+            ),
             Capability::CNode {
                 object,
                 guard,

@@ -5,9 +5,9 @@
 use portcullis_kernel::{CPtr, Message, Syscall};
 
 use crate::derivation::SlotIndex;
-use crate::endpoint::SendRights;
-use crate::error::SyscallError;
-use crate::invocation::{self, label};
+use crate::endpoint::{SendRights, Sending};
+use crate::error::{Refusal, SyscallError};
+use crate::invocation::{self, Along, Extras};
 use crate::kernel::{Completion, Done, Kernel, Kind};
 use crate::notification::Notification;
 use crate::thread::{Pending, State};
@@ -19,28 +19,40 @@ const LABEL_BITS: u32 = 52;
 /// How a capability is invoked.
 #[derive(Clone, Copy)]
 struct How {
-    call: bool,
-    blocking: bool,
-    /// Whether it is the reply of a ReplyRecv, which may not invoke what could destroy its thread.
+    sending: Sending,
+    /// Whether the thread goes on to receive: then it may not invoke what could destroy it.
     first_phase: bool,
 }
 
 const CALL: How = How {
-    call: true,
-    blocking: true,
+    sending: Sending {
+        blocking: true,
+        call: true,
+        donates: true,
+    },
     first_phase: false,
 };
 const SEND: How = How {
-    call: false,
+    sending: Sending {
+        call: false,
+        donates: false,
+        ..CALL.sending
+    },
     ..CALL
 };
 const NB_SEND: How = How {
-    blocking: false,
-    ..SEND
+    sending: Sending {
+        blocking: false,
+        ..SEND.sending
+    },
+    ..CALL
 };
-const REPLY: How = How {
+const FIRST_PHASE: How = How {
+    sending: Sending {
+        donates: true,
+        ..NB_SEND.sending
+    },
     first_phase: true,
-    ..NB_SEND
 };
 
 /// What came of an invocation.
@@ -51,28 +63,30 @@ enum Outcome {
     Stopped,
     /// A capability pointer did not resolve.
     Faulted(CapabilityFault),
+    /// The model does not state what comes of it.
+    Unmodelled,
 }
 
 impl Kernel {
     /// Executes a system call of `thread` and tells `done` of every thread whose system call it
-    /// completes. Where `thread` is not [`Running`](crate::ThreadState::Running) it is in no
-    /// position to make one, and nothing happens.
+    /// completes. Where `thread` is not [`Running`](crate::ThreadState::Running), or has no
+    /// scheduling context, it is in no position to make one, and nothing happens.
     pub fn syscall(&mut self, thread: ThreadId, call: &Syscall, done: Done<'_>) {
-        self.syscall_with(thread, call, None, done);
+        self.syscall_with(thread, call, &[], done);
     }
 
-    /// As [`syscall`](Self::syscall), with a capability that goes along with the message of a system
-    /// call that sends. It arrives only where the right to that, Grant, is on the capability that is
-    /// sent through, and where the receiver has a [slot](Self::set_receive_slot) for it.
+    /// As [`syscall`](Self::syscall), with up to three capabilities that go along with the message of a
+    /// system call that sends. One arrives only where the right to that, Grant, is on the capability
+    /// that is sent through, and where the receiver has a [slot](Self::set_receive_slot) for it.
     pub fn syscall_with(
         &mut self,
         thread: ThreadId,
         call: &Syscall,
-        along: Option<CPtr>,
+        along: &[CPtr],
         done: Done<'_>,
     ) {
         let entry = self.thread_mut(thread);
-        if entry.state != State::Running {
+        if entry.state != State::Running || entry.context.is_none() {
             return;
         }
         let mut sent = None;
@@ -88,6 +102,26 @@ impl Kernel {
             Syscall::NbSend(to, message) => {
                 sent = Some(message);
                 Pending::NbSend(*to)
+            }
+            Syscall::NbSendRecv {
+                to,
+                message,
+                from,
+                reply,
+            } => {
+                sent = Some(message);
+                Pending::NbSendRecv {
+                    to: *to,
+                    from: *from,
+                    reply: *reply,
+                }
+            }
+            Syscall::NbSendWait { to, message, from } => {
+                sent = Some(message);
+                Pending::NbSendWait {
+                    to: *to,
+                    from: *from,
+                }
             }
             Syscall::ReplyRecv {
                 from,
@@ -113,8 +147,8 @@ impl Kernel {
             Syscall::Invoke(invocation) => Pending::Invoke(*invocation),
             Syscall::Yield => return self.complete(thread, Completion::Done, done),
         };
-        entry.along = along.filter(|_| sent.is_some());
         if let Some(message) = sent {
+            entry.along = Along::new(along);
             let label = message.label() & ((1 << LABEL_BITS) - 1);
             entry.message.set(label, message.words());
         }
@@ -122,9 +156,11 @@ impl Kernel {
     }
 
     /// Has a thread in [`Restart`](crate::ThreadState::Restart) make its system call again. The
-    /// driver does so when it would run the thread next; for any other thread nothing happens.
+    /// driver does so when it would run the thread next; for any other thread, and one without a
+    /// scheduling context, nothing happens.
     pub fn restart(&mut self, thread: ThreadId, done: Done<'_>) {
-        if self.thread(thread).state == State::Restart {
+        let entry = self.thread(thread);
+        if entry.state == State::Restart && entry.context.is_some() {
             self.set_state(thread, State::Running);
             self.execute(thread, done);
         }
@@ -140,16 +176,24 @@ impl Kernel {
             Pending::NbRecv { from, reply } => self.receive(thread, from, Some(reply), false, done),
             Pending::Wait(from) => self.receive(thread, from, None, true, done),
             Pending::NbWait(from) => self.receive(thread, from, None, false, done),
+            // Whatever comes of the message, it goes on to receive.
             Pending::ReplyRecv { from, reply } => {
-                // Whatever comes of the reply, it goes on to receive.
-                self.invoke(thread, reply, REPLY, done);
+                self.invoke(thread, reply, FIRST_PHASE, done);
                 self.receive(thread, from, Some(reply), true, done);
+            }
+            Pending::NbSendRecv { to, from, reply } => {
+                self.invoke(thread, to, FIRST_PHASE, done);
+                self.receive(thread, from, Some(reply), true, done);
+            }
+            Pending::NbSendWait { to, from } => {
+                self.invoke(thread, to, FIRST_PHASE, done);
+                self.receive(thread, from, None, true, done);
             }
             Pending::Invoke(invocation) => {
                 let encoded = invocation::encode(&invocation);
                 let entry = self.thread_mut(thread);
                 entry.message = encoded.message;
-                entry.along = encoded.extra;
+                entry.along = encoded.along;
                 match self.invoke(thread, encoded.service, CALL, done) {
                     Outcome::Ended(result) => {
                         let result = result.map_err(SyscallError::code);
@@ -157,9 +201,17 @@ impl Kernel {
                     }
                     Outcome::Stopped => {}
                     Outcome::Faulted(fault) => self.fault(thread, fault, done),
+                    Outcome::Unmodelled => self.stop_unmodelled(thread, done),
                 }
             }
         }
+    }
+
+    /// Stops a thread that made an invocation whose result the model does not state.
+    fn stop_unmodelled(&mut self, thread: ThreadId, done: Done<'_>) {
+        let label = self.thread(thread).message.label();
+        self.set_state(thread, State::Inactive);
+        done(thread, Completion::Unmodelled { label });
     }
 
     fn call(&mut self, thread: ThreadId, to: CPtr, done: Done<'_>) {
@@ -174,17 +226,19 @@ impl Kernel {
             }
             Outcome::Stopped => {}
             Outcome::Faulted(fault) => self.fault(thread, fault, done),
+            Outcome::Unmodelled => self.stop_unmodelled(thread, done),
         }
     }
 
     /// Sends; what is refused is silently done.
     fn send(&mut self, thread: ThreadId, to: CPtr, how: How, done: Done<'_>) {
         match self.invoke(thread, to, how, done) {
-            Outcome::Faulted(fault) if how.blocking => self.fault(thread, fault, done),
+            Outcome::Faulted(fault) if how.sending.blocking => self.fault(thread, fault, done),
             Outcome::Ended(_) | Outcome::Faulted(_) => {
                 self.complete(thread, Completion::Done, done);
             }
             Outcome::Stopped => {}
+            Outcome::Unmodelled => self.stop_unmodelled(thread, done),
         }
     }
 
@@ -201,14 +255,14 @@ impl Kernel {
             Ok(slot) => slot,
             Err(lookup) => return fault(pointer, lookup),
         };
-        let along = self.thread(thread).along;
-        let extra = match along.map(|along| (along, self.lookup_slot(thread, along))) {
-            None => None,
-            Some((_, Ok(slot))) => Some(slot),
-            Some((along, Err(lookup))) => return fault(along, lookup),
+        let extras = match self.lookup_along(thread) {
+            Ok(extras) => extras,
+            Err((along, lookup)) => return fault(along, lookup),
         };
-        if let Err(error) = self.perform(thread, slot, extra, how, done) {
-            return Outcome::Ended(Err(error));
+        match self.perform(thread, slot, extras, how, done) {
+            Ok(()) => {}
+            Err(Refusal::Error(error)) => return Outcome::Ended(Err(error)),
+            Err(Refusal::Unmodelled) => return Outcome::Unmodelled,
         }
         if self.thread(thread).state == State::Restart {
             self.set_state(thread, State::Running);
@@ -224,10 +278,10 @@ impl Kernel {
         &mut self,
         thread: ThreadId,
         slot: SlotIndex,
-        extra: Option<SlotIndex>,
+        extras: Extras,
         how: How,
         done: Done<'_>,
-    ) -> Result<(), SyscallError> {
+    ) -> Result<(), Refusal> {
         const REFUSED: SyscallError = SyscallError::InvalidCapability { number: 0 };
         match self.slots.capability(slot) {
             Capability::Endpoint {
@@ -235,13 +289,9 @@ impl Kernel {
                 badge,
                 rights,
             } if rights.write => {
-                let rights = SendRights {
-                    badge: badge.0,
-                    can_be_answered: rights.grant || rights.grant_reply,
-                    grant: rights.grant,
-                };
+                let rights = SendRights::new(badge, rights);
                 self.set_state(thread, State::Restart);
-                self.send_ipc(thread, object, rights, how.blocking, how.call, done);
+                self.send_ipc(thread, object, rights, how.sending, done);
                 Ok(())
             }
             Capability::Notification {
@@ -259,64 +309,16 @@ impl Kernel {
                 Ok(())
             }
             Capability::Thread { thread: target } if !how.first_phase => {
-                self.invoke_thread(thread, target, extra, done)
+                self.invoke_thread(thread, slot, target, extras, done)
+            }
+            Capability::SchedulingContext { object } if !how.first_phase => {
+                self.invoke_context(thread, object, extras)
             }
             root @ Capability::CNode { .. } if !how.first_phase => {
-                self.invoke_cnode(thread, root, extra, done)
+                Ok(self.invoke_cnode(thread, root, extras, done)?)
             }
-            _ => Err(REFUSED),
+            _ => Err(REFUSED.into()),
         }
-    }
-
-    /// Checks and executes an invocation of a thread (`decodeTCBInvocation`), as far as it needs
-    /// neither registers nor more of a configuration than the bound notification.
-    fn invoke_thread(
-        &mut self,
-        thread: ThreadId,
-        target: ThreadId,
-        extra: Option<SlotIndex>,
-        done: Done<'_>,
-    ) -> Result<(), SyscallError> {
-        let message = &self.thread(thread).message;
-        let words = message.words().len();
-        match message.label() {
-            label::TCB_SUSPEND => {
-                self.set_state(thread, State::Restart);
-                self.suspend(target);
-            }
-            label::TCB_RESUME => {
-                self.set_state(thread, State::Restart);
-                self.resume(target, done);
-            }
-            label::TCB_UNBIND_NOTIFICATION => {
-                let bound = self.thread(target).bound;
-                let notification = bound.ok_or(SyscallError::IllegalOperation)?;
-                self.set_state(thread, State::Restart);
-                self.unbind(notification);
-            }
-            label::TCB_BIND_NOTIFICATION => {
-                let extra = extra.ok_or(SyscallError::TruncatedMessage)?;
-                let Capability::Notification { object, rights, .. } = self.slots.capability(extra)
-                else {
-                    return Err(SyscallError::IllegalOperation);
-                };
-                if !rights.read || self.bind_notification(target, object).is_err() {
-                    return Err(SyscallError::IllegalOperation);
-                }
-                self.set_state(thread, State::Restart);
-            }
-            label::TCB_COPY_REGISTERS..=label::TCB_SET_SPACE => {
-                return Err(SyscallError::TruncatedMessage);
-            }
-            label::TCB_READ_REGISTERS | label::TCB_WRITE_REGISTERS | label::TCB_SET_FLAGS
-                if words < 2 =>
-            {
-                return Err(SyscallError::TruncatedMessage);
-            }
-            label::TCB_SET_TLS_BASE if words < 1 => return Err(SyscallError::TruncatedMessage),
-            _ => return Err(SyscallError::IllegalOperation),
-        }
-        Ok(())
     }
 
     /// Receives through the capability at `from` (`handleRecv`).

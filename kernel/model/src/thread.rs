@@ -1,12 +1,13 @@
 //! Threads: their states, and suspending, resuming and ending them.
 //!
-//! Follows `suspend` and `restart` of `src/kernel/thread.c` and `cancelIPC` of
-//! `src/object/endpoint.c`.
+//! Follows `suspend`, `restart` and `setPriority` of `src/kernel/thread.c`, `cancelIPC` of
+//! `src/object/endpoint.c` and `src/kernel/faulthandler.c`.
 
 use portcullis_kernel::{CNodeSlot, CPtr, Invocation, Message};
 
 use crate::derivation::SlotIndex;
-use crate::endpoint::SendRights;
+use crate::endpoint::{SendRights, Sending};
+use crate::invocation::Along;
 use crate::kernel::{Completion, Done, Kernel};
 use crate::queue::Links;
 use crate::{Capability, CapabilityFault, ObjectId, ThreadId};
@@ -14,7 +15,7 @@ use crate::{Capability, CapabilityFault, ObjectId, ThreadId};
 /// What a thread is doing, as a driver sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum ThreadState {
-    /// It runs, or is ready to: it is in no system call.
+    /// It runs, or is ready to where it has a scheduling context: it is in no system call.
     Running,
     /// It has to make its last system call again when it next runs: see [`Kernel::restart`].
     Restart,
@@ -64,6 +65,8 @@ pub(crate) enum Pending {
     Call(CPtr),
     Send(CPtr),
     NbSend(CPtr),
+    NbSendRecv { to: CPtr, from: CPtr, reply: CPtr },
+    NbSendWait { to: CPtr, from: CPtr },
     Recv { from: CPtr, reply: CPtr },
     NbRecv { from: CPtr, reply: CPtr },
     ReplyRecv { from: CPtr, reply: CPtr },
@@ -72,9 +75,14 @@ pub(crate) enum Pending {
     Invoke(Invocation),
 }
 
+/// Slots of a thread: the root of its CSpace, and the endpoint that its faults go to.
+pub(crate) const THREAD_SLOTS: u32 = 2;
+
 #[derive(Clone, Debug)]
 pub(crate) struct Thread {
     pub(crate) priority: u8,
+    /// The highest priority that an invocation on its authority sets.
+    pub(crate) maximum_priority: u8,
     pub(crate) state: State,
     pub(crate) pending: Pending,
     pub(crate) links: Links,
@@ -83,10 +91,13 @@ pub(crate) struct Thread {
     /// The slot that its first capability was made in.
     pub(crate) original: SlotIndex,
     pub(crate) bound: Option<ObjectId>,
+    pub(crate) context: Option<ObjectId>,
+    /// The fault that it waits for an answer to.
+    pub(crate) fault: Option<CapabilityFault>,
     /// What it sends: kept for as long as the call may have to be made again.
     pub(crate) message: Message,
-    /// What it sends along: a pointer to a capability.
-    pub(crate) along: Option<CPtr>,
+    /// What it sends along: pointers to capabilities.
+    pub(crate) along: Along,
     /// Where it takes what others send along.
     pub(crate) takes: Option<CNodeSlot>,
 }
@@ -160,6 +171,23 @@ impl Kernel {
         }
     }
 
+    /// Sets the thread's priority, and moves it to its place in the queue that it is in
+    /// (`setPriority`).
+    pub(crate) fn set_priority(&mut self, thread: ThreadId, priority: u8) {
+        let waits_at = match self.thread(thread).state {
+            State::Receive { endpoint, .. } | State::Send { endpoint, .. } => Some(endpoint),
+            State::Wait { notification } => Some(notification),
+            _ => None,
+        };
+        if let Some(object) = waits_at {
+            self.dequeue(object, thread);
+        }
+        self.thread_mut(thread).priority = priority;
+        if let Some(object) = waits_at {
+            self.enqueue(object, thread);
+        }
+    }
+
     /// Ends the thread's system call.
     pub(crate) fn complete(&mut self, thread: ThreadId, completion: Completion, done: Done<'_>) {
         let entry = self.thread_mut(thread);
@@ -168,15 +196,37 @@ impl Kernel {
         done(thread, completion);
     }
 
-    /// Stops the thread with a fault (`handleFault`, without a fault handler). Resumed, it makes
-    /// the same system call again.
+    /// Stops the thread with a fault, which goes to its fault handler as a call (`handleFault`).
+    /// Resumed or replied to, it makes the same system call again.
     pub(crate) fn fault(&mut self, thread: ThreadId, fault: CapabilityFault, done: Done<'_>) {
-        self.set_state(thread, State::Inactive);
-        done(thread, Completion::Fault(fault));
+        let handler = self.slots.capability(self.fault_handler(thread));
+        if let Capability::Endpoint {
+            object,
+            badge,
+            rights,
+        } = handler
+        {
+            self.thread_mut(thread).fault = Some(fault);
+            let how = Sending {
+                blocking: true,
+                call: false,
+                donates: true,
+            };
+            self.send_ipc(thread, object, SendRights::new(badge, rights), how, done);
+        } else {
+            self.set_state(thread, State::Inactive);
+            done(thread, Completion::Fault(fault));
+        }
+    }
+
+    /// The thread's slot for the endpoint that its faults go to.
+    pub(crate) fn fault_handler(&self, thread: ThreadId) -> SlotIndex {
+        SlotIndex(self.thread(thread).cspace.0 + 1)
     }
 
     /// Takes the thread out of whatever it waits for and makes it inactive (`cancelIPC`).
     pub(crate) fn cancel_ipc(&mut self, thread: ThreadId) {
+        self.thread_mut(thread).fault = None;
         match self.thread(thread).state {
             State::Send { endpoint, .. } => {
                 self.dequeue(endpoint, thread);
@@ -193,7 +243,7 @@ impl Kernel {
                 self.dequeue(notification, thread);
                 self.set_state(thread, State::Inactive);
             }
-            State::Reply { reply } => self.unlink_reply(reply, thread),
+            State::Reply { reply } => self.detach_reply(reply, thread),
             State::Running | State::Restart | State::Inactive | State::Destroyed => {}
         }
     }

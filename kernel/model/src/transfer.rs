@@ -1,7 +1,7 @@
-//! A capability that goes along with a message.
+//! Capabilities that go along with a message.
 //!
-//! Follows `lookupExtraCaps`, `transferCaps` and `getReceiveSlots`, for one capability a message:
-//! the kernel allows three, of which it inserts one.
+//! Follows `lookupExtraCaps`, `transferCaps` and `getReceiveSlots`: of three capabilities at most one
+//! is inserted.
 
 use portcullis_kernel::CNodeSlot;
 
@@ -15,28 +15,32 @@ impl Kernel {
         self.thread_mut(thread).takes = Some(slot);
     }
 
-    /// Takes along what `sender` names beside its message: a copy goes into the slot that `receiver`
-    /// has for it. `endpoint` is what the message goes through; a capability to that endpoint is not
-    /// taken along, the receiver is only told its badge.
+    /// Takes along what `sender` names beside its message: a copy of the first capability goes into
+    /// the slot that `receiver` has for it. `endpoint` is what the message goes through; capabilities
+    /// to that endpoint are not taken along, the receiver is only told their badges.
     pub(crate) fn transfer(
         &mut self,
         sender: ThreadId,
         endpoint: Option<ObjectId>,
         receiver: ThreadId,
     ) {
-        let named = self.thread(sender).along;
-        let Some(source) = named.and_then(|pointer| self.lookup_slot(sender, pointer).ok()) else {
+        let Ok(extras) = self.lookup_along(sender) else {
             return;
         };
-        let capability = self.slots.capability(source).derived();
-        let unwrapped = matches!(
-            capability,
-            Capability::Endpoint { object, .. } if Some(object) == endpoint
-        );
-        if unwrapped || capability.is_null() {
-            return;
-        }
-        if let Some(destination) = self.receive_slot(receiver) {
+        let mut destination = None;
+        for (place, source) in extras.slots().enumerate() {
+            if place == 0 {
+                destination = self.receive_slot(receiver);
+            }
+            let capability = self.slots.capability(source);
+            if matches!(capability, Capability::Endpoint { object, .. } if Some(object) == endpoint)
+            {
+                continue;
+            }
+            let capability = capability.derived();
+            let Some(destination) = destination.take().filter(|_| !capability.is_null()) else {
+                return;
+            };
             self.slots.insert(capability, source, destination);
         }
     }

@@ -62,7 +62,9 @@ fn outcome(completion: &Completion, trap: &Trap) -> Outcome {
             label: 1,
             words: [vec![0x1000], fault_words(fault)].concat(),
         },
-        Completion::Invoked(_) | Completion::Restarted => panic!("not in a plan: {completion:?}"),
+        Completion::Invoked(_) | Completion::Restarted | Completion::Unmodelled { .. } => {
+            panic!("not in a plan: {completion:?}")
+        }
     }
 }
 

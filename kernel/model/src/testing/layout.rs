@@ -16,6 +16,8 @@ pub enum Object {
     Notification,
     /// A reply object.
     Reply,
+    /// A scheduling context.
+    SchedulingContext,
 }
 
 /// A thread.
@@ -23,6 +25,10 @@ pub enum Object {
 pub struct Thread {
     /// Its priority; larger goes first.
     pub priority: u8,
+    /// The highest priority that its authority gives.
+    pub maximum_priority: u8,
+    /// The scheduling context, a place in [`OBJECTS`], that it has; a passive thread has none.
+    pub context: Option<usize>,
     /// The CNode, a place in [`OBJECTS`], that is the root of its CSpace, with no guard.
     pub cspace: usize,
     /// The notification, a place in [`OBJECTS`], that it is bound to.
@@ -84,12 +90,16 @@ const DOOMED: [usize; 3] = [7, 8, 9];
 const ENDPOINTS: [usize; 3] = [10, 11, 12];
 const NOTIFICATIONS: [usize; 3] = [13, 14, 15];
 const REPLIES: [usize; 4] = [16, 17, 18, 19];
+/// Those of six threads, and one that nobody has.
+const CONTEXTS: [usize; 7] = [20, 21, 22, 23, 24, 25, 26];
+/// One a thread, to which the world has no capability: they get threads going again.
+pub const SPARES: [usize; 8] = [27, 28, 29, 30, 31, 32, 33, 34];
 
 /// The notification that interrupts signal.
 pub(super) const INTERRUPT: usize = NOTIFICATIONS[1];
 
 /// Every object.
-pub const OBJECTS: [Object; 20] = [
+pub const OBJECTS: [Object; 35] = [
     Object::CNode(ROOT_RADIX),
     Object::CNode(ROOT_RADIX),
     Object::CNode(LEAF_RADIX),
@@ -110,18 +120,46 @@ pub const OBJECTS: [Object; 20] = [
     Object::Reply,
     Object::Reply,
     Object::Reply,
+    Object::SchedulingContext,
+    Object::SchedulingContext,
+    Object::SchedulingContext,
+    Object::SchedulingContext,
+    Object::SchedulingContext,
+    Object::SchedulingContext,
+    Object::SchedulingContext,
+    Object::SchedulingContext,
+    Object::SchedulingContext,
+    Object::SchedulingContext,
+    Object::SchedulingContext,
+    Object::SchedulingContext,
+    Object::SchedulingContext,
+    Object::SchedulingContext,
+    Object::SchedulingContext,
 ];
 
-/// Every thread, some of equal priority.
+/// Every thread, some of equal priority, two of them passive.
 pub const THREADS: [Thread; 8] = [
-    thread(4, SAFE, Some(NOTIFICATIONS[0]), false),
-    thread(3, SAFE, None, true),
-    thread(3, SAFE, None, true),
-    thread(3, SAFE, None, false),
-    thread(2, SAFE, Some(NOTIFICATIONS[2]), false),
-    thread(2, SAFE, None, false),
-    thread(2, ROOT, None, false),
-    thread(1, ROOT, None, false),
+    Thread {
+        bound: Some(NOTIFICATIONS[0]),
+        maximum_priority: 16,
+        ..thread(14, SAFE, Some(CONTEXTS[0]))
+    },
+    Thread {
+        given_away: true,
+        ..thread(13, SAFE, Some(CONTEXTS[1]))
+    },
+    Thread {
+        given_away: true,
+        ..thread(13, SAFE, Some(CONTEXTS[2]))
+    },
+    thread(13, SAFE, Some(CONTEXTS[3])),
+    Thread {
+        bound: Some(NOTIFICATIONS[2]),
+        ..thread(12, SAFE, Some(CONTEXTS[4]))
+    },
+    thread(12, SAFE, None),
+    thread(12, ROOT, Some(CONTEXTS[5])),
+    thread(11, ROOT, None),
 ];
 
 /// Where every thread takes a capability that comes with a message: an empty slot of the first
@@ -176,6 +214,15 @@ pub const FILLED: &[Filled] = &[
     badge(SECOND, 26, ENDPOINTS[2], Rights::CALL, 0x226),
     thread_copy(SECOND, 3, 0),
     thread_copy(SECOND, 4, 4),
+    thread_copy(SECOND, 8, 5),
+    thread_copy(SECOND, 9, 7),
+    thread_copy(SECOND, 25, 3),
+    mint(FIRST, 27, CONTEXTS[0], 0),
+    mint(FIRST, 28, CONTEXTS[3], 0),
+    mint(FIRST, 31, CONTEXTS[6], 0),
+    mint(SECOND, 24, CONTEXTS[2], 0),
+    mint(SECOND, 27, CONTEXTS[4], 0),
+    mint(SECOND, 31, CONTEXTS[5], 0),
     badge(DOOMED[1], 0, ENDPOINTS[2], Rights::ALL, 0x402),
     // The CNodes' first capabilities lie in each other, the others' side by side.
     last(FIRST, 5, ENDPOINTS[0]),
@@ -187,6 +234,9 @@ pub const FILLED: &[Filled] = &[
     last(SECOND, 7, REPLIES[1]),
     last(FIRST, 15, REPLIES[2]),
     last(SECOND, 15, REPLIES[3]),
+    last(FIRST, 29, CONTEXTS[6]),
+    last(SECOND, 28, CONTEXTS[1]),
+    last(SECOND, 29, CONTEXTS[5]),
     last_thread(FIRST, 8, 1),
     last(DOOMED[2], 0, ENDPOINTS[2]),
     last_thread(DOOMED[1], 3, 2),
@@ -207,12 +257,14 @@ const GRANT: Rights = Rights {
     ..Rights::ALL
 };
 
-const fn thread(priority: u8, cspace: usize, bound: Option<usize>, given_away: bool) -> Thread {
+const fn thread(priority: u8, cspace: usize, context: Option<usize>) -> Thread {
     Thread {
         priority,
+        maximum_priority: 13,
+        context,
         cspace,
-        bound,
-        given_away,
+        bound: None,
+        given_away: false,
     }
 }
 

@@ -290,6 +290,7 @@ impl Machine {
                 entry.component.is_some() && entry.completion.is_some()
             })
             .map(|index| ThreadId(index as u32))
+            .filter(|thread| kernel.is_schedulable(*thread))
             .filter(|thread| above.is_none_or(|above| kernel.priority(*thread) > above))
             // Of several, the first.
             .rev()

@@ -1,11 +1,18 @@
 //! Random operations on the world, for property tests, fuzzing and the comparison with the real
 //! kernel.
 
+use alloc::vec;
+use alloc::vec::Vec;
+
 use portcullis_kernel::{CNodeSlot, CPtr, Invocation, Message, Rights, Syscall};
 
 use super::World;
 use super::layout::{self, LEAF_RADIX, NESTED_RADIX, ROOT_RADIX};
 use crate::Violation;
+use crate::invocation::{self, label};
+
+/// Kinds of operations.
+const KINDS: u8 = 87;
 
 /// Bytes that an [`Operation`] is decoded from.
 pub const OPERATION_BYTES: usize = 12;
@@ -17,8 +24,8 @@ pub const OPERATION_BYTES: usize = 12;
     reason = "nearly all operations are system calls"
 )]
 pub enum Operation {
-    /// A thread makes a system call, with a capability that goes along with its message.
-    Syscall(usize, Syscall, Option<CPtr>),
+    /// A thread makes a system call, with capabilities that go along with its message.
+    Syscall(usize, Syscall, Vec<CPtr>),
     /// A thread repeats its system call.
     Restart(usize),
     /// A thread is stopped.
@@ -27,6 +34,8 @@ pub enum Operation {
     Resume(usize),
     /// A thread gives its system call up and goes on elsewhere.
     Redirect(usize),
+    /// A thread that has no scheduling context gets its spare one, whoever has that.
+    Lend(usize),
     /// A thread dies.
     Destroy(usize),
     /// An interrupt arrives.
@@ -53,10 +62,11 @@ impl Operation {
         let reply = pointer(b, &REPLIES);
         let receives = pointer(a, &RECEIVES);
         let sends = pointer(a, &SENDS);
+        let kind = kind % KINDS;
         let message = message(label, length, [e, f, g]);
         let source = slot(c, d);
         let (rights, badge) = (rights(e), data(f));
-        let call = match kind % 64 {
+        let call = match kind {
             0..=6 => Syscall::Call(sends, message),
             7..=10 => Syscall::Send(sends, message),
             11..=12 => Syscall::NbSend(sends, message),
@@ -105,7 +115,7 @@ impl Operation {
             53 => Syscall::Invoke(Invocation::Delete(holding(a, b))),
             54 => Syscall::Invoke(Invocation::Revoke(holding(a, b))),
             55..=56 => Syscall::Invoke(Invocation::CancelBadgedSends(cancellable(a, b))),
-            57..=58 => Syscall::Call(pointer(a, &THREADS), of_thread(label)),
+            57..=58 => Syscall::Call(pointer(a, &THREADS), of_thread(label, [b, c, d])),
             59 => Syscall::Call(pointer(a, &CNODES), of_cnode(label, [b, c, d, e, f])),
             60 if d < 128 => return Self::Restart(thread),
             60 => return Self::Resume(thread),
@@ -113,12 +123,52 @@ impl Operation {
             62 if d < 64 => return Self::Suspend(thread),
             62 if d < 72 => return Self::Destroy(thread),
             62 => return Self::Interrupt(badge),
-            _ => Syscall::Yield,
+            63 => Syscall::Yield,
+            64..=66 => {
+                let pivot = guarded(c, d);
+                let source = if label < 192 {
+                    guarded(e, f)
+                } else {
+                    derived(e, f)
+                };
+                let destination = if along < 64 { source } else { free(a, b) };
+                let message =
+                    invocation::rotate(destination, (pivot, data(g)), (source, data(length)));
+                let call = Syscall::Call(destination.root, message);
+                return Self::Syscall(thread, call, vec![pivot.root, source.root]);
+            }
+            67..=72 => Syscall::Call(pointer(a, &CONTEXTS), of_context(label)),
+            73..=75 => Syscall::Call(pointer(a, &THREADS), of_priority(label, [b, c])),
+            76..=79 => Syscall::NbSendRecv {
+                to: if g < 128 { sends } else { pointer(c, &SENDS) },
+                message,
+                from: receives,
+                reply,
+            },
+            80..=81 => Syscall::NbSendWait {
+                to: pointer(c, &SENDS),
+                message,
+                from: receives,
+            },
+            82..=85 => return Self::Lend(thread),
+            _ => Syscall::Invoke(Invocation::Delete(of_a_context(a, b))),
         };
-        // Notifications are what can be bound to threads.
-        let along = match kind % 64 {
-            57..=58 => (along < 192).then(|| pointer(along, &[6, 14])),
-            _ => (along < 48).then(|| pointer(10 + along * 5, &[5, 11, 6, 16])),
+        let along = match kind {
+            // Notifications are what can be bound to threads.
+            57..=58 if along < 192 => vec![pointer(along, &[6, 14])],
+            // Threads and notifications are what has scheduling contexts.
+            67..=72 if along < 224 => vec![pointer(along, &[3, 4, 8, 9, 25, 6, 14, 8])],
+            // Threads give authority; a scheduling context and a fault handler come after it.
+            73..=75 => {
+                let all = [pointer(along, &THREADS), pointer(d, &CONTEXTS), receives];
+                all[..usize::from(e % 4)].into()
+            }
+            57..=58 | 67..=72 => vec![],
+            _ if along < 48 => {
+                let all = [10 + along * 5, b, c].map(|byte| pointer(byte, &[5, 11, 6, 16]));
+                all[..1 + usize::from(along % 3)].into()
+            }
+            _ => vec![],
         };
         Self::Syscall(thread, call, along)
     }
@@ -130,7 +180,8 @@ const RECEIVES: [u8; 8] = [5, 13, 5, 13, 10, 26, 13, 6];
 const REPLIES: [u8; 2] = [7, 15];
 const SIGNALS: [u8; 2] = [6, 14];
 const WAITS: [u8; 4] = [6, 14, 6, 5];
-const THREADS: [u8; 4] = [3, 4, 8, 8];
+const THREADS: [u8; 6] = [3, 4, 8, 8, 9, 25];
+const CONTEXTS: [u8; 6] = [27, 28, 29, 31, 24, 28];
 const CNODES: [u8; 4] = [1, 2, 3, 9];
 
 /// A pointer to one of the likely slots, to one that operations fill, or to any, in either CNode;
@@ -300,8 +351,8 @@ fn message(label: u8, length: u8, words: [u8; 3]) -> Message {
     let mut message = Message::default();
     let label = match u64::from(label) {
         0 => 1,
-        // Invocations of a thread that the model lacks, with words and a capability along.
-        label @ (2..=11 | 16 | 17) => label + 64,
+        // Invocations that other operations make.
+        label @ (2..=11 | 16 | 17 | 25 | 34..=38) => label + 64,
         label if label < 128 => label,
         label => label << 44 | label,
     };
@@ -309,10 +360,52 @@ fn message(label: u8, length: u8, words: [u8; 3]) -> Message {
     message
 }
 
-/// An invocation of a thread; those that need words have none, and are refused as truncated.
-fn of_thread(byte: u8) -> Message {
-    const LABELS: [u64; 16] = [12, 13, 13, 13, 13, 14, 14, 15, 2, 3, 4, 5, 6, 11, 16, 17];
-    Message::new(LABELS[usize::from(byte % 16)])
+/// An invocation of a thread. Those that need more words than they have are refused as truncated;
+/// the model does not state the results of most others that need words.
+fn of_thread(byte: u8, words: [u8; 3]) -> Message {
+    const LABELS: [u64; 16] = [12, 13, 13, 13, 13, 14, 14, 15, 2, 3, 4, 5, 9, 11, 16, 17];
+    let mut message = Message::new(LABELS[usize::from(byte % 16)]);
+    let length = usize::from(byte >> 4) % 4;
+    message.set(
+        message.label(),
+        &words.map(|word| u64::from(word % 4))[..length],
+    );
+    message
+}
+
+/// An invocation of a thread that sets priorities, mostly such as threads have.
+fn of_priority(byte: u8, words: [u8; 2]) -> Message {
+    let words = words.map(|word| match word {
+        0..=191 => 10 + u64::from(word % 5),
+        192..=239 => u64::from(word % 32).max(8),
+        _ => u64::MAX - u64::from(word),
+    });
+    let label = match byte {
+        0..=127 => label::TCB_SET_PRIORITY,
+        128..=191 => label::TCB_SET_MC_PRIORITY,
+        _ => label::TCB_SET_SCHED_PARAMS,
+    };
+    let mut message = Message::default();
+    message.set(label, &words[..2 - usize::from(byte % 8 == 7)]);
+    message
+}
+
+/// An invocation of a scheduling context.
+fn of_context(byte: u8) -> Message {
+    Message::new(match byte {
+        0..=119 => label::CONTEXT_BIND,
+        120..=199 => label::CONTEXT_UNBIND_OBJECT,
+        200..=231 => label::CONTEXT_UNBIND,
+        232..=247 => label::CONTEXT_YIELD_TO,
+        248..=251 => label::CONTEXT_CONSUMED,
+        _ => 39,
+    })
+}
+
+/// A slot in which there may be a scheduling context.
+fn of_a_context(root: u8, index: u8) -> CNodeSlot {
+    let place = CONTEXTS[usize::from(index) % CONTEXTS.len()];
+    fixed(1 + u64::from(root % 2), place.into())
 }
 
 /// A message that is an invocation of a CNode, or nearly so.

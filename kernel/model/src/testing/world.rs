@@ -34,8 +34,13 @@ impl World {
             .into();
         let mut threads = Vec::new();
         for thread in layout::THREADS {
-            let id = kernel.create_thread(thread.priority);
+            let id = kernel.create_passive_thread(thread.priority);
+            kernel.set_maximum_priority(id, thread.maximum_priority);
             kernel.set_receive_slot(id, layout::RECEIVE);
+            if let Some(context) = thread.context {
+                let bound = kernel.bind_context(objects[context], id);
+                bound.expect("each context is that of one thread");
+            }
             kernel
                 .set_cspace(id, Capability::cnode(objects[thread.cspace], 0))
                 .and_then(|()| match thread.bound {
@@ -89,6 +94,7 @@ impl World {
                     Object::Endpoint => (Capability::endpoint(object), 0),
                     Object::Notification => (Capability::notification(object), 0),
                     Object::Reply => (Capability::reply(object), 0),
+                    Object::SchedulingContext => (Capability::SchedulingContext { object }, 0),
                 }
             }
         };
@@ -105,12 +111,18 @@ impl World {
         match operation {
             Operation::Syscall(index, call, along) => {
                 let thread = self.thread(*index);
-                self.kernel.syscall_with(thread, call, *along, done);
+                self.kernel.syscall_with(thread, call, along, done);
             }
             Operation::Restart(index) => self.kernel.restart(self.thread(*index), done),
             Operation::Suspend(index) => self.kernel.suspend(self.thread(*index)),
             Operation::Resume(index) => self.kernel.resume(self.thread(*index), done),
             Operation::Redirect(index) => self.kernel.redirect(self.thread(*index)),
+            Operation::Lend(index) => {
+                let context = self.objects[layout::SPARES[index % layout::SPARES.len()]];
+                self.kernel.unbind_context(context);
+                // A thread that has another keeps that.
+                let _ = self.kernel.bind_context(context, self.thread(*index));
+            }
             Operation::Destroy(index) => self.kernel.destroy(self.thread(*index), done),
             Operation::Interrupt(badge) => {
                 let notification = self.objects[layout::INTERRUPT];
@@ -135,5 +147,6 @@ fn create(kernel: &mut Kernel, object: Object) -> ObjectId {
         Object::Endpoint => kernel.create_endpoint(),
         Object::Notification => kernel.create_notification(),
         Object::Reply => kernel.create_reply(),
+        Object::SchedulingContext => kernel.create_scheduling_context(),
     }
 }

@@ -1,7 +1,7 @@
 //! CNode invocations: results and errors, in the kernel's order of checks.
 
 use portcullis_kernel::{Badge, CNodeSlot, Invocation, KernelError, Message, Rights};
-use portcullis_model::{Capability, Completion, ThreadState};
+use portcullis_model::{Capability, Completion, ThreadState, invocation};
 
 use crate::system::{
     CNODE, EMPTY, ENDPOINT, FREE, NOTIFICATION, REPLY, System, message, nb_recv, received, recv,
@@ -417,4 +417,67 @@ fn cancel_badged_sends_leaves_receivers_alone() {
     system.syscall(receiver, recv(ENDPOINT));
     assert_eq!(cancel(&mut system, FREE), Ok(()));
     assert_eq!(system.state(receiver), ThreadState::BlockedOnReceive);
+}
+
+/// Has the manager rotate, with these data for the pivot and the source.
+fn rotate(system: &mut System, slots: [u64; 3], pivot_data: u64, source_data: u64) -> Completion {
+    let [source, pivot, destination] = slots.map(slot);
+    let text = invocation::rotate(destination, (pivot, pivot_data), (source, source_data));
+    let (told, others) = system.call_with(CNODE, &text, &[CNODE, CNODE]);
+    assert_eq!(others, []);
+    told
+}
+
+#[test]
+fn rotate_sets_guards() {
+    let mut system = System::new();
+    let cnodes = [4, 5].map(|radix| system.kernel.create_cnode(radix));
+    for (place, cnode) in (FREE..).zip(cnodes) {
+        system.hold(place, Capability::cnode(cnode, 0));
+    }
+    let told = rotate(&mut system, [FREE, FREE + 1, FREE + 2], 59, 60);
+    assert_eq!(told, received(0, &Message::new(0)));
+    assert_eq!(system.at(FREE + 1), Capability::cnode(cnodes[0], 60));
+    assert_eq!(system.at(FREE + 2), Capability::cnode(cnodes[1], 59));
+    let told = rotate(&mut system, [FREE + 1, FREE + 2, FREE], 60, 60);
+    assert_eq!(told, received(0, &message(3, &[])), "65 bits");
+}
+
+#[test]
+fn rotate_of_an_endpoint_or_notification_is_an_illegal_operation() {
+    let mut system = System::new();
+    let before = [ENDPOINT, NOTIFICATION, REPLY].map(|slot| system.at(slot));
+    for [source, pivot] in [[ENDPOINT, REPLY], [REPLY, NOTIFICATION]] {
+        let told = rotate(&mut system, [source, pivot, FREE], 0, 0);
+        assert_eq!(told, received(0, &message(3, &[])));
+    }
+    let after = [ENDPOINT, NOTIFICATION, REPLY].map(|slot| system.at(slot));
+    assert_eq!(after, before);
+}
+
+#[test]
+fn rotate_says_which_slot_is_empty_after_it_looked_at_the_destination() {
+    let mut system = System::new();
+    let told = rotate(&mut system, [EMPTY, REPLY, FREE], 0, 0);
+    assert_eq!(told, received(0, &message(6, &[1, 2, 64])));
+    let told = rotate(&mut system, [REPLY, EMPTY, FREE], 0, 0);
+    assert_eq!(told, received(0, &message(6, &[0, 2, 64])));
+    let told = rotate(&mut system, [EMPTY, EMPTY, FREE], 0, 0);
+    assert_eq!(told, received(0, &message(3, &[])));
+    let told = rotate(&mut system, [EMPTY, FREE, REPLY], 0, 0);
+    assert_eq!(told, received(0, &message(8, &[])));
+}
+
+#[test]
+fn rotate_without_both_roots_or_all_words_is_truncated() {
+    let mut system = System::new();
+    let text = invocation::rotate(slot(FREE), (slot(REPLY), 0), (slot(CNODE), 0));
+    let truncated = received(0, &message(7, &[]));
+    for along in [&[][..], &[CNODE]] {
+        let told = system.call_with(CNODE, &text, along);
+        assert_eq!(told, (truncated.clone(), vec![]));
+    }
+    let short = message(text.label(), &text.words()[..7]);
+    let told = system.call_with(CNODE, &short, &[CNODE, CNODE]);
+    assert_eq!(told, (truncated, vec![]));
 }

@@ -66,6 +66,28 @@ impl System {
         thread
     }
 
+    /// Puts a copy of an object's first capability into this slot.
+    pub(crate) fn hold(&mut self, slot: u64, capability: Capability) {
+        self.kernel.insert(self.cnode, slot, capability).unwrap();
+    }
+
+    /// Has the manager make a call with capabilities along; gives what it is told, and what the call
+    /// completes for others.
+    pub(crate) fn call_with(
+        &mut self,
+        to: u64,
+        text: &Message,
+        along: &[u64],
+    ) -> (Completion, Events) {
+        let (manager, call) = (self.manager, call(to, text));
+        let along: Vec<_> = along.iter().copied().map(CPtr).collect();
+        let mut events =
+            self.step(|kernel, done| kernel.syscall_with(manager, &call, &along, done));
+        let own = events.iter().rposition(|(thread, _)| *thread == manager);
+        let own = own.unwrap_or_else(|| panic!("{call:?} did not come back: {events:?}"));
+        (events.remove(own).1, events)
+    }
+
     /// Another reply object, in this slot.
     pub(crate) fn reply_at(&mut self, slot: u64) -> ObjectId {
         let object = self.kernel.create_reply();

@@ -24,7 +24,7 @@ fn receiving() -> (System, ThreadId) {
 /// Has the manager make a system call with the capability in `along`.
 fn with(system: &mut System, call: &Syscall, along: u64) -> Events {
     let manager = system.manager;
-    system.step(|kernel, done| kernel.syscall_with(manager, call, Some(CPtr(along)), done))
+    system.step(|kernel, done| kernel.syscall_with(manager, call, &[CPtr(along)], done))
 }
 
 #[test]

@@ -35,7 +35,7 @@ impl Plan {
             if let Operation::Syscall(index, call, along) = &step.operation
                 && step.began
             {
-                let trap = Trap::of(call, *along);
+                let trap = Trap::of(call, along);
                 // The kernel answers a call with a message; a receive may end with a signal.
                 let info = if trap.call == Call::Call {
                     0
@@ -109,7 +109,10 @@ fn agree(expected: &Completion, outcome: &Outcome, stale: u64) -> Result<(), &'s
             check(message.label() == label, "the label")?;
             check(message.words() == &words[..], "the words")
         }
-        Completion::Fault(_) | Completion::Invoked(_) | Completion::Restarted => {
+        Completion::Fault(_)
+        | Completion::Invoked(_)
+        | Completion::Restarted
+        | Completion::Unmodelled { .. } => {
             unreachable!("looked at above, not in a plan, and followed up")
         }
     }

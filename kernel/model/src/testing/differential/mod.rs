@@ -9,11 +9,11 @@
 //! the badge, the label, the length and every word; which faulted, and the address, the phase and
 //! the details of the fault. Where a signal ends a receive, the kernel leaves the message info as it
 //! was, and that is compared too. At the end the plan looks at what is left: which slots are filled,
-//! which threads are bound, who waits at the endpoints. A capability that came along with a message
+//! who has which scheduling context, which threads are bound, who waits at the endpoints. A capability that came along with a message
 //! is seen there, in its slot; what the message info says of it is not compared.
 //!
-//! The model does not schedule. Here the threads that make their system call again do so as the
-//! kernel has them: the highest priority first, among equals the one that was made ready last
+//! The model does not schedule. Here the threads that go on, or make their system call again, do so as
+//! the kernel has them: those with a scheduling context, the highest priority first, among equals the one that was made ready last
 //! (`possibleSwitchTo` puts a thread before its equals).
 
 mod compare;

@@ -18,6 +18,8 @@ pub enum Order {
     Suspend(u8),
     /// A thread is resumed from outside the world.
     Resume(u8),
+    /// A thread's spare scheduling context is taken from whoever has it, and bound to it.
+    Lend(u8),
     /// A thread's registers are written from outside the world, so that it is in no system call.
     Redirect(u8),
     /// Every capability to a thread is deleted.
@@ -35,10 +37,12 @@ pub struct Trap {
     pub info: u64,
     /// Register of the reply capability.
     pub reply: u64,
+    /// Register of the capability that `NBSendRecv` sends through.
+    pub destination: u64,
     /// The message registers.
     pub words: Vec<u64>,
-    /// The first of the capabilities beside the message in the IPC buffer.
-    pub along: u64,
+    /// The capabilities beside the message in the IPC buffer.
+    pub along: Vec<u64>,
 }
 
 /// A system call of the MCS kernel.
@@ -49,6 +53,8 @@ pub enum Call {
     ReplyRecv,
     Send,
     NbSend,
+    NbSendRecv,
+    NbSendWait,
     Recv,
     NbRecv,
     Wait,
@@ -98,38 +104,51 @@ pub(super) const STALE: u64 = 0x5a5a5 << LABEL_SHIFT;
 
 /// The message info of a message. One of all 120 words says at times that it has more, up to the
 /// 127 that fit into the field.
-fn info(message: &Message, along: Option<CPtr>) -> u64 {
+fn info(message: &Message, along: &[CPtr]) -> u64 {
     let excess = match message.words().len() {
         MAX_WORDS => message.label() % 8,
         _ => 0,
     };
     let length = message.words().len() as u64 + excess;
-    let along = u64::from(along.is_some()) << LENGTH_BITS;
+    let along = (along.len() as u64) << LENGTH_BITS;
     message.label() << LABEL_SHIFT | along | length
 }
 
 impl Trap {
     /// The system call that the model takes as `call`.
-    pub(super) fn of(call: &Syscall, along: Option<CPtr>) -> Self {
+    pub(super) fn of(call: &Syscall, along: &[CPtr]) -> Self {
         let trap = |call, capability: CPtr, reply: CPtr| Self {
             call,
             capability: capability.bits(),
             info: STALE,
             reply: reply.bits(),
+            destination: 0,
             words: Vec::new(),
-            along: 0,
+            along: Vec::new(),
         };
         const NONE: CPtr = CPtr(0);
-        let send = |call, to, reply, message: &Message, along: Option<CPtr>| Self {
+        let send = |call, to, reply, message: &Message, along: &[CPtr]| Self {
             info: info(message, along),
             words: message.words().into(),
-            along: along.unwrap_or(NONE).bits(),
+            along: along.iter().map(|pointer| pointer.bits()).collect(),
             ..trap(call, to, reply)
         };
         match call {
             Syscall::Call(to, message) => send(Call::Call, *to, NONE, message, along),
             Syscall::Send(to, message) => send(Call::Send, *to, NONE, message, along),
             Syscall::NbSend(to, message) => send(Call::NbSend, *to, NONE, message, along),
+            Syscall::NbSendRecv {
+                to,
+                message,
+                from,
+                reply,
+            } => Self {
+                destination: to.bits(),
+                ..send(Call::NbSendRecv, *from, *reply, message, along)
+            },
+            Syscall::NbSendWait { to, message, from } => {
+                send(Call::NbSendWait, *from, *to, message, along)
+            }
             Syscall::ReplyRecv {
                 from,
                 reply,
@@ -143,7 +162,7 @@ impl Trap {
             Syscall::Invoke(invocation) => {
                 let encoded = invocation::encode(invocation);
                 let (to, message) = (encoded.service, &encoded.message);
-                send(Call::Call, to, NONE, message, encoded.extra)
+                send(Call::Call, to, NONE, message, encoded.along.pointers())
             }
         }
     }
