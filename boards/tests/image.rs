@@ -30,6 +30,13 @@ fn keeps_every_rule(board: Board) {
     let policy = Policy::inspect(&policy).unwrap();
     let findings = image::check(&policy, &case.image.system, &found);
     assert_eq!(findings, []);
+    // Nor does the oracle, which shares no code with the rules, find an attack.
+    let distribution = fs::read_to_string(&case.image.distribution).unwrap();
+    let appliance = concat!(env!("CARGO_MANIFEST_DIR"), "/../policy/appliance.toml");
+    let text = fs::read_to_string(appliance).unwrap();
+    let declared = portcullis_oracle::read::policy(&text).unwrap();
+    let attacks = portcullis_oracle::image::findings(&distribution, &declared).unwrap();
+    assert_eq!(attacks, []);
     // What is not in the image is not passed over: without a policy in it, it does not hold.
     let empty = Image {
         policy: None,

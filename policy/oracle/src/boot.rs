@@ -1,0 +1,413 @@
+//! Attacks of a system on its own promises: what is never granted, and who runs when.
+//!
+//! The manager's start is played through, from its symbols to the first record, and the scheduler's
+//! choices are compared, thread by thread.
+
+use std::collections::BTreeSet;
+
+use crate::case::{CapKind, Case, MANAGER, Map, Mode, Perms, Policy, System, Who};
+use crate::finding::{Finding, Kind};
+use crate::world::{Cap, Object, Source, Thread, World};
+
+/// Bytes before the first slot of the ring, and bytes of a slot (`docs/formats.md`).
+const RING: (u64, u64) = (4096, 128);
+/// What the manager finds by its symbols, and how it maps it; and the log's keeper.
+const MANAGERS: [(&str, &str); 4] = [
+    ("policy", "r"),
+    ("policy_keys", "r"),
+    ("grant_log", "rw"),
+    ("grant_log_ack", "r"),
+];
+const KEEPERS: [(&str, &str); 2] = [("grant_log", "r"), ("grant_log_ack", "rw")];
+/// Grants that the manager's table has room for.
+const MAX_GRANTS: usize = 1024;
+/// Bits of a notification that Microkit leaves to ids.
+const BITS: usize = 62;
+
+/// Every promise that the system breaks by itself.
+pub fn failures(case: &Case, world: &World) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let boot = Boot {
+        system: &case.system,
+        policy: &case.policy,
+    };
+    boot.manager(&mut found);
+    boot.slots(&mut found);
+    found.extend(runs(world, &case.policy));
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// What a world breaks by itself, whatever it was made from.
+pub fn runs(world: &World, policy: &Policy) -> Vec<Finding> {
+    let running = Running { policy, world };
+    let mut found = Vec::new();
+    running.streams(&mut found);
+    running.waits(&mut found);
+    running.scheduler(&mut found);
+    found
+}
+
+struct Running<'a> {
+    policy: &'a Policy,
+    world: &'a World,
+}
+
+struct Boot<'a> {
+    system: &'a System,
+    policy: &'a Policy,
+}
+
+impl Boot<'_> {
+    /// The manager starts: it finds its memory, verifies the policy, and writes a record for each grant.
+    fn manager(&self, found: &mut Vec<Finding>) {
+        let policy = self.policy;
+        if policy.grants.is_empty() {
+            return;
+        }
+        if self.system.pd(MANAGER).is_none() {
+            found.push(Finding::new(Kind::NoManager, [], "nobody mints anything"));
+            return;
+        }
+        let held = policy.grants.iter().map(|it| 1 + it.delegate.len());
+        if held.sum::<usize>() > MAX_GRANTS {
+            found.push(Finding::new(
+                Kind::TooMany,
+                [],
+                "the manager's table is full",
+            ));
+        }
+        for pd in self.system.pds.iter().filter(|pd| pd.name != MANAGER) {
+            let asks = self
+                .system
+                .ends()
+                .any(|(end, other)| end.pd == pd.name && end.pp && other.pd == MANAGER);
+            if !asks && policy.component(&pd.name).is_some() {
+                let text = format!(
+                    "`{}` has no endpoint on which the manager receives",
+                    pd.name
+                );
+                found.push(Finding::new(Kind::Mute, [pd.name.as_str()], text));
+            }
+        }
+        self.log(found);
+    }
+
+    fn log(&self, found: &mut Vec<Finding>) {
+        let Some((stream, ring)) = self
+            .policy
+            .log()
+            .and_then(|it| Some((it, it.region.as_ref()?)))
+        else {
+            found.push(Finding::new(
+                Kind::NoRing,
+                [],
+                "there is no ring that the manager writes",
+            ));
+            self.symbols(None, found);
+            return;
+        };
+        self.symbols(Some((&stream.object, ring)), found);
+        let boot = self
+            .policy
+            .grants
+            .iter()
+            .filter(|it| !it.on_request)
+            .count() as u64;
+        let size = self.system.region(ring).and_then(|it| it.size);
+        if size.is_some_and(|size| RING.0 + (boot + 2) * RING.1 > size) {
+            let text = format!("{boot} grants and two records do not fit `{ring}`");
+            found.push(Finding::new(Kind::SmallRing, [ring.as_str()], text));
+        }
+    }
+
+    /// What manager and keeper find where their symbols point.
+    fn symbols(&self, log: Option<(&String, &String)>, found: &mut Vec<Finding>) {
+        let ring = log
+            .map(|(_, ring)| ring)
+            .filter(|ring| self.system.region(ring).is_some());
+        let mut own = BTreeSet::new();
+        for (symbol, perms) in MANAGERS {
+            match self.bound(MANAGER, symbol, perms) {
+                Some(map)
+                    if symbol == "grant_log" && ring.is_some_and(|ring| map.region != *ring) =>
+                {
+                    symbol_fails(MANAGER, symbol, "its records go where nobody looks", found);
+                }
+                Some(map) if symbol != "grant_log" && Some(&map.region) == ring => {
+                    symbol_fails(MANAGER, symbol, "it finds its own records", found);
+                }
+                Some(map) if !own.insert(map.region.clone()) => {
+                    symbol_fails(MANAGER, symbol, "it finds two things in one place", found);
+                }
+                Some(_) => {}
+                None => symbol_fails(
+                    MANAGER,
+                    symbol,
+                    "it finds nothing, or faults on its first access",
+                    found,
+                ),
+            }
+        }
+        let keeper = log
+            .filter(|_| ring.is_some())
+            .and_then(|(keeper, _)| self.system.pd(keeper));
+        let keeper = keeper.map(|it| it.name.as_str());
+        for (keeper, (symbol, perms)) in keeper
+            .into_iter()
+            .flat_map(|it| KEEPERS.map(|role| (it, role)))
+        {
+            if let Some(map) = self.map_of(keeper, symbol) {
+                let mut managers = MANAGERS.iter().filter(|(other, _)| *other != symbol);
+                let is_ring = symbol != "grant_log" && Some(&map.region) == ring;
+                if is_ring
+                    || managers.any(|(other, _)| {
+                        self.map_of(MANAGER, other)
+                            .is_some_and(|it| it.region == map.region)
+                    })
+                {
+                    symbol_fails(
+                        keeper,
+                        symbol,
+                        "the manager takes it for something else",
+                        found,
+                    );
+                }
+            }
+            let both = (
+                self.bound(keeper, symbol, perms),
+                self.map_of(MANAGER, symbol),
+            );
+            match both {
+                (Some(map), _)
+                    if symbol == "grant_log" && ring.is_some_and(|ring| map.region != *ring) =>
+                {
+                    symbol_fails(keeper, symbol, "no record is written there", found);
+                }
+                (Some(map), Some(managers)) if map.region != managers.region => {
+                    symbol_fails(keeper, symbol, "it is not where the manager is", found);
+                }
+                (Some(_), _) => {}
+                (None, _) => symbol_fails(keeper, symbol, "no record is ever acknowledged", found),
+            }
+        }
+        for pd in [MANAGER].into_iter().chain(keeper) {
+            if self.system.pd(pd).is_some_and(|it| it.symbols.is_some()) {
+                let text = format!("`{pd}` looks where another program has its symbols");
+                found.push(Finding::new(Kind::Symbol, [pd], text));
+            }
+        }
+    }
+
+    /// The mapping of which a symbol has the address.
+    fn map_of(&self, pd: &str, symbol: &str) -> Option<&Map> {
+        let mut maps = self.system.pd(pd)?.maps.iter();
+        maps.find(|map| map.symbol.as_deref() == Some(symbol))
+    }
+
+    /// The same, if it allows exactly this, and its size is found too.
+    fn bound(&self, pd: &str, symbol: &str, perms: &str) -> Option<&Map> {
+        let map = self.map_of(pd, symbol)?;
+        let is_sized = map
+            .size
+            .as_ref()
+            .is_some_and(|it| *it == format!("{symbol}_size"));
+        (is_sized && map.perms == Perms::of(perms)).then_some(map)
+    }
+
+    /// What does not fit into slots and bits.
+    fn slots(&self, found: &mut Vec<Finding>) {
+        for pd in &self.system.pds {
+            for cap in pd.caps.iter().filter(|cap| cap.slot == 1) {
+                let kind = match cap.kind {
+                    CapKind::Tcb => "TCB",
+                    CapKind::Sc => "time",
+                    CapKind::Vspace => "memory",
+                };
+                let text = format!(
+                    "the {kind} of `{}` lies where the grants of `{}` should",
+                    cap.of, pd.name
+                );
+                found.push(Finding::new(Kind::SlotTaken, [pd.name.as_str()], text));
+            }
+            let ids = self
+                .system
+                .ends()
+                .filter(|(end, _)| end.pd == pd.name)
+                .count()
+                + pd.irqs.len();
+            let tells = |it: &&crate::case::Grant| {
+                it.object == pd.name && matches!(it.mode, Mode::Notify | Mode::Stream)
+            };
+            let grants = self
+                .policy
+                .grants
+                .iter()
+                .filter(tells)
+                .map(|it| 1 + it.delegate.len());
+            if ids + grants.sum::<usize>() > BITS {
+                let text = format!("two tell `{}` something by the same bit", pd.name);
+                found.push(Finding::new(Kind::NoBit, [pd.name.as_str()], text));
+            }
+        }
+    }
+}
+
+impl Running<'_> {
+    /// What a stream promises of its memory.
+    fn streams(&self, found: &mut Vec<Finding>) {
+        for grant in &self.policy.grants {
+            let Some(region) = grant.region.as_ref().filter(|_| grant.mode == Mode::Stream) else {
+                continue;
+            };
+            if !self.world.memory.iter().any(|it| it.region == *region) {
+                continue;
+            }
+            let perms = |name: &str| self.world.perms(&Who::pd(name), region);
+            let mut say = |kind, name: &str| {
+                let text = format!("`{name}` maps `{region}` \"{}\"", perms(name));
+                found.push(Finding::new(kind, [name], text));
+            };
+            let (subject, object) = (grant.subject.as_str(), grant.object.as_str());
+            if !perms(subject).write {
+                say(Kind::NotWritten, subject);
+            }
+            if perms(object).write {
+                say(Kind::WrittenBack, object);
+            } else if !perms(object).read {
+                say(Kind::NotRead, object);
+            }
+        }
+    }
+
+    /// Who waits in vain.
+    fn waits(&self, found: &mut Vec<Finding>) {
+        for grant in self.policy.grants.iter().filter(|it| it.mode == Mode::Send) {
+            if self
+                .world
+                .threads
+                .get(&grant.object)
+                .is_some_and(|it| it.passive)
+            {
+                let text = format!(
+                    "`{}` has no time of its own, and a send gives it none",
+                    grant.object
+                );
+                found.push(Finding::new(
+                    Kind::SendToPassive,
+                    [grant.object.as_str()],
+                    text,
+                ));
+            }
+        }
+        for cap in self
+            .world
+            .caps
+            .iter()
+            .filter(|it| it.holder.is_manager() && it.write && it.reply)
+        {
+            if let Object::Endpoint(of) = &cap.on {
+                let text = format!("`{of}` does not reply, and nobody is granted anything");
+                found.push(Finding::new(Kind::ManagerWaits, [], text));
+            }
+        }
+        for grant in self
+            .policy
+            .grants
+            .iter()
+            .filter(|it| it.subject == MANAGER || it.delegate.iter().any(|it| it == MANAGER))
+        {
+            if matches!(grant.mode, Mode::Call | Mode::Send) {
+                let text = format!(
+                    "`{}` does not receive, and nobody is granted anything",
+                    grant.object
+                );
+                found.push(Finding::new(Kind::ManagerWaits, [], text));
+            }
+        }
+    }
+
+    /// Compares who runs when.
+    fn scheduler(&self, found: &mut Vec<Finding>) {
+        let thread = |name: &str| self.world.threads.get(name);
+        let granted = |cap: &&Cap| matches!(cap.by, Source::Grant(_) | Source::Delegated(_));
+        for cap in self
+            .world
+            .caps
+            .iter()
+            .filter(granted)
+            .filter(|it| it.write && it.reply)
+        {
+            let Object::Endpoint(callee) = &cap.on else {
+                continue;
+            };
+            if let (Some(above), Some(below)) = (thread(callee), thread(cap.holder.name()))
+                && !runs_first(above, below)
+            {
+                let text = format!(
+                    "{} is ready, and `{callee}`, which it called, does not run",
+                    cap.holder
+                );
+                found.push(Finding::new(
+                    Kind::Inversion,
+                    [cap.holder.name(), callee],
+                    text,
+                ));
+            }
+        }
+        if self.policy.component(MANAGER).is_none() {
+            return;
+        }
+        let mut needed: BTreeSet<&str> = self.policy.keeper().into_iter().collect();
+        loop {
+            let waits =
+                |cap: &&Cap| cap.write && granted(cap) && needed.contains(cap.holder.name());
+            let more: Vec<&str> = self
+                .world
+                .caps
+                .iter()
+                .filter(waits)
+                .filter_map(|cap| match &cap.on {
+                    Object::Endpoint(of) => Some(of.as_str()),
+                    _ => None,
+                })
+                .collect();
+            let before = needed.len();
+            needed.extend(more);
+            if needed.len() == before {
+                break;
+            }
+        }
+        needed.insert(MANAGER);
+        let holders: BTreeSet<&str> = self
+            .world
+            .caps
+            .iter()
+            .filter(granted)
+            .map(|it| it.holder.name())
+            .collect();
+        for early in holders.into_iter().filter(|it| !needed.contains(it)) {
+            for late in &needed {
+                if let (Some(above), Some(below)) = (thread(late), thread(early))
+                    && !runs_first(above, below)
+                {
+                    let text = format!(
+                        "`{early}` looks for its grants before `{late}` has made them durable"
+                    );
+                    found.push(Finding::new(Kind::Early, [early], text));
+                }
+            }
+        }
+    }
+}
+
+/// Whether a thread that is ready always runs before another that is.
+fn runs_first(one: &Thread, other: &Thread) -> bool {
+    one.core == other.core && one.domain == other.domain && one.priority > other.priority
+}
+
+fn symbol_fails(pd: &str, symbol: &str, why: &str, found: &mut Vec<Finding>) {
+    let text = format!("`{pd}` looks where `{symbol}` points: {why}");
+    found.push(Finding::new(Kind::Symbol, [pd, symbol], text));
+}

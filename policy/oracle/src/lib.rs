@@ -1,0 +1,66 @@
+//! Finds out by brute force, from capabilities and memory, who can obtain what.
+//!
+//! The checker ([`portcullis check`]) decides by rules whether a policy holds. This crate decides the
+//! same by trying: it lays out memory, hands out capabilities as the image does, makes every grant that
+//! the policy could ever allow, and lets everybody do everything they can. What comes out is either an
+//! attack on a promise, step by step, or a rule that is stricter on purpose, with the reason.
+//!
+//! It shares no code with the checker, by its `Cargo.toml`: what it says comes from `docs/`, Microkit's
+//! manual and the kernel's. Its cases are random ([`generate`]) and are handed to the checker as text.
+//! It also judges a finished image ([`image`]) by the distribution that the builder emits.
+//!
+//! [`portcullis check`]: https://github.com/portcullis-sel4/portcullis
+
+#![forbid(unsafe_code)]
+
+pub mod boot;
+pub mod case;
+pub mod finding;
+pub mod generate;
+pub mod image;
+pub mod judge;
+pub mod perturb;
+mod print;
+pub mod random;
+pub mod read;
+pub mod shrink;
+pub mod steps;
+pub mod strict;
+pub mod world;
+
+use case::Case;
+use finding::Finding;
+use world::World;
+
+/// Everything for which a case must be refused.
+pub fn findings(case: &Case) -> Vec<Finding> {
+    let world = World::of(&case.system, &case.policy);
+    let mut found = judge::attacks(&world, &case.policy);
+    found.extend(boot::failures(case, &world));
+    found.extend(strict::refused(case));
+    found
+}
+
+/// Who reaches all memory by a line of the policy, and so must be honest for anything to hold.
+pub fn trusted(case: &Case) -> Vec<String> {
+    let mut without = case.policy.clone();
+    without.statics.retain(|line| line.what != case::What::Dma);
+    let world = World::of(&case.system, &without);
+    let found = judge::attacks(&world, &without).into_iter();
+    let mut names: Vec<String> = found
+        .filter(|it| it.kind == finding::Kind::Dma)
+        .flat_map(|it| it.names)
+        .collect();
+    names.dedup();
+    names
+}
+
+/// What somebody could do in the widest system that the policy would let pass: a line may allow more than
+/// today's system gives. A checker that judges lines refuses that too, which is stricter on purpose: the
+/// policy is what was reviewed, and the system may change below it.
+pub fn allowed_by_lines(case: &Case) -> Vec<Finding> {
+    let world = World::widest(&case.system, &case.policy);
+    let mut found = judge::attacks(&world, &case.policy);
+    found.extend(boot::runs(&world, &case.policy));
+    found
+}

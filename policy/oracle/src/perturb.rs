@@ -1,0 +1,913 @@
+//! Random changes to a case that fits: most break something, some break nothing.
+
+use crate::case::{
+    CapKind, Case, Component, Device, End, ExtraCap, Flow, Grant, Irq, MANAGER, Map, Mode, Pd,
+    Perms, Region, Static, What, Who,
+};
+use crate::generate::complete;
+use crate::random::Random;
+
+/// Policies that cannot be read, each in one way.
+pub const MALFORMED: &[&str] = &[
+    "\n[[never]\n",
+    "\n[[never]]\nfrom = \"d0\"\nto = \"d1\"\nwhen = \"boot\"\n",
+    "\n[[never]]\nfrom = \"d0\"\n",
+    "\n[[flows]]\nfrom = \"d0\"\nto = \"d1\"\nmodes = \"call\"\n",
+    "\n[[flows]]\nfrom = \"d0\"\nto = \"d1\"\nmodes = [\"shout\"]\n",
+    "\n[[flows]]\nfrom = \"d0\"\nto = \"d1\"\nmodes = []\n",
+    "\n[[flows]]\nfrom = \"d0\"\nto = \"d1\"\nmodes = [\"call\", \"call\"]\n",
+    "\n[[never]]\nfrom = \"d0\"\nto = \"nowhere\"\n",
+    "\n[[static]]\ncomponent = \"c0\"\nirq = -1\n",
+    "\n[[static]]\ncomponent = \"c0\"\ncap = \"soul of c1\"\n",
+    "\n[[static]]\ncomponent = \"c0\"\nirq = 7\nsmc = true\n",
+    "\n[[static]]\ncomponent = \"c0\"\nguest = \"vm\"\nregion = \"ram\"\nperms = \"r\"\n",
+    "\n[[static]]\ncomponent = \"c0\"\nirq = 7\nperms = \"r\"\n",
+    "\n[interfaces.again]\none = 1\nother = 1\n",
+    "\n[interfaces.\"\"]\none = 1\n",
+    "\n[interfaces.late]\none = 1\n\n[[grants]]\nsubject = \"c0\"\nobject = \"c1\"\ninterface = \"late\"\nmethods = [\"one\"]\nmode = \"call\"\nwhen = \"boot\"\nlease = \"soon\"\n",
+];
+
+type Change = fn(&mut Case, &mut Random) -> Option<()>;
+
+/// Every change, by its name.
+pub const CHANGES: &[(&str, Change)] = &[
+    ("a line dropped", |case, random| {
+        take(&mut case.policy.statics, random).map(drop)
+    }),
+    ("a line narrowed or widened", line_perms),
+    ("a line moved", line_moved),
+    ("a line said twice", |case, random| {
+        again(&mut case.policy.statics, random)
+    }),
+    ("a line about nothing", line_about_nothing),
+    ("a line about something else", line_about_something_else),
+    ("a domain changed", domain),
+    ("a never added", never),
+    ("a never added", never),
+    ("a never removed", |case, random| {
+        take(&mut case.policy.nevers, random).map(drop)
+    }),
+    ("a never said twice", |case, random| {
+        again(&mut case.policy.nevers, random)
+    }),
+    ("a never to itself", |case, random| {
+        let domain = random.pick(&case.policy.domains)?.clone();
+        case.policy.nevers.push((domain.clone(), domain));
+        Some(())
+    }),
+    ("a flow dropped", |case, random| {
+        take(&mut case.policy.flows, random).map(drop)
+    }),
+    ("a mode of a flow dropped or changed", flow_mode),
+    ("a flow said twice", |case, random| {
+        again(&mut case.policy.flows, random)
+    }),
+    ("a flow to itself", |case, random| {
+        let domain = random.pick(&case.policy.domains)?.clone();
+        case.policy.flows.push(Flow {
+            from: domain.clone(),
+            to: domain,
+            modes: vec![Mode::Call],
+        });
+        Some(())
+    }),
+    ("two symbols swapped", symbols_swapped),
+    ("a symbol dropped", |case, random| {
+        let map = some_map(case, random, |map| map.symbol.is_some())?;
+        match random.below(3) {
+            0 => (map.symbol, map.size) = (None, None),
+            1 => map.symbol = None,
+            _ => map.size = None,
+        }
+        Some(())
+    }),
+    ("the rights of a mapping changed", |case, random| {
+        let map = some_map(case, random, |_| true)?;
+        map.perms = perms(random);
+        Some(())
+    }),
+    ("a mapping added", mapping),
+    ("a mapping added", mapping),
+    ("a mapping moved to another region", |case, random| {
+        let region = random.pick(&case.system.regions)?.name.clone();
+        let map = some_map(case, random, |map| map.region != region)?;
+        map.region = region;
+        Some(())
+    }),
+    ("a mapping removed", |case, random| {
+        let holders: Vec<usize> = (0..case.system.pds.len())
+            .filter(|it| !case.system.pds[*it].maps.is_empty())
+            .collect();
+        let pd = *random.pick(&holders)?;
+        take(&mut case.system.pds[pd].maps, random).map(drop)
+    }),
+    ("method numbers aliased", aliased),
+    ("an interface offered", |case, random| {
+        let interface = random.pick(&case.policy.interfaces)?.0.clone();
+        let at = random.below(case.policy.components.len());
+        let offers = &mut case.policy.components[at].offers;
+        (!offers.contains(&interface)).then(|| offers.push(interface))
+    }),
+    ("an interface not offered", |case, random| {
+        let at = random.below(case.policy.components.len());
+        take(&mut case.policy.components[at].offers, random).map(drop)
+    }),
+    ("a grant added", grant_added),
+    ("a grant added", grant_added),
+    ("a grant dropped", |case, random| {
+        take(&mut case.policy.grants, random).map(drop)
+    }),
+    ("a grant changed", grant_changed),
+    ("a grant changed", grant_changed),
+    ("a grant said twice", |case, random| {
+        again(&mut case.policy.grants, random)
+    }),
+    ("a grant delegated", |case, random| {
+        let mut to = random.pick(&case.policy.components)?.name.clone();
+        let grant = some(&mut case.policy.grants, random, |it| {
+            it.mode != Mode::Stream
+        })?;
+        match random.below(3) {
+            0 => {}
+            1 => to = grant.subject.clone(),
+            _ => to = grant.object.clone(),
+        }
+        (!grant.delegate.contains(&to)).then(|| grant.delegate.push(to))
+    }),
+    ("a priority changed", |case, random| {
+        some(&mut case.system.pds, random, |_| true)?.priority = random.range(1, 254) as u8;
+        Some(())
+    }),
+    ("a core changed", |case, random| {
+        let pd = some(&mut case.system.pds, random, |_| true)?;
+        pd.cpu = 1 - pd.cpu;
+        Some(())
+    }),
+    ("a scheduling domain changed", |case, random| {
+        if case.system.schedule.is_empty() {
+            case.system.schedule = vec!["s0".to_owned(), "s1".to_owned()];
+        }
+        some(&mut case.system.pds, random, |_| true)?.domain = Some("s1".to_owned());
+        Some(())
+    }),
+    ("time given or taken", |case, random| {
+        let pd = some(&mut case.system.pds, random, |_| true)?;
+        pd.passive = !pd.passive;
+        Some(())
+    }),
+    ("a channel dropped", |case, random| {
+        take(&mut case.system.channels, random).map(drop)
+    }),
+    ("a channel added", channel),
+    ("an end changed", |case, random| {
+        let ends = some(&mut case.system.channels, random, |_| true)?;
+        let end = &mut ends[random.below(2)];
+        match random.percent(30) {
+            true => end.pp = !end.pp,
+            false => end.notify = !end.notify,
+        }
+        Some(())
+    }),
+    ("a capability added", cap),
+    ("a capability in another slot", |case, random| {
+        let pd = some(&mut case.system.pds, random, |pd| !pd.caps.is_empty())?;
+        pd.caps[0].slot = random.range(1, 3) as u8;
+        Some(())
+    }),
+    ("another parent", |case, random| {
+        let parent = random.pick(&case.system.pds)?.name.clone();
+        let pd = some(&mut case.system.pds, random, |pd| pd.name != parent)?;
+        pd.parent = random.percent(80).then_some(parent);
+        // Nobody is their own ancestor.
+        let is_sound = |case: &Case| {
+            case.system.pds.iter().all(|pd| {
+                let mut at = Some(pd.name.clone());
+                for _ in 0..case.system.pds.len() {
+                    at = at.and_then(|it| case.system.pd(&it)?.parent.clone());
+                }
+                at.is_none()
+            })
+        };
+        is_sound(case).then_some(())
+    }),
+    ("a monitor's call", |case, random| {
+        let pd = some(&mut case.system.pds, random, |_| true)?;
+        pd.smc = !pd.smc;
+        Some(())
+    }),
+    ("an interrupt added", |case, random| {
+        let pd = some(&mut case.system.pds, random, |pd| pd.irqs.is_empty())?;
+        pd.irqs.push(Irq {
+            number: 70,
+            id: 49,
+            device: None,
+        });
+        Some(())
+    }),
+    ("an interrupt of a device", |case, random| {
+        let device = Some(random.pick(&case.system.devices)?.name.clone());
+        let pd = some(&mut case.system.pds, random, |pd| {
+            pd.irqs.iter().all(|it| it.device.is_none())
+        })?;
+        pd.irqs.push(Irq {
+            number: 21,
+            id: 46,
+            device,
+        });
+        Some(())
+    }),
+    ("symbols of another program", |case, random| {
+        let others = random.percent(20);
+        let keeper = case.policy.keeper().map(str::to_owned);
+        let pd = some(&mut case.system.pds, random, |pd| {
+            others || pd.name == MANAGER || Some(&pd.name) == keeper.as_ref()
+        })?;
+        pd.symbols = Some("other.elf".to_owned());
+        Some(())
+    }),
+    ("a manager that calls", manager_calls),
+    ("a log that nobody keeps", |case, _| {
+        let log = case.policy.log()?.clone();
+        case.policy.grants.retain(|it| *it != log);
+        let keeper = case
+            .system
+            .pds
+            .iter_mut()
+            .find(|it| it.name == log.object)?;
+        keeper.maps.iter_mut().for_each(|it| it.perms.write = false);
+        nobody_acknowledges(case);
+        complete(case);
+        (!case.policy.grants.is_empty()).then_some(())
+    }),
+    ("a log acknowledged elsewhere", |case, _| {
+        let keeper = case.policy.keeper()?.to_owned();
+        let region = Region {
+            name: "elsewhere".to_owned(),
+            size: Some(0x1000),
+            ..Region::default()
+        };
+        let keeper = case.system.pds.iter_mut().find(|it| it.name == keeper)?;
+        let page = keeper
+            .maps
+            .iter_mut()
+            .find(|it| it.symbol.as_deref() == Some("grant_log_ack"))?;
+        (page.symbol, page.size) = (None, None);
+        keeper
+            .maps
+            .push(Map::new("elsewhere", "rw").known_as("grant_log_ack"));
+        case.system.regions.push(region);
+        complete(case);
+        Some(())
+    }),
+    ("a send to one without time", |case, random| {
+        let grant = some(&mut case.policy.grants, random, |it| {
+            matches!(it.mode, Mode::Call | Mode::Send) && it.object != MANAGER
+        })?;
+        grant.mode = Mode::Send;
+        let object = grant.object.clone();
+        case.system
+            .pds
+            .iter_mut()
+            .find(|it| it.name == object)?
+            .passive = true;
+        complete(case);
+        Some(())
+    }),
+    ("a send delegated to the manager", |case, random| {
+        let grant = some(&mut case.policy.grants, random, |it| {
+            it.mode == Mode::Send && it.subject != MANAGER
+        })?;
+        grant.delegate = vec![MANAGER.to_owned()];
+        complete(case);
+        Some(())
+    }),
+    ("a stream that is none", stream_broken),
+    ("a stream that is none", stream_broken),
+    ("a stream that is none", stream_broken),
+    ("a line about DMA dropped", |case, _| {
+        let place = case
+            .policy
+            .statics
+            .iter()
+            .position(|it| it.what == What::Dma)?;
+        case.policy.statics.remove(place);
+        Some(())
+    }),
+    ("a grant split", |case, random| {
+        let grant = some(&mut case.policy.grants, random, |it| {
+            it.methods.len() > 1 && it.mode != Mode::Stream
+        })?;
+        grant.on_request = false;
+        let mut other = grant.clone();
+        other.methods = vec![grant.methods.pop()?];
+        case.policy.grants.push(other);
+        Some(())
+    }),
+    ("a subject forgotten with its lines", |case, random| {
+        let (who, _) = take(&mut case.policy.subjects, random)?;
+        case.policy.statics.retain(|it| it.who != who);
+        Some(())
+    }),
+    ("other rights for a role", |case, random| {
+        let manager = case.system.pds.iter_mut().find(|it| it.name == MANAGER)?;
+        let map = some(&mut manager.maps, random, |it| it.perms == Perms::of("r"))?;
+        map.perms = Perms::of("rx");
+        complete(case);
+        Some(())
+    }),
+    ("an object elsewhere", |case, random| {
+        let holds = |name: &str| {
+            case.policy
+                .grants
+                .iter()
+                .any(|it| it.subject == name || it.delegate.iter().any(|to| to == name))
+        };
+        let mut all = case
+            .policy
+            .grants
+            .iter()
+            .filter(|it| it.mode == Mode::Call && !holds(&it.object));
+        let object = all.next()?.object.clone();
+        case.system
+            .pds
+            .iter_mut()
+            .find(|it| it.name == object && object != MANAGER)?
+            .cpu = 1 + random.below(2) as u8;
+        Some(())
+    }),
+    ("a grant of the manager", |case, random| {
+        let grant = some(&mut case.policy.grants, random, |it| {
+            it.mode == Mode::Send && it.delegate.is_empty()
+        })?;
+        grant.subject = MANAGER.to_owned();
+        complete(case);
+        Some(())
+    }),
+    ("a guest of the manager", |case, random| {
+        if case.system.pds.iter().any(|it| it.guest.is_some()) {
+            return None;
+        }
+        let region = Region {
+            name: "ram".to_owned(),
+            size: Some(0x1000),
+            ..Region::default()
+        };
+        let manager = case.system.pds.iter_mut().find(|it| it.name == MANAGER)?;
+        manager.guest = Some(Device {
+            name: "vm".to_owned(),
+            maps: vec![Map::new("ram", "rwx")],
+        });
+        case.system.regions.push(region);
+        let domain = random.pick(&case.policy.domains)?.clone();
+        case.policy
+            .subjects
+            .push((Who::Guest("vm".to_owned()), domain));
+        complete(case);
+        Some(())
+    }),
+    ("its own thread", |case, random| {
+        let pd = some(&mut case.system.pds, random, |pd| pd.caps.is_empty())?;
+        pd.caps.push(ExtraCap {
+            kind: CapKind::Tcb,
+            of: pd.name.clone(),
+            slot: 4,
+        });
+        Some(())
+    }),
+    ("the first of all", |case, random| {
+        // Only who holds grants is early, and only if it calls nobody below it.
+        let grant = random.pick(&case.policy.grants)?;
+        let name = grant.subject.clone();
+        let pd = case
+            .system
+            .pds
+            .iter_mut()
+            .find(|it| it.name == name && name != MANAGER)?;
+        pd.priority = 249;
+        Some(())
+    }),
+    ("ports added", |case, random| {
+        let pd = some(&mut case.system.pds, random, |pd| pd.ports.is_empty())?;
+        pd.ports.push((0x2f8 + random.below(2) as u64, 8));
+        Some(())
+    }),
+    ("ports widened", |case, random| {
+        let pd = some(&mut case.system.pds, random, |pd| !pd.ports.is_empty())?;
+        pd.ports[0].1 += 8;
+        Some(())
+    }),
+    ("an address told", |case, random| {
+        let region = random.pick(&case.system.regions)?.name.clone();
+        let pd = some(&mut case.system.pds, random, |_| true)?;
+        let symbol = format!("told_{region}");
+        let is_told = pd.paddrs.iter().any(|it| it.0 == symbol);
+        (!is_told).then(|| pd.paddrs.push((symbol, region)))
+    }),
+    ("a file used twice", |case, random| {
+        let files: Vec<String> = case
+            .system
+            .regions
+            .iter()
+            .filter_map(|it| it.prefill.clone())
+            .collect();
+        let file = random.pick(&files)?.clone();
+        let region = some(&mut case.system.regions, random, |it| {
+            it.prefill.is_none() && it.phys_addr.is_none()
+        })?;
+        region.prefill = Some(file);
+        Some(())
+    }),
+    ("a device that maps more", device_maps),
+    ("a device added", |case, random| {
+        let region = random.pick(&case.system.regions)?.name.clone();
+        let map = Map {
+            region,
+            perms: device_perms(random),
+            ..Map::default()
+        };
+        let name = "dev".to_owned();
+        if case.system.devices.iter().any(|it| it.name == name) {
+            return None;
+        }
+        case.system.devices.push(Device {
+            name: name.clone(),
+            maps: vec![map],
+        });
+        let domain = random.pick(&case.policy.domains)?.clone();
+        case.policy.subjects.push((Who::Device(name), domain));
+        Some(())
+    }),
+    ("a subject forgotten", |case, random| {
+        take(&mut case.policy.subjects, random).map(drop)
+    }),
+    ("a component forgotten", |case, random| {
+        let forgotten = take(&mut case.policy.components, random)?.name;
+        // What names it would not resolve.
+        case.policy
+            .statics
+            .retain(|it| it.who != Who::pd(&forgotten) && !names(&it.what, &forgotten));
+        case.policy.grants.retain(|it| {
+            it.subject != forgotten && it.object != forgotten && !it.delegate.contains(&forgotten)
+        });
+        Some(())
+    }),
+    ("a component that is not there", |case, random| {
+        let domain = random.pick(&case.policy.domains)?.clone();
+        case.policy.components.push(Component {
+            name: "ghost".to_owned(),
+            domain,
+            offers: Vec::new(),
+        });
+        Some(())
+    }),
+    ("a protection domain that nobody knows", |case, _| {
+        case.system.pds.push(Pd {
+            name: "stranger".to_owned(),
+            priority: 3,
+            ..Pd::default()
+        });
+        Some(())
+    }),
+    ("a stream over another's memory", stream_over),
+    ("a stream over another's memory", stream_over),
+    ("a ring of another size", |case, random| {
+        let ring = case.policy.log()?.region.clone()?;
+        let region = case.system.regions.iter_mut().find(|it| it.name == ring)?;
+        region.size = Some(0x1000 * random.range(1, 2) as u64);
+        Some(())
+    }),
+    ("not readable", not_readable),
+    ("not readable", not_readable),
+    ("not readable", not_readable),
+    ("everything on another core", |case, random| {
+        let pd = random.below(case.system.pds.len());
+        case.system
+            .pds
+            .iter_mut()
+            .skip(pd)
+            .for_each(|it| it.cpu = 1);
+        Some(())
+    }),
+    ("a device's registers for another", |case, random| {
+        let region = Region {
+            name: "regs".to_owned(),
+            size: Some(0x1000),
+            phys_addr: Some(0x4000_0000),
+            prefill: None,
+        };
+        if case.system.region("regs").is_some() {
+            return None;
+        }
+        case.system.regions.push(region);
+        let map = Map {
+            region: "regs".to_owned(),
+            perms: perms(random),
+            ..Map::default()
+        };
+        some(&mut case.system.pds, random, |_| true)?.maps.push(map);
+        Some(())
+    }),
+];
+
+/// Makes one to three changes; returns their names.
+pub fn perturb(case: &mut Case, random: &mut Random) -> Vec<&'static str> {
+    let count = match random.below(10) {
+        0..7 => 1,
+        7..9 => 2,
+        _ => 3,
+    };
+    let mut made = Vec::new();
+    while made.len() < count {
+        let (name, change) = CHANGES[random.below(CHANGES.len())];
+        let mut changed = case.clone();
+        if change(&mut changed, random).is_some() {
+            *case = changed;
+            made.push(name);
+        }
+    }
+    // What a change lacks lines for is declared as often as not, so that nothing but the deeper
+    // promises stands in its way.
+    if random.percent(50) && case.policy.raw.is_empty() {
+        complete(case);
+        made.push("all declared");
+    }
+    made
+}
+
+fn not_readable(case: &mut Case, random: &mut Random) -> Option<()> {
+    case.policy.raw = (*random.pick(MALFORMED)?).to_owned();
+    Some(())
+}
+
+fn names(what: &What, name: &str) -> bool {
+    match what {
+        What::Child(other) | What::Channel(other, _) | What::Cap(_, other) => other == name,
+        _ => false,
+    }
+}
+
+fn some<'t, T>(
+    items: &'t mut [T],
+    random: &mut Random,
+    is: impl Fn(&T) -> bool,
+) -> Option<&'t mut T> {
+    let all: Vec<usize> = (0..items.len()).filter(|it| is(&items[*it])).collect();
+    let at = *random.pick(&all)?;
+    Some(&mut items[at])
+}
+
+fn take<T>(items: &mut Vec<T>, random: &mut Random) -> Option<T> {
+    (!items.is_empty()).then(|| items.remove(random.below(items.len())))
+}
+
+fn again<T: Clone>(items: &mut Vec<T>, random: &mut Random) -> Option<()> {
+    let item = random.pick(items)?.clone();
+    items.push(item);
+    Some(())
+}
+
+fn perms(random: &mut Random) -> Perms {
+    Perms::of(["r", "r", "rw", "rw", "rw", "rx", "rwx", "x"][random.below(8)])
+}
+
+fn device_perms(random: &mut Random) -> Perms {
+    Perms::of(["r", "w", "rw"][random.below(3)])
+}
+
+fn some_map<'c>(
+    case: &'c mut Case,
+    random: &mut Random,
+    is: impl Fn(&Map) -> bool,
+) -> Option<&'c mut Map> {
+    let pds = case.system.pds.iter_mut();
+    let mut maps: Vec<&mut Map> = pds
+        .flat_map(|pd| {
+            let guest = pd.guest.iter_mut().flat_map(|it| &mut it.maps);
+            pd.maps.iter_mut().chain(guest)
+        })
+        .filter(|map| is(map))
+        .collect();
+    if maps.is_empty() {
+        return None;
+    }
+    let at = random.below(maps.len());
+    Some(maps.remove(at))
+}
+
+fn somebody(case: &Case, random: &mut Random) -> Option<Who> {
+    let pds = case.system.pds.iter().map(|it| Who::pd(&it.name));
+    let all: Vec<Who> = pds
+        .chain(case.policy.subjects.iter().map(|it| it.0.clone()))
+        .collect();
+    random.pick(&all).cloned()
+}
+
+fn line_perms(case: &mut Case, random: &mut Random) -> Option<()> {
+    let is_region = |line: &Static| matches!(line.what, What::Region(..));
+    let line = some(&mut case.policy.statics, random, is_region)?;
+    let new = match line.who {
+        Who::Device(_) => Perms::of(["r", "rw"][random.below(2)]),
+        _ => perms(random),
+    };
+    if let What::Region(_, perms) = &mut line.what {
+        *perms = new;
+    }
+    Some(())
+}
+
+fn line_moved(case: &mut Case, random: &mut Random) -> Option<()> {
+    let who = somebody(case, random)?;
+    let is_pd = matches!(who, Who::Pd(_));
+    let may = |line: &Static| is_pd || matches!(line.what, What::Region(..));
+    some(&mut case.policy.statics, random, may)?.who = who;
+    Some(())
+}
+
+fn line_about_nothing(case: &mut Case, random: &mut Random) -> Option<()> {
+    let who = Who::pd(&random.pick(&case.policy.components)?.name);
+    let what = match random.below(3) {
+        0 => What::Vm("nowhere".to_owned()),
+        1 => What::Region("nowhere".to_owned(), Perms::of("r")),
+        _ => What::Irq(99),
+    };
+    case.policy.statics.push(Static { who, what });
+    Some(())
+}
+
+fn line_about_something_else(case: &mut Case, random: &mut Random) -> Option<()> {
+    let who = random.pick(&case.policy.components)?.name.clone();
+    let other = random.pick(&case.policy.components)?.name.clone();
+    let kind = [CapKind::Tcb, CapKind::Sc, CapKind::Vspace][random.below(3)];
+    let what = match random.below(5) {
+        0 => What::Region(
+            random.pick(&case.system.regions)?.name.clone(),
+            perms(random),
+        ),
+        1 => What::Channel(other, random.percent(50)),
+        2 => What::Child(other),
+        3 => What::Cap(kind, other),
+        _ => What::Dma,
+    };
+    case.policy.statics.push(Static {
+        who: Who::pd(&who),
+        what,
+    });
+    Some(())
+}
+
+fn domain(case: &mut Case, random: &mut Random) -> Option<()> {
+    let domain = random.pick(&case.policy.domains)?.clone();
+    if random.percent(25) {
+        some(&mut case.policy.subjects, random, |_| true)?.1 = domain;
+    } else {
+        some(&mut case.policy.components, random, |_| true)?.domain = domain;
+    }
+    Some(())
+}
+
+fn never(case: &mut Case, random: &mut Random) -> Option<()> {
+    let [from, to] = [(); 2].map(|()| random.pick(&case.policy.domains).cloned());
+    let rule = (from?, to?);
+    if rule.0 == rule.1 || case.policy.nevers.contains(&rule) {
+        return None;
+    }
+    case.policy.nevers.push(rule);
+    Some(())
+}
+
+fn flow_mode(case: &mut Case, random: &mut Random) -> Option<()> {
+    let mode = [Mode::Call, Mode::Send, Mode::Notify, Mode::Stream][random.below(4)];
+    let flow = some(&mut case.policy.flows, random, |_| true)?;
+    flow.modes = vec![mode];
+    Some(())
+}
+
+fn symbols_swapped(case: &mut Case, random: &mut Random) -> Option<()> {
+    let pd = some(&mut case.system.pds, random, |pd| {
+        pd.maps.iter().filter(|it| it.symbol.is_some()).count() > 1
+    })?;
+    let places: Vec<usize> = (0..pd.maps.len())
+        .filter(|it| pd.maps[*it].symbol.is_some())
+        .collect();
+    let (one, other) = (*random.pick(&places)?, *random.pick(&places)?);
+    let (first, second) = (pd.maps[one].clone(), pd.maps[other].clone());
+    // One of the two alone splits address from size.
+    let both = random.below(3);
+    if both != 1 {
+        (pd.maps[one].symbol, pd.maps[other].symbol) = (second.symbol, first.symbol);
+    }
+    if both != 2 {
+        (pd.maps[one].size, pd.maps[other].size) = (second.size, first.size);
+    }
+    (one != other).then_some(())
+}
+
+fn mapping(case: &mut Case, random: &mut Random) -> Option<()> {
+    let region = random.pick(&case.system.regions)?.name.clone();
+    let map = Map {
+        region,
+        perms: perms(random),
+        ..Map::default()
+    };
+    if random.percent(15) {
+        let pd = some(&mut case.system.pds, random, |pd| pd.guest.is_some())?;
+        pd.guest.as_mut()?.maps.push(map);
+    } else {
+        some(&mut case.system.pds, random, |_| true)?.maps.push(map);
+    }
+    Some(())
+}
+
+fn aliased(case: &mut Case, random: &mut Random) -> Option<()> {
+    let number = random.pick(&case.policy.interfaces)?.1.first()?.1;
+    let interface = some(&mut case.policy.interfaces, random, |_| true)?;
+    if interface.1.iter().any(|it| it.1 == number) {
+        return None;
+    }
+    interface.1[0].1 = number;
+    Some(())
+}
+
+fn grant_added(case: &mut Case, random: &mut Random) -> Option<()> {
+    let subject = random.pick(&case.policy.components)?.name.clone();
+    let object = random.pick(&case.policy.components)?;
+    let interface = match random.percent(85) {
+        true => random.pick(&object.offers)?.clone(),
+        false => random.pick(&case.policy.interfaces)?.0.clone(),
+    };
+    let method = random.pick(case.policy.methods(&interface))?.0.clone();
+    let mode = [Mode::Call, Mode::Call, Mode::Send, Mode::Notify][random.below(4)];
+    case.policy.grants.push(Grant {
+        subject,
+        object: object.name.clone(),
+        interface,
+        methods: vec![method],
+        mode,
+        region: None,
+        on_request: random.percent(20),
+        lease: false,
+        delegate: Vec::new(),
+    });
+    Some(())
+}
+
+fn grant_changed(case: &mut Case, random: &mut Random) -> Option<()> {
+    let name = random.pick(&case.policy.components)?.name.clone();
+    let region = random.pick(&case.system.regions)?.name.clone();
+    let grant = some(&mut case.policy.grants, random, |_| true)?;
+    match random.below(5) {
+        0 => grant.subject = name,
+        1 => grant.object = name,
+        2 => {
+            grant.mode = [Mode::Call, Mode::Send, Mode::Notify, Mode::Stream][random.below(4)];
+            grant.region = (grant.mode == Mode::Stream).then_some(region);
+        }
+        3 => grant.on_request = !grant.on_request,
+        _ => grant.lease = !grant.lease,
+    }
+    Some(())
+}
+
+fn channel(case: &mut Case, random: &mut Random) -> Option<()> {
+    let one = random.pick(&case.system.pds)?;
+    let other = random.pick(&case.system.pds)?;
+    // A call goes to a higher priority, or the description itself is wrong.
+    let pp = one.priority < other.priority && random.percent(60);
+    let end = |pd: &Pd, pp, notify| End {
+        pd: pd.name.clone(),
+        id: 48,
+        pp,
+        notify,
+    };
+    let ends = [
+        end(one, pp, !pp || random.percent(30)),
+        end(other, false, random.percent(40)),
+    ];
+    case.system.channels.push(ends);
+    Some(())
+}
+
+fn cap(case: &mut Case, random: &mut Random) -> Option<()> {
+    let of = random.pick(&case.system.pds)?.name.clone();
+    let kind = [CapKind::Tcb, CapKind::Sc, CapKind::Vspace][random.below(3)];
+    let pd = some(&mut case.system.pds, random, |pd| pd.caps.is_empty())?;
+    pd.caps.push(ExtraCap {
+        kind,
+        of,
+        slot: if random.percent(15) { 1 } else { 3 },
+    });
+    Some(())
+}
+
+fn device_maps(case: &mut Case, random: &mut Random) -> Option<()> {
+    let region = random.pick(&case.system.regions)?.name.clone();
+    let map = Map {
+        region,
+        perms: device_perms(random),
+        ..Map::default()
+    };
+    some(&mut case.system.devices, random, |_| true)?
+        .maps
+        .push(map);
+    Some(())
+}
+
+/// Without grants nobody has to ask the manager, which may then be below others.
+fn manager_calls(case: &mut Case, random: &mut Random) -> Option<()> {
+    case.policy.grants.clear();
+    let callee = some(&mut case.system.pds, random, |pd| pd.name != MANAGER)?;
+    callee.priority = 252;
+    let name = callee.name.clone();
+    case.system.pd(MANAGER)?;
+    case.system
+        .channels
+        .retain(|ends| ends.iter().all(|end| end.pd != name));
+    let end = |pd: &str, pp| End {
+        pd: pd.to_owned(),
+        id: 59,
+        pp,
+        notify: false,
+    };
+    case.system
+        .channels
+        .push([end(MANAGER, true), end(&name, false)]);
+    for pd in case.system.pds.iter_mut().filter(|it| it.name != MANAGER) {
+        pd.maps
+            .iter_mut()
+            .filter(|it| it.region.contains("grant_log"))
+            .for_each(|it| it.perms.write = false);
+    }
+    nobody_acknowledges(case);
+    complete(case);
+    Some(())
+}
+
+fn nobody_acknowledges(case: &mut Case) {
+    for line in case
+        .policy
+        .statics
+        .iter_mut()
+        .filter(|it| it.who != Who::pd(MANAGER))
+    {
+        if let What::Region(region, perms) = &mut line.what
+            && region.contains("grant_log")
+        {
+            perms.write = false;
+        }
+    }
+}
+
+/// One end of a stream, but not the grant log's, maps it in another way.
+fn stream_broken(case: &mut Case, random: &mut Random) -> Option<()> {
+    let is_own =
+        |it: &Grant| it.mode == Mode::Stream && it.subject != MANAGER && it.subject != it.object;
+    let streams: Vec<&Grant> = case.policy.grants.iter().filter(|it| is_own(it)).collect();
+    let grant = (*random.pick(&streams)?).clone();
+    let region = grant.region?;
+    let of_subject = random.percent(40);
+    let end = if of_subject {
+        grant.subject
+    } else {
+        grant.object
+    };
+    let pd = case.system.pds.iter_mut().find(|it| it.name == end)?;
+    let place = pd.maps.iter().position(|it| it.region == region)?;
+    match (of_subject, random.percent(50)) {
+        (_, true) => drop(pd.maps.remove(place)),
+        (true, false) => pd.maps[place].perms = Perms::of("r"),
+        (false, false) => pd.maps[place].perms = Perms::of("rw"),
+    }
+    complete(case);
+    Some(())
+}
+
+/// A stream whose memory is another's already: what its mappings were declared by goes.
+fn stream_over(case: &mut Case, random: &mut Random) -> Option<()> {
+    let region = random.pick(&case.system.regions)?.name.clone();
+    let object = random.pick(&case.policy.components)?.clone();
+    let subject = random.pick(&case.policy.components)?.name.clone();
+    let interface = random.pick(&object.offers)?.clone();
+    let method = random.pick(case.policy.methods(&interface))?.0.clone();
+    for (name, perms) in [(&subject, "rw"), (&object.name, "r")] {
+        let pd = case.system.pds.iter_mut().find(|it| it.name == *name)?;
+        if !pd.maps.iter().any(|it| it.region == region) {
+            pd.maps.push(Map::new(&region, perms));
+        }
+    }
+    let of = |line: &Static| matches!(&line.what, What::Region(it, _) if *it == region);
+    case.policy.statics.retain(|line| {
+        !(of(line) && [&subject, &object.name].contains(&&line.who.name().to_owned()))
+    });
+    case.policy.grants.push(Grant {
+        subject,
+        object: object.name,
+        interface,
+        methods: vec![method],
+        mode: Mode::Stream,
+        region: Some(region),
+        on_request: false,
+        lease: false,
+        delegate: Vec::new(),
+    });
+    Some(())
+}

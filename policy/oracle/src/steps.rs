@@ -1,0 +1,270 @@
+//! Single steps in which somebody learns something of somebody else, and the ways that they make.
+//!
+//! Every step is one thing that an attacker at its start does, and that an attacker at its end sees.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+
+use crate::case::{MANAGER, Mode, Policy, Who};
+use crate::world::{Object, Source, World, overlap};
+
+/// One step.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Step {
+    /// Who does something.
+    pub from: Who,
+    /// Who sees it.
+    pub to: Who,
+    /// How.
+    pub how: How,
+}
+
+/// How a step is made.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum How {
+    /// Sends a message, sets a bit.
+    Message(Source, Mode),
+    /// Replies to a call.
+    Reply(Source),
+    /// Hands a grant on: it comes and goes in the other's CSpace.
+    Delegates(usize),
+    /// Writes a byte that the other reads, in a region.
+    Memory(String),
+    /// Controls the other, or is controlled: registers, time, faults.
+    Controls {
+        /// Whether it is the end of the step that controls.
+        back: bool,
+        /// By what.
+        by: Object,
+    },
+    /// Writes code that the other executes, in a region.
+    Code(String),
+    /// Asks the manager in vain, or faults; the other asks the manager what happened.
+    Inspects,
+    /// The same, and the other reads the manager's ring.
+    Records(String),
+    /// Raises an interrupt.
+    Interrupts,
+    /// Leaves something with the firmware, which the other asks for.
+    Firmware,
+}
+
+/// Every step that anybody can make.
+pub fn steps(world: &World, policy: &Policy) -> Vec<Step> {
+    let mut all = Vec::new();
+    let mut add = |from: &Who, to: &Who, how: How| {
+        if from != to {
+            let (from, to) = (from.clone(), to.clone());
+            all.push(Step { from, to, how });
+        }
+    };
+    for cap in &world.caps {
+        match &cap.on {
+            Object::Endpoint(owner) if cap.write => {
+                let owner = Who::pd(owner);
+                let mode = if cap.reply { Mode::Call } else { Mode::Send };
+                add(&cap.holder, &owner, How::Message(cap.by, mode));
+                if cap.reply {
+                    add(&owner, &cap.holder, How::Reply(cap.by));
+                }
+            }
+            Object::Notification(owner) if cap.write => {
+                let mode = match cap.by {
+                    Source::Grant(rule) | Source::Delegated(rule) => policy.grants[rule].mode,
+                    Source::Image | Source::Line => Mode::Notify,
+                };
+                add(&cap.holder, &Who::pd(owner), How::Message(cap.by, mode));
+            }
+            Object::Kernel(_, of) | Object::Child(of) => {
+                controls(&cap.holder, &Who::pd(of), &cap.on, &mut add);
+            }
+            Object::Vm(of) => controls(&cap.holder, &Who::Guest(of.clone()), &cap.on, &mut add),
+            _ => {}
+        }
+        if let Source::Delegated(rule) = cap.by {
+            add(
+                &Who::pd(&policy.grants[rule].subject),
+                &cap.holder,
+                How::Delegates(rule),
+            );
+        }
+    }
+    memory(world, &mut add);
+    firmware(world, &mut add);
+    for (device, pd) in &world.raised {
+        add(&Who::Device(device.clone()), &Who::pd(pd), How::Interrupts);
+    }
+    told_by_the_manager(world, policy, &mut add);
+    all.sort();
+    all.dedup();
+    all
+}
+
+fn controls(holder: &Who, target: &Who, by: &Object, add: &mut impl FnMut(&Who, &Who, How)) {
+    for back in [false, true] {
+        let (from, to) = if back {
+            (target, holder)
+        } else {
+            (holder, target)
+        };
+        let by = by.clone();
+        add(from, to, How::Controls { back, by });
+    }
+}
+
+fn memory(world: &World, add: &mut impl FnMut(&Who, &Who, How)) {
+    for writer in world.mappings.iter().filter(|it| it.perms.write) {
+        for reader in world
+            .mappings
+            .iter()
+            .filter(|it| it.perms.read || it.perms.execute)
+        {
+            if !overlap(writer.bytes, reader.bytes) {
+                continue;
+            }
+            for memory in world
+                .regions_of(writer)
+                .filter(|it| overlap(it.bytes, reader.bytes))
+            {
+                let region = memory.region.clone();
+                add(&writer.who, &reader.who, How::Memory(region.clone()));
+                if reader.perms.execute {
+                    add(&writer.who, &reader.who, How::Code(region));
+                }
+            }
+        }
+    }
+}
+
+fn firmware(world: &World, add: &mut impl FnMut(&Who, &Who, How)) {
+    let callers = || world.caps.iter().filter(|cap| cap.on == Object::Smc);
+    for (one, other) in callers().flat_map(|one| callers().map(move |other| (one, other))) {
+        add(&one.holder, &other.holder, How::Firmware);
+    }
+}
+
+/// The manager writes a record of what it is asked in vain, and of every fault that comes to it.
+fn told_by_the_manager(world: &World, policy: &Policy, add: &mut impl FnMut(&Who, &Who, How)) {
+    let manager = Who::pd(MANAGER);
+    if !world.everybody.contains(&manager) {
+        return;
+    }
+    let asks = |who: &Who| {
+        let endpoint = Object::Endpoint(MANAGER.to_owned());
+        let mut all = world.caps.iter();
+        let faults = world.faults.get(who.name()).and_then(Option::as_deref);
+        all.any(|cap| cap.holder == *who && cap.on == endpoint && cap.write)
+            || matches!(who, Who::Pd(_)) && faults == Some(MANAGER)
+    };
+    let mut readers = Vec::new();
+    for cap in &world.caps {
+        let (Source::Grant(rule) | Source::Delegated(rule)) = cap.by else {
+            continue;
+        };
+        let grant = &policy.grants[rule];
+        let is_answered = grant.mode == Mode::Call || world.is_widest;
+        if grant.object == MANAGER && grant.interface == "inspect" && is_answered {
+            readers.push((cap.holder.clone(), How::Inspects));
+        }
+    }
+    for own in world
+        .mappings
+        .iter()
+        .filter(|it| it.who == manager && it.perms.write)
+    {
+        for other in world
+            .mappings
+            .iter()
+            .filter(|it| overlap(it.bytes, own.bytes))
+        {
+            for memory in world.regions_of(own) {
+                readers.push((other.who.clone(), How::Records(memory.region.clone())));
+            }
+        }
+    }
+    // Of whom the log's keeper must learn nothing, the manager writes neither denials nor faults.
+    let keeper = policy.keeper();
+    let is_redacted = |who: &Who, reader: &Who, how: &How| {
+        let domains = (policy.domain_of(who), policy.domain_of(reader));
+        let mut nevers = policy.nevers.iter();
+        matches!(how, How::Records(_))
+            && keeper.is_some_and(|keeper| *reader == Who::pd(keeper))
+            && nevers.any(|(from, to)| domains == (Some(from), Some(to)))
+    };
+    for who in world
+        .everybody
+        .iter()
+        .filter(|who| !who.is_manager() && asks(who))
+    {
+        for (reader, how) in readers.iter().filter(|(reader, _)| !reader.is_manager()) {
+            if !is_redacted(who, reader, how) {
+                add(who, reader, how.clone());
+            }
+        }
+    }
+}
+
+/// The shortest way from one of `starts` to one that `is_end` accepts. The manager passes nothing on:
+/// what it lets others know are steps of their own.
+pub fn shortest<'s>(
+    steps: &'s [Step],
+    starts: &[Who],
+    is_end: impl Fn(&Who) -> bool,
+) -> Option<Vec<&'s Step>> {
+    let mut arrived: BTreeMap<&Who, Option<&Step>> = BTreeMap::new();
+    let mut queue = VecDeque::new();
+    for start in starts {
+        arrived.insert(start, None);
+        queue.push_back(start);
+    }
+    while let Some(at) = queue.pop_front() {
+        let started = arrived[at].is_none();
+        if !started && is_end(at) {
+            let mut way = Vec::new();
+            let mut here = at;
+            while let Some(step) = arrived[here] {
+                way.push(step);
+                here = &step.from;
+            }
+            way.reverse();
+            return Some(way);
+        }
+        if at.is_manager() && !started {
+            continue;
+        }
+        for step in steps.iter().filter(|step| step.from == *at) {
+            if !arrived.contains_key(&step.to) {
+                arrived.insert(&step.to, Some(step));
+                queue.push_back(&step.to);
+            }
+        }
+    }
+    None
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { from, to, how } = self;
+        match how {
+            How::Message(_, mode) => write!(f, "{from} tells {to} by {mode}"),
+            How::Reply(_) => write!(f, "{from} replies to {to}"),
+            How::Delegates(_) => write!(f, "{from} hands {to} a grant"),
+            How::Memory(region) => write!(f, "{from} writes `{region}`, and {to} reads it"),
+            How::Controls { back: false, .. } => write!(f, "{from} controls {to}"),
+            How::Controls { back: true, .. } => write!(f, "{from} is watched by {to}, its master"),
+            How::Code(region) => write!(f, "{from} writes `{region}`, and {to} executes it"),
+            How::Interrupts => write!(f, "{from} interrupts {to}"),
+            How::Firmware => write!(f, "{from} leaves a word with the firmware for {to}"),
+            How::Inspects => write!(
+                f,
+                "{from} is denied something, and {to} inspects the denials"
+            ),
+            How::Records(region) => {
+                write!(
+                    f,
+                    "{from} is denied something, and {to} reads the record in `{region}`"
+                )
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! No help removes a rule: the lines that the helps name are added, and the two asked again.
+
+use portcullis_oracle::case::Case;
+use portcullis_oracle::read;
+
+use crate::{Checked, Disagreement, Said, Verdict};
+
+/// The lines that a remedy names, as policy text.
+fn lines(remedy: &str) -> Vec<String> {
+    let rules = [
+        ("[[static]] with ", " and a reason", "[[static]]"),
+        ("`[[flows]]` rule with ", ", or remove", "[[flows]]"),
+    ];
+    let mut all = Vec::new();
+    for (start, end, header) in rules {
+        for part in remedy.split(start).skip(1) {
+            let fields = part.split(end).next().unwrap_or(part);
+            let fields = fields.replace(", or remove this", "");
+            // Fields are separated by a comma, and so are the items of a list: a field has a sign of equality.
+            let mut text = format!("\n{header}\n");
+            for field in fields.split(", ") {
+                text.push_str(field.trim());
+                text.push('\n');
+            }
+            if header == "[[static]]" {
+                text.push_str("reason = \"a help said so\"\n");
+            }
+            all.push(text);
+        }
+    }
+    let subject = remedy
+        .strip_prefix("add [")
+        .and_then(|it| it.split_once("] with its domain"));
+    all.extend(subject.map(|(name, _)| format!("\n[{name}]\ndomain = \"d0\"\n")));
+    all
+}
+
+/// Follows all helps of a refused case at once; what comes of it, if the two then disagree.
+pub(crate) fn follow(said: &Said<'_>) -> Option<(Case, Disagreement)> {
+    let Verdict::Refused(refusals) = &said.checked.verdict else {
+        return None;
+    };
+    if refusals.iter().any(|it| it.is_unreadable()) {
+        return None;
+    }
+    let mut added: Vec<String> = refusals.iter().flat_map(|it| lines(&it.remedy)).collect();
+    added.sort();
+    added.dedup();
+    if added.is_empty() {
+        return None;
+    }
+    let text = said.checked.policy.clone() + &added.concat();
+    let policy = read::policy(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    let case = Case {
+        policy,
+        system: said.case.system.clone(),
+    };
+    let checked = Checked::with_policy(said.case, text);
+    let twice = |codes: &[&str]| {
+        codes
+            .iter()
+            .filter(|it| it.starts_with("duplicate_"))
+            .count()
+    };
+    let (before, after) = (said.checked.verdict.codes(), checked.verdict.codes());
+    if twice(&after) > twice(&before) {
+        let code = after
+            .iter()
+            .find(|it| it.starts_with("duplicate_") && !before.contains(it));
+        return Some((
+            case,
+            Disagreement::HelpsContradict(code.map_or_else(String::new, |it| (*it).to_owned())),
+        ));
+    }
+    let found = portcullis_oracle::findings(&case);
+    match (&checked.verdict, found.first()) {
+        (Verdict::Holds(_), Some(finding)) => {
+            let kind = finding.kind;
+            Some((case, Disagreement::HelpRemovesRule(kind)))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,194 @@
+//! Finished images, judged by what the builder emits: one that is as stated, and changes to it.
+
+use std::sync::Arc;
+
+use portcullis_oracle::finding::Kind;
+use portcullis_oracle::{image, read};
+use portcullis_policy::distribution::{Configuration, Distribution};
+use portcullis_policy::{Described, Source, compile, load};
+use portcullis_policy_format::Policy;
+use portcullis_sdf::{Architecture, Target};
+use serde_json::{Value, json};
+
+const TEXTS: [&str; 2] = [
+    include_str!("../../../../system.xml"),
+    include_str!("../../../appliance.toml"),
+];
+
+/// The distribution of the reference appliance's image, as the builder would write it.
+fn appliance() -> Value {
+    let [system_text, policy_text] = TEXTS;
+    let source = Arc::new(Source::new("system.xml", system_text));
+    let system = portcullis_sdf::parse(system_text, &Target::ANY).unwrap();
+    let policy = Arc::new(Source::new("appliance.toml", policy_text));
+    let policy = load(policy, Some(Described::new(&system, &source))).unwrap();
+    let compiled = compile(&policy, &system).unwrap();
+    let compiled = Policy::inspect(&compiled).unwrap();
+    let configuration = Configuration {
+        architecture: Architecture::Aarch64,
+        benchmark: false,
+    };
+    let distribution = Distribution::new(&compiled, &system, &configuration).unwrap();
+    let image = portcullis_policy::image::testing::finished(&distribution, &compiled, &system);
+    serde_json::to_value(&image).unwrap()
+}
+
+fn attacks(image: &Value) -> Vec<(Kind, String)> {
+    let policy = read::policy(TEXTS[1]).unwrap();
+    let found = image::findings(&image.to_string(), &policy).unwrap();
+    found.iter().map(|it| (it.kind, it.to_string())).collect()
+}
+
+fn pd<'i>(image: &'i mut Value, name: &str) -> &'i mut Value {
+    let mut all = image["protection_domains"]
+        .as_array_mut()
+        .unwrap()
+        .iter_mut();
+    all.find(|pd| pd["name"] == name).unwrap()
+}
+
+/// Puts a capability into an empty slot of a CNode.
+fn give(image: &mut Value, name: &str, kind: &str, object: Value, rights: &str, badge: &str) {
+    let rights = json!({
+        "read": rights.contains('r'), "write": rights.contains('w'),
+        "grant": rights.contains('g'), "grant_reply": rights.contains('p'),
+    });
+    let cap = json!({"object": object, "rights": rights, "badge": badge, "guard": "0x0", "guard_bits": 0});
+    let cnodes = pd(image, name)["cspace"].as_array_mut().unwrap();
+    let cnode = cnodes.iter_mut().find(|it| it["kind"] == kind).unwrap();
+    cnode["slots"]
+        .as_object_mut()
+        .unwrap()
+        .insert("63".to_owned(), cap);
+}
+
+/// Lets one protection domain see what another maps.
+fn share(image: &mut Value, from: &str, region: &str, to: &str, write: bool) {
+    let of = json!({"region": region});
+    let mappings = pd(image, from)["vspace"]["mappings"].as_array().unwrap();
+    let mut mapping = mappings.iter().find(|it| it["of"] == of).unwrap().clone();
+    mapping["write"] = json!(write);
+    mapping["vaddr"] = json!("0x70000000");
+    pd(image, to)["vspace"]["mappings"]
+        .as_array_mut()
+        .unwrap()
+        .push(mapping);
+}
+
+#[test]
+fn the_image_of_the_appliance_allows_no_attack() {
+    assert_eq!(attacks(&appliance()), []);
+}
+
+#[test]
+fn an_image_that_hands_out_more_is_found() {
+    type Change = fn(&mut Value);
+    let changes: [(&str, Kind, Change); 15] = [
+        ("another's thread", Kind::Undeclared, |it| {
+            give(it, "edge", "root", json!({"tcb": "vault"}), "rwgp", "0x0")
+        }),
+        ("its own thread", Kind::OwnThread, |it| {
+            give(it, "edge", "root", json!({"tcb": "edge"}), "rwgp", "0x0")
+        }),
+        ("the manager's memory", Kind::ManagerHeld, |it| {
+            give(
+                it,
+                "edge",
+                "root",
+                json!({"vspace": "manager"}),
+                "rwgp",
+                "0x0",
+            )
+        }),
+        ("a way to the vault", Kind::Never, |it| {
+            give(
+                it,
+                "edge",
+                "microkit",
+                json!({"endpoint": "vault"}),
+                "wp",
+                "0x8000000000000002",
+            )
+        }),
+        ("others' calls", Kind::Undeclared, |it| {
+            give(
+                it,
+                "edge",
+                "microkit",
+                json!({"endpoint": "vault"}),
+                "r",
+                "0x0",
+            )
+        }),
+        ("a bit of the ledger's", Kind::Undeclared, |it| {
+            give(
+                it,
+                "edge",
+                "microkit",
+                json!({"notification": "ledger"}),
+                "w",
+                "0x4",
+            )
+        }),
+        ("a grant before its record", Kind::Undeclared, |it| {
+            give(
+                it,
+                "edge",
+                "grants",
+                json!({"endpoint": "console"}),
+                "w",
+                "0x8000000000000001",
+            )
+        }),
+        ("memory to make things of", Kind::Undeclared, |it| {
+            give(
+                it,
+                "edge",
+                "root",
+                json!({"other": {"kind": "untyped", "name": "untyped 7"}}),
+                "rwgp",
+                "0x0",
+            );
+        }),
+        ("a frame for the manager", Kind::Undeclared, |it| {
+            give(
+                it,
+                "manager",
+                "authority",
+                json!({"frame": {"of": {"region": "vault_key"}, "page": 0}}),
+                "rw",
+                "0x0",
+            );
+        }),
+        ("the vault's key", Kind::Undeclared, |it| {
+            share(it, "vault", "vault_key", "edge", false)
+        }),
+        ("the policy", Kind::ManagerWritten, |it| {
+            share(it, "manager", "policy", "edge", true)
+        }),
+        ("a page against the stream", Kind::Never, |it| {
+            let mappings = pd(it, "edge")["vspace"]["mappings"].as_array_mut().unwrap();
+            let stream = mappings
+                .iter_mut()
+                .find(|it| it["of"]["region"] == "publish_edge")
+                .unwrap();
+            stream["write"] = json!(true);
+        }),
+        ("another's memory as its own", Kind::Undeclared, |it| {
+            pd(it, "edge")["tcb"]["vspace"]["object"] = json!({"vspace": "vault"});
+        }),
+        ("faults that nobody is told of", Kind::OwnThread, |it| {
+            pd(it, "edge")["tcb"]["fault_endpoint"]["object"] = json!({"endpoint": "console"});
+        }),
+        ("another's badge", Kind::Impersonates, |it| {
+            let badge = pd(it, "ingest")["tcb"]["fault_endpoint"]["badge"].clone();
+            pd(it, "edge")["tcb"]["fault_endpoint"]["badge"] = badge;
+        }),
+    ];
+    for (what, kind, change) in changes {
+        let mut image = appliance();
+        change(&mut image);
+        let found = attacks(&image);
+        assert!(found.iter().any(|it| it.0 == kind), "{what}: {found:#?}");
+    }
+}
