@@ -3,12 +3,14 @@
 
 mod image;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
 use portcullis_policy::check::assumed_honest;
-use portcullis_policy::model::{Grant, OnFault, Place, When};
+use portcullis_policy::model::{Grant, MANAGER, OnFault, Place, When};
 use portcullis_policy::{Ceiling, Policy, Problems};
+use portcullis_sdf::System;
 use serde::Serialize;
 
 use crate::Run;
@@ -113,9 +115,11 @@ impl Run for Check {
         let assuming = checked.as_ref();
         let assuming = assuming.map(|policy| assumed_honest(policy, described));
         let assuming = assuming.unwrap_or_default();
-        let system = system.map(|file| file.source.name().to_owned());
         let notes = checked.as_ref().map(notes).unwrap_or_default();
-        let notes = note.into_iter().chain(notes).collect();
+        let stock = described.filter(|_| checked.is_ok());
+        let stock = stock.map(|it| stock(it.system)).unwrap_or_default();
+        let notes = note.into_iter().chain(notes).chain(stock).collect();
+        let system = system.map(|file| file.source.name().to_owned());
         let (policy, problems) = match checked {
             Ok(policy) => (Some(Summary::of(&policy)), None),
             Err(problems) => (None, Some(problems)),
@@ -244,6 +248,32 @@ fn notes(policy: &Policy) -> Vec<String> {
         })
     });
     restarted.chain(unserved).chain(idle).collect()
+}
+
+/// What a system without a manager adds to its description: Microkit's own tool builds it, and the
+/// capabilities of its channels carry Read.
+fn stock(system: &System) -> Vec<String> {
+    if system.pd_named(MANAGER).is_some() {
+        return Vec::new();
+    }
+    let note = |id| {
+        let ends = system.ends();
+        let holders =
+            ends.filter(|(end, other)| other.pd.value == id && (end.pp.value || end.notify.value));
+        let names: BTreeSet<&str> = holders
+            .map(|(end, _)| system.pd(end.pd.value).name.value.as_str())
+            .collect();
+        let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+        let own = &system.pd(id).name.value;
+        (!names.is_empty()).then(|| {
+            format!(
+                "Microkit's own tool, which builds a system without `{MANAGER}`, adds Read to a channel's \
+                 capabilities: what others send to `{own}` can be received by {}",
+                names.join(", ")
+            )
+        })
+    };
+    system.pd_ids().filter_map(note).collect()
 }
 
 /// What of a grant nothing serves yet.

@@ -21,6 +21,7 @@ mod options;
 mod output;
 mod prepare;
 mod problem;
+mod reach;
 mod run;
 mod sign;
 mod why;
@@ -64,6 +65,7 @@ verbs! {
     Ceiling(ceiling::ShowCeiling),
     Diff(diff::Diff),
     Why(why::Why),
+    Reach(reach::Reach),
     Graph(graph::Graph),
     Run(run::RunAppliance),
     Prepare(prepare::Prepare),

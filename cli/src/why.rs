@@ -13,7 +13,8 @@ use crate::options::PolicyOption;
 use crate::output::Output;
 
 const EXAMPLE: &str = "\
-The words are those of the grant log: `allowed` (from boot on), `unavailable` (a line allows it,
+The words are those of the grant log: `allowed` (from boot on, or by a static channel, which carries
+any method; its mode is `channel`), `unavailable` (a line allows it,
 once it is asked for or delegated), `forbidden` (a `never` rule), `not permitted` (no line allows
 it).
 Where two interfaces have a method of that name, write INTERFACE.METHOD.
@@ -41,6 +42,9 @@ pub(crate) struct Why {
     policy: PolicyOption,
 }
 
+/// The mode of what a static channel allows.
+const CHANNEL: &str = "channel";
+
 #[derive(Serialize)]
 struct Report {
     verdict: &'static str,
@@ -62,12 +66,15 @@ impl Run for Why {
             why(&policy, &self.subject, &self.object, &self.method).map_err(Failure::bad_input)?;
         let held = match answer {
             Answer::Allowed(held) | Answer::Unavailable(held) => Some(held),
-            Answer::Forbidden { .. } | Answer::NotPermitted => None,
+            Answer::Channel { .. } | Answer::Forbidden { .. } | Answer::NotPermitted => None,
         };
         let report = Report {
             verdict: answer.word(),
             interface: held.map(|it| policy.interface(it.interface).name.clone()),
-            mode: held.map(|it| it.mode.name()),
+            mode: match answer {
+                Answer::Channel { .. } => Some(CHANNEL),
+                _ => held.map(|it| it.mode.name()),
+            },
             when: held.map(|it| issued(&policy, it.when)),
             lease: held.and_then(|it| it.lease_ms).map(text::lease),
             line: answer.line(&policy),
@@ -79,7 +86,7 @@ impl Run for Why {
         let file = policy.source.name();
         output.print(&report, |report| human(report, file))?;
         Ok(match answer {
-            Answer::Allowed(_) => Verdict::Holds,
+            Answer::Allowed(_) | Answer::Channel { .. } => Verdict::Holds,
             _ => Verdict::DoesNotHold,
         })
     }
@@ -94,8 +101,10 @@ fn human(report: &Report, file: &str) -> String {
         ..
     } = report;
     let mut text = format!("{verdict}: {subject} -> {object}, {method}");
-    if let (Some(mode), Some(when)) = (report.mode, &report.when) {
-        text += &format!(", by {mode} ({when})");
+    match (report.mode, &report.when) {
+        (Some(mode), Some(when)) => text += &format!(", by {mode} ({when})"),
+        (Some(_), None) => text += ", by a static channel, which carries any method",
+        (None, _) => {}
     }
     match report.line {
         Some(line) => text += &format!("\n{file}:{line}"),

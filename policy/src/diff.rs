@@ -89,11 +89,11 @@ pub enum Change {
         /// Line of the rule, in the policy that has it.
         line: u32,
     },
-    /// Two components that a `never` rule no longer keeps apart, since one is in another domain.
+    /// Two subjects that a `never` rule no longer keeps apart, since one is in another domain.
     Unguarded {
-        /// The component that something could start in.
+        /// The component, guest or device that something could start in.
         from: String,
-        /// The component that it must not reach.
+        /// The one that it must not reach.
         to: String,
         /// Line of the rule, in the policy where it keeps them apart.
         line: u32,
@@ -136,7 +136,7 @@ struct GrantKey {
 /// All that a policy allows, each with its line.
 #[derive(Default)]
 struct Allowed {
-    components: BTreeSet<String>,
+    subjects: BTreeSet<String>,
     methods: BTreeMap<(String, String), u8>,
     grants: BTreeMap<GrantKey, BTreeMap<String, u32>>,
     statics: BTreeMap<(String, String), u32>,
@@ -153,7 +153,7 @@ struct Never {
 impl Allowed {
     fn of(policy: &Policy) -> Self {
         let mut allowed = Self {
-            components: policy.components.iter().map(|it| it.name.clone()).collect(),
+            subjects: policy.subjects().map(|(it, _)| name_of(it)).collect(),
             ..Self::default()
         };
         for interface in &policy.interfaces {
@@ -167,10 +167,7 @@ impl Allowed {
             allowed.grant(policy, held);
         }
         for rule in &policy.statics {
-            let component = match policy.subject(rule.holder) {
-                Subject::Component(name) => name.to_owned(),
-                other => other.to_string(),
-            };
+            let component = name_of(policy.subject(rule.holder));
             let authority = static_text(policy, &rule.authority);
             let line = rule.place.line;
             allowed.statics.insert((component, authority), line);
@@ -274,9 +271,9 @@ impl Allowed {
         })
     }
 
-    /// Whether two components are both there, and no rule keeps them apart.
+    /// Whether two subjects are both there, and no rule keeps them apart.
     fn joins(&self, pair: &(String, String)) -> bool {
-        let is_there = |name| self.components.contains(name);
+        let is_there = |name| self.subjects.contains(name);
         let mut rules = self.nevers.values();
         is_there(&pair.0) && is_there(&pair.1) && !rules.any(|rule| rule.pairs.contains(pair))
     }
@@ -297,14 +294,21 @@ impl Allowed {
     }
 }
 
-/// The components that a `never` rule keeps apart, by name.
+/// The subjects that a `never` rule keeps apart, by name.
 fn kept_apart(policy: &Policy, never: &model::Never) -> BTreeSet<(String, String)> {
-    let name = |id| policy.component(id).name.clone();
     let pairs = policy.members(never.from).flat_map(|from| {
         let to = policy.members(never.to);
-        to.map(move |to| (name(from), name(to)))
+        to.map(move |to| (name_of(from), name_of(to)))
     });
     pairs.collect()
+}
+
+/// A component by its name; a guest or a device with what it is.
+fn name_of(subject: Subject<'_>) -> String {
+    match subject {
+        Subject::Component(name) => name.to_owned(),
+        other => other.to_string(),
+    }
 }
 
 impl GrantKey {

@@ -351,10 +351,10 @@ impl Policy {
         self.component(id).domain
     }
 
-    /// The components of a security domain.
-    pub fn members(&self, domain: DomainId) -> impl Iterator<Item = ComponentId> + '_ {
-        let ids = self.component_ids();
-        ids.filter(move |id| self.domain_of(*id) == domain)
+    /// The subjects of a security domain.
+    pub fn members(&self, domain: DomainId) -> impl Iterator<Item = Subject<'_>> {
+        let members = self.subjects().filter(move |(_, own)| *own == domain);
+        members.map(|(subject, _)| subject)
     }
 
     /// The component with this name.

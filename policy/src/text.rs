@@ -80,3 +80,12 @@ fn joined(words: &[&str], conjunction: &str) -> String {
         }
     }
 }
+
+/// A name as a key of TOML: quoted, where it has more than letters, digits, `_` and `-`.
+pub fn key(name: &str) -> String {
+    let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    match name.chars().all(is_bare) && !name.is_empty() {
+        true => name.to_owned(),
+        false => format!("{name:?}"),
+    }
+}

@@ -1,13 +1,14 @@
 //! Whether one component may use a method of another, and which line of the policy says so.
 //!
 //! The words are those of the grant log and of the manager's `inspect`. The policy alone cannot
-//! know what is in force: a boot grant counts as in force, any other as not yet.
+//! know what is in force: a boot grant and a static channel count as in force, any other grant as not
+//! yet.
 
 use portcullis_policy_format::When;
 use thiserror::Error;
 
 use crate::ceiling::{Ceiling, Held};
-use crate::model::{ComponentId, Policy};
+use crate::model::{Authority, ComponentId, Holder, Policy};
 use crate::text::suggestion;
 
 /// The answer.
@@ -15,6 +16,11 @@ use crate::text::suggestion;
 pub enum Verdict {
     /// This grant allows it, from boot on.
     Allowed(Held),
+    /// The static rule at this position allows it: a channel, which carries any method.
+    Channel {
+        /// Position in [`Policy::statics`].
+        rule: usize,
+    },
     /// This grant allows it, once it is issued: on request, or by delegation.
     Unavailable(Held),
     /// The `never` rule at this position forbids it.
@@ -63,7 +69,11 @@ pub fn why(
         Some((interface, name)) => (Some(interface), name),
         None => (None, method),
     };
-    check_method(policy, object, interface, name)?;
+    let channel = channel(policy, subject, object);
+    // What a channel carries need be no method of an interface.
+    if channel.is_none() {
+        check_method(policy, object, interface, name)?;
+    }
     let ceiling = Ceiling::of(policy);
     let allows = |held: &&Held| {
         let declared = policy.interface(held.interface);
@@ -77,9 +87,23 @@ pub fn why(
     // Boot grants come first in the ceiling, so that what is in force is what is found.
     match ceiling.holdings(subject).grants.iter().find(allows) {
         Some(held) if held.when == When::Boot => Ok(Verdict::Allowed(*held)),
-        Some(held) => Ok(Verdict::Unavailable(*held)),
-        None => Ok(denied(policy, subject, object)),
+        held => Ok(match (channel, held) {
+            (Some(rule), _) => Verdict::Channel { rule },
+            (None, Some(held)) => Verdict::Unavailable(*held),
+            (None, None) => denied(policy, subject, object),
+        }),
     }
+}
+
+/// The rule of a static channel on which `subject` can call `object`.
+fn channel(policy: &Policy, subject: ComponentId, object: ComponentId) -> Option<usize> {
+    policy.statics.iter().position(|rule| {
+        let calls = Authority::Channel {
+            peer: object,
+            calls: true,
+        };
+        rule.holder == Holder::Component(subject) && rule.authority == calls
+    })
 }
 
 fn denied(policy: &Policy, subject: ComponentId, object: ComponentId) -> Verdict {
@@ -132,7 +156,7 @@ impl Verdict {
     /// The word of the log.
     pub const fn word(self) -> &'static str {
         match self {
-            Self::Allowed(_) => "allowed",
+            Self::Allowed(_) | Self::Channel { .. } => "allowed",
             Self::Unavailable(_) => "unavailable",
             Self::Forbidden { .. } => "forbidden",
             Self::NotPermitted => "not permitted",
@@ -143,6 +167,7 @@ impl Verdict {
     pub fn line(self, policy: &Policy) -> Option<u32> {
         match self {
             Self::Allowed(held) | Self::Unavailable(held) => Some(policy.grants[held.rule].line()),
+            Self::Channel { rule } => Some(policy.statics[rule].place.line),
             Self::Forbidden { rule } => Some(policy.nevers[rule].place.line),
             Self::NotPermitted => None,
         }
@@ -154,6 +179,7 @@ impl Verdict {
             Self::Allowed(held) | Self::Unavailable(held) => {
                 policy.grants[held.rule].reason.as_deref()
             }
+            Self::Channel { rule } => policy.statics[rule].reason.as_deref(),
             Self::Forbidden { rule } => policy.nevers[rule].reason.as_deref(),
             Self::NotPermitted => None,
         }

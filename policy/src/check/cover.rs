@@ -80,7 +80,7 @@ pub enum CoverFault {
     UnknownSubject {
         /// The subject.
         subject: String,
-        /// Its name.
+        /// Its name, as a key of TOML.
         name: String,
         /// What it is.
         kind: &'static str,
@@ -339,7 +339,7 @@ fn unknown_subjects(check: &mut Check<'_>, relations: &Relations<'_>, described:
         });
         let fault = CoverFault::UnknownSubject {
             subject: subject.to_string(),
-            name: subject.name().to_owned(),
+            name: text::key(subject.name()),
             kind: subject.field(),
             lines: lines.collect(),
         };

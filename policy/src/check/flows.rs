@@ -12,7 +12,7 @@ use portcullis_kernel::Mode;
 use thiserror::Error;
 
 use super::Check;
-use crate::model::{DomainId, Flow, MANAGER, Place, Policy, Subject};
+use crate::model::{DomainId, Flow, MANAGER, Modes, Place, Policy, Subject};
 use crate::problem::Problem;
 use crate::relation::{Cause, Fact, Kind, Object, Relation, Rights};
 
@@ -63,8 +63,32 @@ pub(super) fn check(check: &mut Check<'_>, declared: &Relation<'_>) {
     };
     let direct = declared.facts().iter();
     let direct = direct.filter_map(|fact| crossings.direct(fact));
-    let found: Vec<Problem> = direct.chain(crossings.regions()).collect();
-    check.problems.extend(found);
+    let found: Vec<Crossing<'_>> = direct.chain(crossings.regions()).collect();
+    let mut lacking: HashMap<(DomainId, DomainId), Modes> = HashMap::new();
+    for crossing in &found {
+        let modes = lacking.entry(crossing.domains).or_default();
+        *modes = modes.with(crossing.mode);
+    }
+    for crossing in found {
+        let modes = lacking[&crossing.domains];
+        check.problems.push(crossings.problem(crossing, modes));
+    }
+}
+
+/// Something that crosses a boundary without a flow.
+struct Crossing<'p> {
+    domains: (DomainId, DomainId),
+    mode: Mode,
+    what: String,
+    place: &'p Place,
+    labels: Vec<(&'p Place, String)>,
+}
+
+impl<'p> Crossing<'p> {
+    fn also(mut self, place: &'p Place, label: String) -> Self {
+        self.labels.push((place, label));
+        self
+    }
 }
 
 struct Crossings<'r, 'p> {
@@ -75,7 +99,7 @@ struct Crossings<'r, 'p> {
 
 impl<'p> Crossings<'_, 'p> {
     /// The crossing of what one subject does to another.
-    fn direct(&self, fact: &Fact<'p>) -> Option<Problem> {
+    fn direct(&self, fact: &Fact<'p>) -> Option<Crossing<'p>> {
         let owner = fact.object.owner()?;
         let manager = [fact.subject, owner].contains(&Subject::Component(MANAGER));
         // That a grant comes and goes is for `never`; channels to the manager need no flow.
@@ -95,27 +119,27 @@ impl<'p> Crossings<'_, 'p> {
             }
             other => (fact.object.describe(), other.place()?),
         };
-        let problem = self.crossing(fact.subject, owner, mode, what, place)?;
+        let crossing = self.crossing(fact.subject, owner, mode, what, place)?;
         let Cause::Grant(grant, None) = fact.cause else {
-            return Some(problem);
+            return Some(crossing);
         };
         let domain = |id| format!("in domain `{}`", self.name(self.policy.domain_of(id)));
         Some(
-            problem
+            crossing
                 .also(&grant.places.subject, domain(grant.subject))
                 .also(&grant.places.object, domain(grant.object)),
         )
     }
 
     /// The crossings of memory: from each that may write a region to each other that maps it.
-    fn regions(&self) -> Vec<Problem> {
+    fn regions(&self) -> Vec<Crossing<'p>> {
         let mut mappings: BTreeMap<&str, Vec<&Fact<'p>>> = BTreeMap::new();
         for fact in self.declared.facts() {
             if let Object::Region(region) = fact.object {
                 mappings.entry(region).or_default().push(fact);
             }
         }
-        let mut problems = Vec::new();
+        let mut crossings = Vec::new();
         for (name, mappings) in mappings {
             let mut seen = HashSet::new();
             for writer in mappings.iter().filter(|fact| fact.tells()) {
@@ -126,61 +150,79 @@ impl<'p> Crossings<'_, 'p> {
                     if writer.cause.line() == reader.cause.line() || !seen.insert(domains) {
                         continue;
                     }
-                    problems.extend(self.region(name, writer, reader));
+                    crossings.extend(self.region(name, writer, reader));
                 }
             }
         }
-        problems
+        crossings
     }
 
-    fn region(&self, name: &str, writer: &Fact<'p>, reader: &Fact<'p>) -> Option<Problem> {
+    fn region(&self, name: &str, writer: &Fact<'p>, reader: &Fact<'p>) -> Option<Crossing<'p>> {
         let (written, mapped) = (writer.cause.place()?, reader.cause.place()?);
         let what = format!("memory region `{name}`");
         let (from, to) = (writer.subject, reader.subject);
-        let problem = self.crossing(from, to, Mode::Stream, what, written)?;
+        let crossing = self.crossing(from, to, Mode::Stream, what, written)?;
         Some(
-            problem
+            crossing
                 .also(written, format!("{from} may write it"))
                 .also(mapped, format!("{to} maps it")),
         )
     }
 
-    /// The problem, if there is one, of something that crosses from one subject to another.
+    /// What crosses from one subject to another, where no flow allows that.
     fn crossing(
         &self,
         from: Subject<'p>,
         to: Subject<'p>,
         mode: Mode,
         what: String,
-        place: &Place,
-    ) -> Option<Problem> {
+        place: &'p Place,
+    ) -> Option<Crossing<'p>> {
         // A subject without a domain is reported as unknown.
         let (from, to) = (self.declared.domain_of(from)?, self.declared.domain_of(to)?);
-        let flow = self.flows.get(&(from, to)).copied();
-        if from == to || flow.is_some_and(|flow| flow.modes.contains(mode)) {
-            return None;
-        }
+        let flow = self.flows.get(&(from, to));
+        let is_allowed = flow.is_some_and(|flow| flow.modes.contains(mode));
+        (from != to && !is_allowed).then(|| Crossing {
+            domains: (from, to),
+            mode,
+            what,
+            place,
+            labels: Vec::new(),
+        })
+    }
+
+    /// The problem of a crossing. Its help names all modes that lack between the two domains, so that
+    /// one rule is added for all.
+    fn problem(&self, crossing: Crossing<'_>, lacking: Modes) -> Problem {
+        let (from, to) = crossing.domains;
+        let flow = self.flows.get(&(from, to));
         let [from, to] = [from, to].map(|id| self.name(id).to_owned());
-        let mode = mode.name();
+        let quoted = |mode: Mode| format!("\"{}\"", mode.name());
+        let modes: Vec<String> = lacking.iter().map(quoted).collect();
+        let modes = modes.join(", ");
         let help = match flow {
             Some(flow) => format!(
-                "add \"{mode}\" to the modes of the flow on line {}, or remove this",
+                "add {modes} to the modes of the flow on line {}, or remove this",
                 flow.place.line
             ),
             None => format!(
-                "add a `[[flows]]` rule with from = \"{from}\", to = \"{to}\", modes = [\"{mode}\"], \
-                 or remove this"
+                "add a `[[flows]]` rule with from = \"{from}\", to = \"{to}\", modes = [{modes}], or \
+                 remove this"
             ),
         };
         let fault = FlowFault::Crossing {
-            what,
+            what: crossing.what,
             from,
             to,
-            mode,
+            mode: crossing.mode.name(),
             help,
         };
         let source = &self.policy.source;
-        Some(Problem::broken(source, place, "crosses", fault))
+        let problem = Problem::broken(source, crossing.place, "crosses", fault);
+        let labels = crossing.labels.into_iter();
+        labels.fold(problem, |problem, (place, label)| {
+            problem.also(place, label)
+        })
     }
 
     fn name(&self, domain: DomainId) -> &str {
