@@ -116,8 +116,8 @@ impl Run for Check {
         let assuming = assuming.map(|policy| assumed_honest(policy, described));
         let assuming = assuming.unwrap_or_default();
         let notes = checked.as_ref().map(notes).unwrap_or_default();
-        let stock = described.filter(|_| checked.is_ok());
-        let stock = stock.map(|it| stock(it.system)).unwrap_or_default();
+        let holds = described.filter(|_| checked.is_ok());
+        let stock = holds.map(|it| stock(it.system)).unwrap_or_default();
         let notes = note.into_iter().chain(notes).chain(stock).collect();
         let system = system.map(|file| file.source.name().to_owned());
         let (policy, problems) = match checked {
