@@ -8,6 +8,7 @@ use portcullis_boards::{
     Board, Config, Error, Image, Machine, Sdk, System, capscan, raw_disk, root, watch,
 };
 use portcullis_hosted::appliance::Appliance;
+use portcullis_text::{Lines, Plain};
 
 /// Builds the reference appliance for the QEMU boards, and boots it
 #[derive(Parser)]
@@ -55,7 +56,7 @@ fn main() -> ExitCode {
     match done {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("error: {}", Lines(&error));
             let ran = error
                 .downcast_ref::<Error>()
                 .is_some_and(Error::is_of_the_run);
@@ -82,7 +83,7 @@ fn run(arguments: &Run) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let mut appliance = Appliance::prepare(&policy, &system.description, &arguments.state)?;
     let packed = appliance.pack(&arguments.documents, &mut |_, _| ())?;
     for left_out in &packed.left_out {
-        println!("left out {}: {}", left_out.path, left_out.why);
+        println!("left out {}: {}", Plain(&left_out.path), left_out.why);
     }
     let left_out = packed.left_out.len();
     let (board, config) = (sdk.board.name(), sdk.config.name());
@@ -96,7 +97,7 @@ fn run(arguments: &Run) -> Result<ExitCode, Box<dyn std::error::Error>> {
     }
     let failures = once(&image, &disk, appliance.state().path(), left_out)?;
     for failure in &failures {
-        eprintln!("error: {failure}");
+        eprintln!("error: {}", Lines(failure));
     }
     Ok(ExitCode::from(u8::from(!failures.is_empty())))
 }
@@ -109,7 +110,7 @@ fn once(
     left_out: usize,
 ) -> Result<Vec<String>, Box<dyn std::error::Error>> {
     let mut machine = Machine::boot(image, Some(disk), &[])?;
-    let through = watch(&mut machine, |line| println!("{line}"))?;
+    let through = watch(&mut machine, |line| println!("{}", Plain(line)))?;
     let mut failures: Vec<String> = through.failure(left_out).into_iter().collect();
     match capscan::check(&mut machine, state) {
         Ok(compared) => {

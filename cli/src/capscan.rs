@@ -43,7 +43,7 @@ impl Run for Capscan {
         let comparison = match capscan_of(&self.place.state) {
             Ok(comparison) => comparison,
             Err(ControlError::Log(why)) => {
-                return Err(Failure::DoesNotHold(vec![miette::Report::msg(why)]));
+                return Err(Failure::does_not_hold(why));
             }
             Err(error) => return Err(Failure::could_not_run(error)),
         };

@@ -14,7 +14,7 @@ use portcullis_sdf::System;
 use serde::Serialize;
 
 use crate::Run;
-use crate::failure::{Failure, Verdict};
+use crate::failure::{Failure, Verdict, say};
 use crate::load::{self, BoardArguments, Discovered};
 use crate::options::PolicyArgument;
 use crate::output::Output;
@@ -144,7 +144,7 @@ impl Run for Check {
             report
                 .notes
                 .iter()
-                .for_each(|note| eprintln!("note: {note}"));
+                .for_each(|note| say(format_args!("note: {note}")));
         }
         match problems {
             None if self.strict && !report.assuming.is_empty() => Ok(Verdict::of(false)),

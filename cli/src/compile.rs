@@ -6,6 +6,7 @@ use clap::Args;
 use portcullis_policy::keys::KeyId;
 use portcullis_policy::{compile, sign};
 use portcullis_policy_format as format;
+use portcullis_text::Plain;
 use serde::Serialize;
 
 use crate::Run;
@@ -90,7 +91,7 @@ impl Compiled {
         };
         format!(
             "{}: {}, version {}, {} bytes, {key}\nsha256 {}",
-            self.file.display(),
+            Plain(self.file.display()),
             self.name,
             self.version,
             self.bytes,

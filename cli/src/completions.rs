@@ -5,7 +5,7 @@ use clap_complete::{Shell, generate};
 use serde::Serialize;
 
 use crate::failure::{Failure, Verdict};
-use crate::output::Output;
+use crate::output::{Output, print_as_is};
 use crate::{Cli, Run};
 
 const EXAMPLE: &str = "\
@@ -34,7 +34,11 @@ impl Run for Completions {
             shell: self.shell.to_string(),
             script: String::from_utf8(script).expect("clap writes UTF-8"),
         };
-        output.print(&script, |script| script.script.clone())?;
+        if output.is_json() {
+            output.print(&script, |_| String::new())?;
+        } else {
+            print_as_is(script.script.trim_end())?;
+        }
         Ok(Verdict::Holds)
     }
 }

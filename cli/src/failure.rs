@@ -1,11 +1,13 @@
 //! How a verb ends: a verdict or a failure, and the exit code of each.
 
 use std::fmt::Display;
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use miette::{GraphicalReportHandler, Report};
+use miette::{Diagnostic, GraphicalReportHandler, Report};
 use portcullis_policy::Problems;
+use portcullis_text::{Lines, Message, Plain};
 use serde::Serialize;
 
 use crate::output::Output;
@@ -77,33 +79,30 @@ pub(crate) enum Failure {
 impl Failure {
     /// Bad input, in words.
     pub(crate) fn bad_input(message: impl Display) -> Self {
-        Self::BadInput(vec![Report::msg(message.to_string())])
+        Self::BadInput(vec![said(message)])
+    }
+
+    /// What does not hold, in words.
+    pub(crate) fn does_not_hold(message: impl Display) -> Self {
+        Self::DoesNotHold(vec![said(message)])
     }
 
     /// Something in the way, in words.
     pub(crate) fn could_not_run(message: impl Display) -> Self {
-        Self::CouldNotRun(Report::msg(message.to_string()))
+        Self::CouldNotRun(said(message))
     }
 
     /// A file that cannot be read or written.
     pub(crate) fn file(doing: &str, path: &Path, error: std::io::Error) -> Self {
-        Self::CouldNotRun(Report::msg(format!(
-            "cannot {doing} {}: {error}",
-            path.display()
-        )))
+        let path = Plain(path.display());
+        Self::could_not_run(format_args!("cannot {doing} {path}: {error}"))
     }
 
     /// What is wrong with a policy.
     pub(crate) fn problems(problems: Problems) -> Self {
         let unreadable = problems.is_unreadable();
-        let mut reports: Vec<Report> = problems.into_iter().map(Report::new).collect();
-        if reports.len() > MOST_REPORTED {
-            let more = reports.len() - MOST_REPORTED;
-            reports.truncate(MOST_REPORTED);
-            reports.push(Report::msg(format!(
-                "{more} more problems; --json lists all of them"
-            )));
-        }
+        let count = problems.count();
+        let reports = bounded(problems, count);
         if unreadable {
             Self::BadInput(reports)
         } else {
@@ -153,10 +152,39 @@ impl Failure {
     }
 }
 
+/// A report of words alone.
+fn said(message: impl Display) -> Report {
+    Report::msg(Message(message).to_string())
+}
+
+/// Reports of the first of `count` things that are wrong.
+pub(crate) fn bounded<D>(wrong: impl IntoIterator<Item = D>, count: usize) -> Vec<Report>
+where
+    D: Diagnostic + Send + Sync + 'static,
+{
+    let shown = wrong.into_iter().take(MOST_REPORTED).map(Report::new);
+    let mut reports: Vec<Report> = shown.collect();
+    if count > reports.len() {
+        let more = count - reports.len();
+        reports.push(said(format_args!("{more} more problems")));
+    }
+    reports
+}
+
 fn print(reports: &[Report]) {
     for report in reports {
-        eprintln!("{report:?}");
+        say_as_is(&format!("{report:?}"));
     }
+}
+
+/// Says something on standard error, escaped. That nobody reads it is no failure.
+pub(crate) fn say(text: impl Display) {
+    say_as_is(&Lines(text).to_string());
+}
+
+/// The same of what was escaped, and carries our own styling.
+fn say_as_is(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 impl From<Verdict> for ExitCode {

@@ -11,6 +11,8 @@ use portcullis_fsck::{
     Finding, Keys, LogSummary, Region, Report, Severity, Summary, What, check_with,
 };
 
+use portcullis_text::Plain;
+
 use crate::Run;
 use crate::failure::{Failure, Verdict};
 use crate::log::{Progress, findings_table, state_failure, unread};
@@ -64,7 +66,7 @@ impl Run for Fsck {
             return Err(Failure::could_not_run(format!(
                 "{} is in use, and what is being written would look like damage: end the appliance that runs \
                  on it, then check; its logs can be verified meanwhile, with `portcullis log verify`",
-                image.display()
+                Plain(image.display())
             )));
         }
         let unread = |error| Failure::file("read", &image, error);
@@ -82,7 +84,7 @@ impl Run for Fsck {
         }
         let other = report.findings.iter().find(|it| is_other(it));
         if let Some(other) = other.filter(|_| report.summary.id.is_none()) {
-            let (image, what, help) = (image.display(), &other.what, other.what.help());
+            let (image, what, help) = (Plain(image.display()), &other.what, other.what.help());
             return Err(Failure::bad_input(format!("{image}: {what}: {help}")));
         }
         output.print(&report, human)?;
@@ -123,7 +125,7 @@ fn vault_key(path: &Path) -> Result<[u8; 32], Failure> {
     let bytes = files::read(path, Said::Named, KEY_FILE).map_err(|error| unread(path, error))?;
     let length = bytes.len();
     bytes.try_into().map_err(|_| {
-        let path = path.display();
+        let path = Plain(path.display());
         Failure::bad_input(format!("{path} has {length} bytes; a vault's key has 32"))
     })
 }

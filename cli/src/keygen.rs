@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use portcullis_log::note::Verifier;
 use portcullis_policy::keys::{self, KeyId};
+use portcullis_text::Plain;
 use serde::Serialize;
 
 use crate::Run;
@@ -89,14 +90,14 @@ impl Run for Keygen {
         output.print(&made, |made| {
             let mut text = format!(
                 "private key  {}\npublic key   {}\nkey id       {}",
-                made.private.display(),
-                made.public.display(),
+                Plain(made.private.display()),
+                Plain(made.public.display()),
                 made.key_id
             );
             if let Some(key) = &made.verifier_key {
                 text.push_str(&format!(
                     "\nverifier key {}\n             {key}",
-                    verifier.display()
+                    Plain(verifier.display())
                 ));
             }
             text
@@ -125,6 +126,6 @@ fn create(path: &Path, mode: u32, content: &[u8]) -> Result<(), Failure> {
 fn exists(path: &Path) -> Failure {
     Failure::bad_input(format!(
         "{} exists, and a key is never overwritten: name another file, or move it away",
-        path.display()
+        Plain(path.display())
     ))
 }

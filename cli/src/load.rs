@@ -5,12 +5,14 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use miette::{Diagnostic, LabeledSpan, Report, SourceCode};
+use miette::{Diagnostic, LabeledSpan, SourceCode};
 use portcullis_policy::sdk::{self, SdkError};
+use portcullis_policy::source::MAX_FILE;
 use portcullis_policy::{Described, Policy, Problems, Source};
 use portcullis_sdf::{Board, PhysicalMemory, System};
+use portcullis_text::{Message, Plain};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, bounded};
 
 /// Name of a system description that is found without being named.
 const SYSTEM_NAME: &str = "system.xml";
@@ -47,8 +49,14 @@ pub(crate) struct SystemProblem {
 pub(crate) fn source(path: &Path) -> Result<Arc<Source>, Failure> {
     match Source::read(path) {
         Ok(source) => Ok(Arc::new(source)),
+        Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => {
+            let path = Plain(path.display());
+            Err(Failure::bad_input(format!(
+                "{path} has more than {MAX_FILE} bytes: no policy or description that holds is as large"
+            )))
+        }
         Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Err(Failure::bad_input(
-            format!("{} is not UTF-8 text", path.display()),
+            format!("{} is not UTF-8 text", Plain(path.display())),
         )),
         Err(error) => Err(Failure::file("read", path, error)),
     }
@@ -116,11 +124,13 @@ pub(crate) fn system_on(path: &Path, board: &Board) -> Result<SystemFile, Failur
             memory: board.memory.clone(),
         }),
         Err(errors) => {
-            let report = |error| {
+            let count = errors.iter().count() + errors.more();
+            let problem = |error| {
                 let source = Arc::clone(&source);
-                Report::new(SystemProblem { error, source })
+                SystemProblem { error, source }
             };
-            Err(Failure::BadInput(errors.into_iter().map(report).collect()))
+            let problems = errors.into_iter().map(problem);
+            Err(Failure::BadInput(bounded(problems, count)))
         }
     }
 }
@@ -139,7 +149,7 @@ pub(crate) fn discover(policy: &Path) -> Result<Discovered, Failure> {
     if beside.len() > 1 {
         let message = format!(
             "several system descriptions lie beside {}: {}; name one with --system",
-            policy.display(),
+            Plain(policy.display()),
             list(&beside)
         );
         return Err(Failure::bad_input(message));
@@ -158,7 +168,7 @@ pub(crate) fn discover(policy: &Path) -> Result<Discovered, Failure> {
         [path] => format!(
             "no system description lies beside the policy: {}, of the folder above, was taken; \
              name it with --system if it is the right one",
-            path.display()
+            Plain(path.display())
         ),
         several => format!("{ALONE}; in the folder above lie {}", list(several)),
     };
@@ -190,7 +200,7 @@ fn is_description(path: &Path) -> bool {
 }
 
 fn list(paths: &[PathBuf]) -> String {
-    let paths = paths.iter().map(|path| path.display().to_string());
+    let paths = paths.iter().map(|path| Plain(path.display()).to_string());
     paths.collect::<Vec<_>>().join(", ")
 }
 
@@ -211,7 +221,7 @@ pub(crate) fn policy(path: &Path) -> Result<Policy, Failure> {
 
 impl std::fmt::Display for SystemProblem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.error.message())
+        Message(self.error.message()).fmt(f)
     }
 }
 
@@ -219,7 +229,7 @@ impl std::error::Error for SystemProblem {}
 
 impl Diagnostic for SystemProblem {
     fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
-        Some(Box::new(self.error.help()))
+        Some(Box::new(Message(self.error.help())))
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
@@ -227,8 +237,10 @@ impl Diagnostic for SystemProblem {
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let here = LabeledSpan::new_primary_with_span(Some("here".into()), self.error.span.clone());
-        let related = self.error.related.clone();
+        let shown =
+            |span: &portcullis_sdf::Span| self.source.shown(&self.source.place(span.clone()));
+        let here = LabeledSpan::new_primary_with_span(Some("here".into()), shown(&self.error.span));
+        let related = self.error.related.as_ref().map(shown);
         let related = related.map(|span| LabeledSpan::new_with_span(Some("and here".into()), span));
         Some(Box::new(std::iter::once(here).chain(related)))
     }

@@ -29,6 +29,7 @@ mod why;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use portcullis_text::Plain;
 
 use crate::failure::{Failure, Verdict};
 use crate::output::Output;
@@ -93,6 +94,18 @@ struct Cli {
     json: bool,
 }
 
+/// A message that quotes the arguments, with each escaped: one with a newline cannot forge a line.
+fn quoted(message: String) -> String {
+    let arguments = std::env::args_os().skip(1);
+    arguments.fold(message, |message, argument| {
+        let argument = argument.to_string_lossy();
+        match argument.contains('\n') {
+            true => message.replace(&*argument, &Plain(&argument).to_string()),
+            false => message,
+        }
+    })
+}
+
 fn main() -> ExitCode {
     // A component of an appliance is another process of this executable.
     portcullis_hosted::component_main(portcullis_hosted::pd::program);
@@ -111,10 +124,14 @@ fn main() -> ExitCode {
 /// Says what is wrong with the arguments, as JSON too; or prints the help that was asked for.
 fn usage(error: &clap::Error) -> ExitCode {
     let json = std::env::args_os().any(|argument| argument == "--json");
-    if !(json && error.use_stderr()) {
+    if !error.use_stderr() {
         error.exit();
     }
-    let message = error.render().to_string();
+    let message = quoted(error.render().to_string());
+    if !json {
+        failure::say(message);
+        return ExitCode::from(2);
+    }
     Failure::bad_input(message.trim_end()).report(Output::new(true))
 }
 

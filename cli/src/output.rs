@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Write};
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use portcullis_text::{Lines, Plain, misleads};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -25,7 +26,8 @@ impl Output {
         human: impl FnOnce(&T) -> String,
     ) -> Result<(), Failure> {
         let text = if self.json {
-            serde_json::to_string_pretty(value).expect("what verbs print has string keys")
+            let json = serde_json::to_string_pretty(value);
+            escaped_json(&json.expect("what verbs print has string keys"))
         } else {
             human(value)
         };
@@ -43,11 +45,31 @@ pub(crate) fn write_line(text: &str) -> Result<(), Failure> {
     if text.is_empty() {
         return Ok(());
     }
+    print_as_is(&Lines(text).to_string())
+}
+
+/// Prints what is no text of another's making, as it is, and a newline.
+pub(crate) fn print_as_is(text: &str) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{text}").map_err(|error| match error.kind() {
         ErrorKind::BrokenPipe => Failure::NobodyReads,
         _ => Failure::file("write", "standard output".as_ref(), error),
     })
+}
+
+/// JSON with every character escaped that would mislead on a screen: all such stand in strings.
+fn escaped_json(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c == '\n' || !misleads(c) {
+            escaped.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            escaped += &format!("\\u{unit:04x}");
+        }
+    }
+    escaped
 }
 
 /// A table without borders. A header that starts with `>` marks a column of numbers.
@@ -69,7 +91,10 @@ where
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    table.add_rows(rows.into_iter().map(|row| row.into_iter().map(Cell::new)));
+    table.add_rows(
+        rows.into_iter()
+            .map(|row| row.into_iter().map(|cell| Cell::new(Plain(cell)))),
+    );
     let lines: Vec<String> = table
         .lines()
         .map(|line| line.trim_end().to_owned())

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use portcullis_hosted::appliance::Appliance;
+use portcullis_text::Plain;
 use serde::Serialize;
 
 use crate::Run;
@@ -82,7 +83,7 @@ fn human(prepared: &Prepared) -> String {
     } = prepared;
     let mut lines = vec![format!(
         "{}: {documents} documents, {bytes} bytes",
-        state.display()
+        Plain(state.display())
     )];
     lines.extend(left_out.iter().map(|it| format!("  left out {it}")));
     lines.join("\n")

@@ -3,6 +3,7 @@
 use miette::Report;
 use portcullis_policy::Problem;
 use portcullis_policy::model::Place;
+use portcullis_text::Message;
 use serde::Serialize;
 
 use crate::load::SystemProblem;
@@ -55,7 +56,7 @@ impl Found {
         let (line, column) = source.line_column(problem.place());
         let label = |(place, text): &(Place, String)| {
             let (line, column) = source.line_column(place);
-            let text = text.clone();
+            let text = Message(text).to_string();
             Label { line, column, text }
         };
         Self {
@@ -79,8 +80,8 @@ impl Found {
         });
         Self {
             code: String::new(),
-            message: error.message(),
-            help: error.help(),
+            message: problem.to_string(),
+            help: Message(error.help()).to_string(),
             file: Some(source.name().to_owned()),
             line: Some(line),
             column: Some(column),

@@ -12,8 +12,10 @@ use portcullis_hosted::appliance::{
 };
 use portcullis_hosted::isolation::{ThisMachine, isolation};
 
+use portcullis_text::Plain;
+
 use crate::Run;
-use crate::failure::{Failure, Verdict};
+use crate::failure::{self, Failure, Verdict};
 use crate::load;
 use crate::options::{PolicyOption, StateOption};
 use crate::output::{Output, write_line};
@@ -79,7 +81,7 @@ impl Run for RunAppliance {
             Console::standard(self.once)
         };
         let console = console.map_err(Failure::could_not_run)?;
-        let report = Box::new(|event| eprintln!("kernel: {event}"));
+        let report = Box::new(|event| failure::say(format_args!("kernel: {}", Plain(event))));
         let mut running = appliance
             .start(&spawner(walls), console, report)
             .map_err(Failure::could_not_run)?;
@@ -125,7 +127,7 @@ impl RunAppliance {
             run(running, Until::Asked)?;
             paused = run(running, Until::Settled)?;
         } else if paused == Paused::Asked {
-            eprintln!("ending once the documents are through; Ctrl-C again ends at once");
+            failure::say("ending once the documents are through; Ctrl-C again ends at once");
             paused = run(running, Until::Settled)?;
         }
         let cut_short = paused == Paused::Asked;

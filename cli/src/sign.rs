@@ -7,6 +7,8 @@ use clap::Args;
 use ed25519_dalek::SigningKey;
 use portcullis_policy::{keys, sign};
 
+use portcullis_text::Plain;
+
 use crate::Run;
 use crate::compile::Compiled;
 use crate::failure::{Failure, Verdict};
@@ -38,7 +40,7 @@ impl Run for Sign {
             std::fs::read(&self.file).map_err(|error| Failure::file("read", &self.file, error))?;
         let key = read_key(&self.signing_key)?;
         let signed = sign(&compiled, &key).map_err(|error| {
-            let file = self.file.display();
+            let file = Plain(self.file.display());
             Failure::bad_input(format!("{file}: {error}"))
         })?;
         replace(&self.file, &signed)?;
@@ -51,7 +53,7 @@ impl Run for Sign {
 pub(crate) fn read_key(path: &Path) -> Result<SigningKey, Failure> {
     let source = load::source(path)?;
     keys::read_private(source.text())
-        .map_err(|error| Failure::bad_input(format!("{}: {error}", path.display())))
+        .map_err(|error| Failure::bad_input(format!("{}: {error}", Plain(path.display()))))
 }
 
 /// Writes a file beside its place and moves it there, so that no reader sees half of it.

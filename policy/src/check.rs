@@ -44,7 +44,7 @@ use portcullis_sdf::{PhysicalMemory, System};
 
 use crate::ceiling::Ceiling;
 use crate::model::{Place, Policy};
-use crate::problem::{Problem, Problems};
+use crate::problem::{Found, Problem, Problems};
 use crate::read::{self, Incomplete, Reading};
 use crate::relation::{Cause, Fact, Kind, Relation};
 use crate::source::Source;
@@ -79,8 +79,8 @@ pub fn load(source: Arc<Source>, described: Option<Described<'_>>) -> Result<Pol
         mut problems,
         incomplete,
     } = read::read(source);
-    problems.extend(run(&policy, incomplete, described));
-    match Problems::from_vec(problems) {
+    problems.append(run(&policy, incomplete, described));
+    match Problems::from_found(problems) {
         Some(problems) => Err(problems),
         None => Ok(policy),
     }
@@ -88,22 +88,22 @@ pub fn load(source: Arc<Source>, described: Option<Described<'_>>) -> Result<Pol
 
 /// Checks a policy alone.
 pub fn alone(policy: &Policy) -> Vec<Problem> {
-    run(policy, Incomplete::default(), None)
+    run(policy, Incomplete::default(), None).into()
 }
 
 /// Checks a policy, alone and against the system whose description has this text.
 pub fn with_system(policy: &Policy, system: &System, text: &Arc<Source>) -> Vec<Problem> {
     let described = Described::new(system, text);
-    run(policy, Incomplete::default(), Some(described))
+    run(policy, Incomplete::default(), Some(described)).into()
 }
 
 /// Checks a policy with one kind of fact left out. For tests that show that none can be.
 #[doc(hidden)]
 pub fn without(policy: &Policy, described: Option<Described<'_>>, kind: Kind) -> Vec<Problem> {
-    run_with(policy, Incomplete::default(), described, Some(kind))
+    run_with(policy, Incomplete::default(), described, Some(kind)).into()
 }
 
-fn run(policy: &Policy, incomplete: Incomplete, described: Option<Described<'_>>) -> Vec<Problem> {
+fn run(policy: &Policy, incomplete: Incomplete, described: Option<Described<'_>>) -> Found {
     run_with(policy, incomplete, described, None)
 }
 
@@ -112,13 +112,13 @@ fn run_with(
     incomplete: Incomplete,
     described: Option<Described<'_>>,
     without: Option<Kind>,
-) -> Vec<Problem> {
+) -> Found {
     let ceiling = Ceiling::of(policy);
     let mut check = Check {
         policy,
         ceiling: &ceiling,
         source: described.map(|described| described.source),
-        problems: Vec::new(),
+        problems: Found::default(),
     };
     limits::check(&mut check, described.is_some());
     duplicates::check(&mut check);
@@ -219,7 +219,7 @@ struct Check<'p> {
     ceiling: &'p Ceiling,
     /// The text of the system description.
     source: Option<&'p Arc<Source>>,
-    problems: Vec<Problem>,
+    problems: Found,
 }
 
 impl Check<'_> {

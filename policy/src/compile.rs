@@ -25,7 +25,7 @@ pub fn compile(policy: &Policy, system: &System) -> Result<Vec<u8>, Problems> {
     // The text is not at hand, so that what is wrong in it is named and not quoted.
     let text = Arc::new(Source::new("system.xml", ""));
     let problems = check::with_system(policy, system, &text);
-    match Problems::from_vec(problems) {
+    match Problems::from_found(problems) {
         Some(problems) => Err(problems),
         None => Ok(write(policy, system)),
     }

@@ -67,6 +67,6 @@ pub use ceiling::Ceiling;
 pub use check::{Described, load};
 pub use compile::{compile, sign};
 pub use model::Policy;
-pub use problem::{Kind, Problem, Problems};
+pub use problem::{Found, Kind, MAX_PROBLEMS, Problem, Problems};
 pub use relation::Relation;
 pub use source::Source;

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use miette::{Diagnostic, LabeledSpan, SourceCode};
+use portcullis_text::Message;
 
 use crate::model::Place;
 use crate::source::Source;
@@ -30,9 +31,67 @@ pub enum Kind {
     Broken,
 }
 
-/// All that is wrong: at least one problem, in the order of the source.
+/// What is wrong: at least one problem, in the order of the source, and at most [`MAX_PROBLEMS`].
 #[derive(Debug)]
-pub struct Problems(Vec<Problem>);
+pub struct Problems(Found);
+
+/// Problems that are kept: nobody reads more, and each takes memory.
+pub const MAX_PROBLEMS: usize = 1_000;
+
+/// Problems as they are found: no more than [`MAX_PROBLEMS`] are kept, the rest is counted.
+#[derive(Default, Debug)]
+pub struct Found {
+    kept: Vec<Problem>,
+    more: usize,
+}
+
+impl Found {
+    /// Adds a problem, or counts it where there are too many.
+    pub fn push(&mut self, problem: Problem) {
+        if self.kept.len() < MAX_PROBLEMS {
+            self.kept.push(problem);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// How many were found.
+    pub fn count(&self) -> usize {
+        self.kept.len() + self.more
+    }
+
+    /// Whether none was.
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// Adds those that another check found.
+    pub fn append(&mut self, other: Self) {
+        self.extend(other.kept);
+        self.more += other.more;
+    }
+}
+
+impl From<Vec<Problem>> for Found {
+    fn from(problems: Vec<Problem>) -> Self {
+        let mut found = Self::default();
+        found.extend(problems);
+        found
+    }
+}
+
+impl From<Found> for Vec<Problem> {
+    /// Those that are kept.
+    fn from(found: Found) -> Self {
+        found.kept
+    }
+}
+
+impl Extend<Problem> for Found {
+    fn extend<T: IntoIterator<Item = Problem>>(&mut self, problems: T) {
+        problems.into_iter().for_each(|problem| self.push(problem));
+    }
+}
 
 impl Problem {
     /// A fault that makes the policy unreadable, at `place`, which `label` explains.
@@ -113,14 +172,15 @@ impl Problem {
     pub fn remedy(&self) -> String {
         self.fault
             .help()
-            .map_or_else(String::new, |help| help.to_string())
+            .map_or_else(String::new, |help| Message(help).to_string())
     }
 }
 
 impl Problems {
     /// The problems in the order of their sources; `None` where there is none.
-    pub fn from_vec(mut problems: Vec<Problem>) -> Option<Self> {
-        problems.sort_by(|a, b| {
+    pub fn from_found(problems: impl Into<Found>) -> Option<Self> {
+        let mut problems = problems.into();
+        problems.kept.sort_by(|a, b| {
             let order = |problem: &Problem| (problem.place().span.start, problem.place().span.end);
             // The policy's come before the system description's, as they were found.
             let same = Arc::ptr_eq(&a.source, &b.source);
@@ -136,12 +196,12 @@ impl Problems {
 
     /// The problems.
     pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
-        self.0.iter()
+        self.0.kept.iter()
     }
 
-    /// How many there are.
+    /// How many there are, with those that are not kept.
     pub fn count(&self) -> usize {
-        self.0.len()
+        self.0.count()
     }
 
     /// Whether the policy cannot even be understood.
@@ -155,13 +215,13 @@ impl IntoIterator for Problems {
     type IntoIter = std::vec::IntoIter<Problem>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+        self.0.kept.into_iter()
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.fault.fmt(f)
+        Message(&self.fault).fmt(f)
     }
 }
 
@@ -173,7 +233,8 @@ impl Diagnostic for Problem {
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.fault.help()
+        let help = self.fault.help()?;
+        Some(Box::new(Message(help)))
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
@@ -186,11 +247,12 @@ impl Diagnostic for Problem {
             .iter()
             .enumerate()
             .map(|(number, (place, text))| {
-                let span = (place.span.start, place.span.len());
+                let span = self.source.shown(place);
+                let text = Message(text).to_string();
                 if number == 0 {
-                    LabeledSpan::new_primary_with_span(Some(text.clone()), span)
+                    LabeledSpan::new_primary_with_span(Some(text), span)
                 } else {
-                    LabeledSpan::new_with_span(Some(text.clone()), span)
+                    LabeledSpan::new_with_span(Some(text), span)
                 }
             });
         Some(Box::new(labels))

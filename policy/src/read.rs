@@ -21,7 +21,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::model::{Place, Policy};
-use crate::problem::Problem;
+use crate::problem::{Found, Problem};
 use crate::source::Source;
 use fields::{Field, Fields, number, text};
 use names::Names;
@@ -32,7 +32,7 @@ pub struct Reading {
     /// What could be understood.
     pub policy: Policy,
     /// What could not.
-    pub problems: Vec<Problem>,
+    pub problems: Found,
     /// What is missing from `policy` because of a problem.
     pub incomplete: Incomplete,
 }
@@ -50,6 +50,9 @@ pub struct Incomplete {
 const UNNAMED: &str = "unnamed";
 /// Version of a policy that does not say its own: the first that a manager takes.
 const FIRST_VERSION: u32 = 1;
+
+/// Syntax errors that are reported.
+const MOST_SYNTAX: usize = 5;
 
 const NAME: Field = ("name", "name = \"my-appliance\"");
 const VERSION: Field = ("version", "version = 1");
@@ -71,7 +74,7 @@ const FIELDS: &[Field] = &[
 pub fn read(source: Arc<Source>) -> Reading {
     let mut reader = Reader {
         names: Names::default(),
-        problems: Vec::new(),
+        problems: Found::default(),
         incomplete: Incomplete::default(),
         policy: Policy {
             source: Arc::clone(&source),
@@ -100,9 +103,9 @@ pub fn read(source: Arc<Source>) -> Reading {
         };
         let mut last = None;
         for error in errors {
-            // The parser can stumble twice over one thing.
+            // The parser can stumble twice over one thing, and over everything in what is no TOML.
             let this = Some((error.message().to_owned(), error.span()));
-            if this != last {
+            if this != last && reader.problems.count() < MOST_SYNTAX {
                 reader.syntax(&error);
             }
             last = this;
@@ -120,7 +123,7 @@ struct Reader {
     source: Arc<Source>,
     policy: Policy,
     names: Names,
-    problems: Vec<Problem>,
+    problems: Found,
     incomplete: Incomplete,
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use portcullis_policy::image::{self, Finding, Image, Rule};
 use portcullis_policy::{Policy, compile};
 use portcullis_policy_format as format;
+use portcullis_text::Plain;
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -40,7 +41,7 @@ struct Found {
 pub(super) fn check(path: &Path, policy: &Policy, file: &SystemFile) -> Result<Report, Failure> {
     let json = fs::read(path).map_err(|error| Failure::file("read", path, error))?;
     let image = Image::read(&json).map_err(|error| {
-        let path = path.display();
+        let path = Plain(path.display());
         Failure::bad_input(format!(
             "{path} is not the distribution of an image: {error}"
         ))
@@ -51,7 +52,7 @@ pub(super) fn check(path: &Path, policy: &Policy, file: &SystemFile) -> Result<R
     let cnodes = image.threads().flat_map(|thread| &thread.cspace);
     let bindings = image.threads().map(|thread| thread.tcb.len());
     Ok(Report {
-        file: path.display().to_string(),
+        file: Plain(path.display()).to_string(),
         capabilities: cnodes.map(|cnode| cnode.slots.len()).sum::<usize>()
             + bindings.sum::<usize>(),
         mappings: image

@@ -6,12 +6,13 @@ use clap::Args;
 use portcullis_audit::state::State;
 use portcullis_audit::tiles::{CHECKPOINT, Tiles};
 use portcullis_log::block::LogKind;
+use portcullis_text::Plain;
 use serde::Serialize;
 
 use super::open::{Place, changed, failure, read, vouched};
 use super::verify::{findings, verify_one};
 use crate::Run;
-use crate::failure::{Failure, Verdict};
+use crate::failure::{Failure, Verdict, say};
 use crate::output::{Output, table};
 
 const EXAMPLE: &str = "\
@@ -67,14 +68,14 @@ fn export(state: &mut State, kind: LogKind, directory: &Path) -> Result<Option<E
     }
     let report = verify_one(state, kind)?;
     for line in vouched(kind, &report.summary) {
-        eprintln!("{line}");
+        say(Plain(line));
     }
     if Verdict::from(report.verdict) == Verdict::DoesNotHold {
-        eprintln!(
-            "the log {} is not exported, since it does not hold:",
-            kind.name()
-        );
-        eprintln!("{}", findings(&report).unwrap_or_default());
+        say(format_args!(
+            "the log {} is not exported, since it does not hold:\n{}",
+            kind.name(),
+            findings(&report).unwrap_or_default()
+        ));
         return Ok(None);
     }
     let mut exported = Exported {

@@ -11,8 +11,9 @@ use portcullis_audit::state::{KEYS, State, StateError};
 use portcullis_console::text::Counted;
 use portcullis_fsck::{Findings, LogSummary, Severity, Sink};
 use portcullis_log::block::LogKind;
+use portcullis_text::Plain;
 
-use crate::failure::{Failure, Verdict};
+use crate::failure::{Failure, Verdict, say};
 use crate::options::Audited;
 
 /// A walk that takes longer shows its progress.
@@ -80,7 +81,7 @@ pub(super) fn read_text(path: &Path, most: usize) -> Result<String, Failure> {
 pub(crate) fn unread(path: &Path, error: FileError) -> Failure {
     match error {
         FileError::Io(error) => Failure::file("read", path, error),
-        error => Failure::bad_input(format!("{}: {error}", path.display())),
+        error => Failure::bad_input(format!("{}: {error}", Plain(path.display()))),
     }
 }
 
@@ -98,7 +99,7 @@ pub(super) fn read(
 
 /// Somebody changed a log while it was read.
 pub(super) fn changed(state: &State) -> Failure {
-    let path = state.path().display();
+    let path = Plain(state.path().display());
     Failure::could_not_run(format!("{path} was changed while it was read"))
 }
 
@@ -106,20 +107,18 @@ pub(super) fn changed(state: &State) -> Failure {
 /// goes with it.
 pub(super) fn verdict(kind: LogKind, (summary, findings): &(LogSummary, Findings)) -> Verdict {
     for line in vouched(kind, summary) {
-        eprintln!("{line}");
+        say(Plain(line));
     }
     let violations = findings.list.iter().filter(|it| it.is_violation()).count();
     if violations > 0 {
-        eprintln!("the log does not hold ({violations} violations): see `portcullis log verify`");
+        say(format_args!(
+            "the log does not hold ({violations} violations): see `portcullis log verify`"
+        ));
     }
     let unchecked = findings.list.iter();
     for finding in unchecked.filter(|it| it.severity == Severity::Unchecked) {
-        eprintln!(
-            "{}: {}: {}",
-            finding.place,
-            finding.what,
-            finding.what.help()
-        );
+        let (place, what, help) = (&finding.place, &finding.what, finding.what.help());
+        say(format_args!("{place}: {what}: {help}"));
     }
     findings.verdict().into()
 }

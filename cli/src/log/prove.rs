@@ -8,6 +8,7 @@ use portcullis_audit::files;
 use portcullis_audit::proof::{Hashes, write_consistency, write_inclusion};
 use portcullis_log::checkpoint::Checkpoint;
 use portcullis_log::note::{NOTE_MAX, Note};
+use portcullis_text::Plain;
 use serde::Serialize;
 
 use super::open::{Place, Which, failure, read, read_text, verdict};
@@ -97,7 +98,7 @@ impl Run for ProveGrowth {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
         let path = &self.checkpoint;
         let wrong =
-            |error: &dyn Display| Failure::bad_input(format!("{}: {error}", path.display()));
+            |error: &dyn Display| Failure::bad_input(format!("{}: {error}", Plain(path.display())));
         let text = read_text(path, NOTE_MAX)?;
         let old = Note::parse(text.as_bytes()).map_err(|error| wrong(&error))?;
         let old = Checkpoint::parse(old.text()).map_err(|error| wrong(&error))?;
@@ -141,7 +142,7 @@ impl What {
         let Some(as_of) = as_of.filter(|_| verdict != Verdict::DoesNotHold) else {
             let text =
                 "nothing is proved from a log that does not hold: see `portcullis log verify`";
-            return Err(Failure::DoesNotHold(vec![miette::Report::msg(text)]));
+            return Err(Failure::does_not_hold(text));
         };
         let records = as_of.1;
         let proof = make(&mut hashes, as_of)?;

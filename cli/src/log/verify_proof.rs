@@ -10,6 +10,7 @@ use portcullis_audit::proof::{Proof, REQUEST_MAX, Refused};
 use portcullis_log::block::ENTRY_MAX;
 use portcullis_log::checkpoint::Checkpoint;
 use portcullis_log::note::{NOTE_MAX, Note, NoteError, Verifier};
+use portcullis_text::Plain;
 use serde::Serialize;
 
 use super::names;
@@ -78,7 +79,7 @@ impl Run for VerifyProof {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
         let text = read_text(&self.file, REQUEST_MAX)?;
         let wrong = |error: &dyn std::fmt::Display| {
-            Failure::bad_input(format!("{}: {error}", self.file.display()))
+            Failure::bad_input(format!("{}: {error}", Plain(self.file.display())))
         };
         let keys = Keyring::resolve(&self.key, None).map_err(|error| failure(error.into()))?;
         let witnesses =
@@ -98,7 +99,7 @@ impl Run for VerifyProof {
         let mut verified = Verified {
             holds: false,
             log: head.origin.to_owned(),
-            key: signer.map(|key| format!("{key}, from {}", key.file.display())),
+            key: signer.map(|key| format!("{key}, from {}", Plain(key.file.display()))),
             records: head.size,
             witnesses: Vec::new(),
             index: None,

@@ -10,12 +10,13 @@ use portcullis_audit::proof::{Hashes, REQUEST_MAX, write_consistency};
 use portcullis_audit::state::{State, StateError};
 use portcullis_audit::witness::{Declined, Witness};
 use portcullis_log::note::Verifier;
+use portcullis_text::Plain;
 use serde::Serialize;
 
 use super::open::{Place, Which, changed, failure, read, read_text, vouched};
 use super::verify::{findings, verify_one};
 use crate::Run;
-use crate::failure::{Failure, Verdict};
+use crate::failure::{Failure, Verdict, say};
 use crate::options::OutputOption;
 use crate::output::Output;
 use crate::sign::read_key;
@@ -85,7 +86,10 @@ impl Run for WitnessLog {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.map_err(Failure::could_not_run)?.as_secs();
         let signed = witness.cosign(&request, &keys, now).map_err(declined)?;
-        eprintln!("{}: signed by {}", signed.log, signed.signed_by);
+        say(Plain(format_args!(
+            "{}: signed by {}",
+            signed.log, signed.signed_by
+        )));
         let (log, checkpoint) = (signed.log, signed.note);
         if let Some(path) = &self.to.output {
             files::replace(path, checkpoint.as_bytes(), true)
@@ -111,10 +115,10 @@ impl WitnessLog {
                 kind.name(),
                 findings(&report).unwrap_or_default()
             );
-            return Err(Failure::DoesNotHold(vec![miette::Report::msg(text)]));
+            return Err(Failure::does_not_hold(text));
         }
         for line in vouched(kind, &report.summary) {
-            eprintln!("{line}");
+            say(Plain(line));
         }
         if report.summary.head.is_none() {
             return Err(Failure::bad_input("the log has no record"));
@@ -129,7 +133,7 @@ impl WitnessLog {
             _ => hashes.consistency(last, hashes.size()).ok_or_else(|| {
                 let size = hashes.size();
                 let text = format!("the log has {size} records, and {last} were cosigned before");
-                Failure::DoesNotHold(vec![miette::Report::msg(text)])
+                Failure::does_not_hold(text)
             })?,
         };
         let request = write_consistency(last, &proof, &note);
@@ -140,7 +144,7 @@ impl WitnessLog {
 /// What a witness does not sign: 1 where the log does not hold, 2 where the request is malformed.
 fn declined(error: Declined) -> Failure {
     match error {
-        Declined::Fork { .. } => Failure::DoesNotHold(vec![miette::Report::msg(error.to_string())]),
+        Declined::Fork { .. } => Failure::does_not_hold(error),
         Declined::Refused(_) | Declined::Start { .. } | Declined::TooLong => {
             Failure::bad_input(error)
         }

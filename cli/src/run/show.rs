@@ -8,6 +8,7 @@ use portcullis_hosted::component::Isolation;
 use portcullis_hosted::pack::Packed;
 use portcullis_policy::keys::hexadecimal;
 use portcullis_policy_format::Policy;
+use portcullis_text::Plain;
 use serde::Serialize;
 
 use crate::failure::{Failure, Verdict};
@@ -72,7 +73,10 @@ pub(super) fn prepared(appliance: &Appliance, walls: &Isolation) -> String {
     } else {
         "goes on from the last run"
     };
-    let mut lines = vec![row("state", &format!("{}, {what}", state.path().display()))];
+    let mut lines = vec![row(
+        "state",
+        &format!("{}, {what}", Plain(state.path().display())),
+    )];
     if let Ok(policy) = Policy::inspect(appliance.policy()) {
         let counts = policy.counts();
         let sha256 = hexadecimal(policy.sha256());
@@ -100,7 +104,7 @@ pub(super) fn prepared(appliance: &Appliance, walls: &Isolation) -> String {
 pub(super) fn packed(directory: &Path, packed: &Packed) -> String {
     let documents = Counted(packed.documents as u64, "document");
     let bytes = Counted(packed.bytes, "byte");
-    let text = format!("{documents}, {bytes}, from {}", directory.display());
+    let text = format!("{documents}, {bytes}, from {}", Plain(directory.display()));
     let mut lines = vec![row("documents", &text)];
     for left_out in &packed.left_out {
         lines.push(row(

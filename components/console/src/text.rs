@@ -1,9 +1,10 @@
-//! Figures as components write them, and text that comes from a component.
+//! Figures as components write them, and text that comes from a component ([`Plain`]).
 
-use core::fmt::{self, Write};
+use core::fmt;
 
 use portcullis_kernel::Refusal;
 use portcullis_manager_api::{FORBIDDEN, NO_MORE, NOT_PERMITTED, UNAVAILABLE};
+pub use portcullis_text::Plain;
 
 /// A number with its digits in groups of three: `1,234,567`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,11 +18,6 @@ pub struct ShortDigest<'a>(pub &'a [u8; 32]);
 /// A number of things: `1 document`, `2 documents`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Counted(pub u64, pub &'static str);
-
-/// Text of another's making, with every character escaped that could move the cursor, change the
-/// terminal, or make text look like other text.
-#[derive(Clone, Copy, Debug)]
-pub struct Plain<'a>(pub &'a str);
 
 /// What the manager said in place of an answer, in the words of the grant log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,33 +82,6 @@ impl fmt::Display for Denied {
     }
 }
 
-impl fmt::Display for Plain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for character in self.0.chars() {
-            match character {
-                '\t' => f.write_str("    ")?,
-                c if c.is_ascii_control() => write!(f, "\\x{:02x}", c as u32)?,
-                c if misleads(c) => write!(f, "\\u{{{:x}}}", c as u32)?,
-                c => f.write_char(c)?,
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Controls outside ASCII, and the invisible characters that reorder or hide text: separators,
-/// zero-width characters, bidirectional controls, tags (Unicode Technical Report 36, "Bidirectional
-/// Text Spoofing").
-fn misleads(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e007f}'
-        )
-}
-
 #[cfg(test)]
 mod tests {
     use std::format;
@@ -157,26 +126,7 @@ mod tests {
         }
     }
 
-    #[test]
-    fn escape_sequences_are_shown_and_not_obeyed() {
-        for (text, shown) in [
-            ("plain – ü", "plain – ü"),
-            ("\u{1b}[2J\u{1b}]0;title\u{7}", "\\x1b[2J\\x1b]0;title\\x07"),
-            ("over\rwritten", "over\\x0dwritten"),
-            ("c1 \u{9b}2J", "c1 \\u{9b}2J"),
-            ("gpj.\u{202e}exe", "gpj.\\u{202e}exe"),
-            ("a\tb\u{7f}\u{200b}", "a    b\\x7f\\u{200b}"),
-        ] {
-            assert_eq!(Plain(text).to_string(), shown);
-        }
-    }
-
     proptest! {
-        #[test]
-        fn no_control_character_gets_through(text in any::<std::string::String>()) {
-            prop_assert!(!Plain(&text).to_string().chars().any(misleads));
-        }
-
         #[test]
         fn grouped_digits_are_the_number(number: u64) {
             prop_assert_eq!(Grouped(number).to_string().replace(',', ""), number.to_string());

@@ -102,7 +102,7 @@ fn each<'a, T: Deserialize<'a>>(
 }
 
 fn name_is_sound(name: &str) -> bool {
-    !name.is_empty() && name.len() <= MAX_NAME && !name.contains(|c: char| c.is_control())
+    !name.is_empty() && name.len() <= MAX_NAME && !name.contains(portcullis_text::misleads)
 }
 
 /// Methods come by interface, and no number twice in one.

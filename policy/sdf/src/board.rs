@@ -58,9 +58,10 @@ impl Board {
         if errors.is_empty() {
             errors = check::check(&system, &self.target);
         }
-        match Errors::new(errors) {
-            None => Ok(system),
-            Some(errors) => Err(errors),
+        if errors.is_empty() {
+            Ok(system)
+        } else {
+            Err(errors.sorted())
         }
     }
 }

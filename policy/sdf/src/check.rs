@@ -6,10 +6,10 @@ mod memory;
 mod structure;
 mod unique;
 
-use crate::{Error, Fault, Span, System, Target};
+use crate::{Errors, Fault, Span, System, Target};
 
 /// Everything that is wrong with the system as a whole.
-pub(crate) fn check(system: &System, target: &Target) -> Vec<Error> {
+pub(crate) fn check(system: &System, target: &Target) -> Errors {
     let mut found = Findings::default();
     unique::check(system, &mut found);
     memory::check(system, target, &mut found);
@@ -19,23 +19,15 @@ pub(crate) fn check(system: &System, target: &Target) -> Vec<Error> {
 
 /// The errors found so far.
 #[derive(Default)]
-struct Findings(Vec<Error>);
+struct Findings(Errors);
 
 impl Findings {
     fn note(&mut self, span: &Span, fault: Fault) {
-        self.0.push(Error {
-            span: span.clone(),
-            related: None,
-            fault,
-        });
+        self.0.push(span.clone(), None, fault);
     }
 
     /// Notes a clash between two things: the second in the text is the offender.
     fn clash(&mut self, span: &Span, with: &Span, fault: Fault) {
-        self.0.push(Error {
-            span: span.clone(),
-            related: Some(with.clone()),
-            fault,
-        });
+        self.0.push(span.clone(), Some(with.clone()), fault);
     }
 }

@@ -5,10 +5,11 @@
 
 use std::cell::RefCell;
 
+use portcullis_text::identifier;
 use roxmltree::{Attribute, Node};
 
 use crate::number::{parse_decimal, parse_number};
-use crate::{Board, Error, Fault, Span, Spanned, Target};
+use crate::{Board, Errors, Fault, Span, Spanned, Target};
 
 /// How addresses and sizes are written.
 const ANY_NOTATION: &str =
@@ -20,7 +21,7 @@ pub(crate) struct Context<'t> {
     pub(crate) board: &'t Board,
     /// Its target.
     pub(crate) target: &'t Target,
-    errors: RefCell<Vec<Error>>,
+    errors: RefCell<Errors>,
 }
 
 /// An element that is being read.
@@ -48,14 +49,10 @@ impl<'t> Context<'t> {
     }
 
     pub(crate) fn note(&self, span: Span, fault: Fault) {
-        self.errors.borrow_mut().push(Error {
-            span,
-            related: None,
-            fault,
-        });
+        self.errors.borrow_mut().push(span, None, fault);
     }
 
-    pub(crate) fn into_errors(self) -> Vec<Error> {
+    pub(crate) fn into_errors(self) -> Errors {
         self.errors.into_inner()
     }
 }
@@ -262,6 +259,13 @@ impl<'x> Text<'x> {
         if self.value.is_empty() {
             return Err(Fault::Empty {
                 attribute: self.attribute,
+            });
+        }
+        if let Some(fault) = identifier::fault(self.value) {
+            return Err(Fault::BadName {
+                what: self.attribute,
+                name: self.value.to_owned(),
+                problem: fault.to_string(),
             });
         }
         Ok(self.value.to_owned())

@@ -15,9 +15,15 @@ pub struct Error {
     pub fault: Fault,
 }
 
-/// Everything that is wrong with a description, in the order of the text. Never empty.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Errors(Vec<Error>);
+/// What is wrong with a description, in the order of the text: at most [`MAX_ERRORS`] of it.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Errors {
+    errors: Vec<Error>,
+    more: usize,
+}
+
+/// Errors that are kept: nobody reads more, and each takes memory.
+pub const MAX_ERRORS: usize = 1_000;
 
 /// A place as people count.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -49,20 +55,46 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl Errors {
-    /// The errors in the order of the text; `None` where there are none.
-    pub(crate) fn new(mut errors: Vec<Error>) -> Option<Self> {
-        errors.sort_by_key(|error| (error.span.start, error.span.end));
-        (!errors.is_empty()).then_some(Self(errors))
+    /// Adds one, or counts it where there are too many.
+    pub(crate) fn push(&mut self, span: Span, related: Option<Span>, fault: Fault) {
+        if self.errors.len() == MAX_ERRORS {
+            self.more += 1;
+            return;
+        }
+        self.errors.push(Error {
+            span,
+            related,
+            fault,
+        });
+    }
+
+    /// The errors in the order of the text.
+    pub(crate) fn sorted(mut self) -> Self {
+        self.errors
+            .sort_by_key(|error| (error.span.start, error.span.end));
+        self
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.errors.is_empty()
     }
 
     /// A list of one.
     pub(crate) fn one(error: Error) -> Self {
-        Self(vec![error])
+        Self {
+            errors: vec![error],
+            more: 0,
+        }
     }
 
     /// The errors.
     pub fn iter(&self) -> std::slice::Iter<'_, Error> {
-        self.0.iter()
+        self.errors.iter()
+    }
+
+    /// How many more there are.
+    pub const fn more(&self) -> usize {
+        self.more
     }
 }
 
@@ -71,7 +103,7 @@ impl IntoIterator for Errors {
     type IntoIter = std::vec::IntoIter<Error>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+        self.errors.into_iter()
     }
 }
 
@@ -80,13 +112,13 @@ impl<'a> IntoIterator for &'a Errors {
     type IntoIter = std::slice::Iter<'a, Error>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.iter()
+        self.errors.iter()
     }
 }
 
 impl fmt::Display for Errors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, error) in self.0.iter().enumerate() {
+        for (number, error) in self.errors.iter().enumerate() {
             if number > 0 {
                 writeln!(f)?;
             }

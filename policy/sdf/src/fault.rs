@@ -51,6 +51,12 @@ pub enum Fault {
     },
     /// A name, path or symbol without a character.
     Empty { attribute: &'static str },
+    /// A name, path or symbol that cannot be told from others by eye.
+    BadName {
+        what: &'static str,
+        name: String,
+        problem: String,
+    },
     /// Not a number.
     BadNumber {
         attribute: &'static str,

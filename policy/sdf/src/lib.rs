@@ -36,7 +36,9 @@
 //! - a `setvar` of a memory region that does not exist;
 //! - interrupts that the target's interrupt controller does not have;
 //! - memory regions over the kernel, over a device that the kernel keeps, or over nothing, where
-//!   the [`Board`]'s memory is known.
+//!   the [`Board`]'s memory is known;
+//! - names, paths and symbols with a character that cannot be seen, or that look like another name
+//!   (UTS #39), and tags of more than 64 KiB.
 //!
 //! In one it is more lenient: `<domains>` may stand behind the protection domains that name them.
 //!
@@ -60,7 +62,7 @@ mod read;
 mod target;
 
 pub use board::{Board, PhysicalMemory, PhysicalPlace};
-pub use error::{Error, Errors, Position};
+pub use error::{Error, Errors, MAX_ERRORS, Position};
 pub use fault::Fault;
 pub use model::{
     BootInfo, Channel, Domain, DomainSchedule, Duration, End, ExtraCap, ExtraCapKind,

@@ -15,7 +15,8 @@ use crate::names::Names;
 use crate::{Board, Error, Errors, Fault, MAX_PROTECTION_DOMAINS, PciAddress, System};
 
 /// Reads the text. The system lacks what could not be read; for each such thing there is an error.
-pub(crate) fn read(text: &str, board: &Board) -> Result<(System, Vec<Error>), Errors> {
+pub(crate) fn read(text: &str, board: &Board) -> Result<(System, Errors), Errors> {
+    tags_are_short(text)?;
     let document = Document::parse(text).map_err(|error| not_xml(text, &error))?;
     let root = document.root_element();
     let context = Context::new(board);
@@ -39,6 +40,31 @@ pub(crate) fn read(text: &str, board: &Board) -> Result<(System, Vec<Error>), Er
     }
     let system = system(Element::new(root, "system", &[], &context), &names);
     Ok((system, context.into_errors()))
+}
+
+/// Most bytes of a tag: the XML parser compares each attribute of an element with every other.
+const MAX_TAG: usize = 1 << 16;
+
+fn tags_are_short(text: &str) -> Result<(), Errors> {
+    let mut start = 0;
+    // A `>` in a value ends a part too early, and makes it shorter: what is long is found all the same.
+    for part in text.split_inclusive('>') {
+        let comment = |part: &str| part.trim_start().starts_with("<!--");
+        let tag = part.rfind('<').map_or(part, |at| &part[at..]);
+        if tag.len() > MAX_TAG && !comment(tag) {
+            let at = start + part.len() - tag.len();
+            let length = tag.len();
+            return Err(Errors::one(Error {
+                span: at..at,
+                related: None,
+                fault: Fault::Xml {
+                    message: format!("a tag has {length} bytes, and at most {MAX_TAG} are read"),
+                },
+            }));
+        }
+        start += part.len();
+    }
+    Ok(())
 }
 
 /// What the root element can hold.

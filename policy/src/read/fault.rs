@@ -115,7 +115,9 @@ pub enum ReadFault {
     #[error("the {kind} name `{name}` {problem}")]
     #[diagnostic(
         code(policy::bad_name),
-        help("a name has 1 to {max} bytes and no control character")
+        help(
+            "a name has 1 to {max} bytes, none that cannot be seen, and does not look like another"
+        )
     )]
     BadName {
         /// What it names.

@@ -1,5 +1,6 @@
 //! The fields of a TOML table, read one by one; what is wrong with them is reported, not returned.
 
+use portcullis_text::Plain;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -136,7 +137,8 @@ impl<'t, 'i> Fields<'t, 'i> {
     /// The reason, which every rule may have and no check depends on.
     pub(super) fn reason(&self, reader: &mut Reader) -> Option<String> {
         let reason = self.optional_text(reader, REASON).ok().flatten();
-        reason.map(|reason| reason.value.to_owned())
+        // It is shown within a line.
+        reason.map(|reason| Plain(reason.value).to_string())
     }
 }
 

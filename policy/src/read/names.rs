@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use portcullis_kernel::MethodSet;
 use portcullis_policy_format::MAX_NAME;
+use portcullis_text::Plain;
+use portcullis_text::identifier::{self, Distinct};
 
 use super::Reader;
 use super::fault::ReadFault;
@@ -19,6 +21,8 @@ pub(super) struct Names {
     pub(super) components: BTreeMap<String, Option<ComponentId>>,
     pub(super) guests: BTreeMap<String, Option<usize>>,
     pub(super) devices: BTreeMap<String, Option<usize>>,
+    /// The names of each kind, which must differ to the eye.
+    distinct: BTreeMap<&'static str, Distinct>,
     /// Interfaces of which a method had a mistake: a method that they do not have may be that one.
     pub(super) partial: BTreeSet<InterfaceId>,
 }
@@ -141,12 +145,13 @@ impl Reader {
 
     /// Reports a name that the compiled form cannot hold.
     pub(super) fn check_name(&mut self, kind: &'static str, name: &str, place: &Place) {
+        let alike = self.names.distinct.entry(kind).or_default();
         let problem = if name.is_empty() {
             "is empty".to_owned()
         } else if name.len() > MAX_NAME {
             format!("has {} bytes", name.len())
-        } else if name.contains(|c: char| c.is_control()) {
-            "has a control character".to_owned()
+        } else if let Some(fault) = identifier::fault(name).or_else(|| alike.add(name)) {
+            fault.to_string()
         } else {
             return;
         };
@@ -155,7 +160,7 @@ impl Reader {
             "this name",
             ReadFault::BadName {
                 kind,
-                name: name.escape_debug().to_string(),
+                name: Plain(name).to_string(),
                 problem,
                 max: MAX_NAME,
             },

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use portcullis_text::identifier::Distinct;
+
 use super::Findings;
 use crate::{Fault, PdId, ProtectionDomain, Span, Spanned, System};
 
@@ -139,9 +141,24 @@ fn within(pd: &ProtectionDomain) -> String {
 
 fn unique_names<'s>(
     what: &'static str,
-    names: impl Iterator<Item = &'s Spanned<String>>,
+    names: impl Iterator<Item = &'s Spanned<String>> + Clone,
     found: &mut Findings,
 ) {
+    let mut distinct = Distinct::default();
+    for name in names.clone() {
+        if let Some(fault) = distinct.add(&name.value) {
+            let problem = fault.to_string();
+            let (span, name) = (&name.span, name.value.clone());
+            found.note(
+                span,
+                Fault::BadName {
+                    what,
+                    name,
+                    problem,
+                },
+            );
+        }
+    }
     for_each_second(names, |second, first| {
         let name = second.value.clone();
         found.clash(&second.span, first, Fault::DuplicateName { what, name });

@@ -43,6 +43,7 @@ impl Fault {
             Self::MissingElement { element, .. } => format!("add <{element} ... />"),
             Self::RepeatedElement { .. } => "keep one of the two".into(),
             Self::Empty { .. } => "give it at least one character".into(),
+            Self::BadName { .. } => "give it a name that nobody takes for another".into(),
             Self::BadNumber { notation, .. } => format!("write {notation}"),
             Self::OutOfRange {
                 low, high, text, ..

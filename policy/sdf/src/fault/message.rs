@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use portcullis_text::Plain;
+
 use crate::{Fault, PhysicalPlace};
 
 impl fmt::Display for Fault {
@@ -45,6 +47,11 @@ impl fmt::Display for Fault {
                 write!(f, "a second <{element}> in <{parent}>")
             }
             Self::Empty { attribute } => write!(f, "'{attribute}' is empty"),
+            Self::BadName {
+                what,
+                name,
+                problem,
+            } => write!(f, "{what} '{}' {problem}", Plain(name)),
             Self::BadNumber {
                 attribute, text, ..
             } => {
