@@ -18,7 +18,7 @@ use std::fmt::Display;
 use std::fs;
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use portcullis_hosted::appliance::{Comparison, Scan, compare_with_log};
 use portcullis_policy::distribution::{Configuration, Distribution};
@@ -42,17 +42,17 @@ pub fn check(machine: &mut Machine, state: &Path) -> Result<Comparison, Error> {
 /// What the board's memory holds at a moment in which nothing runs: no operation is half done.
 pub fn at_rest(machine: &mut Machine) -> Result<Memory, Error> {
     let kernel = Kernel::of(machine.image())?;
-    let deadline = Instant::now() + PATIENCE;
+    let end = machine.waited() + PATIENCE;
     loop {
         let memory = machine.memory()?;
         let is_idle = kernel.is_idle(|address| Ok::<_, Error>(memory.word(address)))?;
         if is_idle {
             return Ok(memory);
         }
-        if Instant::now() > deadline {
+        if machine.waited() > end {
             return Err(Error::Capscan("the board does not come to rest".to_owned()));
         }
-        thread::sleep(PAUSE);
+        machine.wait(PAUSE, |_, slice| thread::sleep(slice));
     }
 }
 

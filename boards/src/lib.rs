@@ -17,6 +17,7 @@ mod root_task;
 mod scenario;
 mod sdk;
 mod system;
+mod trace;
 
 pub use board::{Board, Config};
 pub use error::Error;

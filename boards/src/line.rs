@@ -1,5 +1,6 @@
 //! A running QEMU, and lines of text to it and from it.
 
+use std::fs::{self, DirEntry};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -9,20 +10,31 @@ use std::time::{Duration, Instant};
 use rustix::process::Pid;
 
 use crate::Error;
+use crate::trace::Trace;
+
+/// How long is waited at once: where the host stood still meanwhile, it counts as no more.
+const SLICE: Duration = Duration::from_secs(1);
+/// Of a slice in which QEMU never ran, such a part counts: so every wait ends.
+const STARVED: u32 = 32;
 
 /// A running QEMU whose standard input and output carry lines of text; it is killed when this is
-/// dropped.
+/// dropped. Where a test fails, what it did is left in a file.
 #[derive(Debug)]
 pub struct Line {
     qemu: Child,
     input: ChildStdin,
     lines: Receiver<String>,
+    trace: Trace,
+    /// What it did was left in a file.
+    left: bool,
     last: Option<String>,
+    waited: Duration,
 }
 
 impl Line {
     /// Starts QEMU.
     pub(crate) fn start(mut command: Command) -> Result<Self, Error> {
+        let trace = Trace::new(&mut command);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut qemu = command.spawn().map_err(|error| Error::Start {
             program: command.get_program().to_string_lossy().into_owned(),
@@ -44,7 +56,10 @@ impl Line {
             qemu,
             input,
             lines,
+            trace,
+            left: false,
             last: None,
+            waited: Duration::ZERO,
         })
     }
 
@@ -61,34 +76,97 @@ impl Line {
         }
     }
 
-    /// The next line, before `deadline`; `awaited` says what for.
-    pub fn line(&mut self, deadline: Instant, awaited: &str) -> Result<String, Error> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        match self.lines.recv_timeout(left) {
-            Ok(line) => {
-                self.last = Some(line.clone());
-                Ok(line)
-            }
-            Err(RecvTimeoutError::Disconnected) => Err(self.ended(awaited)),
-            Err(RecvTimeoutError::Timeout) => Err(Error::Silent {
-                seconds: left.as_secs(),
-                awaited: awaited.to_owned(),
-                last: self.last.clone(),
-            }),
+    /// Says what the test is about to do: seed, sequence. It is in the file that a failure leaves.
+    pub fn note(&mut self, note: impl ToString) {
+        self.trace.note(note.to_string());
+    }
+
+    /// Leaves what the board did in a file, which is named: `why`, what the test noted, QEMU's command,
+    /// the last lines, and how QEMU stands.
+    pub fn leave(&mut self, why: &str) -> String {
+        self.left = true;
+        while let Ok(line) = self.lines.try_recv() {
+            self.trace.line('<', &line);
+        }
+        let ended = match self.qemu.try_wait() {
+            Ok(Some(status)) => format!("{why}; QEMU had ended with {status}"),
+            _ => why.to_owned(),
+        };
+        match self.trace.write(&ended) {
+            Ok(path) => format!("what the board did is in {}", path.display()),
+            Err(error) => format!("what the board did cannot be written down: {error}"),
         }
     }
 
-    /// The lines up to the first that `is_last` accepts, within `time`; `awaited` says what for.
+    /// How long the board was waited for, by its own time: without the time in which it was ready to
+    /// run and the host ran others, or in which the host itself stood still.
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    /// Waits, a slice at most, and counts that.
+    pub(crate) fn wait<T>(
+        &mut self,
+        slice: Duration,
+        wait: impl FnOnce(&Self, Duration) -> T,
+    ) -> T {
+        let slice = slice.min(SLICE);
+        let (begun, delayed) = (Instant::now(), self.delayed());
+        let result = wait(self, slice);
+        let passed = begun.elapsed().min(slice);
+        let own = passed.saturating_sub(self.delayed().saturating_sub(delayed));
+        self.waited += own.max(passed / STARVED);
+        result
+    }
+
+    /// How long QEMU was ready to run and did not, since it was started (schedstat, in the kernel's
+    /// `Documentation/scheduler/sched-stats.rst`).
+    fn delayed(&self) -> Duration {
+        let tasks = format!("/proc/{}/task", self.qemu.id());
+        let delay = |task: DirEntry| {
+            let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+            text.split_whitespace().nth(1)?.parse::<u64>().ok()
+        };
+        let tasks = fs::read_dir(tasks).into_iter().flatten().flatten();
+        Duration::from_nanos(tasks.filter_map(delay).sum())
+    }
+
+    /// The next line, within `time` of the board's; `awaited` says what for.
+    pub fn line(&mut self, time: Duration, awaited: &str) -> Result<String, Error> {
+        let end = self.waited + time;
+        loop {
+            let left = end.saturating_sub(self.waited);
+            match self.wait(left, |line, slice| line.lines.recv_timeout(slice)) {
+                Ok(line) => {
+                    self.trace.line('<', &line);
+                    self.last = Some(line.clone());
+                    return Ok(line);
+                }
+                Err(RecvTimeoutError::Disconnected) => return Err(self.ended(awaited)),
+                Err(RecvTimeoutError::Timeout) if self.waited >= end => {
+                    return Err(Error::Silent {
+                        seconds: time.as_secs(),
+                        awaited: awaited.to_owned(),
+                        last: self.last.clone(),
+                    });
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+
+    /// The lines up to the first that `is_last` accepts, within `time` of the board's; `awaited` says
+    /// what for.
     pub fn until(
         &mut self,
         awaited: &str,
         time: Duration,
         mut is_last: impl FnMut(&str) -> bool,
     ) -> Result<Vec<String>, Error> {
-        let deadline = Instant::now() + time;
+        let end = self.waited + time;
         let mut lines = Vec::new();
         loop {
-            let line = self.line(deadline, awaited)?;
+            let line = self.line(end.saturating_sub(self.waited), awaited)?;
             lines.push(line);
             if is_last(lines.last().expect("one was just pushed")) {
                 return Ok(lines);
@@ -98,6 +176,7 @@ impl Line {
 
     /// Sends `text`.
     pub fn send(&mut self, text: &str) -> Result<(), Error> {
+        self.trace.line('>', text);
         let sent = self.input.write_all(text.as_bytes());
         sent.and_then(|()| self.input.flush())
             .map_err(|_| self.ended("it was written to"))
@@ -106,6 +185,9 @@ impl Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
+        if thread::panicking() && !self.left {
+            eprintln!("{}", self.leave("the test failed"));
+        }
         // It may have ended by itself.
         let _ = self.qemu.kill();
         let _ = self.qemu.wait();

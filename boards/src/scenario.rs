@@ -1,6 +1,6 @@
 //! The reference scenario: documents go in, and what is released comes out at the edge.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use portcullis_console::text::Grouped;
 
@@ -86,11 +86,11 @@ impl Through {
 /// Shows the console from its first line on, until the board has come to rest.
 pub fn watch(machine: &mut Machine, mut show: impl FnMut(&str)) -> Result<Through, Error> {
     let kernel = Kernel::of(machine.image())?;
-    let deadline = Instant::now() + PATIENCE;
+    let end = machine.waited() + PATIENCE;
     let mut through = Through::default();
     let mut begun = false;
     loop {
-        match machine.line(Instant::now() + QUIET, AWAITED) {
+        match machine.line(QUIET, AWAITED) {
             Ok(line) => {
                 begun |= line.starts_with("Portcullis: ");
                 if begun {
@@ -101,7 +101,7 @@ pub fn watch(machine: &mut Machine, mut show: impl FnMut(&str)) -> Result<Throug
             Err(Error::Silent { .. }) if kernel.is_idle(|address| machine.word(address))? => {
                 return Ok(through);
             }
-            Err(Error::Silent { last, .. }) if Instant::now() > deadline => {
+            Err(Error::Silent { last, .. }) if machine.waited() > end => {
                 return Err(Error::Silent {
                     seconds: PATIENCE.as_secs(),
                     awaited: AWAITED.to_owned(),

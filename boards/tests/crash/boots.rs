@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use portcullis_blk::api::RUN_MAX;
 use portcullis_blk::testing::{FaultyDisk, SECTOR};
@@ -177,13 +177,13 @@ impl Boot {
         lines: usize,
         kept: impl Fn() -> Vec<Operation>,
     ) {
-        let deadline = Instant::now() + PATIENCE;
+        let end = machine.waited() + PATIENCE;
         while self.said.len() < lines {
-            match machine.line(Instant::now() + PAUSE, "a line") {
+            match machine.line(PAUSE, "a line") {
                 // What comes before is the firmware's.
                 Ok(line) if self.said.is_empty() && !line.starts_with("Portcullis: ") => {}
                 Ok(line) => self.said.push(line),
-                Err(Error::Silent { .. }) if Instant::now() < deadline => {}
+                Err(Error::Silent { .. }) if machine.waited() < end => {}
                 Err(error) => panic!("{error}"),
             }
             if self.said.len().is_multiple_of(LINES) {

@@ -14,7 +14,7 @@ use std::env;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use portcullis_boards::{Board, Config, Error, Line, RootTask, Sdk};
+use portcullis_boards::{Board, Config, Line, RootTask, Sdk};
 use portcullis_kernel::{Badge, KernelError, Message, Syscall};
 use portcullis_model::Completion;
 use portcullis_model::invocation::label;
@@ -119,7 +119,8 @@ fn agree(board: Board) {
     let comparison = Comparison::new(board);
     let begin = Instant::now();
     if let Err(found) = comparison.run(sequences, |_| ()) {
-        panic!("{found}");
+        let left = comparison.machine.borrow_mut().leave(&found.to_string());
+        panic!("{found}\n{left}");
     }
     let coverage = comparison.coverage.into_inner();
     println!(
@@ -203,6 +204,8 @@ impl Comparison {
             let mut plan = Plan::new(&sequence);
             change(&mut plan);
             self.coverage.borrow_mut().add(&plan);
+            let note = format!("seed {seed}, sequence {sequence:?}");
+            self.machine.borrow_mut().note(note);
             let reports = self.reports(&plan).map_err(TestCaseError::fail)?;
             plan.compare(&reports)
                 .map_err(|mismatch| TestCaseError::fail(mismatch.difference))
@@ -228,11 +231,11 @@ impl Comparison {
     /// What the board says of the sequence. Where it says nothing it is booted again.
     fn reports(&self, plan: &Plan) -> Result<Vec<Report>, String> {
         let mut machine = self.machine.borrow_mut();
-        let answer = ask(&mut machine, plan);
-        if answer.is_err() {
+        ask(&mut machine, plan).map_err(|error| {
+            let left = machine.leave(&error);
             *machine = boot(&self.image);
-        }
-        answer.map_err(|error| error.to_string())
+            format!("{error}; {left}")
+        })
     }
 }
 
@@ -245,12 +248,13 @@ fn boot(image: &RootTask) -> Line {
     machine
 }
 
-fn ask(machine: &mut Line, plan: &Plan) -> Result<Vec<Report>, Error> {
+fn ask(machine: &mut Line, plan: &Plan) -> Result<Vec<Report>, String> {
     let orders = to_line(&plan.orders()).expect("orders can be encoded");
-    machine.send(&orders)?;
-    machine.send("\n")?;
-    let answer = machine.line(Instant::now() + PATIENCE, "the report of a sequence")?;
-    Ok(from_line(&answer).unwrap_or_else(|| panic!("not a report: {answer}")))
+    let sent = machine.send(&(orders + "\n"));
+    let answer = sent
+        .and_then(|()| machine.line(PATIENCE, "the report of a sequence"))
+        .map_err(|error| error.to_string())?;
+    from_line(&answer).ok_or_else(|| format!("not a report: {answer}"))
 }
 
 /// Each random operation up to the one that the two differ on, with what the model says of it, and

@@ -1,0 +1,115 @@
+//! What a board did, for whoever asks why a test of it failed.
+
+use std::collections::VecDeque;
+use std::env;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::path::PathBuf;
+use std::process::{self, Command};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::root;
+
+/// Lines that are kept, of both directions: more than any test's last answer has.
+const KEPT: usize = 200;
+/// What QEMU is asked: whether it runs, and what it runs.
+const QUESTIONS: [&str; 2] = ["info status", "info registers"];
+/// Longer than a QEMU that lives takes to answer, on a loaded host.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// QEMU's command, what its test says of itself, and the last lines to it and from it.
+#[derive(Debug)]
+pub(crate) struct Trace {
+    name: String,
+    command: String,
+    note: String,
+    lines: VecDeque<String>,
+}
+
+impl Trace {
+    /// The trace of QEMU, which is given a monitor to ask.
+    pub(crate) fn new(command: &mut Command) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("portcullis-{}-{count}", process::id());
+        let monitor = format!("socket,id=trace,path={name},abstract=on,server=on,wait=off");
+        command.args(["-chardev", &monitor, "-mon", "chardev=trace,mode=control"]);
+        Self {
+            command: format!("{command:?}"),
+            name,
+            note: String::new(),
+            lines: VecDeque::new(),
+        }
+    }
+
+    /// Says what the test is about to do, in place of what was said before.
+    pub(crate) fn note(&mut self, note: String) {
+        self.note = note;
+    }
+
+    /// Takes a line down; `from` is `<` for one of QEMU's, `>` for one to it.
+    pub(crate) fn line(&mut self, from: char, line: &str) {
+        if self.lines.len() == KEPT {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(format!("{from} {line}"));
+    }
+
+    /// Writes it all to a file, with why.
+    pub(crate) fn write(&self, why: &str) -> io::Result<PathBuf> {
+        let Self {
+            name,
+            command,
+            note,
+            lines,
+        } = self;
+        let mut text = format!("{why}\n\n{note}\n\n{command}\n\n");
+        for line in lines {
+            let _ = writeln!(text, "{line}");
+        }
+        match self.ask() {
+            Ok(answers) => text += &answers,
+            Err(error) => {
+                let _ = writeln!(text, "\nQEMU does not say how it stands: {error}");
+            }
+        }
+        let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+        let folder = root().join(target).join("boards");
+        fs::create_dir_all(&folder)?;
+        let path = folder.join(format!("{name}.txt"));
+        fs::write(&path, text)?;
+        Ok(path)
+    }
+
+    /// What QEMU's monitor says.
+    fn ask(&self) -> io::Result<String> {
+        let mut stream =
+            UnixStream::connect_addr(&SocketAddr::from_abstract_name(self.name.as_bytes())?)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut answers = BufReader::new(stream.try_clone()?).lines();
+        let mut text = String::new();
+        writeln!(stream, r#"{{"execute": "qmp_capabilities"}}"#)?;
+        for question in QUESTIONS {
+            let arguments = format!(r#"{{"command-line": "{question}"}}"#);
+            writeln!(
+                stream,
+                r#"{{"execute": "human-monitor-command", "arguments": {arguments}}}"#
+            )?;
+            let _ = writeln!(text, "\n{question}");
+            // Before it come the greeting, the answer to the first command, and events.
+            let answer = loop {
+                let line = answers.next().ok_or(io::ErrorKind::UnexpectedEof)??;
+                let value: serde_json::Value = serde_json::from_str(&line)?;
+                if let Some(answer) = value["return"].as_str() {
+                    break answer.replace('\r', "");
+                }
+            };
+            text += &answer;
+        }
+        Ok(text)
+    }
+}
