@@ -33,12 +33,14 @@ fn attack(mut environment: Environment) -> Infallible {
         iov_base: buffer.as_mut_ptr().cast(),
         iov_len: buffer.len(),
     };
+    let mut time = [0_i64; 2];
     // The driver's alone.
     let disk = (attempt >= FIRST_ON_DISK).then(|| environment.device(DISK));
     let places = Places {
         disk: disk.as_ref().map_or(-1, |file| file.as_raw_fd().into()),
         secret: secret.address() as i64,
         vector: &raw const vector as i64,
+        time: &raw mut time as i64,
     };
     let (number, arguments) = attempt_of(attempt, victim, &places);
     result.store(0, 1).expect("the region has a page");
@@ -56,6 +58,14 @@ struct Places {
     secret: i64,
     /// An I/O vector of one buffer.
     vector: i64,
+    /// Room for a time.
+    time: i64,
+}
+
+/// The clock of the processor time of a process (clock_getcpuclockid(3)).
+const fn cpu_clock(process: i64) -> i64 {
+    const SCHEDULED: i64 = 2;
+    !process << 3 | SCHEDULED
 }
 
 /// The system call of an attempt. The order is that of `ATTEMPTS` in `tests/sandbox.rs`,
@@ -65,6 +75,7 @@ fn attempt_of(attempt: u64, victim: i64, places: &Places) -> (libc::c_long, Argu
         disk,
         secret,
         vector,
+        time,
     } = *places;
     let end = BLOCK as i64;
     let path = c"/etc/passwd".as_ptr() as i64;
@@ -122,17 +133,37 @@ fn attempt_of(attempt: u64, victim: i64, places: &Places) -> (libc::c_long, Argu
             libc::SYS_mkdirat,
             [libc::AT_FDCWD.into(), directory, 0o700, 0, 0, 0],
         ),
+        28 => (
+            libc::SYS_clock_gettime,
+            [cpu_clock(victim), time, 0, 0, 0, 0],
+        ),
+        29 => (libc::SYS_clock_gettime, [cpu_clock(1), time, 0, 0, 0, 0]),
+        30 => (
+            libc::SYS_clock_gettime,
+            [libc::CLOCK_BOOTTIME.into(), time, 0, 0, 0, 0],
+        ),
+        31 => (
+            libc::SYS_clock_getres,
+            [cpu_clock(victim), time, 0, 0, 0, 0],
+        ),
+        32 => (libc::SYS_fcntl, [0, libc::F_SETOWN.into(), victim, 0, 0, 0]),
+        33 => (
+            libc::SYS_madvise,
+            [secret, 4096, libc::MADV_DONTNEED.into(), 0, 0, 0],
+        ),
+        34 => (libc::SYS_preadv, [0, vector, 1, 0, 0, 0]),
+        35 => (libc::SYS_fsync, [0; 6]),
         // In its place a write is allowed: what follows is refused for what it is.
         FIRST_ON_DISK => (libc::SYS_pwrite64, [disk, secret, end, 0, 0, 0]),
-        29 => (libc::SYS_pwrite64, [disk, secret, end, end, 0, 0]),
-        30 => (libc::SYS_ftruncate, [disk, 2 * end, 0, 0, 0, 0]),
-        31 => (libc::SYS_fallocate, [disk, 0, end, end, 0, 0]),
+        37 => (libc::SYS_pwrite64, [disk, secret, end, end, 0, 0]),
+        38 => (libc::SYS_ftruncate, [disk, 2 * end, 0, 0, 0, 0]),
+        39 => (libc::SYS_fallocate, [disk, 0, end, end, 0, 0]),
         other => panic!("there is no attempt {other}"),
     }
 }
 
 /// The first attempt that needs a disk.
-const FIRST_ON_DISK: u64 = 28;
+const FIRST_ON_DISK: u64 = 36;
 
 const WRITE: i64 = (libc::PROT_READ | libc::PROT_WRITE) as i64;
 const EXECUTE: i64 = (libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC) as i64;

@@ -11,7 +11,7 @@ use portcullis_hosted::machine::{Ended, Event, Fault, Stop, WhenIdle};
 /// The attempts, in the order of their numbers in `../testbed/attack.rs`, and the error with which
 /// Linux or Landlock refuses each where the system-call filter is open; `None`: the filter alone
 /// stands against it, or other walls did before it.
-const ATTEMPTS: [(&str, Option<i32>); 28] = [
+const ATTEMPTS: [(&str, Option<i32>); 36] = [
     ("open a file", Some(libc::EMFILE)),
     ("open the memory of another process", Some(libc::EMFILE)),
     ("make a socket", None),
@@ -47,14 +47,25 @@ const ATTEMPTS: [(&str, Option<i32>); 28] = [
     ("move a region", None),
     ("ask for its process id", None),
     ("make a directory", Some(libc::EACCES)),
+    ("read another component's processor time", None),
+    ("read a host process's processor time", None),
+    ("read a clock that nothing uses", None),
+    ("ask for another component's clock", None),
+    ("have signals sent for its socket", None),
+    ("advise on a region's memory", None),
+    (
+        "read its socket as a disk, with a vector",
+        Some(libc::ESPIPE),
+    ),
+    ("flush its socket", Some(libc::EINVAL)),
 ];
 
 /// Numbers of the attempts to make the own disk larger, and how each looks: a write behind its end is
 /// the driver's own system call, which only the limit on the size of files stands against.
 const GROWTHS: [(usize, &str, i32); 3] = [
-    (29, "write behind the end of the disk", libc::SIGXFSZ),
-    (30, "make the disk's file longer", libc::SIGSYS),
-    (31, "take more room for the disk", libc::SIGSYS),
+    (37, "write behind the end of the disk", libc::SIGXFSZ),
+    (38, "make the disk's file longer", libc::SIGSYS),
+    (39, "take more room for the disk", libc::SIGSYS),
 ];
 
 /// An attacker beside a component that just waits; the result is what came of the attempt.
@@ -132,7 +143,7 @@ fn a_driver_cannot_make_its_disk_larger() {
             (file.try_clone().unwrap(), file)
         };
         let (file, given) = disk();
-        let (system, events) = attempt_with(28, isolation, Some(given));
+        let (system, events) = attempt_with(36, isolation, Some(given));
         assert_eq!(events, [], "a write where the disk is");
         assert_eq!((system.result(1, 0), system.result(1, 1)), (2, 0));
         let mut block = [0; 6];
