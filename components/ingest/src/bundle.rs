@@ -90,7 +90,7 @@ pub enum Content {
 pub enum Missing {
     /// It is above the limit.
     TooLarge = 1,
-    /// It could not be opened or read.
+    /// It could not be opened or read, for none of the reasons below.
     Unreadable = 2,
     /// Its name is not a document's path; the entry's path is an escaped form of it.
     BadName = 3,
@@ -98,6 +98,35 @@ pub enum Missing {
     LinkLoop = 4,
     /// It is neither a file nor a directory.
     NotAFile = 5,
+    /// Its permissions do not let the packer read it.
+    Denied = 6,
+    /// It changed while it was packed.
+    Changed = 7,
+    /// It is a symbolic link to nothing.
+    Dangling = 8,
+    /// It is a symbolic link to outside the documents.
+    Outside = 9,
+    /// It is a symbolic link to a directory.
+    LinkToDirectory = 10,
+    /// It lies in more directories than a path can name.
+    TooDeep = 11,
+}
+
+impl Missing {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 11] = [
+        Self::TooLarge,
+        Self::Unreadable,
+        Self::BadName,
+        Self::LinkLoop,
+        Self::NotAFile,
+        Self::Denied,
+        Self::Changed,
+        Self::Dangling,
+        Self::Outside,
+        Self::LinkToDirectory,
+        Self::TooDeep,
+    ];
 }
 
 /// Why there is no bundle to read.
@@ -337,21 +366,16 @@ impl RawEntry {
     }
 
     fn content(&self) -> Result<Content, EntryError> {
-        let missing = match self.content {
-            0 => {
-                return Ok(Content::Present {
-                    offset: self.offset.get(),
-                    sha256: self.sha256,
-                });
-            }
-            1 => Missing::TooLarge,
-            2 => Missing::Unreadable,
-            3 => Missing::BadName,
-            4 => Missing::LinkLoop,
-            5 => Missing::NotAFile,
-            _ => return Err(EntryError::Unknown),
+        let Some(number) = self.content.checked_sub(1) else {
+            return Ok(Content::Present {
+                offset: self.offset.get(),
+                sha256: self.sha256,
+            });
         };
-        Ok(Content::Missing(missing))
+        let missing = Missing::ALL.get(usize::from(number));
+        missing
+            .map(|missing| Content::Missing(*missing))
+            .ok_or(EntryError::Unknown)
     }
 }
 
@@ -365,12 +389,18 @@ impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::TooLarge => "too large",
-            Self::Unreadable => "cannot be read; check its permissions",
+            Self::Unreadable => "cannot be read",
             Self::BadName => {
                 "its name is not UTF-8, too long, or has control characters; rename it"
             }
             Self::LinkLoop => "a symbolic link that leads back to itself",
             Self::NotAFile => "neither a file nor a directory",
+            Self::Denied => "cannot be read; check its permissions",
+            Self::Changed => "changed while it was packed; run again",
+            Self::Dangling => "a symbolic link to nothing",
+            Self::Outside => "a symbolic link to outside the documents",
+            Self::LinkToDirectory => "a symbolic link to a directory",
+            Self::TooDeep => "nested in too many directories",
         })
     }
 }

@@ -222,7 +222,7 @@ impl fmt::Display for Size {
 impl Tally {
     fn count(&mut self, taken: Taken, released: bool) {
         match taken {
-            Taken::Stored { .. } | Taken::Released { .. } | Taken::Mended => {
+            Taken::Stored { .. } | Taken::Released { .. } | Taken::Named { .. } | Taken::Mended => {
                 self.stored += 1;
                 self.released += u64::from(released);
             }

@@ -3,7 +3,8 @@
 //! Order: the bytes go to the vault, which commits the object only if it is the one that was packed;
 //! then its entry is appended to the ledger; then the vault follows that entry, and may give the object
 //! out if it was released. Whatever is cut off in between is taken up at the next start: at worst the
-//! ledger has the same entry twice, and never an entry for what the vault does not have.
+//! ledger has the same entry twice, and never an entry for what the vault does not have. Content that is
+//! known already has an entry for each name that it comes under.
 
 use core::fmt;
 
@@ -12,7 +13,7 @@ use portcullis_kernel::{OutOfRange, Refusal, Region, RegionMut, Syscalls};
 use portcullis_ledger::api as ledger;
 use portcullis_publish::DocumentPath;
 use portcullis_vault::api as vault;
-use portcullis_vault::{Act, DOCUMENT_ENTRY_MAX, DocumentEntry, OBJECT_MAX};
+use portcullis_vault::{Act, Committed, DOCUMENT_ENTRY_MAX, DocumentEntry, Named, OBJECT_MAX};
 use sha2::{Digest, Sha256};
 
 use crate::failure::Failure;
@@ -47,6 +48,8 @@ pub(crate) enum Taken {
     Stored { index: u64 },
     /// It was there and is released now; that is in the ledger at this index.
     Released { index: u64 },
+    /// Its content was there under another name; this one is in the ledger at this index.
+    Named { index: u64 },
     /// It was there, damaged, and is whole now.
     Mended,
     /// It was there, as it is.
@@ -60,6 +63,7 @@ struct Known {
     whole: bool,
     recorded: bool,
     released: bool,
+    named: Named,
 }
 
 /// What a document passes on its way.
@@ -94,23 +98,25 @@ impl<B: RegionMut> Intake<B> {
         if known.whole {
             self.verify(inbox, document)?;
         } else {
-            known = self.put(kernel, way, inbox, document)?;
+            let committed = self.put(kernel, way, inbox, document)?;
+            (known.recorded, known.released) = (committed.recorded, committed.released);
         }
         let releases = document.path.is_public() && !known.released;
-        if known.recorded && !releases {
+        let earlier = known.named.last.filter(|_| known.recorded);
+        if known.recorded && known.named.known && !releases {
             return Ok(if mended {
                 Taken::Mended
             } else {
                 Taken::Unchanged
             });
         }
-        let index = append(kernel, way, document)?;
+        let index = append(kernel, way, document, earlier)?;
         let recorded = way.vault.record(kernel, index);
         recorded.map_err(Failure::Vault)?;
-        Ok(if known.recorded {
-            Taken::Released { index }
-        } else {
-            Taken::Stored { index }
+        Ok(match (known.recorded, releases) {
+            (false, _) => Taken::Stored { index },
+            (true, true) => Taken::Released { index },
+            (true, false) => Taken::Named { index },
         })
     }
 
@@ -139,7 +145,7 @@ impl<B: RegionMut> Intake<B> {
         way: Way,
         inbox: &impl Region,
         document: &Document<'_>,
-    ) -> Result<Known, Failure> {
+    ) -> Result<Committed, Failure> {
         let created = way.vault.create(kernel, document.size);
         created.map_err(Failure::Vault)?;
         let mut done = 0;
@@ -156,11 +162,7 @@ impl<B: RegionMut> Intake<B> {
             }
         }
         match way.vault.commit(kernel, &document.sha256) {
-            Ok(committed) => Ok(Known {
-                whole: true,
-                recorded: committed.recorded,
-                released: committed.released,
-            }),
+            Ok(committed) => Ok(committed),
             // Either they are not the bytes that were packed, or not those that were handed over.
             Err(Refusal::Object(vault::MISMATCH)) => {
                 self.verify(inbox, document)?;
@@ -220,8 +222,11 @@ impl<B: RegionMut> Intake<B> {
 /// be put again, and where even its entry is, it is as good as unknown.
 fn known(kernel: &mut impl Syscalls, way: Way, document: &Document<'_>) -> Result<Known, Failure> {
     use vault::{DAMAGED, NOT_FOUND};
-    let stat = match way.vault.stat(kernel, &document.sha256) {
-        Ok(stat) => stat,
+    let known = way
+        .vault
+        .named(kernel, &document.sha256, document.path.as_str());
+    let (stat, named) = match known {
+        Ok(known) => known,
         Err(Refusal::Object(NOT_FOUND | DAMAGED)) => return Ok(Known::default()),
         Err(refusal) => return Err(Failure::Vault(refusal)),
     };
@@ -234,11 +239,17 @@ fn known(kernel: &mut impl Syscalls, way: Way, document: &Document<'_>) -> Resul
         whole,
         recorded: stat.recorded.is_some(),
         released: stat.released,
+        named,
     })
 }
 
-/// Appends the document's entry to the ledger; its index there.
-fn append(kernel: &mut impl Syscalls, way: Way, document: &Document<'_>) -> Result<u64, Failure> {
+/// Appends the document's entry to the ledger, behind an earlier one of the same content; its index there.
+fn append(
+    kernel: &mut impl Syscalls,
+    way: Way,
+    document: &Document<'_>,
+    earlier: Option<u64>,
+) -> Result<u64, Failure> {
     let entry = DocumentEntry {
         digest: document.sha256,
         size: document.size,
@@ -251,7 +262,7 @@ fn append(kernel: &mut impl Syscalls, way: Way, document: &Document<'_>) -> Resu
     };
     let mut buffer = [0; DOCUMENT_ENTRY_MAX];
     let bytes = entry
-        .encode(&mut buffer)
+        .encode_behind(earlier, &mut buffer)
         .expect("the buffer holds the entry of the longest path; tested");
     way.ledger.append(kernel, bytes).map_err(Failure::Ledger)
 }
@@ -261,6 +272,7 @@ impl fmt::Display for Taken {
         match self {
             Self::Stored { index } => write!(f, "ledger entry {index}"),
             Self::Released { index } => write!(f, "released, ledger entry {index}"),
+            Self::Named { index } => write!(f, "known content, ledger entry {index}"),
             Self::Mended => f.write_str("was damaged in the vault, and is whole again"),
             Self::Unchanged => f.write_str("unchanged"),
         }

@@ -245,3 +245,44 @@ fn documents_are_kept_recorded_and_published_and_a_second_boot_goes_on() {
         assert_eq!(second.entries.len(), 4);
     });
 }
+
+/// Random documents over a few contents and names, in boots one after the other: the ledger has an entry
+/// for each name that a content came under, once.
+#[test]
+fn every_name_of_a_content_has_one_entry() {
+    with_stack(|| {
+        let mut disk = FaultyDisk::new(BLOCKS);
+        let header = Header::new(BLOCKS, *b"a disk for tests").unwrap();
+        initialise(&mut disk, &header).unwrap();
+        let disk = Rc::new(RefCell::new(disk));
+        let names = ["a", "b", "c/a", "d", "public/e", "public/f"];
+        let mut known = Vec::new();
+        let mut random = 7_u32;
+        let mut next = |most: u32| {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (random >> 16) % most
+        };
+        for _ in 0..12 {
+            let taken = names.iter().filter(|_| next(3) > 0).copied();
+            let documents: Vec<_> = taken.collect();
+            let documents = documents.into_iter();
+            let documents: Vec<_> = documents
+                .map(|name| (name, noise(next(3) as usize)))
+                .collect();
+            let round = boot(&disk, &pack(&documents));
+            for (name, content) in documents {
+                let digest: [u8; 32] = Sha256::digest(&content).into();
+                if !known.contains(&(name.to_owned(), digest)) {
+                    known.push((name.to_owned(), digest));
+                }
+            }
+            let entries = round
+                .entries
+                .iter()
+                .map(|it| DocumentEntry::decode(it).unwrap());
+            let entries: Vec<_> = entries.map(|it| (it.path.to_owned(), it.digest)).collect();
+            assert_eq!(entries, known, "{:#?}", round.lines);
+        }
+        assert!(known.len() > 12, "{known:?}");
+    });
+}

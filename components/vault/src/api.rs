@@ -6,11 +6,11 @@
 //! the object, and release it where the entry says so. In the same way `delete` follows an entry that
 //! removes. The vault reads the entry itself; nobody's word is taken for it.
 
-use portcullis_kernel::{CallGrant, Message, Method, Refusal, Syscalls};
+use portcullis_kernel::{CallGrant, Message, Method, Refusal, Syscalls, label};
 use portcullis_manager_api::{Buffer, ask, find_call};
 use serde::{Deserialize, Serialize};
 
-use crate::{Committed, ObjectDigest, Stat};
+use crate::{Committed, Named, ObjectDigest, Stat};
 
 /// Name of the component that serves the interface, in the reference policy.
 pub const OBJECT: &str = "vault";
@@ -26,8 +26,8 @@ pub const COMMIT: Method = method(2);
 /// Follows an entry of the ledger that took an object in, or released it: its index. Reply:
 /// references.
 pub const RECORD: Method = method(3);
-/// What is known of an object: its digest. Reply: size, released, recorded, index in the ledger,
-/// references.
+/// What is known of an object: an [`Asked`]. Reply: size, released, recorded, index in the ledger,
+/// references; whether it is known under the name, whether an entry names it, and the last one that does.
 pub const STAT: Method = method(4);
 /// Reads a released object into `vault_publish`: digest, offset, length. Reply: how many bytes.
 pub const READ: Method = method(5);
@@ -83,6 +83,16 @@ const fn method(number: u8) -> Method {
         Some(method) => method,
         None => panic!("method numbers are below 32"),
     }
+}
+
+/// An object that is asked for, and a name that it may have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Asked<'a> {
+    /// The object.
+    pub digest: ObjectDigest,
+    /// The name.
+    #[serde(borrow)]
+    pub path: Option<&'a str>,
 }
 
 /// An object in a list.
@@ -180,8 +190,31 @@ impl Client {
 
     /// What the vault knows of an object.
     pub fn stat(self, kernel: &mut impl Syscalls, digest: &ObjectDigest) -> Result<Stat, Refusal> {
-        let reply = self.call(kernel, STAT, &digest_words(digest))?;
-        stat_from_words(reply.words()).ok_or(Refusal::Garbled)
+        self.ask_for(kernel, digest, None).map(|(stat, _)| stat)
+    }
+
+    /// The same, and what the ledger says of it under this name.
+    pub fn named(
+        self,
+        kernel: &mut impl Syscalls,
+        digest: &ObjectDigest,
+        path: &str,
+    ) -> Result<(Stat, Named), Refusal> {
+        self.ask_for(kernel, digest, Some(path))
+    }
+
+    fn ask_for(
+        self,
+        kernel: &mut impl Syscalls,
+        digest: &ObjectDigest,
+        path: Option<&str>,
+    ) -> Result<(Stat, Named), Refusal> {
+        let digest = *digest;
+        let mut message = Message::new(label::REQUEST);
+        let encoded = message.encode(label::REQUEST, &Asked { digest, path });
+        encoded.map_err(|_| Refusal::Garbled)?;
+        self.0.call(kernel, STAT, &mut message)?;
+        stat_from_words(message.words()).ok_or(Refusal::Garbled)
     }
 
     /// Reads up to `length` bytes of a released object from `offset` on, to the start of
@@ -252,26 +285,45 @@ fn committed_from_words(words: &[u64]) -> Option<Committed> {
     })
 }
 
-pub(crate) fn stat_words(stat: &Stat) -> [u64; 5] {
+/// The words of a reply to [`STAT`].
+pub fn stat_words(stat: &Stat, named: &Named) -> [u64; 8] {
     [
         stat.size,
         stat.released.into(),
         stat.recorded.is_some().into(),
         stat.recorded.unwrap_or_default(),
         stat.references.into(),
+        named.known.into(),
+        named.last.is_some().into(),
+        named.last.unwrap_or_default(),
     ]
 }
 
-fn stat_from_words(words: &[u64]) -> Option<Stat> {
-    let &[size, released, recorded, index, references] = words else {
+fn stat_from_words(words: &[u64]) -> Option<(Stat, Named)> {
+    let &[
+        size,
+        released,
+        recorded,
+        index,
+        references,
+        known,
+        is_named,
+        last,
+    ] = words
+    else {
         return None;
     };
-    Some(Stat {
+    let stat = Stat {
         size,
         released: flag(released)?,
         recorded: flag(recorded)?.then_some(index),
         references: u32::try_from(references).ok()?,
-    })
+    };
+    let named = Named {
+        known: flag(known)?,
+        last: flag(is_named)?.then_some(last),
+    };
+    Some((stat, named))
 }
 
 fn references(reply: &Message) -> Result<u64, Refusal> {
@@ -311,10 +363,15 @@ mod tests {
                 recorded,
                 references: 2,
             };
-            assert_eq!(stat_from_words(&stat_words(&stat)), Some(stat));
+            for (known, last) in [(false, None), (true, Some(9))] {
+                let named = Named { known, last };
+                let words = stat_words(&stat, &named);
+                assert_eq!(stat_from_words(&words), Some((stat, named)));
+            }
         }
-        assert_eq!(stat_from_words(&[5, 2, 0, 0, 1]), None);
-        assert_eq!(stat_from_words(&[5, 1, 0, 0, 1 << 32]), None);
+        assert_eq!(stat_from_words(&[5, 2, 0, 0, 1, 0, 0, 0]), None);
+        assert_eq!(stat_from_words(&[5, 1, 0, 0, 1 << 32, 0, 0, 0]), None);
+        assert_eq!(stat_from_words(&[5, 1, 0, 0, 1, 2, 0, 0]), None);
         assert_eq!(committed_from_words(&[0; 4]), None);
         let digest = core::array::from_fn(|index| index as u8);
         assert_eq!(digest_from_words(&digest_words(&digest)), digest);

@@ -9,7 +9,7 @@ use portcullis_ledger::api as ledger;
 use portcullis_manager_api::Buffer;
 
 use crate::{
-    Act, DocumentEntry, Listed, Memory, Store, StoreError,
+    Act, DocumentEntry, Listed, Memory, Named, Store, StoreError,
     api::{self, ObjectView, digest_from_words},
 };
 
@@ -74,6 +74,7 @@ impl<'m, Y: Region, I: Region, P: RegionMut, B: RegionMut> Vault<'m, Y, I, P, B>
         match method {
             api::RECORD | api::DELETE => return self.follow(kernel, method, message),
             api::RELEASED | api::LIST => return self.list(kernel, method, message),
+            api::STAT => return self.stat(kernel, message),
             _ => {}
         }
         let remote = self.disk.as_ref().ok_or(StoreError::Closed)?;
@@ -92,10 +93,6 @@ impl<'m, Y: Region, I: Region, P: RegionMut, B: RegionMut> Vault<'m, Y, I, P, B>
                 let committed = store.commit(disk, owner, &digest_from_words(&[a, b, c, d]))?;
                 message.reply(&api::committed_words(&committed));
             }
-            (api::STAT, &[a, b, c, d]) => {
-                let stat = store.stat(disk, &digest_from_words(&[a, b, c, d]))?;
-                message.reply(&api::stat_words(&stat));
-            }
             (api::READ, &[a, b, c, d, offset, length]) => {
                 let digest = digest_from_words(&[a, b, c, d]);
                 let count = store.read(disk, &digest, offset, length, &mut self.publish)?;
@@ -105,11 +102,42 @@ impl<'m, Y: Region, I: Region, P: RegionMut, B: RegionMut> Vault<'m, Y, I, P, B>
                 let next = store.check(disk, &digest_from_words(&[a, b, c, d]), offset)?;
                 message.reply(&[next]);
             }
-            (api::CREATE | api::WRITE | api::COMMIT | api::STAT | api::READ | api::CHECK, _) => {
+            (api::CREATE | api::WRITE | api::COMMIT | api::READ | api::CHECK, _) => {
                 return Err(Failure::BadRequest);
             }
             _ => return Err(Failure::BadMethod),
         }
+        Ok(())
+    }
+
+    /// What is known of an object and, where a name is asked for, whether an entry of the ledger takes it
+    /// in under that.
+    fn stat<K: Syscalls>(&mut self, kernel: &mut K, message: &mut Message) -> Result<(), Failure> {
+        let mut buffer: Buffer = [0; _];
+        let asked = message.decode(&mut buffer).ok_or(Failure::BadRequest)?;
+        let api::Asked { digest, path } = asked;
+        let remote = self.disk.as_ref().ok_or(StoreError::Closed)?;
+        let disk = &mut remote.attach(kernel, &mut self.buffer);
+        let stat = self.store.stat(disk, &digest)?;
+        let named = match path {
+            None => Named::default(),
+            Some(path) => {
+                let mut naming = self.store.naming(disk, &digest, path)?;
+                while let Some(next) = naming.next() {
+                    let ledger = self.ledger.ok_or(StoreError::NoLedger)?;
+                    let mut buffer: Buffer = [0; _];
+                    match document(kernel, ledger, next, &mut buffer) {
+                        Ok(document) => self.store.look_for(&mut naming, path, Some(document)),
+                        Err(StoreError::NotADocument { .. }) => {
+                            self.store.look_for(&mut naming, path, None);
+                        }
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                naming.named()
+            }
+        };
+        message.reply(&api::stat_words(&stat, &named));
         Ok(())
     }
 
@@ -126,7 +154,7 @@ impl<'m, Y: Region, I: Region, P: RegionMut, B: RegionMut> Vault<'m, Y, I, P, B>
         let ledger = self.ledger.ok_or(StoreError::NoLedger)?;
         let remote = self.disk.as_ref().ok_or(StoreError::Closed)?;
         let mut buffer: Buffer = [0; _];
-        let DocumentEntry { digest, act, .. } = document(kernel, ledger, index, &mut buffer)?;
+        let (DocumentEntry { digest, act, .. }, _) = document(kernel, ledger, index, &mut buffer)?;
         if (method == api::DELETE) != (act == Act::Removed) {
             return Err(StoreError::OtherAct { index }.into());
         }
@@ -134,7 +162,10 @@ impl<'m, Y: Region, I: Region, P: RegionMut, B: RegionMut> Vault<'m, Y, I, P, B>
         let mut following = self.store.follow(disk, &digest, index)?;
         while let Some(next) = following.next() {
             match document(kernel, ledger, next, &mut buffer) {
-                Ok(document) => following.entry(Some(&document)),
+                Ok((document, _)) => {
+                    following.entry(Some(&document));
+                    self.store.followed(next, &document);
+                }
                 // An earlier entry that is lost is the ledger's to report. One that cannot be read now may
                 // be another time, and is not passed over.
                 Err(StoreError::NotADocument { .. }) if next < index => following.entry(None),
@@ -181,15 +212,15 @@ impl<'m, Y: Region, I: Region, P: RegionMut, B: RegionMut> Vault<'m, Y, I, P, B>
     }
 }
 
-/// A document's entry of the ledger.
+/// A document's entry of the ledger, and the one before that it speaks of.
 fn document<'b>(
     kernel: &mut impl Syscalls,
     ledger: ledger::Client,
     index: u64,
     buffer: &'b mut Buffer,
-) -> Result<DocumentEntry<'b>, StoreError> {
+) -> Result<(DocumentEntry<'b>, Option<u64>), StoreError> {
     match ledger.read(kernel, index, buffer) {
-        Ok(entry) => DocumentEntry::decode(entry).ok_or(StoreError::NotADocument { index }),
+        Ok(entry) => DocumentEntry::decode_behind(entry).ok_or(StoreError::NotADocument { index }),
         Err(Refusal::Object(ledger::NO_RECORD | ledger::LOST)) => {
             Err(StoreError::NotADocument { index })
         }

@@ -5,15 +5,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::{NAME_MAX, ObjectDigest};
 
-/// Longest encoded entry, in bytes: digest 32, size at most 10, path 255 with its length 2, act 1.
-pub const DOCUMENT_ENTRY_MAX: usize = 300;
+/// Longest encoded entry, in bytes: digest 32, size at most 10, path 255 with its length 2, act 1, index
+/// of an earlier entry at most 10.
+pub const DOCUMENT_ENTRY_MAX: usize = 310;
 
 const _: () = assert!(
     DOCUMENT_ENTRY_MAX <= portcullis_ledger::ENTRY_MAX,
     "the ledger takes any document's entry"
 );
 
-/// An entry of the write-once ledger, encoded with postcard.
+/// An entry of the write-once ledger, encoded with postcard. One that names content which an earlier
+/// entry names may say behind all this which one that is: so the names of an object are found without
+/// reading the whole ledger.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct DocumentEntry<'a> {
     /// SHA-256 of the document.
@@ -41,22 +44,48 @@ pub enum Act {
 impl<'a> DocumentEntry<'a> {
     /// Encodes into `buffer`; `None` where the path is longer than a document's can be.
     pub fn encode<'b>(&self, buffer: &'b mut [u8; DOCUMENT_ENTRY_MAX]) -> Option<&'b [u8]> {
-        postcard::to_slice(self, buffer).ok().map(|bytes| &*bytes)
+        self.encode_behind(None, buffer)
+    }
+
+    /// The same, with the index of the entry before that names the same content.
+    pub fn encode_behind<'b>(
+        &self,
+        earlier: Option<u64>,
+        buffer: &'b mut [u8; DOCUMENT_ENTRY_MAX],
+    ) -> Option<&'b [u8]> {
+        if self.path.len() > NAME_MAX {
+            return None;
+        }
+        let mut length = postcard::to_slice(self, buffer).ok()?.len();
+        if let Some(earlier) = earlier {
+            length += postcard::to_slice(&earlier, &mut buffer[length..])
+                .ok()?
+                .len();
+        }
+        Some(&buffer[..length])
     }
 
     /// Decodes an entry; `None` where the bytes are not exactly one.
     pub fn decode(bytes: &'a [u8]) -> Option<Self> {
-        match postcard::take_from_bytes::<Self>(bytes) {
-            Ok((entry, [])) if entry.path.len() <= NAME_MAX => Some(entry),
-            _ => None,
-        }
+        Self::decode_behind(bytes).map(|(entry, _)| entry)
+    }
+
+    /// The same, with the index of the entry before that names the same content, if it is said.
+    pub fn decode_behind(bytes: &'a [u8]) -> Option<(Self, Option<u64>)> {
+        let (entry, rest) = postcard::take_from_bytes::<Self>(bytes).ok()?;
+        let earlier = match rest {
+            [] => None,
+            rest => match postcard::take_from_bytes(rest) {
+                Ok((earlier, [])) => Some(earlier),
+                _ => return None,
+            },
+        };
+        (entry.path.len() <= NAME_MAX).then_some((entry, earlier))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::vec::Vec;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -71,20 +100,23 @@ mod tests {
             act: Act::Removed,
         };
         let mut buffer = [0; DOCUMENT_ENTRY_MAX];
-        let bytes = entry.encode(&mut buffer).unwrap();
+        let bytes = entry.encode_behind(Some(u64::MAX), &mut buffer).unwrap();
         assert_eq!(bytes.len(), DOCUMENT_ENTRY_MAX);
         assert_eq!(DocumentEntry::decode(bytes), Some(entry));
+        let decoded = DocumentEntry::decode_behind(bytes);
+        assert_eq!(decoded, Some((entry, Some(u64::MAX))));
         assert_eq!(DocumentEntry::decode(&bytes[..bytes.len() - 1]), None);
+        let alone = entry.encode(&mut buffer).unwrap();
+        assert_eq!(DocumentEntry::decode_behind(alone), Some((entry, None)));
         let longer = "x".repeat(NAME_MAX + 1);
         let entry = DocumentEntry {
             path: &longer,
             ..entry
         };
         assert_eq!(entry.encode(&mut [0; DOCUMENT_ENTRY_MAX]), None);
-        let entry = DocumentEntry { size: 0, ..entry };
-        let bytes: Vec<u8> = entry.encode(&mut buffer).unwrap().into();
+        let bytes = postcard::to_slice(&entry, &mut buffer).unwrap();
         assert_eq!(
-            DocumentEntry::decode(&bytes),
+            DocumentEntry::decode(bytes),
             None,
             "a path that is too long"
         );
@@ -93,10 +125,10 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_decode_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
-            if let Some(entry) = DocumentEntry::decode(&bytes) {
+            if let Some((entry, earlier)) = DocumentEntry::decode_behind(&bytes) {
                 let mut buffer = [0; DOCUMENT_ENTRY_MAX];
-                let again = entry.encode(&mut buffer).unwrap();
-                prop_assert_eq!(DocumentEntry::decode(again), Some(entry));
+                let again = entry.encode_behind(earlier, &mut buffer).unwrap();
+                prop_assert_eq!(DocumentEntry::decode_behind(again), Some((entry, earlier)));
             }
         }
     }

@@ -6,9 +6,13 @@
 
 use heapless::{String, Vec};
 use portcullis_blk::Disk;
+use sha2::{Digest as _, Sha256};
 
 use crate::{Act, DocumentEntry, ObjectDigest, Store, StoreError, entry::Entry};
 
+/// Names of one object that are kept in memory: 32 KiB. Of an object with more, the ledger is read for
+/// each name.
+const NAMES_MAX: usize = 4096;
 /// Objects that [`Walk`] keeps apart as missing: more are only counted.
 const MISSING_MAX: usize = 64;
 
@@ -21,6 +25,41 @@ pub struct Following {
     next: u64,
     last: u64,
     changed: bool,
+}
+
+/// A search for a name among the entries of the ledger that take an object in, from the last one back.
+/// Whoever searches reads entry [`next`](Naming::next), hands it over, and so on until there is no next.
+#[derive(Debug)]
+pub struct Naming {
+    next: Option<u64>,
+    /// The first entry that may name the object.
+    first: u64,
+    /// Whether an entry was seen that has the name.
+    decided: bool,
+    named: Named,
+}
+
+/// The names of the object that was asked for last: who asks for each of many names, as of the empty
+/// document, has the ledger read once.
+#[derive(Debug)]
+pub(crate) struct Names {
+    digest: ObjectDigest,
+    /// The last entry that names it.
+    last: Option<u64>,
+    hashes: Vec<u64, NAMES_MAX>,
+    /// Every entry that names it was looked at.
+    whole: bool,
+    /// All their names are here, and none was removed.
+    sound: bool,
+}
+
+/// What the ledger says of an object under a name.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Named {
+    /// An entry takes the object in under this name.
+    pub known: bool,
+    /// The last entry that names the object.
+    pub last: Option<u64>,
 }
 
 /// A walk over the entries of the ledger that the vault has not followed yet: what it finds there
@@ -75,6 +114,64 @@ impl Store<'_> {
             last: index,
             changed: false,
         })
+    }
+
+    /// Begins to search for a name of an object. Where only one entry took it in, its name is at hand.
+    pub fn naming(
+        &mut self,
+        disk: &mut impl Disk,
+        digest: &ObjectDigest,
+        path: &str,
+    ) -> Result<Naming, StoreError> {
+        let slot = self.find(digest)?;
+        let entry = self.entry(disk, slot)?;
+        let last = entry.followed.checked_sub(1);
+        let first = entry.recorded.unwrap_or_default();
+        let is_one = entry.references == 1 && last == Some(first);
+        let names = &mut self.memory.names;
+        let at_hand = names
+            .of(digest, last)
+            .map(|names| names.contains(&hash(path)));
+        let known = at_hand.unwrap_or(is_one && entry.name == *path);
+        let next = last.filter(|_| !is_one && entry.references > 0 && at_hand.is_none());
+        if next.is_some() {
+            names.begin(digest, last);
+        }
+        Ok(Naming {
+            next,
+            first,
+            decided: false,
+            named: Named { known, last },
+        })
+    }
+
+    /// Looks at the next entry, and at the one that it says comes before it; `None`: it is no document's.
+    /// What an entry says of an earlier one is believed as far as that is this object's, too.
+    pub fn look_for(
+        &mut self,
+        naming: &mut Naming,
+        path: &str,
+        document: Option<(DocumentEntry<'_>, Option<u64>)>,
+    ) {
+        let Some(index) = naming.next else { return };
+        let names = &mut self.memory.names;
+        let of_it = document.filter(|(document, _)| document.digest == names.digest);
+        if let Some((document, _)) = of_it {
+            names.add(&document);
+            if document.path == path && !naming.decided {
+                naming.decided = true;
+                naming.named.known = document.act != Act::Removed;
+            }
+        }
+        let earlier = of_it.and_then(|(_, earlier)| earlier);
+        let next = earlier.filter(|it| *it < index).or(index.checked_sub(1));
+        naming.next = next.filter(|it| *it >= naming.first);
+        names.whole = naming.next.is_none();
+    }
+
+    /// Keeps in memory what the last entry says that was followed.
+    pub(crate) fn followed(&mut self, index: u64, document: &DocumentEntry<'_>) {
+        self.memory.names.follow(index, document);
     }
 
     /// Keeps what was followed, durably: the object's references. Without any it is removed.
@@ -145,6 +242,62 @@ impl Following {
         }
         entry.references = entry.references.saturating_add(1);
     }
+}
+
+impl Naming {
+    /// Index of the entry of the ledger to hand over next.
+    pub const fn next(&self) -> Option<u64> {
+        self.next
+    }
+
+    /// What was found.
+    pub const fn named(&self) -> Named {
+        self.named
+    }
+}
+
+impl Names {
+    /// Of no object yet.
+    pub(crate) const fn new() -> Self {
+        Self {
+            digest: [0; 32],
+            last: None,
+            hashes: Vec::new(),
+            whole: false,
+            sound: false,
+        }
+    }
+
+    /// The names of an object, up to this entry, where all of them are there.
+    fn of(&self, digest: &ObjectDigest, last: Option<u64>) -> Option<&[u64]> {
+        let is_it = self.digest == *digest && self.last == last;
+        (self.whole && self.sound && is_it).then_some(&self.hashes)
+    }
+
+    fn begin(&mut self, digest: &ObjectDigest, last: Option<u64>) {
+        (self.digest, self.last) = (*digest, last);
+        (self.whole, self.sound) = (false, true);
+        self.hashes.clear();
+    }
+
+    fn add(&mut self, document: &DocumentEntry<'_>) {
+        let fits = self.hashes.push(hash(document.path)).is_ok();
+        self.sound &= fits && document.act != Act::Removed;
+    }
+
+    /// The vault follows one more entry of the object.
+    fn follow(&mut self, index: u64, document: &DocumentEntry<'_>) {
+        if self.digest == document.digest && self.last < Some(index) {
+            self.last = Some(index);
+            self.add(document);
+        }
+    }
+}
+
+/// Tells names apart: no two of one object will have the same.
+fn hash(name: &str) -> u64 {
+    let digest: [u8; 32] = Sha256::digest(name).into();
+    u64::from_le_bytes(core::array::from_fn(|i| digest[i]))
 }
 
 fn name(document: &DocumentEntry<'_>) -> String<{ crate::NAME_MAX }> {

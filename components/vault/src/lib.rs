@@ -45,7 +45,7 @@ pub mod wire;
 pub use component::Vault;
 pub use document::{Act, DOCUMENT_ENTRY_MAX, DocumentEntry};
 pub use error::StoreError;
-pub use follow::{Following, Missing, Walk};
+pub use follow::{Following, Missing, Named, Naming, Walk};
 pub use layout::{CHUNK, CHUNK_BLOCKS, OBJECT_MAX};
 pub use store::{Committed, Listed, Memory, Opened, Stat, Store};
 pub use table::MAX_OBJECTS;

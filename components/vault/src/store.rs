@@ -9,6 +9,7 @@ use portcullis_blk::{BLOCK, Block, Disk, DiskError, DiskId};
 use crate::{
     NAME_MAX, ObjectDigest, StoreError,
     entry::{Entry, Sector, Tip},
+    follow::Names,
     get::Cached,
     layout::{CHUNK, CHUNK_BLOCKS, CHUNKS_MAX, Layout},
     put::Upload,
@@ -27,6 +28,8 @@ pub struct Memory {
     /// Of what was read last, in the clear.
     pub(crate) reading: Buffer,
     pub(crate) block: Block,
+    /// Of the object that was asked for last.
+    pub(crate) names: Names,
 }
 
 /// A chunk, and the seals of all chunks of its object.
@@ -44,6 +47,7 @@ impl Memory {
             upload: Buffer::NEW,
             reading: Buffer::NEW,
             block: [0; _],
+            names: Names::new(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The bundle format under every byte of damage, and under bytes that were never a bundle.
 
+use std::string::ToString;
 use std::vec::Vec;
 
 use portcullis_model::testing::SharedRegion;
@@ -161,7 +162,7 @@ fn each_wrong_entry_is_named() {
         forged(|raw| raw.size = U64::new(6)),
         Err(EntryError::Padding)
     );
-    assert_eq!(forged(|raw| raw.content = 6), Err(EntryError::Unknown));
+    assert_eq!(forged(|raw| raw.content = 12), Err(EntryError::Unknown));
     assert_eq!(forged(|raw| raw.reserved[4] = 1), Err(EntryError::Unknown));
     assert_eq!(
         forged(|raw| raw.path_length = U16::new(257)),
@@ -200,10 +201,19 @@ fn what_is_no_bundle_is_named() {
     assert_eq!(open(&bytes), Err(BundleError::Format(2)));
 }
 
+#[test]
+fn every_reason_has_its_number_and_words_of_its_own() {
+    let words: std::collections::BTreeSet<_> = Missing::ALL.map(|it| it.to_string()).into();
+    assert_eq!(words.len(), Missing::ALL.len());
+    for (number, missing) in (1..).zip(Missing::ALL) {
+        assert_eq!(missing as u8, number);
+    }
+}
+
 fn documents() -> impl Strategy<Value = Vec<Document>> {
     let content = prop_oneof![
         4 => prop::collection::vec(any::<u8>(), 0..200).prop_map(Ok),
-        1 => Just(Err(Missing::TooLarge)),
+        1 => prop::sample::select(&Missing::ALL[..]).prop_map(Err),
     ];
     let name = "[a-z]{1,8}(/[a-zä]{1,8}){0,3}".prop_map(|name| path(&name));
     prop::collection::vec((name, content), 0..6)
@@ -228,7 +238,7 @@ proptest! {
             raw.path[..8].copy_from_slice(&name);
             raw.reserved = [0; 5];
             raw.path_length = U16::new(u16::from(fields[0]) % 9);
-            raw.content %= 7;
+            raw.content %= 13;
         });
         if let Ok(Entry { size, content: Content::Present { offset, .. }, .. }) = entry {
             prop_assert!(offset + size <= (HEADER_SIZE + ENTRY_SIZE + 8) as u64);

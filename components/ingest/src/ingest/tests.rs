@@ -14,7 +14,7 @@ use portcullis_manager_api::{Buffer, FIND, Find, Found, NOT_PERMITTED};
 use portcullis_model::testing::{Machine, SharedRegion};
 use portcullis_publish::DocumentPath;
 use portcullis_vault::api::digest_from_words;
-use portcullis_vault::{Act, DocumentEntry, OBJECT_MAX};
+use portcullis_vault::{Act, DocumentEntry, Named, OBJECT_MAX, Stat};
 use sha2::{Digest, Sha256};
 
 use super::*;
@@ -116,17 +116,30 @@ impl<K: Syscalls> Component<K> for Vault {
                 object.released |= entry.act == Act::Released;
                 message.reply(&[1]);
             }
-            (vault::STAT, &[a, b, c, d]) => {
-                match state.objects.get(&digest_from_words(&[a, b, c, d])) {
-                    None => message.refuse(vault::NOT_FOUND),
-                    Some(object) => message.reply(&[
-                        object.size,
-                        object.released.into(),
-                        object.recorded.is_some().into(),
-                        object.recorded.unwrap_or_default(),
-                        1,
-                    ]),
-                }
+            (vault::STAT, _) => {
+                let mut buffer: Buffer = [0; _];
+                let asked: vault::Asked<'_> = message.decode(&mut buffer).unwrap();
+                let Some(object) = state.objects.get(&asked.digest) else {
+                    return message.refuse(vault::NOT_FOUND);
+                };
+                let stat = Stat {
+                    size: object.size,
+                    released: object.released,
+                    recorded: object.recorded,
+                    references: 1,
+                };
+                let entries = state
+                    .ledger
+                    .iter()
+                    .map(|it| DocumentEntry::decode(it).unwrap());
+                let of_it = (0..)
+                    .zip(entries)
+                    .filter(|(_, it)| it.digest == asked.digest);
+                let named = Named {
+                    known: of_it.clone().any(|(_, it)| Some(it.path) == asked.path),
+                    last: of_it.map(|(index, _)| index).last(),
+                };
+                message.reply(&vault::stat_words(&stat, &named));
             }
             (vault::CHECK, &[a, b, c, d, offset]) => {
                 let object = &state.objects[&digest_from_words(&[a, b, c, d])];
@@ -350,11 +363,12 @@ fn what_is_kept_and_released_later_is_in_the_ledger_as_released() {
     assert_eq!(lines[1], "1 document: 1 stored, 0 unchanged, 0 refused");
     // Kept under another name once more: it stays released.
     let lines = start(&state, &pack(&[("b", Ok(noise(9)))]));
-    assert!(lines[0].ends_with("  unchanged"), "{lines:?}");
+    let named = "  known content, ledger entry 2";
+    assert!(lines[0].ends_with(named), "{lines:?}");
     let state = state.borrow();
     let entry = DocumentEntry::decode(&state.ledger[1]).unwrap();
     assert_eq!(entry.act, Act::Released);
-    assert_eq!((state.ledger.len(), state.ready), (2, 1));
+    assert_eq!((state.ledger.len(), state.ready), (3, 1));
     assert_eq!(state.uploads, 1, "its bytes were there");
 }
 
@@ -387,7 +401,7 @@ fn each_refused_document_has_its_reason_and_takes_no_other_with_it() {
     let mut bundle = pack(&[
         ("before", Ok(noise(1))),
         ("large.iso", Err((Missing::TooLarge, OBJECT_MAX + 1))),
-        ("secret", Err((Missing::Unreadable, 0))),
+        ("secret", Err((Missing::Denied, 0))),
         ("bad\\xff", Err((Missing::BadName, 0))),
         ("loop", Err((Missing::LinkLoop, 0))),
         ("socket", Err((Missing::NotAFile, 0))),
