@@ -8,8 +8,8 @@ use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
 
+use portcullis_files::{Mode, Unfinished};
 use rustix::fs::OFlags;
 
 /// Whose word it is that a path is to be read.
@@ -99,25 +99,12 @@ pub fn read_text(path: &Path, said: Said, most: usize) -> Result<String, FileErr
 /// Writes a whole file in place of what was there: whoever reads it sees the old one or the new, and so does
 /// who reads it after a cut, where it is `durable`.
 pub fn replace(path: &Path, content: &[u8], durable: bool) -> io::Result<()> {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let (process, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    let mut unfinished = path.to_owned().into_os_string();
-    unfinished.push(format!(".{process}-{number}.new"));
-    // Neither somebody else's file nor a link is under this name.
-    let mut file = File::create_new(&unfinished)?;
-    let written = file.write_all(content).and_then(|()| {
-        if durable {
-            file.sync_all()?;
-        }
-        fs::rename(&unfinished, path)
-    });
-    if written.is_err() {
-        let _ = fs::remove_file(&unfinished);
-    }
-    let directory = path.parent().filter(|it| !it.as_os_str().is_empty());
-    match directory.unwrap_or(Path::new(".")) {
-        directory if durable => written.and_then(|()| File::open(directory)?.sync_all()),
-        _ => written,
+    let unfinished = Unfinished::new(path, Mode::Public)?;
+    unfinished.file().write_all(content)?;
+    if durable {
+        unfinished.replace()
+    } else {
+        unfinished.replace_in_memory()
     }
 }
 

@@ -7,6 +7,7 @@
 //! the boot or the latest update names by its hash.
 
 use portcullis_fsck::{At, Boots, Findings, Place, Records, Region, Sink, What};
+use portcullis_log::checkpoint::origin;
 use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, Record};
 use serde::Serialize;
 
@@ -139,6 +140,7 @@ impl<'p> Replay<'p> {
             Operation::Seal => self.seal(index, record),
             Operation::Deny => self.wrong(index, "a denial has the outcome done"),
             Operation::Fault => {}
+            Operation::History => self.leave(index, record),
         }
     }
 
@@ -358,6 +360,25 @@ impl<'p> Replay<'p> {
         if let Some(boot) = self.boots.last_mut() {
             boot.sealed = true;
         }
+    }
+
+    /// An earlier history was left behind: whoever has its checkpoint will not find it here.
+    fn leave(&mut self, index: u64, record: &Record) {
+        let Cause::Leaves {
+            disk,
+            log,
+            size,
+            root,
+        } = record.cause
+        else {
+            return self.wrong(
+                index,
+                "the record does not say which history was left behind",
+            );
+        };
+        let origin = origin(log, disk).as_str().to_owned();
+        let what = What::LeftBehind { origin, size, root };
+        self.findings.note(place(index), what);
     }
 
     /// Holds a grant against the policy in force.

@@ -7,7 +7,8 @@ use clap::{Args, Parser};
 use portcullis_boards::{
     Board, Config, Error, Image, Machine, Sdk, System, capscan, raw_disk, root, watch,
 };
-use portcullis_hosted::appliance::Appliance;
+use portcullis_hosted::appliance::{Appliance, Begin, State};
+use portcullis_hosted::pack;
 use portcullis_text::{Lines, Plain};
 
 /// Builds the reference appliance for the QEMU boards, and boots it
@@ -29,7 +30,8 @@ Exit codes:
   0  the documents are through, the log on the disk holds, and the kernel's slots hold what it says;
      or QEMU was ended
   1  they are not through, the log does not hold, or slots and log differ
-  3  it could not be built or started"
+  3  it could not be built or started
+  4  the documents are through but for those that were left out"
 )]
 struct Run {
     /// The board
@@ -43,6 +45,9 @@ struct Run {
     /// Where state is kept between runs
     #[arg(long, value_name = "DIR", default_value = "target/appliance")]
     state: PathBuf,
+    /// Where the disk is gone or went back for good: leave its history behind, and record that
+    #[arg(long)]
+    new_history: bool,
     /// End when the documents are through
     #[arg(long)]
     once: bool,
@@ -80,7 +85,14 @@ fn run(arguments: &Run) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let sdk = Sdk::find(arguments.board, arguments.config)?;
     let system = System::appliance();
     let policy = root().join("policy/appliance.toml");
-    let mut appliance = Appliance::prepare(&policy, &system.description, &arguments.state)?;
+    pack::apart(&arguments.documents, &arguments.state)?;
+    let begin = if arguments.new_history {
+        Begin::NewHistory
+    } else {
+        Begin::GoOn
+    };
+    let state = State::begin(&arguments.state, begin)?;
+    let mut appliance = Appliance::prepare_from(&policy, &system.description, state)?;
     let packed = appliance.pack(&arguments.documents, &mut |_, _| ())?;
     for left_out in &packed.left_out {
         println!("left out {}: {}", Plain(&left_out.path), left_out.why);
@@ -93,13 +105,22 @@ fn run(arguments: &Run) -> Result<ExitCode, Box<dyn std::error::Error>> {
     if !arguments.once {
         let mut qemu = Machine::command(&image, Some(&disk));
         qemu.args(["-serial", "stdio"]).status()?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(ended(left_out));
     }
     let failures = once(&image, &disk, appliance.state().path(), left_out)?;
     for failure in &failures {
         eprintln!("error: {}", Lines(failure));
     }
-    Ok(ExitCode::from(u8::from(!failures.is_empty())))
+    Ok(if failures.is_empty() {
+        ended(left_out)
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// The exit code of what went well, but for the documents that were left out.
+fn ended(left_out: usize) -> ExitCode {
+    ExitCode::from(if left_out > 0 { pack::LEFT_OUT } else { 0 })
 }
 
 /// Boots until the documents are through, and looks at what came of it: what failed, in words.

@@ -6,6 +6,7 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use portcullis_files::Mode;
 use portcullis_sdf::Target;
 
 use crate::{Board, Config, Error, Sdk};
@@ -122,7 +123,8 @@ impl System {
             let program = compiled.join(elf.with_extension(""));
             fs::copy(&program, to.with_file_name(elf)).map_err(Error::file("copy", &program))?;
         }
-        fs::write(to, text).map_err(Error::file("write", to))?;
+        let written = portcullis_files::replace(to, text.as_bytes(), Mode::Public);
+        written.map_err(Error::file("write", to))?;
         Ok(system)
     }
 }

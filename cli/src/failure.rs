@@ -25,6 +25,8 @@ pub(crate) enum Verdict {
     HoldsInPart,
     /// It does not hold.
     DoesNotHold,
+    /// It was done, but documents were left out.
+    LeftOut,
 }
 
 impl Verdict {
@@ -42,6 +44,7 @@ impl Verdict {
             Self::Holds => "holds",
             Self::HoldsInPart => "holds in part",
             Self::DoesNotHold => "DOES NOT HOLD",
+            Self::LeftOut => "holds, documents left out",
         }
     }
 }
@@ -192,6 +195,7 @@ impl From<Verdict> for ExitCode {
         match verdict {
             Verdict::Holds => ExitCode::SUCCESS,
             Verdict::HoldsInPart | Verdict::DoesNotHold => ExitCode::from(1),
+            Verdict::LeftOut => ExitCode::from(portcullis_hosted::pack::LEFT_OUT),
         }
     }
 }

@@ -4,9 +4,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use portcullis_audit::files::{self, Said};
 use portcullis_audit::state::{LOGS, State, StateError};
 use portcullis_console::text::{Counted, Grouped};
+use portcullis_files::Refused;
 use portcullis_fsck::{
     Finding, Keys, LogSummary, Region, Report, Severity, Summary, What, check_with,
 };
@@ -15,7 +15,7 @@ use portcullis_text::Plain;
 
 use crate::Run;
 use crate::failure::{Failure, Verdict};
-use crate::log::{Progress, findings_table, state_failure, unread};
+use crate::log::{Progress, findings_table, state_failure};
 use crate::options::Audited;
 use crate::output::{Output, table};
 
@@ -41,9 +41,6 @@ Examples:
   portcullis fsck
   portcullis fsck --vault-key target/appliance/vault.key
   portcullis fsck --disk disk.img --key ledger.vkey --checkpoint grants.checkpoint";
-
-/// Bytes of a file of which it is said how long it is, where a vault's key should be.
-const KEY_FILE: usize = 1 << 16;
 
 /// Check everything on a disk: header, logs, vault
 #[derive(Args)]
@@ -121,10 +118,17 @@ impl Fsck {
     }
 }
 
-fn vault_key(path: &Path) -> Result<[u8; 32], Failure> {
-    let bytes = files::read(path, Said::Named, KEY_FILE).map_err(|error| unread(path, error))?;
+/// Bytes of a vault's key.
+const VAULT_KEY: usize = 32;
+
+fn vault_key(path: &Path) -> Result<[u8; VAULT_KEY], Failure> {
+    let bytes = portcullis_files::read_private(path, VAULT_KEY).map_err(|error| match error {
+        Refused::Kind { .. } => Failure::bad_input(error),
+        Refused::TooLong { .. } => Failure::bad_input(format!("{error}; a vault's key has 32")),
+        _ => Failure::could_not_run(error),
+    })?;
     let length = bytes.len();
-    bytes.try_into().map_err(|_| {
+    bytes.as_slice().try_into().map_err(|_| {
         let path = Plain(path.display());
         Failure::bad_input(format!("{path} has {length} bytes; a vault's key has 32"))
     })

@@ -1,11 +1,9 @@
 //! `portcullis keygen`: makes the key pair that policies are signed with.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use portcullis_files::Mode;
 use portcullis_log::note::Verifier;
 use portcullis_policy::keys::{self, KeyId};
 use portcullis_text::Plain;
@@ -14,11 +12,6 @@ use serde::Serialize;
 use crate::Run;
 use crate::failure::{Failure, Verdict};
 use crate::output::Output;
-
-/// Readable and writable by its owner alone.
-const PRIVATE: u32 = 0o600;
-/// Readable by everybody.
-const PUBLIC: u32 = 0o644;
 
 const EXAMPLE: &str = "\
 Files:
@@ -75,10 +68,14 @@ impl Run for Keygen {
             None => None,
         };
         let verifier_key = verifier_key.map(|it| it.to_string());
-        create(&self.file, PRIVATE, keys::write_private(&key).as_bytes())?;
-        create(&public, PUBLIC, key.verifying_key().as_bytes())?;
+        create(
+            &self.file,
+            Mode::Private,
+            keys::write_private(&key).as_bytes(),
+        )?;
+        create(&public, Mode::Public, key.verifying_key().as_bytes())?;
         if let Some(key) = &verifier_key {
-            create(&verifier, PUBLIC, format!("{key}\n").as_bytes())?;
+            create(&verifier, Mode::Public, format!("{key}\n").as_bytes())?;
         }
         let made = Made {
             private: self.file,
@@ -107,17 +104,8 @@ impl Run for Keygen {
 }
 
 /// Creates a file that must not exist yet.
-fn create(path: &Path, mode: u32, content: &[u8]) -> Result<(), Failure> {
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path)
-        .and_then(|mut file| {
-            file.write_all(content)?;
-            file.sync_all()
-        });
-    written.map_err(|error| match error.kind() {
+fn create(path: &Path, mode: Mode, content: &[u8]) -> Result<(), Failure> {
+    portcullis_files::create(path, content, mode).map_err(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => exists(path),
         _ => Failure::file("write", path, error),
     })

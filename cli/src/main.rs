@@ -81,7 +81,8 @@ Exit codes:
   0  what was asked holds, or was done
   1  it does not hold: a check found something, a question was answered with no
   2  bad input: arguments, a policy or another file that cannot be understood
-  3  could not run: a file that cannot be read or written, no entropy";
+  3  could not run: a file that cannot be read or written, no entropy
+  4  done, but documents were left out (`run`, `prepare`)";
 
 /// Checks, compiles and explains the policy of a Portcullis system, and audits what it did.
 #[derive(Parser)]

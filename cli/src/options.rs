@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use portcullis_hosted::appliance::Begin;
 
 /// The state directory of an appliance.
 #[derive(Args)]
@@ -26,6 +27,17 @@ pub(crate) struct Audited {
     /// A file of verifier keys (name+hash+key, one a line), which replaces DIR/ledger.vkey
     #[arg(long, value_name = "FILE")]
     pub(crate) key: Vec<PathBuf>,
+}
+
+/// What is taken in, and how a run begins where the disk is not the one that the state directory knows.
+#[derive(Args)]
+pub(crate) struct IntakeOptions {
+    /// The documents to take in
+    #[arg(long, value_name = "DIR", default_value = "samples/documents")]
+    pub(crate) documents: PathBuf,
+    /// Where the disk is gone or went back for good: leave its history behind, and record that
+    #[arg(long)]
+    new_history: bool,
 }
 
 /// The policy, as it is written.
@@ -52,6 +64,17 @@ pub(crate) struct OutputOption {
     /// The file to write; an existing one is replaced
     #[arg(short, long, value_name = "FILE", alias = "out")]
     pub(crate) output: Option<PathBuf>,
+}
+
+impl IntakeOptions {
+    /// How a run begins.
+    pub(crate) fn begin(&self) -> Begin {
+        if self.new_history {
+            Begin::NewHistory
+        } else {
+            Begin::GoOn
+        }
+    }
 }
 
 impl Audited {

@@ -3,19 +3,23 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use portcullis_hosted::appliance::Appliance;
+use portcullis_hosted::appliance::{Appliance, State};
+use portcullis_hosted::pack;
 use portcullis_text::Plain;
 use serde::Serialize;
 
 use crate::Run;
 use crate::failure::{Failure, Verdict};
 use crate::load;
-use crate::options::{PolicyOption, StateOption};
+use crate::options::{IntakeOptions, PolicyOption, StateOption};
 use crate::output::Output;
+use crate::run::show::Documents;
 
 const EXAMPLE: &str = "\
 Makes the state directory where there is none (keys, disk), compiles and signs the policy into it,
 and packs the documents. The files have the names that system.xml gives as prefill_path.
+
+Exit code 4: done, but documents were left out; each is named with the reason.
 
 Examples:
   portcullis prepare --state target/appliance
@@ -30,9 +34,8 @@ pub(crate) struct Prepare {
     /// The system description
     #[arg(long, value_name = "FILE", default_value = "system.xml")]
     system: PathBuf,
-    /// The documents to take in
-    #[arg(long, value_name = "DIR", default_value = "samples/documents")]
-    documents: PathBuf,
+    #[command(flatten)]
+    intake: IntakeOptions,
     #[command(flatten)]
     place: StateOption,
 }
@@ -42,49 +45,33 @@ pub(crate) struct Prepare {
 struct Prepared {
     /// The state directory.
     state: PathBuf,
-    /// Documents in the bundle.
-    documents: u64,
-    /// Their bytes.
-    bytes: u64,
-    /// Documents that were left out, each with the reason.
-    left_out: Vec<String>,
+    /// What was packed, and what was not.
+    documents: Documents,
 }
 
 impl Run for Prepare {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
         let system = load::system(&self.system)?;
         load::check(&self.policy.policy, Some(&system))?.map_err(Failure::problems)?;
-        let appliance = Appliance::prepare(&self.policy.policy, &self.system, &self.place.state);
+        pack::apart(&self.intake.documents, &self.place.state).map_err(Failure::could_not_run)?;
+        let state = State::begin(&self.place.state, self.intake.begin());
+        let state = state.map_err(Failure::could_not_run)?;
+        let appliance = Appliance::prepare_from(&self.policy.policy, &self.system, state);
         let mut appliance = appliance.map_err(Failure::could_not_run)?;
         let state = appliance.state().path().to_owned();
-        let packed = appliance.pack(&self.documents, &mut |_, _| {});
-        let packed = packed.map_err(Failure::could_not_run)?;
-        let left_out = packed
-            .left_out
-            .iter()
-            .map(|it| format!("{}: {}", it.path, it.why));
-        let prepared = Prepared {
-            state,
-            documents: packed.documents as u64,
-            bytes: packed.bytes,
-            left_out: left_out.collect(),
-        };
-        output.print(&prepared, human)?;
-        Ok(Verdict::Holds)
+        let packed = appliance.pack(&self.intake.documents, &mut |_, _| {});
+        let documents = Documents::of(packed.map_err(Failure::could_not_run)?);
+        let verdict = documents.verdict();
+        output.print(&Prepared { state, documents }, human)?;
+        Ok(verdict)
     }
 }
 
 fn human(prepared: &Prepared) -> String {
-    let Prepared {
-        state,
-        documents,
-        bytes,
-        left_out,
-    } = prepared;
-    let mut lines = vec![format!(
-        "{}: {documents} documents, {bytes} bytes",
-        Plain(state.display())
-    )];
-    lines.extend(left_out.iter().map(|it| format!("  left out {it}")));
+    let Prepared { state, documents } = prepared;
+    let (state, packed, bytes) = (Plain(state.display()), documents.packed, documents.bytes);
+    let mut lines = vec![format!("{state}: {packed} documents, {bytes} bytes")];
+    let left_out = documents.left_out.iter();
+    lines.extend(left_out.map(|it| format!("  left out {}: {}", Plain(&it.path), Plain(&it.why))));
     lines.join("\n")
 }

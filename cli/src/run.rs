@@ -8,16 +8,17 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use portcullis_hosted::appliance::{
-    Appliance, Console, Paused, PlanError, Running, Until, spawner,
+    Appliance, Console, Paused, PlanError, Running, State, Until, spawner,
 };
 use portcullis_hosted::isolation::{ThisMachine, isolation};
+use portcullis_hosted::pack;
 
 use portcullis_text::Plain;
 
 use crate::Run;
 use crate::failure::{self, Failure, Verdict};
 use crate::load;
-use crate::options::{PolicyOption, StateOption};
+use crate::options::{IntakeOptions, PolicyOption, StateOption};
 use crate::output::{Output, write_line};
 use show::Summary;
 
@@ -34,7 +35,10 @@ Exit codes:
   0  the documents are through, or the appliance was ended
   1  a component failed, a document was lost, or slots and log differ
   2  the policy or the system description does not hold
-  3  it could not run: isolation is missing, the state is in use
+  3  it could not run: isolation is missing, the state is in use, or the disk is
+     not the one that the state directory knows
+  4  the documents are through but for those that were left out, each of which is
+     named with the reason
 
 Examples:
   portcullis run --once
@@ -49,9 +53,8 @@ pub(crate) struct RunAppliance {
     /// The system description
     #[arg(long, value_name = "FILE", default_value = "system.xml")]
     system: PathBuf,
-    /// The documents to take in
-    #[arg(long, value_name = "DIR", default_value = "samples/documents")]
-    documents: PathBuf,
+    #[command(flatten)]
+    intake: IntakeOptions,
     #[command(flatten)]
     place: StateOption,
     /// End when the documents are through
@@ -68,9 +71,11 @@ impl Run for RunAppliance {
             .map_err(Failure::could_not_run)?;
         let system = load::system(&self.system)?;
         load::check(&self.policy.policy, Some(&system))?.map_err(Failure::problems)?;
-        let mut appliance =
-            Appliance::prepare(&self.policy.policy, &self.system, &self.place.state)
-                .map_err(plan_failure)?;
+        pack::apart(&self.intake.documents, &self.place.state).map_err(Failure::could_not_run)?;
+        let state = State::begin(&self.place.state, self.intake.begin());
+        let state = state.map_err(Failure::could_not_run)?;
+        let appliance = Appliance::prepare_from(&self.policy.policy, &self.system, state);
+        let mut appliance = appliance.map_err(plan_failure)?;
         let say = Say(!output.is_json());
         say.line(&show::prepared(&appliance, &walls))?;
         let packed = self.pack(&mut appliance)?;
@@ -96,7 +101,7 @@ impl RunAppliance {
     fn pack(&self, appliance: &mut Appliance) -> Result<String, Failure> {
         let start = Instant::now();
         let mut bar: Option<ProgressBar> = None;
-        let packed = appliance.pack(&self.documents, &mut |done, total| {
+        let packed = appliance.pack(&self.intake.documents, &mut |done, total| {
             if bar.is_none() && start.elapsed() > PATIENCE {
                 let style = ProgressStyle::with_template(
                     "packing documents  {bar:40} {percent:>3} %  {bytes} of {total_bytes}",
@@ -112,7 +117,7 @@ impl RunAppliance {
             bar.finish_and_clear();
         }
         let packed = packed.map_err(Failure::could_not_run)?;
-        Ok(show::packed(&self.documents, packed))
+        Ok(show::packed(&self.intake.documents, packed))
     }
 
     /// Runs to the end, and says what came of it.

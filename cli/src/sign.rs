@@ -1,18 +1,18 @@
 //! `portcullis sign`: signs a compiled policy in place.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ed25519_dalek::SigningKey;
-use portcullis_policy::{keys, sign};
+use portcullis_files::Mode;
+use portcullis_policy::keys::{self, KeyFileError};
+use portcullis_policy::sign;
 
 use portcullis_text::Plain;
 
 use crate::Run;
 use crate::compile::Compiled;
 use crate::failure::{Failure, Verdict};
-use crate::load;
 use crate::output::Output;
 
 const EXAMPLE: &str = "\
@@ -51,26 +51,14 @@ impl Run for Sign {
 
 /// Reads a private key.
 pub(crate) fn read_key(path: &Path) -> Result<SigningKey, Failure> {
-    let source = load::source(path)?;
-    keys::read_private(source.text())
-        .map_err(|error| Failure::bad_input(format!("{}: {error}", Plain(path.display()))))
+    keys::read_private(path).map_err(|error| match error {
+        KeyFileError::File(_) => Failure::could_not_run(error),
+        KeyFileError::Key { .. } => Failure::bad_input(error),
+    })
 }
 
-/// Writes a file beside its place and moves it there, so that no reader sees half of it.
+/// Puts a file in the place of what was there, so that no reader sees half of it.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), Failure> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let write = || {
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(content)?;
-        file.as_file().sync_all()?;
-        use std::os::unix::fs::PermissionsExt;
-        let readable = std::fs::Permissions::from_mode(0o644);
-        file.as_file().set_permissions(readable)?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    write().map_err(|error| Failure::file("write", path, error))
+    portcullis_files::replace(path, content, Mode::Public)
+        .map_err(|error| Failure::file("write", path, error))
 }

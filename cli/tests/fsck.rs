@@ -22,10 +22,17 @@ fn stderr(assert: assert_cmd::assert::Assert) -> String {
     String::from_utf8(assert.get_output().stderr.clone()).unwrap()
 }
 
+/// Writes a file that is its owner's alone.
+fn private(path: &Path, content: &[u8]) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::write(path, content).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
 fn sample() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     write_sample(&directory.path().join("state"));
-    fs::write(directory.path().join("vault.key"), [7; 32]).unwrap();
+    private(&directory.path().join("vault.key"), &[7; 32]);
     directory
 }
 
@@ -140,8 +147,11 @@ fn a_damaged_header_is_a_finding_and_another_file_bad_input() {
     );
     let text = stderr(fsck(directory.path(), &["state/ledger.vkey"]).code(2));
     assert!(text.contains("this is not a Portcullis disk"), "{text}");
-    let short = ["state", "--vault-key", "state/ledger.vkey"];
-    let text = stderr(fsck(directory.path(), &short).code(2));
-    assert!(text.contains("a vault's key has 32"), "{text}");
+    for length in [31, 33] {
+        private(&directory.path().join("vault.key"), &vec![7; length]);
+        let other = ["state", "--vault-key", "vault.key"];
+        let text = stderr(fsck(directory.path(), &other).code(2));
+        assert!(text.contains("a vault's key has 32"), "{text}");
+    }
     fsck(directory.path(), &["nowhere"]).code(3);
 }

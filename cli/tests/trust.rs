@@ -1,7 +1,7 @@
 //! Whom each verb trusts: the keys that were named, and no more of a directory than it must.
 
 use std::fs::{self, File};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -364,6 +364,7 @@ fn files_that_are_named_are_plain_too() {
             let file = path.join("named");
             fs::write(&file, "").unwrap();
             assert!(put(&file, kind));
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
             let verb = if option == "--vault-key" {
                 VERBS[7]
             } else {

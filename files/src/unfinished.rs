@@ -65,12 +65,19 @@ impl Unfinished {
     }
 
     /// Makes the content durable, and puts the file in the place of what was there.
-    pub fn replace(mut self) -> io::Result<()> {
+    pub fn replace(self) -> io::Result<()> {
+        self.file.sync_all()?;
+        let path = self.path.clone();
+        self.replace_in_memory()?;
+        sync_folder(&path)
+    }
+
+    /// Puts the file in the place of what was there. A cut may leave any part of it.
+    pub fn replace_in_memory(mut self) -> io::Result<()> {
         if let Some(other) = other_than_a_file(&self.path)? {
             let text = format!("it is {other}, which is not written over");
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
         }
-        self.file.sync_all()?;
         let name = match &self.name {
             Some(name) => name,
             None => {
@@ -81,7 +88,7 @@ impl Unfinished {
         };
         fs::rename(name, &self.path)?;
         self.name = None;
-        sync_folder(&self.path)
+        Ok(())
     }
 
     /// Makes the content durable, and puts the file where nothing may be yet.

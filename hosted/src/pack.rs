@@ -10,11 +10,12 @@ mod content;
 mod walk;
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use portcullis_files::{Mode, Unfinished};
 use portcullis_ingest::bundle::{
     Content, Entry, Layout, Missing, encode_entry, encode_header, entry_offset,
 };
@@ -22,8 +23,8 @@ use portcullis_publish::DocumentPath;
 
 use walk::Found;
 
-/// Mode of the bundle: documents lie in it in the clear, and their permissions may be narrow.
-const PRIVATE: u32 = 0o600;
+/// Exit code of a program that did what it should, but left documents out.
+pub const LEFT_OUT: u8 = 4;
 
 /// What came of packing.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -69,6 +70,8 @@ pub enum Why {
     LinkToDirectory,
     /// Neither a file nor a directory: a pipe, a socket, a device.
     NotAFile(&'static str),
+    /// It lies in more directories than a path can name.
+    TooDeep,
 }
 
 /// Why there is no bundle.
@@ -90,25 +93,36 @@ pub fn pack(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Packed, PackError> {
     let found = walk::walk(directory)?;
-    let fresh = bundle.with_extension("new");
-    let failed = |doing, error| PackError {
-        path: fresh.clone(),
-        doing,
-        error,
-    };
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(PRIVATE)
-        .open(&fresh)
-        .map_err(|error| failed("create", error))?;
-    let packed = Packer::new(&file, found.len(), progress)
-        .pack(found)
-        .map_err(|error| failed("write", error))?;
-    std::fs::rename(&fresh, bundle).map_err(|error| failed("rename", error))?;
+    let failed = |error| PackError::new(bundle, "write", error);
+    // Documents lie in it in the clear, and their permissions may be narrow.
+    let unfinished = Unfinished::new(bundle, Mode::Private).map_err(failed)?;
+    let packer = Packer::new(unfinished.file(), found.len(), progress);
+    let packed = packer.pack(found).map_err(failed)?;
+    unfinished.replace().map_err(failed)?;
     Ok(packed)
+}
+
+/// Checks that a state directory, which need not be there yet, does not lie below the documents: its
+/// keys would be taken in with them.
+pub fn apart(documents: &Path, state: &Path) -> Result<(), PackError> {
+    let found = |path: &Path| {
+        let found = std::fs::canonicalize(path);
+        found.map_err(|error| PackError::new(path, "find", error))
+    };
+    let root = found(documents)?;
+    let absolute = std::path::absolute(state);
+    let absolute = absolute.map_err(|error| PackError::new(state, "find", error))?;
+    let there = absolute.ancestors().find(|path| path.exists());
+    if found(there.unwrap_or(Path::new("/")))?.starts_with(&root) {
+        let text = format!(
+            "the state directory {} lies below it, and its keys would be taken in; name another with \
+             --state",
+            state.display()
+        );
+        let error = io::Error::new(io::ErrorKind::InvalidInput, text);
+        return Err(PackError::new(documents, "take in", error));
+    }
+    Ok(())
 }
 
 struct Packer<'a> {
@@ -224,15 +238,45 @@ fn presentable(path: &walk::RawPath) -> DocumentPath {
         .unwrap_or_else(|_| DocumentPath::new("unnamed").expect("a plain word is a path"))
 }
 
+impl PackError {
+    fn new(path: &Path, doing: &'static str, error: io::Error) -> Self {
+        let path = path.to_owned();
+        Self { path, doing, error }
+    }
+}
+
 impl Why {
-    /// What the bundle's entry says: a shorter list, for who reads the bundle.
+    /// The reason as one word, for programs.
+    pub fn word(&self) -> &'static str {
+        match self.missing() {
+            Missing::TooLarge => "too-large",
+            Missing::Unreadable => "unreadable",
+            Missing::BadName => "bad-name",
+            Missing::LinkLoop => "link-loop",
+            Missing::NotAFile => "not-a-file",
+            Missing::Denied => "permission-denied",
+            Missing::Changed => "changed",
+            Missing::Dangling => "dangling-link",
+            Missing::Outside => "link-outside",
+            Missing::LinkToDirectory => "link-to-directory",
+            Missing::TooDeep => "too-deep",
+        }
+    }
+
+    /// What the entry of the bundle says.
     fn missing(&self) -> Missing {
         match self {
             Self::TooLarge { .. } => Missing::TooLarge,
-            Self::Unreadable(_) | Self::Changed | Self::Dangling => Missing::Unreadable,
+            Self::Unreadable(io::ErrorKind::PermissionDenied) => Missing::Denied,
+            Self::Unreadable(_) => Missing::Unreadable,
+            Self::Changed => Missing::Changed,
             Self::Name(_) => Missing::BadName,
             Self::LinkLoop => Missing::LinkLoop,
-            Self::Outside(_) | Self::LinkToDirectory | Self::NotAFile(_) => Missing::NotAFile,
+            Self::Dangling => Missing::Dangling,
+            Self::Outside(_) => Missing::Outside,
+            Self::LinkToDirectory => Missing::LinkToDirectory,
+            Self::NotAFile(_) => Missing::NotAFile,
+            Self::TooDeep => Missing::TooDeep,
         }
     }
 }
@@ -246,7 +290,7 @@ impl fmt::Display for Why {
                 portcullis_vault::OBJECT_MAX
             ),
             Self::Unreadable(io::ErrorKind::PermissionDenied) => {
-                f.write_str("cannot be read: permission denied")
+                f.write_str("cannot be read: permission denied; check its permissions")
             }
             Self::Unreadable(kind) => write!(f, "cannot be read: {kind}"),
             Self::Changed => f.write_str("changed while it was read; run again"),
@@ -264,6 +308,7 @@ impl fmt::Display for Why {
                 f.write_str("a symbolic link to a directory; its files are taken where they lie")
             }
             Self::NotAFile(what) => write!(f, "{what}, and no file"),
+            Self::TooDeep => f.write_str("nested in too many directories"),
         }
     }
 }

@@ -49,12 +49,13 @@ impl Case {
 
     /// Gives it a disk of this many blocks, an eighth of them for each log.
     fn disk(&self, blocks: u64) {
-        fs::create_dir_all(self.state()).unwrap();
+        let state = portcullis_hosted::appliance::State::open(&self.state()).unwrap();
         let mut options = File::options();
-        let options = options.read(true).write(true).create_new(true);
-        let file = options.open(self.state().join("disk.img")).unwrap();
+        let options = options.read(true).write(true);
+        let file = options.open(state.file("disk.img")).unwrap();
+        file.set_len(0).unwrap();
         file.set_len(blocks * BLOCK as u64).unwrap();
-        let header = Header::new(blocks, [7; 16]).unwrap();
+        let header = Header::new(blocks, state.id.0).unwrap();
         initialise(&mut FileDisk::new(file.into(), blocks), &header).unwrap();
     }
 

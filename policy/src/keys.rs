@@ -1,17 +1,23 @@
 //! Signing keys: made, written and read.
 //!
 //! The private key's file is text: a header line, then the seed of RFC 8032 in hexadecimal. The
-//! public key's file is its 32 bytes, as the manager's region of trusted keys holds them.
+//! public key's file is its 32 bytes, as the manager's region of trusted keys holds them. What holds a
+//! private key in memory is wiped when it is dropped.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use ed25519_dalek::{SigningKey, VerifyingKey};
+use portcullis_files::Refused;
 use portcullis_policy_format::key_id;
+use zeroize::Zeroizing;
 
 /// First line of a private key's file.
 pub const PRIVATE_HEADER: &str = "portcullis private key, ed25519 seed, hexadecimal";
 /// Bytes of a seed and of a public key (RFC 8032).
 const KEY_BYTES: usize = 32;
+/// Most bytes of a private key's file that are read: twice what one has.
+const FILE_MAX: usize = 256;
 
 /// What a policy's header calls its signer's key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,20 +43,54 @@ pub enum KeyError {
     NotAKey(usize),
 }
 
+/// Why a private key's file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    /// The file is not read.
+    #[error(transparent)]
+    File(#[from] Refused),
+    /// It is not a private key's.
+    #[error("{}: {error}", path.display())]
+    Key {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: KeyError,
+    },
+}
+
 /// A new key, from the system's random bytes.
 pub fn generate() -> Result<SigningKey, KeyError> {
-    let mut seed = [0; KEY_BYTES];
-    getrandom::fill(&mut seed).map_err(KeyError::NoEntropy)?;
+    let mut seed = Zeroizing::new([0; KEY_BYTES]);
+    getrandom::fill(&mut *seed).map_err(KeyError::NoEntropy)?;
     Ok(SigningKey::from_bytes(&seed))
 }
 
 /// The text of a private key's file.
-pub fn write_private(key: &SigningKey) -> String {
-    format!("{PRIVATE_HEADER}\n{}\n", hexadecimal(key.as_bytes()))
+pub fn write_private(key: &SigningKey) -> Zeroizing<String> {
+    // Room for all of it: a text that grows is copied, and the copy is not wiped.
+    let mut text = Zeroizing::new(String::with_capacity(FILE_MAX));
+    text.push_str(PRIVATE_HEADER);
+    text.push('\n');
+    for byte in key.as_bytes() {
+        let digits = [byte >> 4, byte & 0xf].map(|digit| char::from_digit(digit.into(), 16));
+        text.extend(digits.into_iter().flatten());
+    }
+    text.push('\n');
+    text
 }
 
-/// Reads the text of a private key's file.
-pub fn read_private(text: &str) -> Result<SigningKey, KeyError> {
+/// Reads a private key from its file, which must be its user's own and closed to others.
+pub fn read_private(path: &Path) -> Result<SigningKey, KeyFileError> {
+    let text = portcullis_files::read_private(path, FILE_MAX)?;
+    let text = std::str::from_utf8(&text).map_err(|_| KeyError::Header);
+    text.and_then(parse_private).map_err(|error| {
+        let path = path.to_owned();
+        KeyFileError::Key { path, error }
+    })
+}
+
+fn parse_private(text: &str) -> Result<SigningKey, KeyError> {
     let mut lines = text.lines();
     if lines.next() != Some(PRIVATE_HEADER) {
         return Err(KeyError::Header);
@@ -78,13 +118,18 @@ pub fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn bytes(digits: &str) -> Option<[u8; KEY_BYTES]> {
+fn bytes(digits: &str) -> Option<Zeroizing<[u8; KEY_BYTES]>> {
     let (pairs, []) = digits.as_bytes().as_chunks::<2>() else {
         return None;
     };
-    let byte = |[high, low]: &[u8; 2]| Some(digit(*high)? << 4 | digit(*low)?);
-    let bytes: Option<Vec<u8>> = pairs.iter().map(byte).collect();
-    bytes?.try_into().ok()
+    let mut bytes = Zeroizing::new([0; KEY_BYTES]);
+    if pairs.len() != bytes.len() {
+        return None;
+    }
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        *byte = digit(*high)? << 4 | digit(*low)?;
+    }
+    Some(bytes)
 }
 
 /// A hexadecimal digit's value; unlike `from_str_radix`, no sign.
@@ -112,20 +157,28 @@ mod tests {
     #[test]
     fn a_private_key_survives_its_file() {
         let key = SigningKey::from_bytes(&[0xa5; 32]);
-        assert_eq!(read_private(&write_private(&key)).unwrap(), key);
+        let text = write_private(&key);
+        assert_eq!(parse_private(&text).unwrap(), key);
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("key");
+        portcullis_files::create(&path, text.as_bytes(), portcullis_files::Mode::Private).unwrap();
+        assert_eq!(read_private(&path).unwrap(), key);
+        std::fs::write(&path, &text[1..]).unwrap();
+        let error = read_private(&path).unwrap_err().to_string();
+        assert!(error.contains("not a private key"), "{error}");
     }
 
     #[test]
     fn a_damaged_private_key_is_refused() {
         let text = write_private(&SigningKey::from_bytes(&[7; 32]));
         for cut in 0..text.len() - 1 {
-            assert!(read_private(&text[..cut]).is_err(), "{cut} bytes");
+            assert!(parse_private(&text[..cut]).is_err(), "{cut} bytes");
         }
         for wrong in ["+", "g", " "] {
             let text = text.replacen("07", &format!("{wrong}7"), 1);
-            assert_eq!(read_private(&text), Err(KeyError::Seed));
+            assert_eq!(parse_private(&text), Err(KeyError::Seed));
         }
-        assert_eq!(read_private(&format!("{text}00")), Err(KeyError::Seed));
+        assert_eq!(parse_private(&format!("{}00", *text)), Err(KeyError::Seed));
     }
 
     #[test]

@@ -49,7 +49,9 @@ impl Boots {
         let place = Place::new(Region::Grants, At::Record(index));
         let loads = matches!(record.cause, Cause::Load { .. });
         let is_boot = record.operation == Operation::Boot;
-        let starts = is_boot && loads && record.sequence == 0;
+        let leaves = matches!(record.cause, Cause::Leaves { .. });
+        let is_history = record.operation == Operation::History && leaves;
+        let starts = (is_boot && loads || is_history) && record.sequence == 0;
         let before = self.last.replace(*record);
         let Some(before) = before.filter(|before| before.boot == record.boot) else {
             if !self.seen.insert(record.boot) {

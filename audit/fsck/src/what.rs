@@ -154,6 +154,15 @@ pub enum What {
         /// SHA-256 of its body.
         sha256: [u8; 32],
     },
+    /// An earlier history of a log was left behind here, on purpose.
+    LeftBehind {
+        /// The log's origin.
+        origin: String,
+        /// Records that its last checkpoint vouches for.
+        size: u64,
+        /// Their root.
+        root: [u8; 32],
+    },
 
     /// A copy of the superblock cannot be used.
     Superblock(SuperblockFault),
@@ -291,6 +300,7 @@ impl What {
             Self::Grant(_) => "grant",
             Self::Policy(_) => "policy",
             Self::PolicyMissing { .. } => "policy-missing",
+            Self::LeftBehind { .. } => "left-behind",
             Self::Superblock(_) => "superblock",
             Self::SuperblocksDiffer => "superblocks-differ",
             Self::NoSuperblock => "no-superblock",
@@ -357,6 +367,9 @@ impl What {
             Self::Policy(_) => "find out what the manager was given: it issued what it may not",
             Self::PolicyMissing { .. } => {
                 "name the compiled policy, or a folder of them, with --policy"
+            }
+            Self::LeftBehind { .. } => {
+                "ask who ran it why; what was left behind is in left/ of the state directory"
             }
             Self::Fork { .. } => "ask who holds the ledger's key: it signed two histories",
             Self::NotARecord

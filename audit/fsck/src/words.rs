@@ -99,6 +99,11 @@ impl fmt::Display for What {
                 write!(f, "the time is {found} ns, after one of {before} ns")
             }
             Self::Grant(text) | Self::Policy(text) => f.write_str(text),
+            Self::LeftBehind { origin, size, root } => write!(
+                f,
+                "a history of {size} records of {origin}, root {}, was left behind here on purpose",
+                Hex(&root[..8])
+            ),
             Self::PolicyMissing { sha256 } => write!(
                 f,
                 "policy {} not found: its grants were not checked",

@@ -38,6 +38,7 @@
 
 use core::fmt;
 
+use serde::{Deserialize, Serialize};
 use zerocopy::little_endian::{U16, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -65,7 +66,7 @@ pub const PAYLOAD: usize = BLOCK_SIZE - size_of::<Header>() - size_of::<Footer>(
 pub const RECORD_OVERHEAD: usize = 2;
 
 /// Which log a block belongs to.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum LogKind {
     /// Records of the capability manager.
     Grants,
@@ -101,7 +102,7 @@ impl LogKind {
 }
 
 /// Tells the logs of appliances apart: the id of the disk that they are on.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug, Serialize, Deserialize)]
 pub struct LogId(pub [u8; 16]);
 
 /// What a block is, where it belongs, what it goes on from.

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use portcullis_kernel::{Fault, Generation, MethodSet, Mode, OutOfRange, Region, RegionMut};
+use portcullis_log::block::{LogId, LogKind};
 use portcullis_log::ring::{ACKNOWLEDGED, HEAD, Reader, RingFault, SLOT, SLOTS_OFFSET, Writer};
 use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, RECORD_MAX, Record};
 use proptest::prelude::*;
@@ -264,6 +265,7 @@ fn any_record() -> impl Strategy<Value = Record> {
         Operation::Fault,
         Operation::Update,
         Operation::Seal,
+        Operation::History,
     ]);
     let mode = prop::sample::select(vec![Mode::Call, Mode::Send, Mode::Notify, Mode::Stream]);
     let place = any::<[u16; 5]>();
@@ -298,6 +300,7 @@ fn any_record() -> impl Strategy<Value = Record> {
                 }
             },
         );
+    let log = prop::sample::select(vec![LogKind::Grants, LogKind::Worm]);
     let cause = prop_oneof![
         any::<u32>().prop_map(|line| Cause::Policy { line }),
         any::<(u16, Option<u32>)>()
@@ -306,6 +309,17 @@ fn any_record() -> impl Strategy<Value = Record> {
         any::<u32>().prop_map(|grants| Cause::Complete { grants }),
         (any::<u16>(), any_fault())
             .prop_map(|(component, fault)| Cause::Fault { component, fault }),
+        (any::<[u8; 16]>(), log, any::<u64>(), any::<[u8; 32]>()).prop_map(
+            |(disk, log, size, root)| {
+                let disk = LogId(disk);
+                Cause::Leaves {
+                    disk,
+                    log,
+                    size,
+                    root,
+                }
+            }
+        ),
     ];
     let outcome = prop_oneof![
         Just(Outcome::Done),
@@ -329,7 +343,8 @@ fn any_record() -> impl Strategy<Value = Record> {
                 boot: BootId(boot),
                 time,
                 operation,
-                grant,
+                // A record that leaves a history behind has no grant.
+                grant: grant.filter(|_| !matches!(cause, Cause::Leaves { .. })),
                 cause,
                 outcome,
             },

@@ -9,6 +9,7 @@ use portcullis_blk::api::RUN_MAX;
 use portcullis_blk::testing::{FaultyDisk, SECTOR};
 use portcullis_blk::{BLOCK, Header, initialise};
 use portcullis_boards::{Board, Error, Image, Machine, watch};
+use portcullis_hosted::appliance::State;
 use tempfile::TempDir;
 
 use crate::common;
@@ -78,8 +79,9 @@ impl Appliance {
         let [kept, public] = ["kept/12", "public/again"].map(|it| documents.path().join(it));
         fs::copy(kept, public).unwrap();
 
+        let id = State::open(state.path()).unwrap().id;
         let mut disk = FaultyDisk::new(BLOCKS);
-        let header = Header::new(BLOCKS, *b"a disk for tests").unwrap();
+        let header = Header::new(BLOCKS, id.0).unwrap();
         initialise(&mut disk, &header).unwrap();
         let fresh = disk.bytes_mut().to_vec();
         fs::write(state.path().join("disk.img"), &fresh).unwrap();

@@ -3,6 +3,7 @@
 use portcullis_audit::Hex;
 use portcullis_audit::policies::PolicyTable;
 use portcullis_kernel::MethodSet;
+use portcullis_log::checkpoint::origin;
 use portcullis_log::{Cause, Operation, Outcome};
 
 /// Below this a time counts from the start of the boot: 10^17 ns after 1970 is March 1973.
@@ -45,6 +46,7 @@ pub(super) const fn operation(operation: Operation) -> &'static str {
         Operation::Fault => "fault",
         Operation::Update => "update",
         Operation::Seal => "seal",
+        Operation::History => "history",
     }
 }
 
@@ -77,6 +79,15 @@ pub(super) fn cause(policy: Option<&PolicyTable>, cause: Cause) -> String {
             component: from,
             fault,
         } => format!("{} faulted: {fault}", component(policy, from)),
+        Cause::Leaves {
+            disk,
+            log,
+            size,
+            root,
+        } => {
+            let (origin, root) = (origin(log, disk), Hex(&root[..8]));
+            format!("leaves {size} records of {origin}, root {root}")
+        }
     }
 }
 

@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use portcullis_audit::files;
+use portcullis_audit::files::{self, Said};
 use portcullis_audit::state::{CHECKPOINT, LOGS, State};
 use portcullis_audit::verify::Report;
 use portcullis_console::text::Counted;
 use portcullis_fsck::{Finding, Severity};
 use portcullis_log::block::LogKind;
+use portcullis_log::checkpoint::origin;
+use portcullis_log::note::NOTE_MAX;
 
 use super::names;
 use super::open::{Place, Progress, Which, failure, vouched};
@@ -73,9 +75,11 @@ impl Run for Verify {
         let mut reports = Vec::new();
         for kind in kinds {
             let report = verify_one(&state, kind)?;
-            let kept = self.keep.then(|| kept_checkpoint(&state, kind));
-            for path in self.save_checkpoint.iter().chain(&kept) {
+            if let Some(path) = &self.save_checkpoint {
                 save(&state, kind, &report, path)?;
+            }
+            if self.keep {
+                keep(&state, kind, &report)?;
             }
             reports.push(report);
         }
@@ -92,7 +96,7 @@ pub(crate) fn keep_checkpoints(directory: &Path) -> Result<Vec<(String, bool)>, 
     let mut logs = Vec::new();
     for kind in LOGS {
         let report = verify_one(&state, kind)?;
-        save(&state, kind, &report, &kept_checkpoint(&state, kind))?;
+        keep(&state, kind, &report)?;
         let verdict = Verdict::from(report.verdict).word();
         let records = report.summary.records;
         let text = format!("{}: {records} records, {verdict}", kind.name());
@@ -101,10 +105,20 @@ pub(crate) fn keep_checkpoints(directory: &Path) -> Result<Vec<(String, bool)>, 
     Ok(logs)
 }
 
-/// Where a state directory, which its disk lies in, keeps the checkpoint of a log.
-fn kept_checkpoint(state: &State, kind: LogKind) -> PathBuf {
+/// Writes the checkpoint of a log into the state directory that its disk lies in. One of another disk is
+/// evidence, and stays.
+fn keep(state: &State, kind: LogKind, report: &Report) -> Result<(), Failure> {
     let name = Path::new(kind.name()).with_extension(CHECKPOINT);
-    state.path().with_file_name(name)
+    let path = state.path().with_file_name(name);
+    let there = files::read_text(&path, Said::Found, NOTE_MAX).ok();
+    let named = there.as_ref().and_then(|note| note.lines().next());
+    match named.filter(|named| **named != *origin(kind, state.log())) {
+        None => save(state, kind, report, &path),
+        Some(other) => Err(Failure::could_not_run(format!(
+            "{} is a checkpoint of {other}, which is another log: put its disk back, or move it away",
+            path.display()
+        ))),
+    }
 }
 
 /// Writes the checkpoint of a log, unless it does not hold: then the last one is evidence.

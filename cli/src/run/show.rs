@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use portcullis_console::text::Counted;
-use portcullis_hosted::appliance::{Appliance, Comparison, Running};
+use portcullis_hosted::appliance::{Appliance, Began, Comparison, Running};
 use portcullis_hosted::component::Isolation;
 use portcullis_hosted::pack::Packed;
 use portcullis_policy::keys::hexadecimal;
@@ -23,6 +23,8 @@ pub(super) struct Summary {
     ended: bool,
     /// What failed.
     failures: Vec<String>,
+    /// What was packed to be taken in, and what was not.
+    documents: Documents,
     /// Grants whose capabilities are in the slots.
     grants_in_slots: Option<usize>,
     /// Grants in force in the log.
@@ -31,6 +33,56 @@ pub(super) struct Summary {
     differences: Vec<String>,
     /// What each log holds, once verified; its checkpoint is then kept in the state directory.
     logs: Vec<String>,
+}
+
+/// What was packed, and what was not.
+#[derive(Serialize)]
+pub(crate) struct Documents {
+    /// Files that were found.
+    pub(crate) found: usize,
+    /// Those that were packed.
+    pub(crate) packed: usize,
+    /// Their bytes.
+    pub(crate) bytes: u64,
+    /// Those that were not.
+    pub(crate) left_out: Vec<LeftOut>,
+}
+
+/// A document that was left out.
+#[derive(Serialize)]
+pub(crate) struct LeftOut {
+    /// Its path below the documents.
+    pub(crate) path: String,
+    /// Why, as one word.
+    reason: &'static str,
+    /// Why, in words.
+    pub(crate) why: String,
+}
+
+impl Documents {
+    pub(crate) fn of(packed: &Packed) -> Self {
+        let left_out = packed.left_out.iter().map(|it| LeftOut {
+            path: it.path.clone(),
+            reason: it.why.word(),
+            why: it.why.to_string(),
+        });
+        let left_out: Vec<_> = left_out.collect();
+        let count = packed.documents as usize;
+        Self {
+            found: count + left_out.len(),
+            packed: count,
+            bytes: packed.bytes,
+            left_out,
+        }
+    }
+
+    pub(crate) fn verdict(&self) -> Verdict {
+        if self.left_out.is_empty() {
+            Verdict::Holds
+        } else {
+            Verdict::LeftOut
+        }
+    }
 }
 
 impl Summary {
@@ -53,6 +105,7 @@ impl Summary {
             through,
             ended,
             failures,
+            documents: Documents::of(running.appliance().packed()),
             grants_in_slots: count(|it| it.scanned),
             grants_in_log: count(|it| it.logged),
             differences: compared.map_or_else(Vec::new, |it| it.differences),
@@ -61,17 +114,21 @@ impl Summary {
     }
 
     pub(super) fn verdict(&self) -> Verdict {
-        Verdict::of(self.failures.is_empty() && self.differences.is_empty())
+        if self.failures.is_empty() && self.differences.is_empty() {
+            self.documents.verdict()
+        } else {
+            Verdict::DoesNotHold
+        }
     }
 }
 
 /// What was made ready.
 pub(super) fn prepared(appliance: &Appliance, walls: &Isolation) -> String {
     let state = appliance.state();
-    let what = if state.is_new {
-        "made new"
-    } else {
-        "goes on from the last run"
+    let what = match &state.began {
+        Began::New => "made new".to_owned(),
+        Began::GoesOn => "goes on from the last run".to_owned(),
+        Began::NewHistory(left) => format!("a new history; the old one is in {}", left.display()),
     };
     let mut lines = vec![row(
         "state",
@@ -130,7 +187,12 @@ pub(super) fn ended(summary: &Summary) -> String {
     for failure in &summary.failures {
         lines.push(row("failed", failure));
     }
+    let left_out = summary.documents.left_out.len() as u64;
     let end = match (summary.failures.is_empty(), summary.through) {
+        (true, true) if left_out > 0 => {
+            let documents = Counted(left_out, "document");
+            &format!("the documents are through, and {documents} left out")
+        }
         (true, true) => "the documents are through",
         (false, _) => "not everything went well",
         (true, false) => "ended before the documents were through",

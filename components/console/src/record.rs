@@ -43,7 +43,10 @@ impl<'a> Line<'a> {
         };
         let by = match record.cause {
             Cause::Request { component, .. } | Cause::Fault { component, .. } => Some(component),
-            Cause::Policy { .. } | Cause::Load { .. } | Cause::Complete { .. } => None,
+            Cause::Policy { .. }
+            | Cause::Load { .. }
+            | Cause::Complete { .. }
+            | Cause::Leaves { .. } => None,
         };
         Ok(Self {
             record,
@@ -115,6 +118,7 @@ impl Line<'_> {
             Cause::Load { version, .. } => write!(f, "version {version}"),
             Cause::Complete { grants } => write!(f, "{grants} grants"),
             Cause::Fault { fault, .. } => write!(f, "{by} faulted: {fault}"),
+            Cause::Leaves { log, size, .. } => write!(f, "leaves {size} records of {}", log.name()),
         }
     }
 }
@@ -131,5 +135,6 @@ const fn operation(operation: Operation) -> &'static str {
         Operation::Fault => "fault",
         Operation::Update => "update",
         Operation::Seal => "seal",
+        Operation::History => "history",
     }
 }

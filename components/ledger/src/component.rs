@@ -125,10 +125,11 @@ impl<'m, R: Region, A: RegionMut, Y: Region, B: RegionMut> Ledger<'m, R, A, Y, B
     /// Opens both logs, and makes durable what the manager pushed before this component ran. Only then
     /// says what it found: the console may wait for its grants, and these wait for that.
     fn open<K: Syscalls>(&mut self, kernel: &mut K) {
-        let Some((key, client, info)) = self.prepare(kernel) else {
+        let Some((client, info)) = self.prepare(kernel) else {
             return self.notified(kernel, 0);
         };
-        let (key, disk) = (self.key.insert(key), (client, &info));
+        let Some(key) = &self.key else { return };
+        let disk = (client, &info);
         let (buffer, scratch) = (&mut self.buffer, &mut *self.scratch);
         let grants = self.grants.open(kernel, buffer, scratch, disk, key);
         let worm = self.worm.open(kernel, buffer, scratch, disk, key);
@@ -137,8 +138,8 @@ impl<'m, R: Region, A: RegionMut, Y: Region, B: RegionMut> Ledger<'m, R, A, Y, B
         self.worm.say_opened(kernel, self.console, &info, worm);
     }
 
-    /// Finds the key and the disk.
-    fn prepare<K: Syscalls>(&self, kernel: &mut K) -> Option<(SigningKey, Blk, Info)> {
+    /// Finds the key, which is kept for as long as there is something to sign, and the disk.
+    fn prepare<K: Syscalls>(&mut self, kernel: &mut K) -> Option<(Blk, Info)> {
         let console = self.console;
         let mut seed = Zeroizing::new([0; 32]);
         if let Err(error) = self.key_region.read(0, &mut *seed) {
@@ -148,7 +149,10 @@ impl<'m, R: Region, A: RegionMut, Y: Region, B: RegionMut> Ledger<'m, R, A, Y, B
         let found = Blk::find(kernel, self.channel)
             .and_then(|client| client.info(kernel).map(|info| (client, info)));
         match found {
-            Ok((client, info)) => Some((SigningKey::from_bytes(&seed), client, info)),
+            Ok(found) => {
+                self.key = Some(SigningKey::from_bytes(&seed));
+                Some(found)
+            }
             Err(refusal) => {
                 console.line(kernel, format_args!("no ledger: the disk: {refusal}"));
                 None

@@ -7,6 +7,7 @@
 
 mod capscan;
 mod control;
+mod history;
 mod plan;
 mod running;
 mod serial;
@@ -14,6 +15,7 @@ mod state;
 
 pub use capscan::{Comparison, Held, Place, Scan, Scanned, To, compare, root_index};
 pub use control::{ControlError, capscan_of, compare_with_log, scan_of};
+pub use history::{Began, Begin, Lost};
 pub use plan::PlanError;
 pub use running::{Ended, Paused, Running, Until};
 pub use serial::Console;
@@ -22,16 +24,18 @@ pub use state::{State, StateError};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::AsFd as _;
 use std::path::Path;
+
+use zeroize::Zeroizing;
 
 use crate::component::{Access, Isolation, SetupError, Use};
 use crate::construct::{ConstructError, Constructed};
 use crate::disk::FileDisk;
 use crate::machine::{Event, Limits, Machine, Spawner, Start};
 use crate::memory::Memory;
-use crate::pack::{PackError, Packed, pack};
+use crate::pack::{PackError, Packed, apart, pack};
 use crate::pd::{self, device, parameter};
 use plan::{MANAGER, Plan};
 use state::random;
@@ -69,7 +73,11 @@ pub enum StartError {
 impl Appliance {
     /// Opens the state directory and makes ready what is to run.
     pub fn prepare(policy: &Path, system: &Path, state: &Path) -> Result<Self, PlanError> {
-        let state = State::open(state)?;
+        Self::prepare_from(policy, system, State::open(state)?)
+    }
+
+    /// The same, from a state directory that was opened.
+    pub fn prepare_from(policy: &Path, system: &Path, state: State) -> Result<Self, PlanError> {
         let plan = Plan::new(policy, system, &state)?;
         state.keep_policy(&plan.compiled)?;
         Ok(Self {
@@ -85,8 +93,14 @@ impl Appliance {
         directory: &Path,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<&Packed, PackError> {
+        apart(directory, self.state.path())?;
         self.packed = pack(directory, &self.state.file("inbox.bundle"), progress)?;
         Ok(&self.packed)
+    }
+
+    /// What was packed.
+    pub fn packed(&self) -> &Packed {
+        &self.packed
     }
 
     /// The state directory.
@@ -233,13 +247,16 @@ fn outcomes() -> Result<BTreeMap<String, Memory>, StartError> {
 /// A region that starts with the content of a file, and is as large as that where `size` is not
 /// given. A large file is mapped and not copied.
 fn filled(name: &str, path: &Path, size: Option<u64>, writable: bool) -> io::Result<Memory> {
-    let file = File::open(path)?;
+    let mut file = File::open(path)?;
     let length = file.metadata()?.len();
     if size.is_none() && !writable && length > COPIED {
         return Memory::file(file);
     }
     let size = size.unwrap_or(length.max(1));
-    Memory::filled(name, &std::fs::read(path)?, in_pages(size), writable)
+    // It may be a key.
+    let mut content = Zeroizing::new(vec![0; usize::try_from(length).map_err(io::Error::other)?]);
+    file.read_exact(&mut content)?;
+    Memory::filled(name, &content, in_pages(size), writable)
 }
 
 fn in_pages(size: u64) -> usize {

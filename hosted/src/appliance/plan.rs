@@ -62,8 +62,10 @@ impl Plan {
         let described = Described::new(&system, &source);
         let policy = portcullis_policy::load(policy, Some(described)).map_err(PlanError::Policy)?;
         let compiled = portcullis_policy::compile(&policy, &system).map_err(PlanError::Policy)?;
-        let compiled =
-            portcullis_policy::sign(&compiled, &state.policy_key).map_err(PlanError::Compiled)?;
+        let key = state.policy_key()?;
+        let compiled = portcullis_policy::sign(&compiled, &key).map_err(PlanError::Compiled)?;
+        // It is wiped here, before anything runs.
+        drop(key);
         let policy =
             portcullis_policy_format::Policy::inspect(&compiled).map_err(PlanError::Compiled)?;
         // The model has no architecture; that of the reference board stands for all of them.

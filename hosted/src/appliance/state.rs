@@ -9,35 +9,33 @@
 //! | `policies/`      | every compiled policy that was in force, by the hash of its body  |
 //! | `appliance.policy` | the one in force                                                |
 //! | `inbox.bundle`   | the documents of the last run                                     |
+//! | `grants.checkpoint`, `worm.checkpoint` | what the disk must still have at the next start |
+//! | `left/`          | disks, keys and checkpoints of histories that were left behind    |
 //! | `lock`           | held by the run that owns the directory                           |
 //! | `control.sock`   | where the running appliance answers `portcullis capscan`          |
 //!
-//! Private files have mode 0600. A key is written under another name, made durable, then renamed:
-//! a cut leaves none or a whole one.
+//! The directory and its private files belong to whoever runs this, and are closed to others; else they
+//! are refused. A secret is in memory only while it is used.
 
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
-use portcullis_blk::{BLOCK, DiskId, Header, HeaderError};
+use portcullis_files::{Mode, Refused, open_private, own_directory, read_private, replace};
 use portcullis_log::block::{LogId, LogKind};
 use portcullis_log::checkpoint::origin;
 use portcullis_log::note::Verifier;
-use portcullis_policy::keys;
+use portcullis_policy::keys::{self, KeyFileError};
 use portcullis_policy_format::Policy;
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, OFlags};
+use zeroize::Zeroizing;
 
-use crate::disk::FileDisk;
+use super::history::{Began, Begin, DISK, KEYS, Lost, VERIFIERS, settle};
 
-/// Size of a new disk in bytes: room for a dozen of the largest documents. The file is sparse, so
-/// it takes no more than what is written.
-const DISK_SIZE: u64 = 1 << 30;
-/// Readable and writable by its owner alone.
-const PRIVATE: u32 = 0o600;
 /// Bytes of a secret key.
 const SECRET: usize = 32;
 /// How long the driver of a run that was killed may take to end, and how often to look. It has one
@@ -54,10 +52,10 @@ pub struct State {
     path: PathBuf,
     /// Holds the lock.
     _lock: File,
-    /// Signs policies.
-    pub policy_key: SigningKey,
-    /// Whether this run made the disk.
-    pub is_new: bool,
+    /// The id of the disk's logs.
+    pub id: LogId,
+    /// How this run began.
+    pub began: Began,
 }
 
 /// Why a state directory cannot be used.
@@ -72,6 +70,8 @@ pub enum StateError {
         /// Why not.
         error: io::Error,
     },
+    /// A file is not private, or cannot be.
+    Refused(Refused),
     /// Another run owns the directory.
     InUse(PathBuf),
     /// A file of the directory does not hold what it should.
@@ -81,30 +81,46 @@ pub enum StateError {
         /// What is wrong with it.
         why: String,
     },
+    /// The disk is not the one that the directory knows.
+    Lost(PathBuf, Lost),
+    /// A new history was asked for, and the directory fits its disk.
+    NothingLost(PathBuf),
     /// The system gives no random bytes.
     NoEntropy(String),
 }
 
 impl State {
-    /// Opens the directory, and makes it and what is missing in it.
+    /// Opens the directory; makes it, and what is in it, where there is none.
     pub fn open(path: &Path) -> Result<Self, StateError> {
+        Self::begin(path, Begin::GoOn)
+    }
+
+    /// The same; `begin` says what to do where the disk is not the one that the directory knows.
+    pub fn begin(path: &Path, begin: Begin) -> Result<Self, StateError> {
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700);
         builder.create(path).map_err(file_error(path, "create"))?;
         let path = fs::canonicalize(path).map_err(file_error(path, "find"))?;
+        own_directory(&path)?;
         let lock = lock(&path)?;
+        let removed = portcullis_files::remove_leftovers(&path);
+        removed.map_err(file_error(&path, "clear"))?;
         let policies = path.join("policies");
         fs::create_dir_all(&policies).map_err(file_error(&policies, "create"))?;
-        let policy_key = policy_key(&path)?;
-        let ledger = SigningKey::from_bytes(&secret(&path.join("ledger.key"))?);
-        secret(&path.join("vault.key"))?;
-        let (id, is_new) = disk(&path.join("disk.img"))?;
-        verifier_keys(&path.join("ledger.vkey"), &ledger, LogId(id))?;
+        if begin == Begin::NewHistory {
+            drop(open_disk(&path).ok());
+        }
+        let (id, began) = settle(&path, begin)?;
+        let verifiers = path.join(VERIFIERS);
+        if !verifiers.exists() {
+            verifier_keys(&verifiers, &ledger_key(&path)?, id)?;
+        }
+        policy_key(&path)?;
         Ok(Self {
             path,
             _lock: lock,
-            policy_key,
-            is_new,
+            id,
+            began,
         })
     }
 
@@ -118,10 +134,9 @@ impl State {
         self.path.join(name)
     }
 
-    /// Reads a file of the directory.
-    pub fn read(&self, name: &str) -> Result<Vec<u8>, StateError> {
-        let path = self.file(name);
-        fs::read(&path).map_err(file_error(&path, "read"))
+    /// The key that policies are signed with.
+    pub fn policy_key(&self) -> Result<SigningKey, StateError> {
+        policy_key(&self.path)
     }
 
     /// Makes `compiled` the policy in force, and keeps it for whoever reads the log later.
@@ -132,21 +147,26 @@ impl State {
             why: error.to_string(),
         })?;
         let name = format!("{}.policy", keys::hexadecimal(policy.sha256()));
-        write_whole(&self.path.join("policies").join(name), compiled, 0o644)?;
-        write_whole(&path, compiled, 0o644)
+        for path in [self.path.join("policies").join(name), path] {
+            write(&path, compiled, Mode::Public)?;
+        }
+        Ok(())
     }
 
     /// Opens the disk, to hand it to its driver, and locks it for as long as the driver has it: the
     /// driver of a run that was killed may still be busy with its last write.
     pub fn open_disk(&self) -> Result<File, StateError> {
-        let path = self.file("disk.img");
-        let options = OpenOptions::new().read(true).write(true).open(&path);
-        let disk = options.map_err(file_error(&path, "open"))?;
-        if lock_within(ENDING, &disk, &path)? {
-            Ok(disk)
-        } else {
-            Err(StateError::InUse(self.path.clone()))
-        }
+        open_disk(&self.path)
+    }
+}
+
+fn open_disk(directory: &Path) -> Result<File, StateError> {
+    let path = directory.join(DISK);
+    let disk = open_private(&path, true)?;
+    if lock_within(ENDING, &disk, &path)? {
+        Ok(disk)
+    } else {
+        Err(StateError::InUse(directory.to_owned()))
     }
 }
 
@@ -159,12 +179,13 @@ pub(super) fn random<const N: usize>() -> Result<[u8; N], StateError> {
 
 fn lock(directory: &Path) -> Result<File, StateError> {
     let path = directory.join("lock");
-    let options = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path);
-    let file = options.map_err(file_error(&path, "open"))?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(
+        &path,
+        flags,
+        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+    );
+    let file = File::from(opened.map_err(|error| file_error(&path, "open")(error.into()))?);
     if lock_within(FORKED, &file, &path)? {
         Ok(file)
     } else {
@@ -188,92 +209,48 @@ fn lock_within(patience: Duration, file: &File, path: &Path) -> Result<bool, Sta
     }
 }
 
+/// The key that policies are signed with, which is made where there is none.
 fn policy_key(directory: &Path) -> Result<SigningKey, StateError> {
     let path = directory.join("policy.key");
-    let key = if path.exists() {
-        let text = fs::read_to_string(&path).map_err(file_error(&path, "read"))?;
-        keys::read_private(&text).map_err(|error| StateError::Damaged {
-            path: path.clone(),
+    if fs::symlink_metadata(&path).is_err() {
+        let key = keys::generate().map_err(|error| StateError::NoEntropy(error.to_string()))?;
+        write(&path, keys::write_private(&key).as_bytes(), Mode::Private)?;
+    }
+    let key = keys::read_private(&path).map_err(|error| match error {
+        KeyFileError::File(refused) => StateError::Refused(refused),
+        KeyFileError::Key { path, error } => StateError::Damaged {
+            path,
             why: error.to_string(),
-        })?
-    } else {
-        let key = SigningKey::from_bytes(&random::<SECRET>()?);
-        write_whole(&path, keys::write_private(&key).as_bytes(), PRIVATE)?;
-        key
-    };
+        },
+    })?;
     let public = directory.join("policy.pub");
-    write_whole(&public, key.verifying_key().as_bytes(), 0o644)?;
+    write(&public, key.verifying_key().as_bytes(), Mode::Public)?;
     Ok(key)
 }
 
-/// The secret in a file, which is made where there is none.
-fn secret(path: &Path) -> Result<[u8; SECRET], StateError> {
-    if !path.exists() {
-        write_whole(path, &random::<SECRET>()?, PRIVATE)?;
-    }
-    let bytes = fs::read(path).map_err(file_error(path, "read"))?;
-    bytes
-        .try_into()
-        .map_err(|bytes: Vec<u8>| StateError::Damaged {
-            path: path.to_owned(),
-            why: format!("{} bytes are no key: it has {SECRET}", bytes.len()),
-        })
+/// The key that signs checkpoints.
+pub(super) fn ledger_key(directory: &Path) -> Result<SigningKey, StateError> {
+    Ok(SigningKey::from_bytes(&*secret(directory, KEYS[0])?))
 }
 
-/// The id of the disk, which is made where there is none.
-fn disk(path: &Path) -> Result<(DiskId, bool), StateError> {
-    let damaged = |why: String| StateError::Damaged {
-        path: path.to_owned(),
-        why,
-    };
-    let is_new = !path.exists();
-    if is_new {
-        make_disk(path)?;
+/// The secret in a file.
+pub(super) fn secret(directory: &Path, name: &str) -> Result<Zeroizing<[u8; SECRET]>, StateError> {
+    let path = directory.join(name);
+    let read = read_private(&path, SECRET)?;
+    let mut secret = Zeroizing::new([0; SECRET]);
+    let length = read.len();
+    if length != SECRET {
+        let why = format!("{length} bytes are no key: it has {SECRET}");
+        return Err(StateError::Damaged { path, why });
     }
-    let file = File::open(path).map_err(file_error(path, "open"))?;
-    let blocks = FileDisk::blocks_of(&file).map_err(file_error(path, "read"))?;
-    let mut disk = FileDisk::new(file.into(), blocks);
-    let mut block = [0; BLOCK];
-    // The header, or else its copy in the last block.
-    let mut refused = None;
-    let header = [0, blocks.saturating_sub(1)].into_iter().find_map(|at| {
-        portcullis_blk::Disk::read(&mut disk, at, &mut block).ok()?;
-        let decoded = Header::decode(&block);
-        decoded.map_err(|error| refused = Some(error)).ok()
-    });
-    let header = header.ok_or_else(|| match refused {
-        Some(HeaderError::Magic) | None => damaged("it has no header of a Portcullis disk".into()),
-        Some(error) => damaged(error.to_string()),
-    })?;
-    Ok((*header.id(), is_new))
+    secret.copy_from_slice(&read);
+    Ok(secret)
 }
 
-fn make_disk(path: &Path) -> Result<(), StateError> {
-    let fresh = path.with_extension("new");
-    let made = (|| {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(PRIVATE)
-            .open(&fresh)?;
-        file.set_len(DISK_SIZE)?;
-        Ok(file)
-    })();
-    let file: File = made.map_err(file_error(&fresh, "create"))?;
-    let blocks = DISK_SIZE / BLOCK as u64;
-    let initialised = Header::new(blocks, random()?)
-        .map_err(|error| error.to_string())
-        .and_then(|header| {
-            let mut disk = FileDisk::new(file.into(), blocks);
-            portcullis_blk::initialise(&mut disk, &header).map_err(|error| error.to_string())
-        });
-    initialised.map_err(|why| StateError::Damaged {
-        path: fresh.clone(),
-        why,
-    })?;
-    move_to(&fresh, path).map_err(file_error(path, "rename"))
+/// Makes a secret.
+pub(super) fn make_secret(path: &Path) -> Result<(), StateError> {
+    let secret = Zeroizing::new(random::<SECRET>()?);
+    write(path, &*secret, Mode::Private)
 }
 
 /// Writes the keys that verify the checkpoints of both logs: C2SP verifier keys, one a line.
@@ -285,31 +262,14 @@ fn verifier_keys(path: &Path, key: &SigningKey, log: LogId) -> Result<(), StateE
             .map(|verifier| format!("{verifier}\n"))
             .expect("an origin is a sound key name")
     });
-    write_whole(path, lines.concat().as_bytes(), 0o644)
+    write(path, lines.concat().as_bytes(), Mode::Public)
 }
 
-/// Writes a file as a whole: whoever reads it sees the old content or the new.
-fn write_whole(path: &Path, content: &[u8], mode: u32) -> Result<(), StateError> {
-    let fresh = path.with_extension("new");
-    let written = (|| {
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(mode);
-        let mut file = options.open(&fresh)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        move_to(&fresh, path)
-    })();
-    written.map_err(file_error(path, "write"))
+fn write(path: &Path, content: &[u8], mode: Mode) -> Result<(), StateError> {
+    replace(path, content, mode).map_err(file_error(path, "write"))
 }
 
-/// Moves a durable file to its place, durably: what is written to it later is not lost with its name.
-fn move_to(fresh: &Path, path: &Path) -> io::Result<()> {
-    fs::rename(fresh, path)?;
-    let directory = path.parent().expect("a file of the state directory");
-    File::open(directory)?.sync_all()
-}
-
-fn file_error(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> StateError {
+pub(super) fn file_error(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> StateError {
     move |error| StateError::File {
         path: path.to_owned(),
         doing,
@@ -328,13 +288,34 @@ impl fmt::Display for StateError {
                 "another appliance runs on {}: end it, or name another directory with --state",
                 path.display()
             ),
+            Self::Refused(error) => error.fmt(f),
             Self::Damaged { path, why } => write!(f, "{}: {why}", path.display()),
+            Self::Lost(path, lost) => write!(
+                f,
+                "{}: {lost}. Put its newest copy back; or, where that is lost for good, add \
+                 --new-history: it keeps what is here in left/, and records in the grant log which \
+                 history is left behind. A witness (`portcullis log witness`) shows others that there \
+                 was another",
+                path.display()
+            ),
+            Self::NothingLost(path) => write!(
+                f,
+                "{}: there is no history to leave behind, since the disk is the one that its keys and \
+                 checkpoints name: run without --new-history",
+                path.display()
+            ),
             Self::NoEntropy(why) => write!(f, "the system gives no random bytes: {why}"),
         }
     }
 }
 
 impl std::error::Error for StateError {}
+
+impl From<Refused> for StateError {
+    fn from(error: Refused) -> Self {
+        Self::Refused(error)
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -346,7 +327,7 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("a/state");
         let first = State::open(&path).unwrap();
-        assert!(first.is_new);
+        assert_eq!(first.began, Began::New);
         let keys = [
             "policy.key",
             "ledger.key",
@@ -354,11 +335,14 @@ mod tests {
             "ledger.vkey",
             "policy.pub",
         ];
-        let before = keys.map(|name| first.read(name).unwrap());
+        let before = keys.map(|name| fs::read(first.file(name)).unwrap());
         drop(first);
         let second = State::open(&path).unwrap();
-        assert!(!second.is_new);
-        assert_eq!(keys.map(|name| second.read(name).unwrap()), before);
+        assert_eq!(second.began, Began::GoesOn);
+        assert_eq!(
+            keys.map(|name| fs::read(second.file(name)).unwrap()),
+            before
+        );
     }
 
     #[test]
@@ -367,7 +351,7 @@ mod tests {
         let state = State::open(scratch.path()).unwrap();
         for name in ["policy.key", "ledger.key", "vault.key", "disk.img"] {
             let mode = fs::metadata(state.file(name)).unwrap().permissions().mode();
-            assert_eq!(mode & 0o777, PRIVATE, "{name}");
+            assert_eq!(mode & 0o777, 0o600, "{name}");
         }
     }
 
@@ -418,6 +402,7 @@ mod tests {
             ("ledger.key", &b"short"[..]),
             ("policy.key", b"x"),
             ("disk.img", b""),
+            ("worm.checkpoint", b"no note"),
         ] {
             let scratch = tempfile::tempdir().unwrap();
             drop(State::open(scratch.path()).unwrap());
@@ -433,7 +418,7 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let state = State::open(scratch.path()).unwrap();
         let audited = portcullis_audit::state::State::open(state.path()).unwrap();
-        let ledger = SigningKey::from_bytes(&state.read("ledger.key").unwrap().try_into().unwrap());
+        let ledger = ledger_key(state.path()).unwrap();
         for kind in [LogKind::Grants, LogKind::Worm] {
             let keys = audited.keys(kind).unwrap();
             let keys: Vec<_> = keys.iter().map(|key| *key.verifier().key()).collect();

@@ -48,13 +48,7 @@ impl Found {
 
 /// Everything below `directory` that is no directory, sorted by path.
 pub(super) fn walk(directory: &Path) -> Result<Vec<Found>, PackError> {
-    let failed = |doing| {
-        move |error| PackError {
-            path: directory.to_owned(),
-            doing,
-            error,
-        }
-    };
+    let failed = |doing| move |error| PackError::new(directory, doing, error);
     let root = fs::canonicalize(directory).map_err(failed("find"))?;
     fs::read_dir(&root).map_err(failed("list"))?;
     let mut walk = Walk {
@@ -81,7 +75,7 @@ impl Walk {
     fn directory(&mut self, directory: &Path, depth: usize) {
         let entries = match fs::read_dir(directory) {
             Ok(entries) if depth < MAX_DEPTH => entries,
-            Ok(_) => return self.add(directory, Err(Why::Name("it is nested too deep".into()))),
+            Ok(_) => return self.add(directory, Err(Why::TooDeep)),
             Err(error) => return self.add(directory, Err(Why::Unreadable(error.kind()))),
         };
         for entry in entries {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use portcullis_blk::testing::FaultyDisk;
 use portcullis_blk::{BLOCK, Disk as _, Header, initialise};
+use portcullis_hosted::appliance::State;
 use portcullis_hosted::disk::FileDisk;
 
 use crate::journal::{Entry, Journaled};
@@ -23,11 +24,11 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// Makes a new disk in a state directory.
-    pub(crate) fn new(state: &Path, id: [u8; 16]) -> Self {
+    /// Makes a state directory, with a smaller disk than its own.
+    pub(crate) fn new(state: &Path) -> Self {
+        let id = State::open(state).unwrap().id;
         let mut platter = FaultyDisk::new(BLOCKS);
-        initialise(&mut platter, &Header::new(BLOCKS, id).unwrap()).unwrap();
-        fs::create_dir_all(state).unwrap();
+        initialise(&mut platter, &Header::new(BLOCKS, id.0).unwrap()).unwrap();
         let mut disk = Self {
             state: state.to_owned(),
             platter,
@@ -113,11 +114,7 @@ impl Disk {
     }
 
     fn write_out(&mut self) {
-        let file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(self.path());
+        let file = File::options().write(true).open(self.path());
         file.unwrap()
             .write_all_at(self.platter.bytes_mut(), 0)
             .unwrap();
@@ -132,6 +129,7 @@ impl Disk {
 
 fn copy_files(from: &Path, to: &Path) {
     fs::create_dir(to).unwrap();
+    fs::set_permissions(to, fs::metadata(from).unwrap().permissions()).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let (kind, copy) = (entry.file_type().unwrap(), to.join(entry.file_name()));

@@ -145,11 +145,10 @@ fn settles(running: &mut Running) -> bool {
 }
 
 impl Life {
-    fn new(mut random: Random) -> Self {
+    fn new(random: Random) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         fs::create_dir_all(scratch.path().join("documents/public")).unwrap();
-        let id = [random.next().to_le_bytes(); 2].concat();
-        let disk = Disk::new(&scratch.path().join("state"), id.try_into().unwrap());
+        let disk = Disk::new(&scratch.path().join("state"));
         let mut life = Self {
             random,
             scratch,

@@ -6,9 +6,11 @@
 
 use portcullis_kernel::{Fault, Generation, MethodSet, Mode};
 
+use crate::block::{LogId, LogKind};
+
 use super::{BootId, Cause, GrantFields, Operation, Outcome, Record};
 
-const OPERATIONS: [Operation; 10] = [
+const OPERATIONS: [Operation; 11] = [
     Operation::Boot,
     Operation::Mint,
     Operation::Copy,
@@ -19,7 +21,10 @@ const OPERATIONS: [Operation; 10] = [
     Operation::Fault,
     Operation::Update,
     Operation::Seal,
+    Operation::History,
 ];
+
+const LOGS: [LogKind; 2] = [LogKind::Grants, LogKind::Worm];
 
 const MODES: [Mode; 4] = [Mode::Call, Mode::Send, Mode::Notify, Mode::Stream];
 
@@ -43,7 +48,9 @@ impl Record {
             cause: bytes.cause()?,
             outcome: bytes.outcome()?,
         };
-        bytes.0.is_empty().then_some(record)
+        // The largest record with a grant and this cause would not fit.
+        let fits = record.grant.is_none() || !matches!(record.cause, Cause::Leaves { .. });
+        (bytes.0.is_empty() && fits).then_some(record)
     }
 }
 
@@ -134,6 +141,12 @@ impl In<'_> {
             4 => Cause::Fault {
                 component: self.small()?,
                 fault: self.fault()?,
+            },
+            5 => Cause::Leaves {
+                disk: LogId(self.array()?),
+                log: *LOGS.get(usize::from(self.byte()?))?,
+                size: self.varint()?,
+                root: self.array()?,
             },
             _ => return None,
         })

@@ -123,6 +123,18 @@ impl Out<'_> {
                 self.small(component.into());
                 self.fault(fault);
             }
+            Cause::Leaves {
+                disk,
+                log,
+                size,
+                root,
+            } => {
+                self.byte(5);
+                self.bytes(&disk.0);
+                self.byte(log as u8);
+                self.varint(size);
+                self.bytes(&root);
+            }
         }
     }
 
@@ -197,5 +209,8 @@ const GRANT: usize = 6 * V16 + V32 + 1 + (1 + V16) + (1 + V32);
 const LOAD: usize = V32 + 32;
 const FAULT: usize = V16 + 1 + 3 * V64 + 1;
 const CAUSE: usize = 1 + if LOAD > FAULT { LOAD } else { FAULT };
-const LARGEST: usize = V64 + 16 + V64 + 1 + (1 + GRANT) + CAUSE + 2;
-const _: () = assert!(LARGEST <= RECORD_MAX);
+const HEAD: usize = V64 + 16 + V64 + 1;
+const LARGEST: usize = HEAD + (1 + GRANT) + CAUSE + 2;
+/// It has no grant.
+const LEAVES: usize = HEAD + 1 + (1 + 16 + 1 + V64 + 32) + 2;
+const _: () = assert!(LARGEST <= RECORD_MAX && LEAVES <= RECORD_MAX);

@@ -10,6 +10,9 @@ mod encode;
 use portcullis_kernel::{Fault, Generation, KernelError, MethodSet, Mode};
 use serde::{Deserialize, Serialize};
 
+use crate::block::{LogId, LogKind};
+use crate::merkle::Hash;
+
 /// Most bytes that an encoded record takes; two bytes less than a slot of the ring.
 pub const RECORD_MAX: usize = 126;
 
@@ -61,6 +64,8 @@ pub enum Operation {
     Update,
     /// The boot grants are complete.
     Seal,
+    /// The appliance, while it was off, was told to leave an earlier history of a log behind.
+    History,
 }
 
 /// The grant that a record is about.
@@ -121,6 +126,17 @@ pub enum Cause {
         component: u16,
         /// What the kernel stopped it for.
         fault: Fault,
+    },
+    /// A log had more records than there are now, or others. The record has no grant.
+    Leaves {
+        /// The disk that the log was on.
+        disk: LogId,
+        /// Which log.
+        log: LogKind,
+        /// Records that its last checkpoint at hand vouches for.
+        size: u64,
+        /// Their root; that of the empty tree where no checkpoint was at hand.
+        root: Hash,
     },
 }
 

@@ -1,0 +1,852 @@
+//! Whether a disk is the one that its state directory knows, and what to do where it is not.
+//!
+//! A state directory keeps keys and checkpoints of its disk's logs. A disk that is gone, that went back
+//! to an earlier state, or that lost a key is refused: going on would sign a second history of the same
+//! log, or overwrite what shows that there was a first. The operator may leave the old history behind,
+//! with `--new-history`: that is a record of its own, the first of the new history, written here while
+//! the appliance is off. The old disk, keys and checkpoints are moved to `left/`, never overwritten.
+//!
+//! Where the keys are still the disk's, the new history goes on with what the disk holds. Else it begins
+//! on a new disk, whose logs have other names.
+
+use std::fmt;
+use std::fs::{self, DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use ed25519_dalek::{SigningKey, VerifyingKey};
+use portcullis_blk::api::{Area, Info};
+use portcullis_blk::{BLOCK, Disk, DiskError, Driver, Header, HeaderError, OpenError};
+use portcullis_files::{Mode, Unfinished, open_private, replace};
+use portcullis_ledger::{Log, LogMemory, Scratch};
+use portcullis_log::block::{Block, LogId, LogKind};
+use portcullis_log::checkpoint::{Checkpoint, origin};
+use portcullis_log::merkle::{Frontier, Hash};
+use portcullis_log::note::{NOTE_MAX, Note, Verifier};
+use portcullis_log::{BootId, Cause, Operation, Outcome, RECORD_MAX, Record};
+
+use super::state::{StateError, file_error, ledger_key, make_secret, random, secret};
+use crate::disk::FileDisk;
+
+/// Size of a new disk in bytes: room for a dozen of the largest documents. The file is sparse, so
+/// it takes no more than what is written. Tests copy disks.
+const DISK_SIZE: u64 = if cfg!(test) { 1 << 20 } else { 1 << 30 };
+/// The disk.
+pub(super) const DISK: &str = "disk.img";
+/// The keys that the disk was written with.
+pub(super) const KEYS: [&str; 2] = ["ledger.key", "vault.key"];
+/// The public keys of both logs.
+pub(super) const VERIFIERS: &str = "ledger.vkey";
+/// There while a new directory is not complete: what is missing then is made.
+const UNFINISHED: &str = "unfinished";
+/// Where what was left behind is kept, in numbered folders.
+const LEFT: &str = "left";
+/// Blocks that are read at a time.
+const AT_A_TIME: u64 = 64;
+const LOGS: [LogKind; 2] = [LogKind::Grants, LogKind::Worm];
+
+/// What to do where the disk is not the one that the directory knows.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Begin {
+    /// Refuse it.
+    #[default]
+    GoOn,
+    /// Leave the old history behind, and record that.
+    NewHistory,
+}
+
+/// How a run began.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Began {
+    /// With a new directory.
+    New,
+    /// Where the last run ended.
+    GoesOn,
+    /// With a new history; what it left behind is in this folder.
+    NewHistory(PathBuf),
+}
+
+/// Why a disk is not the one that the directory knows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Lost {
+    /// There is none.
+    Disk,
+    /// A key that it was written with is gone.
+    Key(&'static str),
+    /// It has another id than a file of the directory names.
+    OtherDisk(String),
+    /// `ledger.key` is not the key that a file of the directory was signed with.
+    OtherKey(String),
+    /// A log has fewer records than its checkpoint.
+    Older {
+        /// The log.
+        log: LogKind,
+        /// Records on the disk.
+        found: u64,
+        /// Records that the checkpoint vouches for.
+        kept: u64,
+    },
+    /// A log has other records than its checkpoint, or damaged ones.
+    Other {
+        /// The log.
+        log: LogKind,
+        /// Records that the checkpoint vouches for.
+        kept: u64,
+    },
+}
+
+/// What a directory knows of its disk's logs.
+struct Kept {
+    heads: Vec<Head>,
+    /// Lines of the file of verifier keys.
+    verifiers: Vec<String>,
+}
+
+/// A checkpoint that is kept.
+struct Head {
+    /// The name of its file.
+    file: String,
+    note: String,
+    disk: LogId,
+    log: LogKind,
+    size: u64,
+    root: Hash,
+}
+
+/// Makes sure that the disk is the one that the directory knows; where there is neither, makes it. The
+/// id of its logs.
+pub(super) fn settle(path: &Path, begin: Begin) -> Result<(LogId, Began), StateError> {
+    let kept = Kept::read(path)?;
+    let is_marked = is_there(path, UNFINISHED);
+    let mut files = [DISK, LEFT].into_iter().chain(KEYS);
+    if is_marked || (kept.is_empty() && !files.any(|name| is_there(path, name))) {
+        return Ok((make(path)?, Began::New));
+    }
+    match (kept.check(path)?, begin) {
+        (Ok(id), Begin::GoOn) => Ok((id, Began::GoesOn)),
+        (Ok(_), Begin::NewHistory) => Err(StateError::NothingLost(path.to_owned())),
+        (Err(lost), Begin::GoOn) => Err(StateError::Lost(path.to_owned(), lost)),
+        (Err(lost), Begin::NewHistory) => kept.leave(path, &lost),
+    }
+}
+
+/// Makes what a new directory lacks. Cut off, it is taken up at the next start.
+fn make(path: &Path) -> Result<LogId, StateError> {
+    let marker = path.join(UNFINISHED);
+    replace(&marker, b"", Mode::Private).map_err(file_error(&marker, "write"))?;
+    for key in KEYS {
+        if !is_there(path, key) {
+            make_secret(&path.join(key))?;
+        }
+    }
+    let disk = path.join(DISK);
+    if !is_there(path, DISK) {
+        let unfinished = new_disk(&disk)?;
+        unfinished.replace().map_err(file_error(&disk, "write"))?;
+    }
+    let id = Logs::open(&disk)?.id();
+    fs::remove_file(&marker).map_err(file_error(&marker, "remove"))?;
+    Ok(id)
+}
+
+impl Kept {
+    fn read(path: &Path) -> Result<Self, StateError> {
+        let mut heads = Vec::new();
+        for log in LOGS {
+            let file = format!("{}.checkpoint", log.name());
+            if let Some(note) = read_text(&path.join(&file))? {
+                let head = Head::parse(file.clone(), note);
+                heads.push(head.ok_or_else(|| StateError::Damaged {
+                    path: path.join(&file),
+                    why: "it is no checkpoint of a Portcullis disk; move it away to start without it"
+                        .to_owned(),
+                })?);
+            }
+        }
+        let verifiers = read_text(&path.join(VERIFIERS))?.unwrap_or_default();
+        let verifiers = verifiers.lines().map(str::to_owned).collect();
+        Ok(Self { heads, verifiers })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.heads.is_empty() && self.verifiers.is_empty()
+    }
+
+    /// The id of the disk's logs, or why the disk is not the one that is known.
+    fn check(&self, path: &Path) -> Result<Result<LogId, Lost>, StateError> {
+        if !is_there(path, DISK) {
+            return Ok(Err(Lost::Disk));
+        }
+        if let Some(key) = KEYS.into_iter().find(|key| !is_there(path, key)) {
+            return Ok(Err(Lost::Key(key)));
+        }
+        for key in KEYS {
+            secret(path, key)?;
+        }
+        let key = ledger_key(path)?.verifying_key();
+        let mut logs = Logs::open(&path.join(DISK))?;
+        let id = logs.id();
+        if let Err(lost) = self.check_names(id, &key) {
+            return Ok(Err(lost));
+        }
+        for head in &self.heads {
+            if let Err(lost) = logs.check(head, &key)? {
+                return Ok(Err(lost));
+            }
+        }
+        Ok(Ok(id))
+    }
+
+    /// Whether verifier keys and checkpoints are those of this disk and key.
+    fn check_names(&self, id: LogId, key: &VerifyingKey) -> Result<(), Lost> {
+        let names = LOGS.map(|log| origin(log, id));
+        let keys = self
+            .verifiers
+            .iter()
+            .filter_map(|it| Verifier::parse(it).ok());
+        let of_it: Vec<_> = keys
+            .filter(|it| names.iter().any(|name| **name == *it.name()))
+            .collect();
+        if of_it.is_empty() && !self.verifiers.is_empty() {
+            return Err(Lost::OtherDisk(VERIFIERS.to_owned()));
+        }
+        if !of_it.is_empty() && !of_it.iter().any(|it| it.key() == key) {
+            return Err(Lost::OtherKey(VERIFIERS.to_owned()));
+        }
+        for head in &self.heads {
+            if head.disk != id {
+                return Err(Lost::OtherDisk(head.file.clone()));
+            }
+            if !head.is_signed(key) {
+                return Err(Lost::OtherKey(head.file.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves what is known behind. Where this is cut off, the directory still does not fit its disk, and
+    /// the next start is refused again.
+    fn leave(&self, path: &Path, lost: &Lost) -> Result<(LogId, Began), StateError> {
+        let records = self.records(path);
+        let disk = path.join(DISK);
+        let checkpoints = self.heads.iter().map(|head| head.file.as_str());
+        let left;
+        if matches!(lost, Lost::Older { .. } | Lost::Other { .. }) {
+            append(
+                open_private(&disk, true)?,
+                &disk,
+                &ledger_key(path)?,
+                &records,
+            )?;
+            left = left_folder(path)?;
+            move_to(path, &left, checkpoints)?;
+        } else {
+            let unfinished = new_disk(&disk)?;
+            let file = unfinished.file().try_clone();
+            let file = file.map_err(file_error(&disk, "write"))?;
+            left = left_folder(path)?;
+            move_to(path, &left, KEYS.into_iter().chain([DISK]))?;
+            for key in KEYS {
+                make_secret(&path.join(key))?;
+            }
+            append(file, &disk, &ledger_key(path)?, &records)?;
+            unfinished.replace().map_err(file_error(&disk, "write"))?;
+            move_to(path, &left, checkpoints.chain([VERIFIERS]))?;
+        }
+        let id = Logs::open(&disk)?.id();
+        Ok((id, Began::NewHistory(left)))
+    }
+
+    /// What the records of the new history say: which are left behind. Without a checkpoint, the log that
+    /// the verifier keys or the disk name, of a size that nobody knows.
+    fn records(&self, path: &Path) -> Vec<Cause> {
+        let named = || {
+            let mut names = self
+                .verifiers
+                .iter()
+                .filter_map(|it| Verifier::parse(it).ok());
+            names.find_map(|it| parse_origin(it.name()))
+        };
+        let on_disk = || Some((Logs::open(&path.join(DISK)).ok()?.id(), LogKind::Grants));
+        if self.heads.is_empty() {
+            let (disk, log) = named()
+                .or_else(on_disk)
+                .unwrap_or((LogId([0; 16]), LogKind::Grants));
+            let root = Frontier::new().root();
+            return vec![Cause::Leaves {
+                disk,
+                log,
+                size: 0,
+                root,
+            }];
+        }
+        let of_head = |head: &Head| Cause::Leaves {
+            disk: head.disk,
+            log: head.log,
+            size: head.size,
+            root: head.root,
+        };
+        self.heads.iter().map(of_head).collect()
+    }
+}
+
+impl Head {
+    fn parse(file: String, note: String) -> Option<Self> {
+        let parsed = Note::parse(note.as_bytes()).ok()?;
+        let checkpoint = Checkpoint::parse(parsed.text()).ok()?;
+        let (disk, log) = parse_origin(checkpoint.origin)?;
+        let (size, root) = (checkpoint.size, checkpoint.root);
+        Some(Self {
+            file,
+            note,
+            disk,
+            log,
+            size,
+            root,
+        })
+    }
+
+    fn is_signed(&self, key: &VerifyingKey) -> bool {
+        let name = origin(self.log, self.disk);
+        let verifier = Verifier::new(&name, *key).ok();
+        let note = Note::parse(self.note.as_bytes()).ok();
+        let verified = verifier.zip(note).map(|(it, note)| note.verify(&[it]));
+        verified.is_some_and(|it| it.is_ok())
+    }
+}
+
+/// The logs on a disk whose driver does not run.
+struct Logs {
+    driver: Driver<FileDisk>,
+    info: Info,
+    path: PathBuf,
+}
+
+impl Logs {
+    fn open(path: &Path) -> Result<Self, StateError> {
+        Self::of(open_private(path, false)?, path)
+    }
+
+    fn of(file: File, path: &Path) -> Result<Self, StateError> {
+        let damaged = |why: &dyn fmt::Display| StateError::Damaged {
+            path: path.to_owned(),
+            why: why.to_string(),
+        };
+        let blocks = FileDisk::blocks_of(&file).map_err(file_error(path, "read"))?;
+        let mut driver = Driver::new(FileDisk::new(file.into(), blocks));
+        let opened = driver.open(&mut [0; BLOCK]);
+        opened.map_err(|error| match error {
+            OpenError::Header(HeaderError::Magic) => {
+                damaged(&"it has no header of a Portcullis disk")
+            }
+            OpenError::Header(error) => damaged(&error),
+            OpenError::Disk(error) => damaged(&error),
+        })?;
+        let info = driver.info().expect("it was opened");
+        let path = path.to_owned();
+        Ok(Self { driver, info, path })
+    }
+
+    fn id(&self) -> LogId {
+        LogId(self.info.id)
+    }
+
+    /// Whether a log has the commit that a checkpoint vouches for.
+    fn check(&mut self, head: &Head, key: &VerifyingKey) -> Result<Result<(), Lost>, StateError> {
+        let &Head {
+            log, size, root, ..
+        } = head;
+        let area = area(log);
+        let mark = self.info.extent(area).mark;
+        let mut records = 0;
+        let mut buffer = vec![0; AT_A_TIME as usize * BLOCK];
+        for first in (0..mark).step_by(AT_A_TIME as usize) {
+            let count = AT_A_TIME.min(mark - first) as usize;
+            let blocks = &mut buffer[..count * BLOCK];
+            let read = self.driver.read(area, first, blocks);
+            read.map_err(|error| StateError::Damaged {
+                path: self.path.clone(),
+                why: error.to_string(),
+            })?;
+            let blocks = blocks.as_chunks::<BLOCK>().0.iter();
+            let blocks = blocks.filter_map(|block| Block::read(block).ok());
+            for footer in blocks.filter_map(|block| block.footer().copied()) {
+                let is_this = (footer.tree_size.get(), footer.root) == (size, root);
+                if is_this && footer.is_signed(log, self.id(), key) {
+                    return Ok(Ok(()));
+                }
+                records = records.max(footer.tree_size.get());
+            }
+        }
+        Ok(Err(if records < size {
+            Lost::Older {
+                log,
+                found: records,
+                kept: size,
+            }
+        } else {
+            Lost::Other { log, kept: size }
+        }))
+    }
+}
+
+/// A log's region of a disk.
+struct Region(Logs, Area);
+
+impl Disk for Region {
+    fn blocks(&self) -> u64 {
+        self.0.info.length(self.1)
+    }
+
+    fn read(&mut self, first: u64, data: &mut [u8]) -> Result<(), DiskError> {
+        let read = self.0.driver.read(self.1, first, data);
+        read.map_err(|_| DiskError::Read { first })
+    }
+
+    fn write(&mut self, first: u64, data: &[u8]) -> Result<(), DiskError> {
+        let written = self.0.driver.write(self.1, first, data);
+        written.map_err(|_| DiskError::Write { first })
+    }
+
+    fn flush(&mut self) -> Result<(), DiskError> {
+        self.0.driver.flush().map_err(|_| DiskError::Flush)
+    }
+}
+
+/// Appends records to the grant log of a disk, as its ledger would: a boot of their own.
+fn append(file: File, path: &Path, key: &SigningKey, causes: &[Cause]) -> Result<(), StateError> {
+    let failed = |error: &dyn fmt::Display| StateError::Damaged {
+        path: path.to_owned(),
+        why: format!("the new history cannot be recorded: {error}"),
+    };
+    let logs = Logs::of(file, path)?;
+    let (id, extent) = (logs.id(), logs.info.extent(Area::Grants));
+    let mut disk = Region(logs, Area::Grants);
+    let mut memory = Box::new(LogMemory::new());
+    let mut scratch = Box::new(Scratch::new());
+    let mut log = Log::new(LogKind::Grants, &mut memory, ());
+    let opened = log.open(&mut disk, &mut scratch, id, extent, key);
+    opened.map_err(|error| failed(&error))?;
+    let boot = BootId(random()?);
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let time = since.map_or(0, |time| time.as_nanos() as u64);
+    for (sequence, cause) in (0..).zip(causes) {
+        let record = Record {
+            sequence,
+            boot,
+            time,
+            operation: Operation::History,
+            grant: None,
+            cause: *cause,
+            outcome: Outcome::Done,
+        };
+        let added = log.add(&mut disk, record.encode(&mut [0; RECORD_MAX]), key);
+        added.map_err(|error| failed(&error))?;
+    }
+    log.commit(&mut disk, key).map_err(|error| failed(&error))
+}
+
+/// A disk that is empty and has no name yet.
+fn new_disk(path: &Path) -> Result<Unfinished, StateError> {
+    let blocks = DISK_SIZE / BLOCK as u64;
+    let unfinished = Unfinished::new(path, Mode::Private).map_err(file_error(path, "create"))?;
+    let file = unfinished.file().set_len(DISK_SIZE);
+    let file = file.and_then(|()| unfinished.file().try_clone());
+    let file = file.map_err(file_error(path, "create"))?;
+    let header = Header::new(blocks, random()?);
+    let initialised = header
+        .map_err(|error| error.to_string())
+        .and_then(|header| {
+            let mut disk = FileDisk::new(file.into(), blocks);
+            portcullis_blk::initialise(&mut disk, &header).map_err(|error| error.to_string())
+        });
+    initialised.map_err(|why| StateError::Damaged {
+        path: path.to_owned(),
+        why,
+    })?;
+    Ok(unfinished)
+}
+
+/// A new folder for what is left behind.
+fn left_folder(path: &Path) -> Result<PathBuf, StateError> {
+    let mut private = DirBuilder::new();
+    private.mode(0o700);
+    let left = path.join(LEFT);
+    if !left.exists() {
+        private.create(&left).map_err(file_error(&left, "create"))?;
+    }
+    let mut folders = (1..).map(|number: u32| left.join(number.to_string()));
+    let folder = folders.find(|folder| fs::symlink_metadata(folder).is_err());
+    let folder = folder.expect("numbers do not end");
+    private
+        .create(&folder)
+        .map_err(file_error(&folder, "create"))?;
+    Ok(folder)
+}
+
+/// Moves files that are there to a new folder, durably.
+fn move_to<'n>(
+    path: &Path,
+    folder: &Path,
+    names: impl Iterator<Item = &'n str>,
+) -> Result<(), StateError> {
+    for name in names.filter(|name| is_there(path, name)) {
+        let from = path.join(name);
+        fs::rename(&from, folder.join(name)).map_err(file_error(&from, "move"))?;
+    }
+    for directory in [folder, &path.join(LEFT), path] {
+        let synced = File::open(directory).and_then(|it| it.sync_all());
+        synced.map_err(file_error(directory, "write"))?;
+    }
+    Ok(())
+}
+
+fn is_there(path: &Path, name: &str) -> bool {
+    fs::symlink_metadata(path.join(name)).is_ok()
+}
+
+/// A public file of the directory, if it is there.
+fn read_text(path: &Path) -> Result<Option<String>, StateError> {
+    let length = match fs::symlink_metadata(path) {
+        Ok(found) => found.len(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(file_error(path, "read")(error)),
+    };
+    if length > NOTE_MAX as u64 {
+        return Err(StateError::Damaged {
+            path: path.to_owned(),
+            why: format!("it has {length} bytes, and can have {NOTE_MAX}"),
+        });
+    }
+    let text = fs::read_to_string(path).map_err(file_error(path, "read"))?;
+    Ok(Some(text))
+}
+
+/// The disk and the log that an origin names.
+fn parse_origin(name: &str) -> Option<(LogId, LogKind)> {
+    let (id, kind) = name.strip_prefix("portcullis/")?.split_once('/')?;
+    let log = LOGS.into_iter().find(|log| log.name() == kind)?;
+    let id = u128::from_str_radix(id, 16).ok()?.to_be_bytes();
+    (*origin(log, LogId(id)) == *name).then_some((LogId(id), log))
+}
+
+const fn area(log: LogKind) -> Area {
+    match log {
+        LogKind::Grants => Area::Grants,
+        LogKind::Worm => Area::Worm,
+    }
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disk => write!(f, "{DISK} is gone, and keys or checkpoints of it are here"),
+            Self::Key(key) => write!(f, "{key} is gone, and {DISK} was written with it"),
+            Self::OtherDisk(file) => write!(f, "{DISK} is not the disk that {file} names"),
+            Self::OtherKey(file) => write!(f, "{} is not the key that {file} names", KEYS[0]),
+            Self::Older { log, found, kept } => {
+                let log = log.name();
+                write!(
+                    f,
+                    "{DISK} went back to an earlier state: it has {found} records of the log {log}, \
+                     and {log}.checkpoint vouches for {kept}"
+                )
+            }
+            Self::Other { log, kept } => {
+                let log = log.name();
+                write!(
+                    f,
+                    "the first {kept} records of the log {log} on {DISK} are not those that \
+                     {log}.checkpoint vouches for"
+                )
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::State;
+    use super::*;
+    use portcullis_log::checkpoint::text;
+    use portcullis_log::note::write_signature;
+
+    /// Files that may be lost.
+    const FILES: [&str; 6] = [
+        DISK,
+        KEYS[0],
+        KEYS[1],
+        VERIFIERS,
+        "grants.checkpoint",
+        "worm.checkpoint",
+    ];
+
+    /// A state directory, and a book of what is in it.
+    struct Case {
+        scratch: tempfile::TempDir,
+        book: Book,
+        saved: Option<Book>,
+        /// Tells records apart.
+        next: u64,
+    }
+
+    /// What a disk and a directory hold: of each log the records, by number.
+    #[derive(Clone, PartialEq, Debug)]
+    struct Book {
+        disk: Option<[Vec<u64>; 2]>,
+        kept: [Option<Vec<u64>>; 2],
+        keys: [bool; 2],
+        verifiers: bool,
+    }
+
+    impl Book {
+        /// Whether the directory fits its disk.
+        fn fits(&self) -> bool {
+            let Some(disk) = &self.disk else { return false };
+            let mut logs = disk.iter().zip(&self.kept);
+            let fit = logs.all(|(log, kept)| kept.as_ref().is_none_or(|it| log.starts_with(it)));
+            fit && self.keys == [true; 2]
+        }
+    }
+
+    impl Case {
+        fn new() -> Self {
+            let scratch = tempfile::tempdir().unwrap();
+            let case = Self {
+                scratch,
+                book: Book {
+                    disk: Some([vec![], vec![]]),
+                    kept: [None, None],
+                    keys: [true; 2],
+                    verifiers: true,
+                },
+                saved: None,
+                next: 1,
+            };
+            assert_eq!(State::open(&case.path()).unwrap().began, Began::New);
+            case
+        }
+
+        fn path(&self) -> PathBuf {
+            self.scratch.path().join("state")
+        }
+
+        fn backup(&self) -> PathBuf {
+            self.scratch.path().join("backup")
+        }
+
+        /// Appends a record to a log, as a run would.
+        fn grow(&mut self, log: usize) {
+            if !self.book.fits() {
+                return;
+            }
+            let records = &mut self.book.disk.as_mut().unwrap()[log];
+            records.push(self.next);
+            append_bytes(&self.path(), LOGS[log], &self.next.to_le_bytes());
+            self.next += 1;
+        }
+
+        /// Keeps a log's checkpoint, as the end of a run does.
+        fn keep(&mut self, log: usize) {
+            let Some(records) = self.book.disk.as_ref().map(|disk| disk[log].clone()) else {
+                return;
+            };
+            if !self.book.fits() || records.is_empty() {
+                return;
+            }
+            write_checkpoint(&self.path(), LOGS[log]);
+            self.book.kept[log] = Some(records);
+        }
+
+        fn save(&mut self) {
+            if self.book.disk.is_some() {
+                fs::copy(self.path().join(DISK), self.backup()).unwrap();
+                self.saved = Some(self.book.clone());
+            }
+        }
+
+        fn restore(&mut self) {
+            if let Some(saved) = &self.saved {
+                fs::copy(self.backup(), self.path().join(DISK)).unwrap();
+                self.book.disk = saved.disk.clone();
+            }
+        }
+
+        fn remove(&mut self, file: usize) {
+            let _ = fs::remove_file(self.path().join(FILES[file]));
+            match file {
+                0 => self.book.disk = None,
+                1 | 2 => self.book.keys[file - 1] = false,
+                3 => self.book.verifiers = false,
+                _ => self.book.kept[file - 4] = None,
+            }
+        }
+
+        /// Whether there is nothing from which a new directory could be told.
+        fn is_bare(&self) -> bool {
+            let book = &self.book;
+            let none = book.disk.is_none() && book.keys == [false; 2] && !book.verifiers;
+            none && book.kept == [None, None] && !self.path().join(LEFT).exists()
+        }
+
+        /// Opens the directory, and holds what comes of it against the book.
+        fn open(&mut self) {
+            let before = tree(&self.path());
+            match State::open(&self.path()) {
+                Ok(state) if self.is_bare() => {
+                    assert_eq!(state.began, Began::New);
+                    drop(state);
+                    self.begin_anew();
+                }
+                Ok(state) => {
+                    assert_eq!(state.began, Began::GoesOn);
+                    assert!(self.book.fits(), "{:?}", self.book);
+                    self.book.verifiers = true;
+                }
+                Err(StateError::Lost(..)) => {
+                    assert!(!self.book.fits() && !self.is_bare(), "{:?}", self.book);
+                    assert_eq!(tree(&self.path()), before, "nothing was changed");
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+
+        /// Leaves the history behind, if there is one to leave.
+        fn leave(&mut self) {
+            let before = tree(&self.path());
+            match State::begin(&self.path(), Begin::NewHistory) {
+                Err(StateError::NothingLost(_)) => assert!(self.book.fits(), "{:?}", self.book),
+                Ok(state) if state.began == Began::New => {
+                    drop(state);
+                    self.begin_anew();
+                }
+                Ok(state) => {
+                    let Began::NewHistory(left) = &state.began else {
+                        panic!("{:?} of {:?}", state.began, self.book);
+                    };
+                    assert!(!self.book.fits(), "{:?}", self.book);
+                    // Every file of before is where it was, or in the folder, as it was.
+                    let after = tree(&self.path());
+                    let moved = left.strip_prefix(state.path()).unwrap();
+                    for (name, content) in before {
+                        let there = after.get(&name) == Some(&content);
+                        let is_moved = after.get(&moved.join(&name)) == Some(&content);
+                        let goes_on = name == Path::new(DISK) && self.book.keys == [true; 2];
+                        assert!(there || is_moved || goes_on, "{name:?} of {:?}", self.book);
+                    }
+                    drop(state);
+                    self.book_of_new_history();
+                }
+                Err(error) => panic!("{error} of {:?}", self.book),
+            }
+        }
+
+        fn begin_anew(&mut self) {
+            self.book.disk = Some([vec![], vec![]]);
+            (self.book.keys, self.book.verifiers) = ([true; 2], true);
+            self.saved = None;
+        }
+
+        /// A new history has a record for each checkpoint that it leaves behind. It goes on with the disk
+        /// where that has its keys.
+        fn book_of_new_history(&mut self) {
+            let kept = self.book.kept.iter().flatten().count().max(1) as u64;
+            let goes_on = self.book.keys == [true; 2];
+            let mut disk = self.book.disk.take().filter(|_| goes_on);
+            if disk.is_none() {
+                self.saved = None;
+            }
+            let [grants, _] = disk.get_or_insert_default();
+            grants.extend(self.next..self.next + kept);
+            self.next += kept;
+            let found = with_log(&self.path(), LogKind::Grants, |log, _, _| log.size());
+            assert_eq!(found, grants.len() as u64);
+            self.book = Book {
+                disk,
+                kept: [None, None],
+                keys: [true; 2],
+                verifiers: true,
+            };
+        }
+    }
+
+    /// Every file below a directory, with its content; but for the lock and what is public of the policy.
+    fn tree(path: &Path) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
+        let mut files = std::collections::BTreeMap::new();
+        let mut directories = vec![path.to_owned()];
+        while let Some(directory) = directories.pop() {
+            for entry in fs::read_dir(directory).unwrap() {
+                let entry = entry.unwrap();
+                let name = entry.path().strip_prefix(path).unwrap().to_owned();
+                if entry.file_type().unwrap().is_dir() {
+                    directories.push(entry.path());
+                } else if !name.starts_with("policy.key") {
+                    files.insert(name, fs::read(entry.path()).unwrap());
+                }
+            }
+        }
+        files
+    }
+
+    /// Opens a log as its ledger would.
+    fn with_log<T>(
+        state: &Path,
+        kind: LogKind,
+        run: impl FnOnce(&mut Log<'_, ()>, &mut Region, &SigningKey) -> T,
+    ) -> T {
+        let path = state.join(DISK);
+        let logs = Logs::of(open_private(&path, true).unwrap(), &path).unwrap();
+        let (id, extent) = (logs.id(), logs.info.extent(area(kind)));
+        let mut disk = Region(logs, area(kind));
+        let key = ledger_key(state).unwrap();
+        let (mut memory, mut scratch) = (Box::new(LogMemory::new()), Box::new(Scratch::new()));
+        let mut log = Log::new(kind, &mut memory, ());
+        log.open(&mut disk, &mut scratch, id, extent, &key).unwrap();
+        run(&mut log, &mut disk, &key)
+    }
+
+    fn append_bytes(state: &Path, kind: LogKind, bytes: &[u8]) {
+        with_log(state, kind, |log, disk, key| {
+            log.add(disk, bytes, key).unwrap();
+            log.commit(disk, key).unwrap();
+        });
+    }
+
+    fn write_checkpoint(state: &Path, kind: LogKind) {
+        let note = with_log(state, kind, |log, _, key| {
+            let ((_, id), head) = (log.id(), log.head().unwrap());
+            let mut note = format!("{}\n", text(kind, id, head.tree_size.get(), &head.root));
+            let (name, key) = (origin(kind, id), key.verifying_key());
+            write_signature(&mut note, &name, &key, &head.signature).unwrap();
+            note
+        });
+        let path = state.join(format!("{}.checkpoint", kind.name()));
+        replace(&path, note.as_bytes(), Mode::Public).unwrap();
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(24))]
+
+        /// Whatever happens to a directory, it is opened where it fits its disk and refused, unchanged,
+        /// where it does not; and a new history loses nothing of the old one.
+        #[test]
+        fn a_disk_that_does_not_fit_is_refused_and_nothing_is_lost(
+            steps in proptest::collection::vec((0..9_u8, 0..6_usize), 1..14),
+        ) {
+            let mut case = Case::new();
+            for (step, which) in steps {
+                match step {
+                    0..=2 => case.grow(which % 2),
+                    3 => case.keep(which % 2),
+                    4 => case.save(),
+                    5 => case.restore(),
+                    6 => case.remove(which),
+                    7 => case.open(),
+                    _ => case.leave(),
+                }
+            }
+            case.open();
+        }
+    }
+}
