@@ -112,7 +112,7 @@ fn regions(policy: &Policy, dot: &mut String) -> std::fmt::Result {
             for reader in mappings.iter().filter(|fact| fact.learns()) {
                 let ends = (writer.subject, reader.subject);
                 // A stream's own region is its grant's arrow.
-                let itself = ends.0 == ends.1 || writer.cause.line() == reader.cause.line();
+                let itself = ends.0 == ends.1 || writer.cause.is_same_grant(reader.cause);
                 if itself || !drawn.insert(ends) {
                     continue;
                 }

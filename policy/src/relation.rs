@@ -468,6 +468,15 @@ impl<'a> Cause<'a> {
         }
     }
 
+    /// Whether both are one grant: the two ends of a stream, say. A line is not one: it can hold
+    /// several rules.
+    pub fn is_same_grant(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Grant(own, _), Self::Grant(other, _)) => std::ptr::eq(own, other),
+            _ => false,
+        }
+    }
+
     /// Where it stands, in the policy or in the system description.
     pub fn of_source(self, system: Option<&Source>) -> Place {
         match self {

@@ -147,7 +147,7 @@ impl<'p> Crossings<'_, 'p> {
                     let domains =
                         [writer, reader].map(|fact| self.declared.domain_of(fact.subject));
                     // A stream's own crossing is its grant's.
-                    if writer.cause.line() == reader.cause.line() || !seen.insert(domains) {
+                    if writer.cause.is_same_grant(reader.cause) || !seen.insert(domains) {
                         continue;
                     }
                     crossings.extend(self.region(name, writer, reader));
