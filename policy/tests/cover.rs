@@ -191,6 +191,21 @@ fn unused(policy: &Policy) -> usize {
     problems(policy, SYSTEM, &["policy::unused_static"]).len()
 }
 
+/// That some device behind the IOMMU sees a driver's memory does not say that it is the driver's.
+#[test]
+fn an_iommu_bounds_the_driver_that_handles_its_devices_interrupt() {
+    let policy = policy(&lines_without(LINES.len()));
+    let unbounded = |xml: &str| problems(&policy, xml, &["policy::unbounded_dma"]).len();
+    let system = SYSTEM.replace(r#"<ioport id="1" addr="0x3f8" size="8" />"#, "");
+    assert_eq!(unbounded(&system), 1);
+    let irq = r#"<irq irq="33" id="1" />"#;
+    let msi = r#"<irq id="5" pcidev="0:4.0" handle="0" vector="40" />"#;
+    let handled = system.replace(irq, &format!("{irq}{msi}"));
+    assert_eq!(unbounded(&handled), 0);
+    let of_another = handled.replace("pcidev=\"0:4.0\"", "pcidev=\"0:5.0\"");
+    assert_eq!(unbounded(&of_another), 1);
+}
+
 #[test]
 fn with_every_line_nothing_is_uncovered() {
     let policy = policy(&lines_without(LINES.len()));

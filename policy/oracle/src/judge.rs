@@ -239,13 +239,13 @@ impl Judge<'_> {
             .iter()
             .filter(|it| told(&it.region) || it.fixed && maps(&it.region).any())
             .collect();
+        // Only of a device that raises one's own interrupt is it known that one drives it.
         let is_bounded = |it: &&Memory| {
-            let mut devices = self
-                .world
-                .everybody
-                .iter()
-                .filter(|who| matches!(who, Who::Device(_)));
-            devices.any(|device| self.world.perms(device, &it.region).any())
+            let mut raised = self.world.raised.iter();
+            raised.any(|(device, pd)| {
+                let device = Who::Device(device.clone());
+                *who == Who::pd(pd) && self.world.perms(&device, &it.region).any()
+            })
         };
         known.retain(|it| !is_bounded(it));
         if known.is_empty() || self.says(who, |it| *it == What::Dma) {

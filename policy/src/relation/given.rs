@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use portcullis_sdf::{
-    ExtraCapKind, IrqSource, Map, MemoryRegion, PdId, PhysicalMemory, Prefill, ProtectionDomain,
-    RegionId, System,
+    ExtraCapKind, IoAddressSpace, Irq, IrqSource, Map, MemoryRegion, PdId, PhysicalMemory, Prefill,
+    ProtectionDomain, RegionId, System,
 };
 
 use super::{Cause, Kind, Object, Power, Relation, Rights};
@@ -75,12 +75,9 @@ impl<'a> Relation<'a> {
                 Cause::Element(&irq.span),
             );
             self.add(subject, Rights::RECEIVE, object, Kind::Interrupt, cause);
-            if let IrqSource::Msi { device, .. } = &irq.source {
-                let mut behind = system.io_address_spaces.iter();
-                if let Some(own) = behind.find(|own| own.peripheral_id.value == device.value) {
-                    let device = Subject::Device(&own.name.value);
-                    self.add(device, Rights::SIGNAL, object, Kind::Interrupt, cause);
-                }
+            if let Some(device) = raises(system, irq) {
+                let device = Subject::Device(&device.name.value);
+                self.add(device, Rights::SIGNAL, object, Kind::Interrupt, cause);
             }
         }
         for ports in &pd.ioports {
@@ -142,8 +139,9 @@ impl<'a> Relation<'a> {
     }
 
     /// Whether a component reaches all memory: it drives a device, by registers or ports, and knows
-    /// where other memory lies, of which some is not what devices behind the IOMMU see. A device can be
-    /// told any address, not only the one that is known: knowing one is the sign that it takes addresses.
+    /// where other memory lies, of which some is not mapped for a device behind the IOMMU whose interrupt
+    /// it handles: nothing else says which device it drives. A device can be told any address, not only
+    /// the one that is known: knowing one is the sign that it takes addresses.
     fn dma(&mut self, system: &'a System, id: PdId, memory: Option<&PhysicalMemory>) {
         let pd = system.pd(id);
         let mapped: BTreeSet<RegionId> = pd.maps.iter().map(|map| map.region.value).collect();
@@ -153,7 +151,7 @@ impl<'a> Relation<'a> {
         let located = named.chain(fixed);
         let located = located.filter(|id| may_be_memory(system.region(*id), memory));
         let bounded = |id: &RegionId| {
-            let devices = system.io_address_spaces.iter();
+            let devices = pd.irqs.iter().filter_map(|irq| raises(system, irq));
             let mut maps = devices.flat_map(|device| &device.maps);
             maps.any(|map| map.region.value == *id)
         };
@@ -173,6 +171,15 @@ impl<'a> Relation<'a> {
             self.add(subject, rights, Object::Memory, Kind::Dma, cause);
         }
     }
+}
+
+/// The device behind the IOMMU that raises an interrupt.
+fn raises<'a>(system: &'a System, irq: &Irq) -> Option<&'a IoAddressSpace> {
+    let IrqSource::Msi { device, .. } = &irq.source else {
+        return None;
+    };
+    let mut behind = system.io_address_spaces.iter();
+    behind.find(|own| own.peripheral_id.value == device.value)
 }
 
 fn component(system: &System, id: PdId) -> Subject<'_> {
