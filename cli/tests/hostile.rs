@@ -125,6 +125,7 @@ fn policies_show_nothing_that_misleads() {
                 &["ceiling", "p.toml"],
                 &["diff", "plain.toml", "p.toml"],
                 &["graph", "p.toml"],
+                &["reach", "--policy", "p.toml", "c"],
                 &["why", "--policy", "p.toml", "c", "o", "m"],
             ] {
                 harmless(path, verb);
