@@ -1,5 +1,6 @@
 //! A running QEMU, and lines of text to it and from it.
 
+use std::env;
 use std::fs::{self, DirEntry};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -34,7 +35,11 @@ pub struct Line {
 impl Line {
     /// Starts QEMU.
     pub(crate) fn start(mut command: Command) -> Result<Self, Error> {
-        let trace = Trace::new(&mut command);
+        let trace = Trace::new(&mut command).map_err(|error| Error::File {
+            doing: "make a folder for QEMU's monitor in",
+            path: env::temp_dir(),
+            error,
+        })?;
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut qemu = command.spawn().map_err(|error| Error::Start {
             program: command.get_program().to_string_lossy().into_owned(),

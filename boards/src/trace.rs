@@ -5,12 +5,13 @@ use std::env;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::net::{SocketAddr, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{self, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+
+use tempfile::TempDir;
 
 use crate::root;
 
@@ -18,6 +19,8 @@ use crate::root;
 const KEPT: usize = 200;
 /// What QEMU is asked: whether it runs, and what it runs.
 const QUESTIONS: [&str; 2] = ["info status", "info registers"];
+/// The monitor's socket.
+const MONITOR: &str = "monitor";
 /// Longer than a QEMU that lives takes to answer, on a loaded host.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -25,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Trace {
     name: String,
+    /// A folder of this user alone, with the monitor's socket: who reaches it is as powerful as QEMU.
+    folder: TempDir,
     command: String,
     note: String,
     lines: VecDeque<String>,
@@ -32,18 +37,24 @@ pub(crate) struct Trace {
 
 impl Trace {
     /// The trace of QEMU, which is given a monitor to ask.
-    pub(crate) fn new(command: &mut Command) -> Self {
+    pub(crate) fn new(command: &mut Command) -> io::Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("portcullis-{}-{count}", process::id());
-        let monitor = format!("socket,id=trace,path={name},abstract=on,server=on,wait=off");
+        let folder = TempDir::new()?;
+        let socket = folder.path().join(MONITOR);
+        let monitor = format!(
+            "socket,id=trace,path={},server=on,wait=off",
+            socket.display()
+        );
         command.args(["-chardev", &monitor, "-mon", "chardev=trace,mode=control"]);
-        Self {
+        Ok(Self {
             command: format!("{command:?}"),
             name,
+            folder,
             note: String::new(),
             lines: VecDeque::new(),
-        }
+        })
     }
 
     /// Says what the test is about to do, in place of what was said before.
@@ -66,6 +77,7 @@ impl Trace {
             command,
             note,
             lines,
+            ..
         } = self;
         let mut text = format!("{why}\n\n{note}\n\n{command}\n\n");
         for line in lines {
@@ -87,8 +99,7 @@ impl Trace {
 
     /// What QEMU's monitor says.
     fn ask(&self) -> io::Result<String> {
-        let mut stream =
-            UnixStream::connect_addr(&SocketAddr::from_abstract_name(self.name.as_bytes())?)?;
+        let mut stream = UnixStream::connect(self.folder.path().join(MONITOR))?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let mut answers = BufReader::new(stream.try_clone()?).lines();
         let mut text = String::new();
