@@ -94,8 +94,13 @@ pub(crate) fn child_main() -> Option<ExitCode> {
     let (policy, text): (Arc<Source>, Arc<Source>) = (read(&policy), read(&system));
     let system = portcullis_sdf::parse(text.text(), &Target::ANY).expect("it is generated");
     let reading = read::read(policy);
-    let mut problems = reading.problems;
-    problems.extend(check::with_system(&reading.policy, &system, &text));
+    let mut found = reading.problems;
+    found.extend(Vec::from(check::with_system(
+        &reading.policy,
+        &system,
+        &text,
+    )));
+    let mut problems = Vec::from(found);
     problems.retain(|problem| problem.code_name() != TOO_MANY);
     for problem in &problems {
         eprintln!("{problem}");

@@ -1,5 +1,10 @@
 //! What lies where on a board, and what a description may put there.
 
+#![expect(
+    clippy::single_range_in_vec_init,
+    reason = "a board may have one range"
+)]
+
 use portcullis_sdf::PhysicalPlace::{Beyond, Device, Kernel, KernelDevice, Ram};
 use portcullis_sdf::{Board, PhysicalMemory};
 use proptest::prelude::*;

@@ -3,6 +3,11 @@
 //!
 //! A comment `target: ...` in a description names the target that it is read for.
 
+#![expect(
+    clippy::single_range_in_vec_init,
+    reason = "a board may have one range"
+)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
