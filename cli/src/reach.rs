@@ -101,7 +101,7 @@ impl Run for Reach {
         let policy = policy.map_err(Failure::problems)?;
         let subject = named(&policy, &self.subject)?;
         let given = system.as_ref();
-        let given = given.map(|file| Relation::given(&policy, &file.system, board.memory.as_ref()));
+        let given = given.map(|file| Relation::given(&file.system, board.memory.as_ref()));
         let relation = Relation::declared(&policy).with_fixed(&given.unwrap_or_default());
         let report = Report {
             system: system.as_ref().map(|file| file.source.name().to_owned()),
@@ -151,7 +151,8 @@ fn report<'p>(policy: &'p Policy, relation: &Relation<'p>, subject: Subject<'p>)
         domain: domain_of(policy, relation, end),
         path: path.iter().map(Step::of).collect(),
     };
-    let paths = relation.reach(subject);
+    let flows = relation.flows();
+    let paths = flows.reach(subject);
     let affected = paths
         .iter()
         .map(|path| reached(path[path.len() - 1].to, path));
@@ -162,7 +163,7 @@ fn report<'p>(policy: &'p Policy, relation: &Relation<'p>, subject: Subject<'p>)
         .iter()
         .filter_map(|other| {
             let start = std::iter::once(*other);
-            let path = relation.shortest_path(start, |end| end == subject)?;
+            let path = flows.shortest_path(start, |end| end == subject)?;
             Some((*other, path))
         })
         .collect();

@@ -46,7 +46,7 @@ use crate::ceiling::Ceiling;
 use crate::model::{Place, Policy};
 use crate::problem::{Found, Problem, Problems};
 use crate::read::{self, Incomplete, Reading};
-use crate::relation::{Cause, Fact, Kind, Relation};
+use crate::relation::{Cause, Fact, Relation};
 use crate::source::Source;
 
 /// A system description and the text that it was read from.
@@ -98,20 +98,32 @@ pub fn with_system(policy: &Policy, system: &System, text: &Arc<Source>) -> Vec<
 }
 
 /// Checks a policy with one kind of fact left out. For tests that show that none can be.
-#[doc(hidden)]
-pub fn without(policy: &Policy, described: Option<Described<'_>>, kind: Kind) -> Vec<Problem> {
-    run_with(policy, Incomplete::default(), described, Some(kind)).into()
+#[cfg(feature = "testing")]
+pub fn without(
+    policy: &Policy,
+    described: Option<Described<'_>>,
+    kind: crate::relation::Kind,
+) -> Vec<Problem> {
+    let relations = || {
+        let Relations {
+            declared, given, ..
+        } = Relations::of(policy, described);
+        Relations::new(declared.without(kind), given.without(kind))
+    };
+    run_with(policy, Incomplete::default(), described, relations).into()
 }
 
 fn run(policy: &Policy, incomplete: Incomplete, described: Option<Described<'_>>) -> Found {
-    run_with(policy, incomplete, described, None)
+    let relations = || Relations::of(policy, described);
+    run_with(policy, incomplete, described, relations)
 }
 
-fn run_with(
-    policy: &Policy,
+/// `relations`: not built of a policy that is over the limits.
+fn run_with<'a>(
+    policy: &'a Policy,
     incomplete: Incomplete,
-    described: Option<Described<'_>>,
-    without: Option<Kind>,
+    described: Option<Described<'a>>,
+    relations: impl FnOnce() -> Relations<'a>,
 ) -> Found {
     let ceiling = Ceiling::of(policy);
     let mut check = Check {
@@ -129,7 +141,7 @@ fn run_with(
     if policy.components.len() > usize::from(MAX_COMPONENTS) {
         return check.problems;
     }
-    let relations = Relations::of(policy, described, without);
+    let relations = relations();
     if !incomplete.flows {
         flows::check(&mut check, &relations.declared);
     }
@@ -175,10 +187,12 @@ struct Relations<'a> {
 }
 
 impl<'a> Relations<'a> {
-    fn of(policy: &'a Policy, described: Option<Described<'a>>, without: Option<Kind>) -> Self {
-        let declared = Relation::declared(policy).without(without);
-        let given = described.map(|it| Relation::given(policy, it.system, it.memory));
-        let given = given.unwrap_or_default().without(without);
+    fn of(policy: &'a Policy, described: Option<Described<'a>>) -> Self {
+        let given = described.map(|it| Relation::given(it.system, it.memory));
+        Self::new(Relation::declared(policy), given.unwrap_or_default())
+    }
+
+    fn new(declared: Relation<'a>, given: Relation<'a>) -> Self {
         let mut refused = memory::refused(&given);
         // What is said of the system description is not said again of the line that declares it.
         let is_new = |fact: &Fact<'_>| {
@@ -205,7 +219,7 @@ impl<'a> Relations<'a> {
 /// The components on whose honesty a verdict depends: those that reach all memory through a device, with
 /// leave of the policy.
 pub fn assumed_honest(policy: &Policy, described: Option<Described<'_>>) -> Vec<String> {
-    let relations = Relations::of(policy, described, None);
+    let relations = Relations::of(policy, described);
     let declared = relations.declared.assumed_honest();
     let given = relations.given.assumed_honest();
     let needed = |name: &&&str| described.is_none() || given.contains(**name);

@@ -4,8 +4,7 @@
 //! object, of which kind the fact is, and which line or element is its cause. [`Relation::declared`] is
 //! the most that a policy allows, [`Relation::given`] is what a system description gives. All other
 //! questions are asked of these two: cover whether what is given is declared, flows and
-//! `never` what can be told to whom ([`Relation::shortest_path`], [`Relation::reach`]), custody who can
-//! write what the manager reads ([`Relation::writers`]).
+//! `never` what can be told to whom ([`Relation::flows`]), custody who can write what the manager reads ([`Relation::writers`]).
 //!
 //! Not a fact, because each protection domain has it and cannot lose it: its own program, stack, IPC
 //! buffer, reply object and input, and where its faults go. What else Microkit hands out by itself is
@@ -16,7 +15,7 @@ mod flow;
 mod given;
 
 pub(crate) use declared::{grant_log, of_rule};
-pub use flow::Hop;
+pub use flow::{Flows, Hop};
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
@@ -24,7 +23,7 @@ use std::ops::BitOr;
 
 use portcullis_sdf::{Perms, Span};
 
-use crate::model::{CapKind, Delegate, DomainId, Grant, MANAGER, Place, Policy, Static, Subject};
+use crate::model::{CapKind, Delegate, DomainId, Grant, MANAGER, Place, Static, Subject};
 use crate::source::Source;
 
 /// One thing that a subject can do.
@@ -165,13 +164,6 @@ pub struct Relation<'a> {
 pub type Regions<'r, 'a> = BTreeMap<(&'a str, Subject<'a>), (Rights, &'r Fact<'a>)>;
 
 impl<'a> Relation<'a> {
-    fn of(policy: &'a Policy) -> Self {
-        Self {
-            domains: policy.subjects().collect(),
-            ..Self::default()
-        }
-    }
-
     /// Adds a fact, unless the same is there already, of another cause.
     fn add(
         &mut self,
@@ -232,10 +224,10 @@ impl<'a> Relation<'a> {
     }
 
     /// The relation without one kind of fact. For tests that show that none can be left out.
-    #[doc(hidden)]
+    #[cfg(feature = "testing")]
     #[must_use]
-    pub fn without(mut self, kind: Option<Kind>) -> Self {
-        self.facts.retain(|fact| Some(fact.kind) != kind);
+    pub(crate) fn without(mut self, kind: Kind) -> Self {
+        self.facts.retain(|fact| fact.kind != kind);
         self
     }
 

@@ -38,8 +38,8 @@ pub enum CoverFault {
     #[diagnostic(
         code(policy::unbounded_dma),
         help(
-            "put its device behind an IOMMU with <io_address_space>, or add to the policy: [[static]] \
-             with component = \"{component}\", dma = \"unbounded\" and a reason; then all verdicts \
+            "put its device behind an IOMMU, with <io_address_space> and an <irq> that names it by \
+             pcidev, or add to the policy: [[static]] with component = \"{component}\", dma = \"unbounded\" and a reason; then all verdicts \
              assume that {holder} is honest"
         )
     )]
@@ -281,7 +281,9 @@ fn remedy(fact: &Fact<'_>, regions: &Regions<'_, '_>) -> String {
         fact.subject.field(),
         fact.subject.name()
     );
-    let field = field(fact, regions);
+    let Some(field) = field(fact, regions) else {
+        return "remove it here".to_owned();
+    };
     if fact.kind == Kind::Channel && !fact.rights.has(Rights::CALL) {
         return format!(
             "add notify=\"false\" where nothing is notified; otherwise add to the policy: {holder}, \
@@ -291,9 +293,10 @@ fn remedy(fact: &Fact<'_>, regions: &Regions<'_, '_>) -> String {
     format!("remove it here, or add to the policy: {holder}, {field} and a reason")
 }
 
-/// The fields of that line: of a region, with the sum of what its subject may do to it.
-fn field(fact: &Fact<'_>, regions: &Regions<'_, '_>) -> String {
-    match fact.object {
+/// The fields of that line: of a region, with the sum of what its subject may do to it. `None`: no line
+/// is about such a thing.
+fn field(fact: &Fact<'_>, regions: &Regions<'_, '_>) -> Option<String> {
+    Some(match fact.object {
         Object::Region(name) => {
             let sum = regions
                 .get(&(name, fact.subject))
@@ -311,10 +314,9 @@ fn field(fact: &Fact<'_>, regions: &Regions<'_, '_>) -> String {
         Object::Interrupt(number) => format!("irq = {number}"),
         Object::Ports { base, size } => format!("ioport = {base:#x}, size = {size}"),
         Object::Firmware => "smc = true".to_owned(),
-        Object::Memory | Object::Activity(_) | Object::Processor { .. } => {
-            "dma = \"unbounded\"".to_owned()
-        }
-    }
+        Object::Memory => "dma = \"unbounded\"".to_owned(),
+        Object::Activity(_) | Object::Processor { .. } => return None,
+    })
 }
 
 /// Guests and devices that the policy has no table for, each with the lines that it needs.
@@ -333,9 +335,11 @@ fn unknown_subjects(check: &mut Check<'_>, relations: &Relations<'_>, described:
         let maps = relations.given.facts().iter();
         let maps =
             maps.filter(|fact| fact.subject == subject && matches!(fact.object, Object::Region(_)));
-        let lines = maps.map(|fact| {
-            let (kind, name, field) = (subject.field(), subject.name(), field(fact, &regions));
-            format!("; [[static]] with {kind} = \"{name}\", {field} and a reason")
+        let lines = maps.filter_map(|fact| {
+            let (kind, name, field) = (subject.field(), subject.name(), field(fact, &regions)?);
+            Some(format!(
+                "; [[static]] with {kind} = \"{name}\", {field} and a reason"
+            ))
         });
         let fault = CoverFault::UnknownSubject {
             subject: subject.to_string(),
@@ -426,4 +430,34 @@ fn is_declared(policy: &Policy, system: &System, rule: &Static) -> bool {
             Authority::VirtualMachine(name) => machine(name),
             _ => true,
         }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Fact, Kind, Object, Regions, Rights, Subject, remedy};
+    use crate::model::Place;
+    use crate::relation::Cause;
+
+    /// The line that gives up most is for what it is about, and nothing else.
+    #[test]
+    fn only_all_memory_asks_for_dma() {
+        let place = Place::default();
+        let (core, domain) = (0, None);
+        let remedies = [
+            (Object::Memory, Kind::Dma),
+            (Object::Activity("a"), Kind::Activity),
+            (Object::Processor { core, domain }, Kind::Processor),
+        ]
+        .map(|(object, kind)| {
+            let fact = Fact {
+                subject: Subject::Component("a"),
+                rights: Rights::WRITE,
+                object,
+                kind,
+                cause: Cause::Component(&place),
+            };
+            remedy(&fact, &Regions::new()).contains("dma")
+        });
+        assert_eq!(remedies, [true, false, false]);
+    }
 }

@@ -45,6 +45,10 @@ pub enum NeverFault {
 
 pub(super) fn check(check: &mut Check<'_>, relation: &Relation<'_>, system: Option<&Source>) {
     let policy = check.policy;
+    if policy.nevers.is_empty() {
+        return;
+    }
+    let flows = relation.flows();
     for never in &policy.nevers {
         if never.from == never.to {
             let domain = policy.domain(never.from).name.clone();
@@ -54,7 +58,7 @@ pub(super) fn check(check: &mut Check<'_>, relation: &Relation<'_>, system: Opti
         }
         let sources = relation.members(never.from);
         let reached = |subject| relation.domain_of(subject) == Some(never.to);
-        if let Some(path) = relation.shortest_path(sources, reached) {
+        if let Some(path) = flows.shortest_path(sources, reached) {
             check
                 .problems
                 .push(broken(policy, relation, never, &path, system));

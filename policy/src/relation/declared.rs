@@ -9,7 +9,10 @@ use crate::model::{Authority, ComponentId, Grant, MANAGER, Policy, Static, Subje
 impl<'a> Relation<'a> {
     /// The most that `policy` allows.
     pub fn declared(policy: &'a Policy) -> Self {
-        let mut relation = Self::of(policy);
+        let mut relation = Self {
+            domains: policy.subjects().collect(),
+            ..Self::default()
+        };
         for grant in &policy.grants {
             relation.grant(policy, grant);
         }

@@ -27,7 +27,11 @@ pub struct Hop<'a> {
 /// The step from each subject to each other: the first that the relation gives.
 type Steps<'a> = BTreeMap<Subject<'a>, BTreeMap<Subject<'a>, Hop<'a>>>;
 
-impl<'a> Relation<'a> {
+/// What can flow, from each subject to each other: the paths of a relation.
+#[derive(Clone, Debug)]
+pub struct Flows<'a>(Steps<'a>);
+
+impl<'a> Flows<'a> {
     /// The shortest path from one of `from` to one that `to` accepts.
     pub fn shortest_path(
         &self,
@@ -47,7 +51,6 @@ impl<'a> Relation<'a> {
 
     /// The last step to each subject that something from `from` arrives at, nearest first.
     fn arrive(&self, from: impl Iterator<Item = Subject<'a>>) -> Vec<Hop<'a>> {
-        let steps = self.steps();
         let mut queue: VecDeque<(Subject<'a>, bool)> = from.map(|start| (start, true)).collect();
         let mut seen: std::collections::BTreeSet<Subject<'a>> =
             queue.iter().map(|(start, _)| *start).collect();
@@ -56,7 +59,7 @@ impl<'a> Relation<'a> {
             if at == Subject::Component(MANAGER) && !is_start {
                 continue;
             }
-            for (next, hop) in steps.get(&at).into_iter().flatten() {
+            for (next, hop) in self.0.get(&at).into_iter().flatten() {
                 if seen.insert(*next) {
                     arrived.push(*hop);
                     queue.push_back((*next, false));
@@ -65,8 +68,11 @@ impl<'a> Relation<'a> {
         }
         arrived
     }
+}
 
-    fn steps(&self) -> Steps<'a> {
+impl<'a> Relation<'a> {
+    /// What can flow. It takes time in all facts: whoever asks several times asks one.
+    pub fn flows(&self) -> Flows<'a> {
         let mut learners: HashMap<Object<'a>, Vec<&Fact<'a>>> = HashMap::new();
         for fact in self.facts.iter().filter(|fact| fact.learns()) {
             learners.entry(fact.object).or_default().push(fact);
@@ -97,7 +103,7 @@ impl<'a> Relation<'a> {
                 }
             }
         }
-        steps
+        Flows(steps)
     }
 }
 

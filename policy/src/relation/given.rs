@@ -8,12 +8,12 @@ use portcullis_sdf::{
 };
 
 use super::{Cause, Kind, Object, Power, Relation, Rights};
-use crate::model::{CapKind, MANAGER, Policy, Subject};
+use crate::model::{CapKind, MANAGER, Subject};
 
 impl<'a> Relation<'a> {
-    /// What `system` gives. `memory` is the board's, where it is known.
-    pub fn given(policy: &'a Policy, system: &'a System, memory: Option<&PhysicalMemory>) -> Self {
-        let mut relation = Self::of(policy);
+    /// What `system` gives; it knows no security domains. `memory` is the board's, where it is known.
+    pub fn given(system: &'a System, memory: Option<&PhysicalMemory>) -> Self {
+        let mut relation = Self::default();
         for id in system.pd_ids() {
             let pd = system.pd(id);
             relation.channels(system, id);
