@@ -156,6 +156,7 @@ fn run_with<'a>(
     if let Some(described) = described {
         against(&mut check, &relations, incomplete, described);
         custody::check(&mut check, &relations.given, set, &mut said);
+        custody::maps(&mut check, described);
     }
     check.problems
 }

@@ -80,6 +80,7 @@ kinds! {
     ManagerHeld, "controls the manager", ["manager_held"], None;
     ManagerWritten, "writes what the manager reads", ["manager_memory_written"], None;
     ManagerParent, "faults under another's number", ["manager_parent"], None;
+    ManagerHolds, "is the manager's, which needs it not", ["manager_holds"], None;
     OtherMethod, "invokes a method that its grant does not carry", ["method_numbers_overlap"], None;
     Inversion, "keeps its callee from running", ["priority_inversion", "call_apart"], None;
     Early, "runs before the log does", ["runs_before_the_log", "runs_apart_from_the_log"], None;

@@ -362,7 +362,18 @@ impl Judge<'_> {
                         format!("`{of}` faults, and the manager revokes the grants of another");
                     found.push(Finding::new(Kind::ManagerParent, [of.as_str()], text));
                 }
+                Object::Kernel(_, of) if *holder == manager && of != MANAGER => {
+                    self.manager_holds(&format!("{on:?}"), found);
+                }
+                Object::Irq(_) | Object::Ports(..) | Object::Smc if *holder == manager => {
+                    self.manager_holds(&format!("{on:?}"), found);
+                }
                 _ => {}
+            }
+        }
+        for line in self.policy.statics.iter().filter(|it| it.who == manager) {
+            if let What::Irq(_) | What::Ports(..) | What::Smc | What::Dma = line.what {
+                self.manager_holds(&format!("{:?}", line.what), found);
             }
         }
         let keeper = self.policy.keeper().map(Who::pd);
@@ -380,6 +391,14 @@ impl Judge<'_> {
         ];
         let acknowledgement = symbol("grant_log_ack").filter(|it| !others.contains(&Some(it)));
         let all = &self.world.mappings;
+        let symbols = ["policy", "policy_keys", "grant_log", "grant_log_ack"].map(symbol);
+        for own in all.iter().filter(|it| it.who == manager) {
+            for memory in self.world.regions_of(own) {
+                if !symbols.contains(&Some(&memory.region)) {
+                    self.manager_holds(&memory.region, found);
+                }
+            }
+        }
         for own in all.iter().filter(|it| it.who == manager) {
             let writes =
                 |it: &&Mapping| it.perms.write && it.who != manager && overlap(it.bytes, own.bytes);
@@ -407,6 +426,12 @@ impl Judge<'_> {
                 }
             }
         }
+    }
+
+    /// What the manager has is what it can be made to give away: it needs its four regions alone.
+    fn manager_holds(&self, what: &str, found: &mut Vec<Finding>) {
+        let text = format!("the manager holds {what}, and needs it not");
+        found.push(Finding::new(Kind::ManagerHolds, [MANAGER], text));
     }
 
     /// Somebody, and all who can make them do anything.

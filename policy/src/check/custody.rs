@@ -2,7 +2,7 @@
 //!
 //! `never` rules do not look at paths through the manager, since it passes nothing on. That is true
 //! only while no component controls it: holds its TCB, scheduling context or VSpace, is its parent, or
-//! writes memory that it maps. The one exception is the page on which the log's keeper acknowledges
+//! writes memory that it maps; and while it has nothing but its own memory. The one exception is the page on which the log's keeper acknowledges
 //! records: the manager takes nothing from it but a count, and believes it only so far.
 //!
 //! Manager and keeper find their memory by the symbols that `system.xml` sets. Each symbol has one
@@ -15,7 +15,7 @@ use thiserror::Error;
 use super::{Check, Described};
 use crate::model::{MANAGER, Policy, Subject};
 use crate::problem::Problem;
-use crate::relation::{Fact, Kind, Object, Power, Relation, Rights, grant_log};
+use crate::relation::{Cause, Fact, Kind, Object, Power, Relation, Rights, grant_log};
 
 /// The symbols by which the manager finds its memory, with the rights it needs.
 const MANAGERS: [(&str, Perms); 4] = [
@@ -73,6 +73,19 @@ pub enum CustodyFault {
     Parent {
         /// What it would hold.
         authority: String,
+    },
+    /// Anything but its own memory.
+    #[error("`{MANAGER}` {does}, and may have nothing but its own memory")]
+    #[diagnostic(
+        code(policy::manager_holds),
+        help(
+            "remove it: the manager maps the compiled policy, the keys, the ring of the grant log and the \
+             page of its acknowledgement, each by its symbol, and needs nothing else"
+        )
+    )]
+    Holds {
+        /// What it has.
+        does: String,
     },
     /// The manager can wait for a component.
     #[error("`{MANAGER}` would call `{peer}` on a static channel, and may wait for nobody")]
@@ -200,20 +213,35 @@ pub(super) fn check(
         report(check, fact, label, fault);
     }
     let keeper = grant_log(check.policy).map(|(_, keeper)| &check.policy.component(keeper).name);
+    for (region, writer, fact) in writers(relation, keeper.map(String::as_str), acknowledged) {
+        if controls(&fact).is_none() {
+            let fault = CustodyFault::Written {
+                holder: writer.to_string(),
+                region: region.to_owned(),
+            };
+            report(check, &fact, "control of the manager", fault);
+        }
+    }
+}
+
+/// Who else can write what the manager maps: region, writer, and what lets them. The keeper of the log
+/// may, on the page on which it acknowledges.
+pub(crate) fn writers<'a>(
+    relation: &Relation<'a>,
+    keeper: Option<&str>,
+    acknowledged: Option<&str>,
+) -> Vec<(&'a str, Subject<'a>, Fact<'a>)> {
+    let mut found = Vec::new();
     for region in managers_regions(relation) {
         for (writer, fact) in relation.writers(region) {
-            let is_acknowledgement = acknowledged == Some(region) && keeper.is_some();
-            let may = writer == Subject::Component(MANAGER)
-                || is_acknowledgement && keeper.is_some_and(|it| writer == Subject::Component(it));
-            if !may && controls(&fact).is_none() {
-                let fault = CustodyFault::Written {
-                    holder: writer.to_string(),
-                    region: region.to_owned(),
-                };
-                report(check, &fact, "control of the manager", fault);
+            let acknowledges = acknowledged == Some(region)
+                && keeper.is_some_and(|it| writer == Subject::Component(it));
+            if writer != Subject::Component(MANAGER) && !acknowledges {
+                found.push((region, writer, fact));
             }
         }
     }
+    found
 }
 
 /// The region on which the keeper acknowledges, as far as the policy alone tells: the one that the
@@ -254,7 +282,7 @@ fn managers_regions<'a>(relation: &Relation<'a>) -> Vec<&'a str> {
 }
 
 /// That a fact is power over the manager.
-fn controls(fact: &Fact<'_>) -> Option<CustodyFault> {
+pub(crate) fn controls(fact: &Fact<'_>) -> Option<CustodyFault> {
     let Object::Power(_, Subject::Component(MANAGER)) = fact.object else {
         return None;
     };
@@ -265,7 +293,7 @@ fn controls(fact: &Fact<'_>) -> Option<CustodyFault> {
 }
 
 /// That a fact is the manager's, and one that it may not have.
-fn managers(fact: &Fact<'_>) -> Option<CustodyFault> {
+pub(crate) fn managers(fact: &Fact<'_>) -> Option<CustodyFault> {
     match fact.object {
         _ if !fact.is_managers() => None,
         Object::Power(Power::Parent | Power::Monitor, _) => Some(CustodyFault::Parent {
@@ -275,7 +303,49 @@ fn managers(fact: &Fact<'_>) -> Option<CustodyFault> {
             let peer = peer.to_owned();
             Some(CustodyFault::Calls { peer })
         }
+        // Its own TCB is refused to everybody.
+        Object::Power(_, of) if of == fact.subject => None,
+        Object::Power(..)
+        | Object::Interrupt(_)
+        | Object::Ports { .. }
+        | Object::Firmware
+        | Object::Memory => Some(CustodyFault::Holds {
+            does: fact.describe(),
+        }),
         _ => None,
+    }
+}
+
+/// What the manager maps beside the regions of its symbols.
+pub(crate) fn surplus<'s>(system: &'s System, manager: PdId) -> Vec<&'s Map> {
+    let maps = &system.pd(manager).maps;
+    let is_role = |map: &&Map| {
+        let symbol = map.setvar_vaddr.as_ref();
+        symbol.is_some_and(|it| MANAGERS.iter().any(|(role, _)| it.value == *role))
+    };
+    let own: Vec<RegionId> = maps
+        .iter()
+        .filter(is_role)
+        .map(|map| map.region.value)
+        .collect();
+    let surplus = maps.iter().filter(|map| !own.contains(&map.region.value));
+    surplus.collect()
+}
+
+/// Whether the manager maps nothing but the regions of its symbols.
+pub(super) fn maps(check: &mut Check<'_>, described: Described<'_>) {
+    let system = described.system;
+    let Some(manager) = system.pd_named(MANAGER) else {
+        return;
+    };
+    for map in surplus(system, manager) {
+        let region = &system.region(map.region.value).name.value;
+        let does = format!("maps region `{region}` \"{}\"", map.perms.value);
+        check.at(
+            &Cause::Element(&map.span),
+            "the manager's",
+            CustodyFault::Holds { does },
+        );
     }
 }
 

@@ -15,6 +15,7 @@ use super::{Binding, Image, MONITOR, ProtectionDomain, SDK};
 use crate::check::custody;
 use crate::distribution::layout::MONITOR_SCHED_CONTEXTS;
 use crate::distribution::{CNode, CNodeKind, Capability, Object};
+use crate::relation::Relation;
 
 /// Priority of the monitor, above every protection domain's (`MONITOR_PRIORITY` of the tool).
 const MONITOR_PRIORITY: u8 = 255;
@@ -133,19 +134,35 @@ impl Findings {
             let expected = format!("in region '{}'", region(policy));
             self.note(Rule::Custody, MANAGER, "its memory", found, expected);
         }
-        for map in &system.pd(manager).maps {
-            for id in system.pd_ids().filter(|id| *id != manager) {
-                let is_keepers =
-                    Some(id) == keeper && found.acknowledgement == Some(map.region.value);
-                let mut maps = system.pd(id).maps.iter();
-                let writes =
-                    maps.any(|own| own.region.value == map.region.value && own.perms.value.write);
-                if writes && !is_keepers {
-                    let component = system.pd(id).name.value.as_str();
-                    let place = format!("region '{}'", region(map.region.value));
-                    self.note(Rule::Custody, component, place, "mapped for writing", "not");
-                }
-            }
+        let relation = Relation::given(system, None);
+        let keeper = keeper.map(|keeper| system.pd(keeper).name.value.as_str());
+        let acknowledged = found.acknowledgement.map(region);
+        for fact in relation
+            .facts()
+            .iter()
+            .filter(|it| custody::managers(it).is_some())
+        {
+            self.note(
+                Rule::Custody,
+                MANAGER,
+                "its authority",
+                fact.describe(),
+                "nothing",
+            );
+        }
+        for map in custody::surplus(system, manager) {
+            let place = format!("region '{}'", region(map.region.value));
+            self.note(Rule::Custody, MANAGER, place, map.perms.value, "no mapping");
+        }
+        for (region, writer, fact) in custody::writers(&relation, keeper, acknowledged) {
+            let place = format!("the manager's region '{region}'");
+            self.note(
+                Rule::Custody,
+                writer.name(),
+                place,
+                fact.describe(),
+                "no way to write it",
+            );
         }
     }
 

@@ -53,7 +53,7 @@ rules! {
         REBUILD;
     Custody "custody"
         "The manager and the keeper of the grant log find each of their regions by its symbol, with exact \
-         rights; nobody else writes what the manager maps."
+         rights; the manager has nothing else, and nobody else can write what it maps."
         "correct the <map> elements of both, and build the image again";
     Sdk "sdk"
         "The image was built with the Microkit SDK whose slots and names these rules know."

@@ -56,6 +56,65 @@ fn an_image_that_is_as_stated_holds() {
     assert_eq!(check(&APPLIANCE.image), []);
 }
 
+/// The builder has no policy text: what is wrong with the manager's memory must be found here too.
+#[test]
+fn the_managers_memory_is_nobody_elses() {
+    let text = std::fs::read_to_string(common::file("system.xml")).unwrap();
+    let vault = r#"<program_image path="vault.elf" />"#;
+    let manager = r#"<program_image path="manager.elf" />"#;
+    let end = "</system>";
+    let space = r#"<io_address_space name="nic" peripheral_id="0:4.0" domain_id="1">"#;
+    let machine = r#"<virtual_machine name="guest"><vcpu id="60" />"#;
+    let cases = [
+        (
+            end,
+            format!(
+                r#"{space}<iomap mr="policy" iovaddr="0x1000" perms="w" /></io_address_space>"#
+            ),
+            "nic, the manager's region 'policy': maps region `policy` \"w\"",
+        ),
+        (
+            vault,
+            format!(
+                r#"{machine}<map mr="policy_keys" vaddr="0x0" perms="rw" /></virtual_machine>"#
+            ),
+            "guest, the manager's region 'policy_keys': maps region `policy_keys` \"rw\"",
+        ),
+        (
+            vault,
+            r#"<cspace><cap_vspace slot="2" pd="ledger" /></cspace>"#.to_owned(),
+            "vault, the manager's region 'grant_log_ack': holds the VSpace of `ledger`",
+        ),
+        (
+            vault,
+            r#"<cspace><cap_tcb slot="2" pd="manager" /></cspace>"#.to_owned(),
+            "vault, the manager's region 'grant_log': holds the TCB of `manager`",
+        ),
+        (
+            manager,
+            r#"<map mr="vault_key" vaddr="0x20000000" perms="r" />"#.to_owned(),
+            "manager, region 'vault_key': r; expected no mapping",
+        ),
+        (
+            manager,
+            r#"<irq irq="50" id="60" />"#.to_owned(),
+            "manager, its authority: handles interrupt 50; expected nothing",
+        ),
+    ];
+    let policy = Policy::inspect(&APPLIANCE.policy).unwrap();
+    for (after, more, expected) in cases {
+        let broken = match after == end {
+            true => text.replace(after, &format!("{more}{after}")),
+            false => text.replace(after, &format!("{after}{more}")),
+        };
+        let system = portcullis_sdf::parse(&broken, &portcullis_sdf::Target::ANY).unwrap();
+        let found = image::check(&policy, &system, &APPLIANCE.image);
+        let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+        let is_found = |it: &String| it.contains("custody") && it.contains(expected);
+        assert!(found.iter().any(is_found), "{expected}: {found:#?}");
+    }
+}
+
 /// Nothing in the rules knows of the appliance, or that there is a manager.
 #[test]
 fn a_system_without_a_manager_holds() {
