@@ -96,8 +96,8 @@ pub fn read_text(path: &Path, said: Said, most: usize) -> Result<String, FileErr
     String::from_utf8(read(path, said, most)?).map_err(|_| FileError::NotText)
 }
 
-/// Writes a whole file in place of what was there: whoever reads it sees the old one or the new, and so does
-/// who reads it after a cut, where it is `durable`.
+/// Writes a whole file in place of what was there: whoever reads it sees the old one or the new. With
+/// `durable`, this also holds after a power cut.
 pub fn replace(path: &Path, content: &[u8], durable: bool) -> io::Result<()> {
     let unfinished = Unfinished::new(path, Mode::Public)?;
     unfinished.file().write_all(content)?;

@@ -3,18 +3,26 @@
 //! Keys that are named replace those of the directory, which whoever wrote the log could write too. A
 //! log may have several keys of its name: one after another signed it. Two of them must not have the
 //! same key id, since a signature names its key by name and id.
+//! They are named oldest first: what one has signed, no older one goes on from.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use ed25519_dalek::VerifyingKey;
 use portcullis_log::note::{KeyId, NOTE_MAX, Verifier, VerifierError};
 
 use crate::files::{self, FileError, Said};
 
+/// Most keys of one name: each signature is tried against all of them.
+pub const KEYS_MAX: usize = 16;
+
 /// A verifier key, and the file that it is from.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Key {
-    text: String,
+    name: String,
+    id: KeyId,
+    key: VerifyingKey,
+    is_witness: bool,
     /// Where it was read.
     pub file: PathBuf,
 }
@@ -44,6 +52,22 @@ pub enum KeyError {
         /// Why.
         error: VerifierError,
     },
+    /// One name has more keys than are tried.
+    #[error("{path} holds more than {KEYS_MAX} keys named {name}", path = path.display())]
+    TooMany {
+        /// Which file.
+        path: PathBuf,
+        /// The keys' name.
+        name: String,
+    },
+    /// The key of a log was named as that of a witness.
+    #[error("{path}: {key} is not the key of a witness", path = path.display())]
+    NotAWitness {
+        /// Which file.
+        path: PathBuf,
+        /// The key's name and id.
+        key: String,
+    },
     /// A signature could be of either of two keys.
     #[error(
         "{one} and {other} hold different keys {name}+{id}: a signature does not say which made it; name one file with --key",
@@ -64,15 +88,18 @@ pub enum KeyError {
 impl Key {
     /// The key.
     pub fn verifier(&self) -> Verifier<'_> {
-        Verifier::parse(&self.text).expect("it was parsed when it was read")
+        let made = match self.is_witness {
+            true => Verifier::witness(&self.name, self.key),
+            false => Verifier::new(&self.name, self.key),
+        };
+        made.expect("its name is that of a verifier key")
     }
 }
 
 /// Name and id: what a signature names a key by.
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = self.verifier();
-        write!(f, "{}+{}", key.name(), hexadecimal(key.id()))
+        write!(f, "{}+{}", self.name, hexadecimal(self.id))
     }
 }
 
@@ -90,6 +117,18 @@ impl Keyring {
         Ok(keys)
     }
 
+    /// The keys of witnesses, from these files.
+    pub fn witnesses(named: &[PathBuf]) -> Result<Self, KeyError> {
+        let keys = Self::resolve(named, None)?;
+        match keys.0.iter().find(|key| !key.is_witness) {
+            None => Ok(keys),
+            Some(key) => Err(KeyError::NotAWitness {
+                path: key.file.clone(),
+                key: key.to_string(),
+            }),
+        }
+    }
+
     /// Reads the keys of a file, one a line, and adds them.
     pub fn add(&mut self, file: &Path, said: Said) -> Result<(), KeyError> {
         let text = files::read_text(file, said, NOTE_MAX).map_err(|error| KeyError::File {
@@ -105,39 +144,41 @@ impl Keyring {
             if text.trim().is_empty() {
                 continue;
             }
-            Verifier::parse(text).map_err(|error| KeyError::Line {
+            let key = Verifier::parse(text).map_err(|error| KeyError::Line {
                 path: file.to_owned(),
                 line,
                 error,
             })?;
             self.insert(Key {
-                text: text.to_owned(),
+                name: key.name().to_owned(),
+                id: key.id(),
+                key: *key.key(),
+                is_witness: key.is_witness(),
                 file: file.to_owned(),
             })?;
         }
         Ok(())
     }
 
-    fn insert(&mut self, key: Key) -> Result<(), KeyError> {
-        let new = key.verifier();
-        let called = (new.name(), new.id());
-        let same = self.0.iter().find(|known| {
-            let known = known.verifier();
-            (known.name(), known.id()) == called
-        });
-        match same {
-            None => self.0.push(key),
-            Some(known) if known.verifier() == new => {}
-            Some(known) => {
-                return Err(KeyError::Ambiguous {
-                    name: new.name().to_owned(),
-                    id: hexadecimal(new.id()),
-                    one: known.file.clone(),
-                    other: key.file,
-                });
+    fn insert(&mut self, new: Key) -> Result<(), KeyError> {
+        let of_name = || self.0.iter().filter(|known| known.name == new.name);
+        match of_name().find(|known| known.id == new.id) {
+            None if of_name().count() == KEYS_MAX => Err(KeyError::TooMany {
+                path: new.file,
+                name: new.name,
+            }),
+            None => {
+                self.0.push(new);
+                Ok(())
             }
+            Some(known) if (known.key, known.is_witness) == (new.key, new.is_witness) => Ok(()),
+            Some(known) => Err(KeyError::Ambiguous {
+                one: known.file.clone(),
+                id: hexadecimal(new.id),
+                name: new.name,
+                other: new.file,
+            }),
         }
-        Ok(())
     }
 
     /// All of them.
@@ -147,11 +188,9 @@ impl Keyring {
 
     /// Those that the log of this name signs with.
     pub fn of_log(&self, name: &str) -> Vec<&Key> {
-        let is_of_it = |key: &&Key| {
-            let key = key.verifier();
-            key.name() == name && !key.is_witness()
-        };
-        self.0.iter().filter(is_of_it).collect()
+        let keys = self.0.iter();
+        keys.filter(|key| key.name == name && !key.is_witness)
+            .collect()
     }
 }
 

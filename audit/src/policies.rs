@@ -48,7 +48,7 @@ pub enum PoliciesError {
         error: FileError,
     },
     /// A folder has more entries than are read.
-    #[error("{path} has more than {POLICIES_MAX} entries: name the policies with --policy", path = path.display())]
+    #[error("{path} has more than {POLICIES_MAX} entries: name the policies with --policies", path = path.display())]
     TooMany {
         /// Which.
         path: PathBuf,

@@ -15,7 +15,8 @@
 //! helps: cut back to an earlier commit, a log is a perfect log.
 
 use std::fs::{self, File};
-use std::os::fd::AsRawFd as _;
+use std::io::{self, Read, Seek};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use portcullis_fsck::{
@@ -25,7 +26,7 @@ use portcullis_fsck::{
 use portcullis_log::block::{LogId, LogKind};
 use portcullis_log::checkpoint::{Checkpoint, CheckpointError, origin};
 use portcullis_log::note::{NOTE_MAX, Note, NoteError};
-use rustix::fs::{FlockOperation, fcntl_lock, flock};
+use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use crate::files::{self, FileError, Said};
@@ -82,8 +83,8 @@ pub enum StateError {
     },
     /// The disk of a state directory is gone.
     #[error(
-        "there is no {path}, and its keys are here: restore it from a copy; `portcullis run --new-history` leaves \
-         it behind, and records that",
+        "there is no {path}, and its keys are here: restore it from a copy, or begin another history with \
+         `portcullis run --new-history`, which records that",
         path = path.display()
     )]
     Gone {
@@ -103,6 +104,16 @@ pub enum StateError {
     NotADisk {
         /// Which.
         path: PathBuf,
+        /// The file.
+        file: File,
+    },
+    /// Nobody says whether the disk is in use.
+    #[error("cannot tell whether {path} is in use: {error}", path = path.display())]
+    Use {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
     },
     /// Keys cannot be used.
     #[error(transparent)]
@@ -160,7 +171,8 @@ impl StateError {
     /// Whether something other than the input is in the way.
     pub fn is_in_the_way(&self) -> bool {
         let file = match self {
-            Self::Missing { .. } | Self::Gone { .. } | Self::NoKey { .. } => return true,
+            Self::Missing { .. } | Self::Gone { .. } => return true,
+            Self::NoKey { .. } | Self::Use { .. } => return true,
             Self::File { error, .. } | Self::Key(KeyError::File { error, .. }) => error,
             Self::Policies(PoliciesError::File { error, .. }) => error,
             _ => return false,
@@ -192,14 +204,18 @@ impl State {
             }
         })?;
         let failed = |error| in_file(&image)(FileError::Io(error));
-        let in_use = is_in_use(&disk);
+        let in_use = is_in_use(&disk).map_err(|error| {
+            let path = image.clone();
+            StateError::Use { path, error }
+        })?;
         // Of an appliance that was killed, not all of it may be: and what is vouched for from here on
         // must not go with the power.
         disk.sync_data().map_err(failed)?;
         let id = disk_id(&mut disk).map_err(failed)?;
-        let log = id.map(LogId).ok_or_else(|| StateError::NotADisk {
-            path: image.clone(),
-        })?;
+        let Some(log) = id.map(LogId) else {
+            let (path, file) = (image, disk);
+            return Err(StateError::NotADisk { path, file });
+        };
         let mut state = Self {
             disk,
             path: image,
@@ -239,9 +255,10 @@ impl State {
         Ok(())
     }
 
-    /// Adds the verifier keys of witnesses: each must have cosigned every checkpoint that is added.
-    pub fn add_witnesses(&mut self, path: &Path) -> Result<(), StateError> {
-        Ok(self.witnesses.add(path, Said::Named)?)
+    /// Takes the verifier keys of witnesses: each must have cosigned every checkpoint that is added.
+    pub fn set_witnesses(&mut self, files: &[PathBuf]) -> Result<(), StateError> {
+        self.witnesses = Keyring::witnesses(files)?;
+        Ok(())
     }
 
     /// Adds a checkpoint from elsewhere. It must be of one of this disk's logs, and signed by it.
@@ -290,6 +307,11 @@ impl State {
     /// Adds a compiled policy, or a folder of them.
     pub fn add_policies(&mut self, path: &Path) -> Result<(), StateError> {
         Ok(self.policies.load(path)?)
+    }
+
+    /// The disk.
+    pub fn disk(&self) -> impl Read + Seek + '_ {
+        &self.disk
     }
 
     /// The disk image.
@@ -349,6 +371,7 @@ impl State {
         let mut keys = Keys {
             grants,
             worm,
+            named: self.named,
             ..Keys::default()
         };
         for kept in &self.checkpoints {
@@ -463,18 +486,21 @@ impl From<&Key> for LogKey {
 
 /// Whether somebody else has a disk: the hosted driver locks the file that it writes, and QEMU some bytes
 /// of it. Where nobody does, no driver can for as long as the file is open.
-fn is_in_use(disk: &File) -> bool {
-    if flock(disk, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK) {
-        return true;
+fn is_in_use(disk: &File) -> io::Result<bool> {
+    match flock(disk, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => return Ok(true),
+        Err(error) => return Err(error.into()),
     }
-    // QEMU's locks are shared ones: only who could write the file is refused by them. Nothing is written,
-    // and the lock ends with the descriptor.
-    let again = format!("/proc/self/fd/{}", disk.as_raw_fd());
-    let Ok(writable) = File::options().write(true).open(again) else {
-        return false;
-    };
-    let locked = fcntl_lock(writable, FlockOperation::NonBlockingLockExclusive);
-    matches!(locked, Err(Errno::AGAIN | Errno::ACCESS))
+    // Only who could write the file is refused by QEMU's locks. The kernel's list tells whoever may read; it
+    // has another number for some file systems than the file has, so the file's number alone counts.
+    let number = format!(":{}", disk.metadata()?.ino());
+    let locks = fs::read_to_string("/proc/locks")?;
+    Ok(locks.lines().any(|lock| {
+        let mut words = lock.split_whitespace();
+        words.any(|word| matches!(word, "POSIX" | "OFDLCK"))
+            && words.any(|word| word.ends_with(&number))
+    }))
 }
 
 fn parse<'t>(path: &Path, note: &Note<'t>) -> Result<Checkpoint<'t>, StateError> {

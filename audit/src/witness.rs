@@ -12,10 +12,12 @@ use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
 use portcullis_fsck::Hex;
-use portcullis_log::checkpoint::{Checkpoint, CheckpointError};
+use portcullis_log::checkpoint::Checkpoint;
 use portcullis_log::merkle::proof::verify_consistency;
 use portcullis_log::merkle::{Hash, empty_root, leaf_hash};
-use portcullis_log::note::{COSIGNED_MAX, NOTE_MAX, Note, NoteError, Verifier, cosign};
+use portcullis_log::note::{
+    COSIGNED_MAX, NOTE_MAX, Note, NoteError, Verifier, VerifierError, cosign,
+};
 
 use crate::files::{self, FileError, Said};
 use crate::keys::Keyring;
@@ -58,6 +60,9 @@ pub enum Declined {
         /// The log.
         origin: String,
     },
+    /// No note can carry the name that the witness signs under.
+    #[error(transparent)]
+    Name(#[from] VerifierError),
     /// The checkpoint is longer than what is signed here.
     #[error("the checkpoint has more than {COSIGNED_MAX} bytes")]
     TooLong,
@@ -121,12 +126,11 @@ impl Witness<'_> {
             Err(error) if error.is_missing() => return Ok((0, empty_root())),
             Err(error) => return Err(in_memory("read", path)(error)),
         };
-        let found = self.own(&text).and_then(|(it, _)| {
-            let ours = it.origin == origin;
-            ours.then_some((it.size, it.root))
-                .ok_or("it is of another log".to_owned())
-        });
-        found.map_err(|why| Declined::Damaged { path, why })
+        match self.own(&path, &text)? {
+            Some((it, _)) if it.origin == origin => Ok((it.size, it.root)),
+            Some(_) => Err(damaged(path, "it is of another log")),
+            None => Err(damaged(path, NoteError::Unknown)),
+        }
     }
 
     /// Checks a request about a log that a key in `keys` is named after; remembers its checkpoint and gives
@@ -186,8 +190,7 @@ impl Witness<'_> {
 
     /// A note with this witness's signature in place of an earlier one.
     fn cosigned(&self, note: &Note<'_>, time: u64) -> Result<String, Declined> {
-        let own = Verifier::witness(self.name, self.key.verifying_key());
-        let own = own.map_err(|_| Declined::TooLong)?.id();
+        let own = self.verifier()?.id();
         let mut cosigned = format!("{}\n", note.text());
         for line in note
             .signatures()
@@ -202,14 +205,21 @@ impl Witness<'_> {
         Ok(cosigned)
     }
 
-    /// The latest time that was signed here, of whatever log. What another witness left here is not ours.
+    /// The latest time that was signed here, of whatever log. What another witness left here is not ours;
+    /// what cannot be read may be the latest.
     fn latest(&self) -> Result<u64, Declined> {
         let failed = |error: io::Error| in_memory("read", self.memory.to_owned())(error.into());
         let mut latest = 0;
         for entry in fs::read_dir(self.memory).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
-            let text = files::read_text(&path, Said::Found, NOTE_MAX).unwrap_or_default();
-            latest = self.own(&text).map_or(latest, |(_, time)| latest.max(time));
+            if path.extension().is_none_or(|it| it != "checkpoint") {
+                continue;
+            }
+            let text = files::read_text(&path, Said::Found, NOTE_MAX);
+            let text = text.map_err(in_memory("read", path.clone()))?;
+            latest = self
+                .own(&path, &text)?
+                .map_or(latest, |(_, time)| latest.max(time));
         }
         Ok(latest)
     }
@@ -223,15 +233,26 @@ impl Witness<'_> {
         locked.map_err(|error| in_memory("lock", self.memory.to_owned())(error.into()))
     }
 
-    /// A checkpoint that carries this witness's own signature, and when it signed.
-    fn own<'t>(&self, text: &'t str) -> Result<(Checkpoint<'t>, u64), String> {
-        let key = Verifier::witness(self.name, self.key.verifying_key());
-        let key = key.map_err(|error| error.to_string())?;
-        let note = Note::parse(text.as_bytes()).map_err(|error: NoteError| error.to_string())?;
-        let time = note.signed_by(&key).map_err(|error| error.to_string())?;
+    fn verifier(&self) -> Result<Verifier<'_>, VerifierError> {
+        Verifier::witness(self.name, self.key.verifying_key())
+    }
+
+    /// A checkpoint that carries this witness's own signature, and when it signed; `None` if it carries none.
+    fn own<'t>(
+        &self,
+        path: &Path,
+        text: &'t str,
+    ) -> Result<Option<(Checkpoint<'t>, u64)>, Declined> {
+        let key = self.verifier()?;
+        let wrong = |error: NoteError| damaged(path.to_owned(), error);
+        let note = Note::parse(text.as_bytes()).map_err(wrong)?;
+        let time = match note.signed_by(&key) {
+            Err(NoteError::Unknown) => return Ok(None),
+            signed => signed.map_err(wrong)?,
+        };
         let checkpoint = Checkpoint::parse(note.text());
-        let checkpoint = checkpoint.map_err(|error: CheckpointError| error.to_string())?;
-        Ok((checkpoint, time))
+        let checkpoint = checkpoint.map_err(|error| damaged(path.to_owned(), error))?;
+        Ok(Some((checkpoint, time)))
     }
 
     /// Where the last checkpoint of a log is kept: an origin may hold any character, and be longer than
@@ -255,4 +276,9 @@ impl Witness<'_> {
 
 fn in_memory(doing: &'static str, path: PathBuf) -> impl FnOnce(FileError) -> Declined {
     move |error| Declined::Memory { doing, path, error }
+}
+
+fn damaged(path: PathBuf, why: impl ToString) -> Declined {
+    let why = why.to_string();
+    Declined::Damaged { path, why }
 }

@@ -61,7 +61,11 @@ fn same(state: &std::path::Path, disk: &[u8], what: &str) -> usize {
         let of_the_log = of_the_log.filter(|it| it.place.region == region);
         let count = of_the_log.filter(|it| it.is_violation()).count();
         violations += count;
-        assert_eq!(verified.verdict == Verdict::DoesNotHold, count > 0, "{what}");
+        assert_eq!(
+            verified.verdict == Verdict::DoesNotHold,
+            count > 0,
+            "{what}"
+        );
     }
     violations
 }

@@ -316,6 +316,45 @@ fn a_memory_that_was_changed_is_not_believed() {
     assert!(matches!(asked, Err(Declined::Damaged { .. })), "{asked:?}");
 }
 
+/// What cannot be read may be of a later time, whatever log it is of.
+#[test]
+fn a_memory_that_cannot_be_read_is_no_earlier_time() {
+    let memory = tempfile::tempdir().unwrap();
+    let (other, keys) = other_log(1, "");
+    ask_with(memory.path(), &other, &keys, TIME).unwrap();
+    let entry = fs::read_dir(memory.path()).unwrap().next().unwrap();
+    let file = entry.unwrap().path();
+    let honest = fs::read_to_string(&file).unwrap();
+    let asked = || ask_at(memory.path(), &request(0, 5, u64::MAX), TIME - 1);
+    for damaged in [&honest[..40], "", &honest.replacen("\n1\n", "\n2\n", 1)] {
+        fs::write(&file, damaged).unwrap();
+        let asked = asked();
+        assert!(matches!(asked, Err(Declined::Damaged { .. })), "{asked:?}");
+    }
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    assert!(matches!(asked(), Err(Declined::Memory { .. })));
+    fs::remove_dir(&file).unwrap();
+    // What a cut left of a file that was being written is no checkpoint.
+    fs::write(file.with_extension("checkpoint.1-0.new"), &honest[..40]).unwrap();
+    asked().unwrap();
+}
+
+#[test]
+fn a_witness_needs_a_name_that_notes_can_carry() {
+    let (memory, key) = (tempfile::tempdir().unwrap(), own());
+    let witness = Witness {
+        name: "two words",
+        key: &key,
+        memory: memory.path(),
+    };
+    let log = origin(KIND, LOG);
+    let keys =
+        keyring(&[Verifier::new(&log, portcullis_audit::testing::key().verifying_key()).unwrap()]);
+    let asked = witness.cosign(&request(0, 5, u64::MAX), &keys, TIME);
+    assert!(matches!(asked, Err(Declined::Name(_))), "{asked:?}");
+}
+
 #[test]
 fn the_cosignature_is_that_of_the_specification() {
     // C2SP tlog-cosignature: key id, time as 64 bits big endian, Ed25519 over header and text.

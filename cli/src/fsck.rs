@@ -1,6 +1,6 @@
 //! `portcullis fsck`: checks a whole disk, with the appliance off.
 
-use std::fs::File;
+use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -58,27 +58,7 @@ pub(crate) struct Fsck {
 
 impl Run for Fsck {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
-        let (image, keys, state) = self.open()?;
-        if state.as_ref().is_some_and(State::is_in_use) {
-            return Err(Failure::could_not_run(format!(
-                "{} is in use, and what is being written would look like damage: end the appliance that runs \
-                 on it, then check; its logs can be verified meanwhile, with `portcullis log verify`",
-                Plain(image.display())
-            )));
-        }
-        let unread = |error| Failure::file("read", &image, error);
-        let mut disk = File::open(&image).map_err(unread)?;
-        let mut shown: Option<(Region, Progress)> = None;
-        let report = check_with(&mut disk, &keys, |at| {
-            if let Some((_, before)) = shown.take_if(|(region, _)| *region != at.region) {
-                before.finish();
-            }
-            let (_, progress) = shown.get_or_insert_with(|| (at.region, Progress::default()));
-            progress.at(at.done, at.total);
-        });
-        if let Some((_, progress)) = shown {
-            progress.finish();
-        }
+        let (image, report) = self.check()?;
         let other = report.findings.iter().find(|it| is_other(it));
         if let Some(other) = other.filter(|_| report.summary.id.is_none()) {
             let (image, what, help) = (Plain(image.display()), &other.what, other.what.help());
@@ -89,24 +69,46 @@ impl Run for Fsck {
     }
 }
 
+/// Checks a disk, and shows how far it came.
+fn checked(disk: &mut (impl Read + Seek), keys: &Keys) -> Report {
+    let mut shown: Option<(Region, Progress)> = None;
+    let report = check_with(disk, keys, |at| {
+        if let Some((_, before)) = shown.take_if(|(region, _)| *region != at.region) {
+            before.finish();
+        }
+        let (_, progress) = shown.get_or_insert_with(|| (at.region, Progress::default()));
+        progress.at(at.done, at.total);
+    });
+    if let Some((_, progress)) = shown {
+        progress.finish();
+    }
+    report
+}
+
 impl Fsck {
-    /// The disk image, what it is held against, and the state, whose disk nobody else writes for as long as
-    /// that is open.
-    fn open(&self) -> Result<(PathBuf, Keys, Option<State>), Failure> {
+    /// Checks the disk, which nobody else writes meanwhile; the image's path goes with the report.
+    fn check(&self) -> Result<(PathBuf, Report), Failure> {
         let vault = self.vault_key.as_deref().map(vault_key).transpose()?;
         let vault = vault.map(Into::into);
         let mut state = match State::open_with(self.audited.path(), &self.audited.key) {
             Ok(state) => state,
             // Without a header nobody knows the logs' names; what is wrong with it is to be said.
-            Err(StateError::NotADisk { path }) => {
+            Err(StateError::NotADisk { path, mut file }) => {
                 let keys = Keys {
                     vault,
                     ..Keys::default()
                 };
-                return Ok((path, keys, None));
+                return Ok((path, checked(&mut file, &keys)));
             }
             Err(error) => return Err(state_failure(error)),
         };
+        if state.is_in_use() {
+            return Err(Failure::could_not_run(format!(
+                "{} is in use, and what is being written would look like damage: end the appliance that runs \
+                 on it, then check; its logs can be verified meanwhile, with `portcullis log verify`",
+                Plain(state.path().display())
+            )));
+        }
         for path in &self.checkpoint {
             state.add_checkpoint(path).map_err(state_failure)?;
         }
@@ -114,7 +116,8 @@ impl Fsck {
             vault,
             ..state.trust().map_err(state_failure)?
         };
-        Ok((state.path().to_owned(), keys, Some(state)))
+        let report = checked(&mut state.disk(), &keys);
+        Ok((state.path().to_owned(), report))
     }
 }
 

@@ -213,6 +213,8 @@ fn paths_and_arguments_show_nothing_that_misleads() {
                 "@",
                 "--signing-key",
                 "@",
+                "--key",
+                "@",
                 "--state",
                 "state",
             ],

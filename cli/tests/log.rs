@@ -357,6 +357,8 @@ fn a_witness_cosigns_what_a_reader_can_ask_for() {
         "example.com/w1",
         "--with",
         "w.key",
+        "--key",
+        "state/ledger.vkey",
         "state",
     ];
     portcullis(path, &[&sign[..], &["--out", "cosigned"]].concat()).code(0);
@@ -436,6 +438,8 @@ fn no_verb_writes_to_what_it_audits() {
             "example.com/w",
             "--with",
             "w.key",
+            "--key",
+            "state/ledger.vkey",
         ],
     ];
     // All there are: a new verb comes with its line above.

@@ -1,6 +1,6 @@
 //! Whom each verb trusts: the keys that were named, and no more of a directory than it must.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use assert_cmd::Command;
 use assert_cmd::assert::Assert;
 use ed25519_dalek::SigningKey;
-use portcullis_audit::testing::{LOG, key, write_sample};
+use portcullis_audit::testing::{LOG, key, write_sample, write_state};
 use portcullis_log::block::LogKind;
 use portcullis_log::checkpoint::origin;
 use portcullis_log::note::Verifier;
@@ -143,9 +143,10 @@ fn make() -> tempfile::TempDir {
 }
 
 /// Every verb, on a fresh sample that was changed, gives its code, and says this; what does not hold, or is
-/// refused, leaves nothing behind.
+/// refused, leaves nothing behind. A witness goes by no key but a named one.
 fn all(change: impl Fn(&Path), more: &[&str], expected: impl Fn(&str) -> i32, says: &str) {
-    for (verb, arguments, made) in VERBS {
+    let named = more.contains(&"--key");
+    for (verb, arguments, made) in VERBS.into_iter().filter(|it| named || it.0 != "witness") {
         let directory = sample();
         change(directory.path());
         let ended = run(directory.path(), arguments, more);
@@ -259,6 +260,7 @@ fn what_cannot_be_checked_is_said_and_is_no_success() {
         said.contains("not found: its grants were not checked"),
         "{said}"
     );
+    assert!(said.contains("with --policies"), "{said}");
     let keys = |path: &Path| fs::remove_file(path.join("state/ledger.vkey")).unwrap();
     let expected = |verb: &str| match verb {
         "show" | "grants" | "fsck" => 1,
@@ -266,6 +268,79 @@ fn what_cannot_be_checked_is_said_and_is_no_success() {
     };
     all(keys, &[], expected, "no key");
     all(keys, &["--key", "right.vkey"], |_| 0, "from right.vkey");
+}
+
+/// A log's own directory does not say whom a witness trusts: with a disk as with a request.
+#[test]
+fn a_witness_is_told_the_log_s_key() {
+    for more in [&[][..], &["--request", "proof"]] {
+        let directory = sample();
+        let ended = run(directory.path(), VERBS[6].1, more);
+        let said = text(&ended);
+        assert_eq!(code(&ended), 2, "{said}");
+        assert!(said.contains("name a copy of it"), "{said}");
+        assert!(!directory.path().join("witness").exists());
+    }
+}
+
+#[test]
+fn a_log_s_own_key_is_no_witness() {
+    let directory = sample();
+    let verify = [
+        "log",
+        "verify",
+        "state",
+        "--key",
+        "right.vkey",
+        "--checkpoint",
+        "old",
+    ];
+    let proof = ["log", "verify-proof", "proof", "--key", "right.vkey"];
+    for verb in [&verify[..], &proof] {
+        let ended = run(directory.path(), verb, &["--witness", "right.vkey"]);
+        let said = text(&ended);
+        assert_eq!(code(&ended), 2, "{said}");
+        assert!(said.contains("is not the key of a witness"), "{said}");
+    }
+}
+
+/// A disk of the right name that holds nothing: with the right key, nobody vouched for that.
+#[test]
+fn an_empty_log_in_place_of_another_holds_in_part() {
+    let directory = sample();
+    let state = directory.path().join("state");
+    for log in ["grants.checkpoint", "worm.checkpoint"] {
+        fs::remove_file(state.join(log)).unwrap();
+    }
+    write_state(&state, &[], &[], &[]);
+    for verb in ["verify", "show", "grants", "fsck"] {
+        let (_, arguments, _) = VERBS.iter().find(|it| it.0 == verb).unwrap();
+        let ended = run(directory.path(), arguments, &["--key", "right.vkey"]);
+        let said = text(&ended);
+        assert_eq!(code(&ended), 1, "{verb}: {said}");
+        assert!(said.contains("nobody vouches for that"), "{verb}: {said}");
+    }
+    let old = ["--key", "right.vkey", "--checkpoint", "old"];
+    let ended = run(directory.path(), VERBS[0].1, &old);
+    assert!(text(&ended).contains("DOES NOT HOLD"), "{}", text(&ended));
+}
+
+/// Each signature is tried against all of them.
+#[test]
+fn a_log_has_a_few_keys() {
+    let many = |count| {
+        move |path: &Path| {
+            let keys: Vec<_> = (0..count).map(seed).chain([key()]).collect();
+            fs::write(path.join("many.vkey"), key_file(&keys)).unwrap();
+        }
+    };
+    all(many(15), &["--key", "many.vkey"], |_| 0, "from many.vkey");
+    all(
+        many(16),
+        &["--key", "many.vkey"],
+        |_| 2,
+        "more than 16 keys",
+    );
 }
 
 /// What may lie in a place, and is no plain file.
@@ -323,7 +398,7 @@ fn only_plain_files_of_a_directory_are_read_and_no_further_than_they_may_go() {
             {
                 continue;
             }
-            for (verb, arguments, _) in [VERBS[0], VERBS[1], VERBS[6], VERBS[7]] {
+            for (verb, arguments, _) in [VERBS[0], VERBS[1], VERBS[3], VERBS[7]] {
                 let directory = sample();
                 if !put(&directory.path().join("state").join(place), kind) {
                     continue;
@@ -383,7 +458,7 @@ fn a_disk_that_is_gone_is_not_one_that_was_never_made() {
     for (_, arguments, _) in VERBS {
         let directory = sample();
         fs::remove_file(directory.path().join("state/disk.img")).unwrap();
-        let ended = run(directory.path(), arguments, &[]);
+        let ended = run(directory.path(), arguments, &["--key", "right.vkey"]);
         assert_eq!(code(&ended), 3);
         let words: Vec<_> = text(&ended).split_whitespace().map(str::to_owned).collect();
         let words = words.join(" ").replace("│ ", "");
@@ -411,12 +486,15 @@ fn a_disk_in_use_is_not_checked_and_its_logs_are_read_as_far_as_they_are_told_of
     };
     refused();
     for (_, arguments, _) in VERBS[..7].iter() {
-        run(path, arguments, &[]).code(0);
+        run(path, arguments, &["--key", "right.vkey"]).code(0);
     }
     disk.unlock().unwrap();
     run(path, VERBS[7].1, &[]).code(0);
     use rustix::fs::FlockOperation::NonBlockingLockShared;
     rustix::fs::fcntl_lock(&disk, NonBlockingLockShared).unwrap();
+    refused();
+    // Who may only read it is told as well.
+    disk.set_permissions(Permissions::from_mode(0o400)).unwrap();
     refused();
 }
 

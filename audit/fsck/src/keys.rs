@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 /// [`Summary::unchecked`](crate::Summary::unchecked) says so.
 #[derive(Clone, Default)]
 pub struct Keys {
-    /// Verify the grant log's checkpoints: more than one where another took the first one's place.
+    /// Verify the grant log's checkpoints: more than one, oldest first, if one took another's place.
     pub grants: Vec<LogKey>,
     /// Verify the ledger's checkpoints.
     pub worm: Vec<LogKey>,
@@ -23,6 +23,9 @@ pub struct Keys {
     pub vault: Option<Zeroizing<[u8; 32]>>,
     /// What the logs signed earlier.
     pub checkpoints: Vec<Checkpoint>,
+    /// The keys did not come with the disk. Then somebody must vouch for a log that is empty too: whoever
+    /// gave the disk could put an empty one in its place.
+    pub named: bool,
 }
 
 /// A key that a log signs its checkpoints with.
@@ -69,6 +72,7 @@ impl Keys {
             worm: vec![ledger.into()],
             vault: Some(Zeroizing::new(vault)),
             checkpoints: Vec::new(),
+            named: false,
         }
     }
 

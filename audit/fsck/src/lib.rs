@@ -141,8 +141,8 @@ impl Report {
         self.holds
     }
 
-    /// Whether it was checked, too, wherever the disk's own keys are needed for that. The vault's key is
-    /// whose business it is who asks.
+    /// As `holds`, but `HoldsInPart` if a log was not checked for want of its key, or of a checkpoint. A
+    /// missing vault key does not count: it is a secret that not every auditor has.
     pub const fn verdict(&self) -> Verdict {
         self.verdict
     }

@@ -206,6 +206,10 @@ struct Walk<'a, S: ?Sized> {
     checkpoints: Vec<(u64, Hash, &'a str)>,
     /// Commits of the log by the key that signed them.
     signed: Vec<u64>,
+    /// The newest key that signed a commit so far.
+    newest: usize,
+    /// Where the last block ends that is of a commit: one that counts, or that was under way.
+    end: u64,
     summary: LogSummary,
 }
 
@@ -331,6 +335,8 @@ impl<'a, S: Sink + ?Sized> Walk<'a, S> {
             },
             checkpoints: checkpoints.collect(),
             signed: vec![0; which.keys.of(which.kind).len()],
+            newest: 0,
+            end: 0,
             suspects: findings.list.len(),
             summary: LogSummary {
                 region: log.span.length,
@@ -361,7 +367,6 @@ impl<'a, S: Sink + ?Sized> Walk<'a, S> {
         let read = block::read(bytes);
         if let block::Read::Void = read {
             self.unfinished();
-            self.hold_against_flushed(number);
             return;
         }
         self.summary.blocks = number + 1;
@@ -374,16 +379,6 @@ impl<'a, S: Sink + ?Sized> Walk<'a, S> {
             block::Read::Torn(fault) => self.suspect(number, What::Block(fault)),
             block::Read::Changed(fault) => self.damaged(number, What::Block(fault)),
             block::Read::Sound(block) => self.sound(number, block),
-        }
-    }
-
-    /// The last block that was surely flushed is there.
-    fn hold_against_flushed(&mut self, number: u64) {
-        let flushed = self.log.extent.map(|extent| extent.flushed);
-        if let Some(flushed) = flushed.filter(|flushed| *flushed == number + 1) {
-            let place = self.place(number);
-            self.findings
-                .violation(place, What::FlushedGone { flushed });
         }
     }
 
@@ -462,7 +457,12 @@ impl<'a, S: Sink + ?Sized> Walk<'a, S> {
             each(block.payload(), |record| self.tree.push(record));
         }
         match block.footer() {
-            None => self.open = Some(open),
+            None => {
+                if !open.torn && open.from != From::Nothing {
+                    self.end = number + 1;
+                }
+                self.open = Some(open);
+            }
             Some(footer) => self.commit(number, open, footer),
         }
     }
@@ -489,14 +489,13 @@ impl<'a, S: Sink + ?Sized> Walk<'a, S> {
             };
         }
         let signer = self.signer(&head, footer);
-        if signer.is_none() && !self.signed.is_empty() {
-            self.findings.violation(self.place(number), What::Signature);
-        }
+        self.hold_against_keys(number, signer);
         match open.from {
             From::Last => self.settle(),
             From::Base | From::Nothing => self.replace(&head),
         }
         self.summary.commits += 1;
+        self.end = number + 1;
         self.suspects = self.findings.list.len();
         self.last = Some(Last {
             head,
@@ -506,6 +505,22 @@ impl<'a, S: Sink + ?Sized> Walk<'a, S> {
             first_record: self.base.size,
             payload: open.payload,
         });
+    }
+
+    /// A key signs no more once another has taken its place.
+    fn hold_against_keys(&mut self, number: u64, signer: Option<usize>) {
+        let keys = self.which.keys.of(self.which.kind);
+        let place = self.place(number);
+        match signer {
+            None if keys.is_empty() => {}
+            None => self.findings.violation(place, What::Signature),
+            Some(key) if key < self.newest => {
+                let [key, newer] = [key, self.newest].map(|it| keys[it].name.clone());
+                self.findings
+                    .violation(place, What::RetiredKey { key, newer });
+            }
+            Some(key) => self.newest = key,
+        }
     }
 
     /// The key that signed a tree head.
@@ -628,8 +643,16 @@ impl<'a, S: Sink + ?Sized> Walk<'a, S> {
             let place = self.place(number);
             self.findings.violation(place, What::Unread { blocks });
         }
-        if let Some(extent) = self.log.extent.filter(|_| !self.which.in_use) {
-            self.hold_against_mark(&extent);
+        if let Some(extent) = self.log.extent {
+            self.hold_against_flushed(extent.flushed);
+            if !self.which.in_use {
+                self.hold_against_mark(&extent);
+            }
+        }
+        let keys = self.which.keys;
+        let vouched = found > 0 || !self.summary.held_against.is_empty();
+        if keys.named && !vouched && !keys.of(self.which.kind).is_empty() {
+            self.findings.unchecked(place, What::Unvouched);
         }
         let keys = self.which.keys.of(self.which.kind).iter().zip(self.signed);
         let keys = keys.filter(|(_, commits)| *commits > 0);
@@ -642,6 +665,17 @@ impl<'a, S: Sink + ?Sized> Walk<'a, S> {
         self.summary.records = found;
         self.summary.root = (found > 0).then(|| Hex(&self.base.root).to_string());
         self.summary
+    }
+
+    /// The last block that was surely flushed is of a commit. Not always of a whole one: others flush too.
+    fn hold_against_flushed(&mut self, flushed: u64) {
+        let end = self.end;
+        if self.summary.whole && end < flushed {
+            self.findings.convict(self.suspects);
+            let place = self.place(flushed - 1);
+            self.findings
+                .violation(place, What::FlushedGone { flushed, end });
+        }
     }
 
     fn hold_against_mark(&mut self, extent: &Extent) {

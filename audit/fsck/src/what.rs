@@ -34,10 +34,12 @@ pub enum What {
         /// Sequence number of those in block 2.
         second: u64,
     },
-    /// The last block that was surely flushed holds nothing.
+    /// The last block that was surely flushed is of no commit.
     FlushedGone {
         /// Blocks that were flushed.
         flushed: u64,
+        /// Where the last block ends that is of one.
+        end: u64,
     },
     /// The marks count blocks at the end that hold nothing.
     BehindMark {
@@ -78,6 +80,13 @@ pub enum What {
     Root,
     /// A commit's signature is wrong.
     Signature,
+    /// A key signed a commit after another had taken its place.
+    RetiredKey {
+        /// The key.
+        key: String,
+        /// The one that had taken its place.
+        newer: String,
+    },
     /// Blocks after damage.
     Unread {
         /// How many hold something.
@@ -102,6 +111,8 @@ pub enum What {
     },
     /// No key is at hand: no signature was checked.
     NoKey,
+    /// The log is empty, and nobody vouches for that.
+    Unvouched,
     /// The log is shorter than a checkpoint that it signed.
     Truncated {
         /// Which checkpoint.
@@ -284,11 +295,13 @@ impl What {
             Self::Torn => "torn",
             Self::Root => "root",
             Self::Signature => "signature",
+            Self::RetiredKey { .. } => "retired-key",
             Self::Unread { .. } => "unread",
             Self::Superseded { .. } => "superseded",
             Self::Fork { .. } => "fork",
             Self::Checkpoint { .. } => "checkpoint",
             Self::NoKey => "no-key",
+            Self::Unvouched => "unvouched",
             Self::Truncated { .. } => "truncated",
             Self::Rewritten { .. } => "rewritten",
             Self::NotARecord => "not-a-record",
@@ -363,10 +376,16 @@ impl What {
             Self::Checkpoint { .. } => {
                 "name the key that signed it with --key; if nobody has it, somebody put it there"
             }
+            Self::RetiredKey { .. } => {
+                "name the log's keys oldest first; if they are, find out who has the older one"
+            }
             Self::NoKey => "name a file of the log's keys with --key",
+            Self::Unvouched => {
+                "name a checkpoint of the log; only a log that never had a record needs none"
+            }
             Self::Policy(_) => "find out what the manager was given: it issued what it may not",
             Self::PolicyMissing { .. } => {
-                "name the compiled policy, or a folder of them, with --policy"
+                "name the compiled policy, or a folder of them, with --policies"
             }
             Self::LeftBehind { .. } => {
                 "ask who ran it why; what was left behind is in left/ of the state directory"

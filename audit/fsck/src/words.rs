@@ -26,10 +26,10 @@ impl fmt::Display for What {
             Self::MarksApart { first, second } => {
                 write!(f, "marks {first} and {second} do not follow one another")
             }
-            Self::FlushedGone { flushed } => {
+            Self::FlushedGone { flushed, end } => {
                 write!(
                     f,
-                    "{flushed} blocks were flushed, and the last of them is gone"
+                    "{flushed} blocks were flushed, and the log ends at {end}"
                 )
             }
             Self::BehindMark { mark, end } => {
@@ -55,6 +55,12 @@ impl fmt::Display for What {
             Self::Torn => f.write_str("the commit is torn: not all of it was written"),
             Self::Root => f.write_str("the commit's root is not that of the records"),
             Self::Signature => f.write_str("the commit's signature is wrong"),
+            Self::RetiredKey { key, newer } => {
+                write!(
+                    f,
+                    "{key} signed the commit after {newer} had taken its place"
+                )
+            }
             Self::Unread { blocks } => {
                 write!(
                     f,
@@ -74,6 +80,7 @@ impl fmt::Display for What {
                 )
             }
             Self::NoKey => f.write_str("no key is at hand: its signatures were not checked"),
+            Self::Unvouched => f.write_str("the log is empty, and nobody vouches for that"),
             Self::Checkpoint { checkpoint, why } => write!(f, "{checkpoint}: {why}"),
             Self::Truncated {
                 checkpoint,

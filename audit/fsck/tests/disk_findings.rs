@@ -161,6 +161,32 @@ fn a_flushed_block_that_is_gone_is_found() {
     }
 }
 
+/// What a cut leaves lies behind what was flushed: there, each is a violation.
+#[test]
+fn a_flushed_commit_that_does_not_count_is_found() {
+    let (disk, summary) = (sample(), fsck(&sample()).summary);
+    let logs = [
+        (Area::Grants, "grants", summary.grants.blocks - 1),
+        (Area::Worm, "worm", summary.worm.blocks - 1),
+    ];
+    for (area, name, last) in logs {
+        let start = at(area, last);
+        let edits: [(&str, usize, &[u8]); 4] = [
+            ("no end", BLOCK - 512, &[0; 512]),
+            ("no beginning", 0, &[0; 512]),
+            ("misplaced", 24, &[disk[start + 24] ^ 1]),
+            ("orphan", 16, &[disk[start + 16] ^ 1]),
+        ];
+        for (what, from, bytes) in edits {
+            let found = found(|disk| disk[start + from..][..bytes.len()].copy_from_slice(bytes));
+            let gone = format!("VIOLATION flushed-gone: {name}, block {last}");
+            assert!(found.contains(&gone), "{what}: {found:#?}");
+            let notes = found.iter().filter(|line| line.starts_with("note"));
+            assert_eq!(notes.count(), 0, "{what}: {found:#?}");
+        }
+    }
+}
+
 #[test]
 fn marks_before_or_behind_the_end_are_noted() {
     let newer = newer(&sample());

@@ -5,11 +5,12 @@ mod common;
 use std::io::Cursor;
 
 use common::{ID, after, fsck, keys, ledger_key, lines};
+use ed25519_dalek::SigningKey;
 use portcullis_audit::testing::{boot, encoded};
 use portcullis_blk::api::Area;
 use portcullis_blk::testing::FaultyDisk;
 use portcullis_blk::{BLOCK, Driver};
-use portcullis_fsck::check;
+use portcullis_fsck::{Keys, Verdict, check};
 use portcullis_log::block::{Footer, Layout, LogId, LogKind};
 use portcullis_log::builder::{Builder, Tip};
 use portcullis_log::merkle::Frontier;
@@ -22,6 +23,7 @@ type Block = [u8; BLOCK];
 struct Writer {
     kind: LogKind,
     log: LogId,
+    key: SigningKey,
     blocks: Vec<Block>,
     /// The tree before the last commit, and after it.
     base: Frontier,
@@ -33,6 +35,7 @@ impl Writer {
         Self {
             kind,
             log: LogId(ID),
+            key: ledger_key(),
             blocks: Vec::new(),
             base: Frontier::new(),
             tree: Frontier::new(),
@@ -54,13 +57,7 @@ impl Writer {
                 builder.seal()
             } else {
                 let (size, root) = (self.tree.size(), self.tree.root());
-                builder.commit(Footer::sign(
-                    self.kind,
-                    self.log,
-                    size,
-                    &root,
-                    &ledger_key(),
-                ))
+                builder.commit(Footer::sign(self.kind, self.log, size, &root, &self.key))
             };
             self.blocks.push(*block.unwrap());
         }
@@ -330,6 +327,83 @@ fn a_changed_record_gives_another_root() {
 fn a_commit_that_another_key_signed_is_found() {
     let found = changed(|blocks| blocks[3][4_090] ^= 1);
     assert_eq!(found, ["VIOLATION signature: worm, block 3"]);
+}
+
+/// The vault flushes while the ledger writes a commit: its first block is flushed, and no whole commit.
+#[test]
+fn a_commit_that_was_under_way_may_be_flushed_in_part() {
+    let Writer { blocks, .. } = honest();
+    let mut driver = Driver::new(common::new_disk());
+    driver.open(&mut [0; BLOCK]).unwrap();
+    for (first, part) in [(0, &blocks[..2]), (2, &blocks[2..3])] {
+        driver
+            .write(Area::Worm, first, part.as_flattened())
+            .unwrap();
+        driver.flush().unwrap();
+    }
+    let mut disk = driver.disk_mut().bytes_mut().to_vec();
+    assert_eq!(lines(&fsck(&disk)), ["note unfinished: worm, block 1"]);
+    // The second flush may have been cut, but not the first.
+    let [second, third] = [1, 2].map(|block| common::at(Area::Worm, block));
+    disk[third..][..BLOCK].fill(0);
+    let found = lines(&fsck(&disk));
+    assert!(found.iter().all(|it| it.starts_with("note")), "{found:?}");
+    disk[second..][512..1_024].fill(0);
+    let found = lines(&fsck(&disk));
+    let gone = "VIOLATION flushed-gone: worm, block 1".to_owned();
+    assert!(found.contains(&gone), "{found:?}");
+}
+
+/// Keys are named oldest first: of two, the first signs nothing after the second, be it a commit that is
+/// written again.
+#[test]
+fn a_key_signs_no_more_once_another_took_its_place() {
+    let newer = SigningKey::from_bytes(&[0x44; 32]);
+    let found = |again: bool, keys: [&SigningKey; 2]| {
+        let mut writer = honest();
+        writer.key = newer.clone();
+        if again {
+            writer.again(&[&entries(15)[11..]]);
+        } else {
+            writer.commit(&[&entries(2)]);
+        }
+        let keys = Keys {
+            worm: keys.map(|key| key.verifying_key().into()).into(),
+            ..Keys::default()
+        };
+        lines(&check(&mut Cursor::new(disk(&writer.blocks)), &keys))[0].clone()
+    };
+    let older = ledger_key();
+    for again in [false, true] {
+        let beyond = "note beyond-mark: worm, block 0";
+        assert_eq!(found(again, [&older, &newer]), beyond);
+        let retired = "VIOLATION retired-key: worm, block 5";
+        assert_eq!(found(again, [&newer, &older]), retired);
+    }
+}
+
+/// With keys that did not come with the disk; a checkpoint of nothing vouches for nothing.
+#[test]
+fn an_empty_log_is_vouched_for_or_holds_in_part() {
+    let root = Frontier::new().root();
+    let both = [LogKind::Grants, LogKind::Worm].map(|kind| (kind, 0, root).into());
+    for (named, checkpoints, expected) in [
+        (false, Vec::new(), Verdict::Holds),
+        (true, Vec::new(), Verdict::HoldsInPart),
+        (true, both[..1].to_vec(), Verdict::HoldsInPart),
+        (true, both.to_vec(), Verdict::Holds),
+    ] {
+        let keys = Keys {
+            named,
+            checkpoints,
+            ..keys()
+        };
+        let report = check(&mut Cursor::new(disk(&[])), &keys);
+        let unvouched = report.findings.iter();
+        let unvouched = unvouched.filter(|it| it.what.rule() == "unvouched").count();
+        assert_eq!(report.verdict(), expected, "{:#?}", report.findings);
+        assert_eq!(unvouched > 0, expected == Verdict::HoldsInPart);
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use portcullis_audit::files::{self, FileError, Said};
 use portcullis_audit::keys::{KeyError, Keyring};
-use portcullis_audit::state::{KEYS, State, StateError};
+use portcullis_audit::state::{State, StateError};
 use portcullis_console::text::Counted;
 use portcullis_fsck::{Findings, LogSummary, Severity, Sink};
 use portcullis_log::block::LogKind;
@@ -48,9 +48,14 @@ impl From<Which> for LogKind {
 }
 
 impl Place {
-    /// The keys alone: there need be no disk.
+    /// The keys that were named: there need be no disk.
     pub(super) fn keys(&self) -> Result<Keyring, KeyError> {
-        Keyring::resolve(&self.audited.key, Some(&self.audited.path().join(KEYS)))
+        Keyring::resolve(&self.audited.key, None)
+    }
+
+    /// Whether keys were named.
+    pub(super) fn names_keys(&self) -> bool {
+        !self.audited.key.is_empty()
     }
 
     pub(super) fn open(&self) -> Result<State, Failure> {

@@ -25,7 +25,11 @@ policy that its boot names, and all of it against the checkpoints in DIR and tho
 
 A log that was cut back to an earlier commit is found only against a checkpoint
 signed later. The one in DIR (--keep) finds accidents; against somebody who can
-write DIR, keep one elsewhere, and a copy of DIR/ledger.vkey: --key replaces it.
+write DIR, keep one elsewhere, and a copy of DIR/ledger.vkey: --key replaces it. Of
+several keys of a log the oldest is named first: it signs no more once another has.
+
+With --key, an empty log holds only in part: an empty one could have taken the place
+of the log, unless a checkpoint vouches for it.
 
 While an appliance runs on DIR, what it told of is read, and nothing after that.
 
@@ -62,9 +66,7 @@ pub(super) struct Verify {
 impl Run for Verify {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
         let mut state = self.place.open()?;
-        for witness in &self.witness {
-            state.add_witnesses(witness).map_err(failure)?;
-        }
+        state.set_witnesses(&self.witness).map_err(failure)?;
         for checkpoint in &self.checkpoint {
             state.add_checkpoint(checkpoint).map_err(failure)?;
         }

@@ -82,8 +82,7 @@ impl Run for VerifyProof {
             Failure::bad_input(format!("{}: {error}", Plain(self.file.display())))
         };
         let keys = Keyring::resolve(&self.key, None).map_err(|error| failure(error.into()))?;
-        let witnesses =
-            Keyring::resolve(&self.witness, None).map_err(|error| failure(error.into()))?;
+        let witnesses = Keyring::witnesses(&self.witness).map_err(|error| failure(error.into()))?;
         let proof = Proof::parse(&text).map_err(|error| wrong(&error))?;
         let note = Note::parse(proof.note().as_bytes()).map_err(|error| wrong(&error))?;
         let head = Checkpoint::parse(note.text()).map_err(|error| wrong(&error))?;
@@ -123,9 +122,6 @@ impl Run for VerifyProof {
 fn seen(note: &Note<'_>, witnesses: &Keyring) -> Result<Vec<Seen>, String> {
     let each = witnesses.iter().map(|witness| {
         let key = witness.verifier();
-        if !key.is_witness() {
-            return Err(format!("{witness} is not the key of a witness"));
-        }
         match note.signed_by(&key) {
             Ok(time) => Ok(Seen {
                 witness: witness.to_string(),

@@ -26,7 +26,8 @@ A witness signs what it saw, once, and never two histories: it remembers the las
 checkpoint of each log in --memory, and signs only what continues it. With
 --request it needs no disk: the file is a proof of growth from there
 (`portcullis log prove-growth`), the body of a C2SP tlog-witness request. It may be
-of any C2SP log: --key names a file with the log's key, whose name is its origin.
+of any C2SP log: --key names a file with the log's key, whose name is its origin. It
+is asked for with a disk too, since whoever wrote that could write its ledger.vkey.
 
 Make a key with `portcullis keygen witness.key --name NAME`. Who reads the log
 checks with `log verify --checkpoint FILE --witness witness.key.vkey`.
@@ -68,6 +69,11 @@ struct Cosigned {
 
 impl Run for WitnessLog {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
+        if !self.place.names_keys() {
+            return Err(Failure::bad_input(
+                "whoever wrote a log could write its ledger.vkey: name a copy of it from elsewhere with --key",
+            ));
+        }
         let key = read_key(&self.signing_key)?;
         Verifier::witness(&self.name, key.verifying_key()).map_err(Failure::bad_input)?;
         let witness = Witness {
@@ -145,7 +151,7 @@ impl WitnessLog {
 fn declined(error: Declined) -> Failure {
     match error {
         Declined::Fork { .. } => Failure::does_not_hold(error),
-        Declined::Refused(_) | Declined::Start { .. } | Declined::TooLong => {
+        Declined::Refused(_) | Declined::Start { .. } | Declined::Name(_) | Declined::TooLong => {
             Failure::bad_input(error)
         }
         Declined::NoKey { origin } => failure(StateError::NoKey {
