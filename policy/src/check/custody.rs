@@ -317,7 +317,7 @@ pub(crate) fn managers(fact: &Fact<'_>) -> Option<CustodyFault> {
 }
 
 /// What the manager maps beside the regions of its symbols.
-pub(crate) fn surplus<'s>(system: &'s System, manager: PdId) -> Vec<&'s Map> {
+pub(crate) fn surplus(system: &System, manager: PdId) -> Vec<&Map> {
     let maps = &system.pd(manager).maps;
     let is_role = |map: &&Map| {
         let symbol = map.setvar_vaddr.as_ref();
