@@ -415,6 +415,9 @@ fn what_does_not_hold_is_neither_compiled_nor_signed() {
     let [key, file] = ["k", "no-policy"].map(|name| path(&folder, name));
     assert_eq!(run(&["keygen", &key]).0, 0);
     std::fs::write(&file, "no policy").unwrap();
+    assert_eq!(run(&["sign", &file, "--key", &file]).0, 3, "open to others");
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&file, private).unwrap();
     let (code, _, error) = run(&["sign", &file, "--key", &key]);
     assert_eq!(code, 2);
     assert!(error.contains("not a compiled policy"), "{error}");
