@@ -77,7 +77,7 @@ kinds! {
     Impersonates, "is taken for another", [], None;
     Crossing, "crosses without a flow", ["crossing_without_flow"], None;
     Never, "reaches what it must never reach", ["never_broken"], None;
-    ManagerHeld, "controls the manager", ["manager_held"], None;
+    ManagerHeld, "controls the manager", ["manager_held", "manager_memory_written"], None;
     ManagerWritten, "writes what the manager reads", ["manager_memory_written"], None;
     ManagerParent, "faults under another's number", ["manager_parent"], None;
     ManagerHolds, "is the manager's, which needs it not", ["manager_holds"], None;

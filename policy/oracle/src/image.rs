@@ -83,7 +83,7 @@ impl Reader<'_> {
             }
         }
         self.taken_for_another(pds);
-        self.acknowledgement();
+        self.managers_memory();
         Some(())
     }
 
@@ -313,7 +313,34 @@ impl Reader<'_> {
         }
     }
 
-    /// The one region that the log's keeper writes for the manager.
+    /// An image has no symbols: the manager's memory is the ring of its policy, the one region that the
+    /// log's keeper writes for it, and two that it alone reads.
+    fn managers_memory(&mut self) {
+        let ring = self.policy.log().and_then(|it| it.region.clone());
+        let alone = self
+            .world
+            .memory
+            .iter()
+            .map(|it| &it.region)
+            .filter(|region| {
+                let mut all = self.world.mappings.iter();
+                self.world.perms(&Who::pd(MANAGER), region).read
+                    && Some(*region) != ring.as_ref()
+                    && all.all(|it| {
+                        let is_of = self.world.regions_of(it).any(|of| of.region == **region);
+                        !is_of || it.who == Who::pd(MANAGER) && !it.perms.write
+                    })
+            });
+        let alone = ["policy", "policy_keys"].into_iter().zip(alone.cloned());
+        let mut all: Vec<_> = alone.collect();
+        all.extend(ring.map(|it| ("grant_log", it)));
+        for (symbol, region) in all {
+            let symbol = (MANAGER.to_owned(), symbol.to_owned());
+            self.world.symbols.insert(symbol, region);
+        }
+        self.acknowledgement();
+    }
+
     fn acknowledgement(&mut self) {
         let Some(keeper) = self.policy.keeper() else {
             return;

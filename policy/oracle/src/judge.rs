@@ -31,19 +31,35 @@ pub fn attacks(world: &World, policy: &Policy) -> Vec<Finding> {
 /// From which domain to which other something goes, and by which mode it must be allowed to.
 pub fn crossings(world: &World, policy: &Policy) -> BTreeSet<(String, String, Mode)> {
     let all = steps(world, policy);
-    let needs = all.iter().filter_map(needs).filter_map(|(from, to, mode)| {
-        let [from, to] = [policy.domain_of(from)?, policy.domain_of(to)?].map(str::to_owned);
-        (from != to).then_some((from, to, mode))
-    });
+    let needs = all
+        .iter()
+        .filter_map(|step| needs(step, policy))
+        .filter_map(|(from, to, mode)| {
+            let [from, to] = [policy.domain_of(from)?, policy.domain_of(to)?].map(str::to_owned);
+            (from != to).then_some((from, to, mode))
+        });
     needs.collect()
 }
 
 /// Between whom a step needs a flow, and by which mode; `None` where it needs none of its own.
-fn needs(step: &Step) -> Option<(&Who, &Who, Mode)> {
+fn needs<'s>(step: &'s Step, policy: &Policy) -> Option<(&'s Who, &'s Who, Mode)> {
     let Step { from, to, how } = step;
     let with_manager = from.is_manager() || to.is_manager();
     match how {
         How::Message(Source::Image | Source::Line, _) if with_manager => None,
+        // A channel that a line lets call, and none notify, may notify as well: the flow that lets it call
+        // lets it do less.
+        How::Message(Source::Image | Source::Line, Mode::Notify)
+            if [(true, true), (false, false)]
+                .iter()
+                .all(|(calls, is_there)| {
+                    let channel = What::Channel(to.name().to_owned(), *calls);
+                    let mut lines = policy.statics.iter();
+                    lines.any(|line| line.who == *from && line.what == channel) == *is_there
+                }) =>
+        {
+            Some((from, to, Mode::Call))
+        }
         How::Message(_, mode) => Some((from, to, *mode)),
         How::Memory(_) => Some((from, to, Mode::Stream)),
         How::Controls { back: false, .. } => Some((from, to, Mode::Call)),
@@ -305,7 +321,7 @@ impl Judge<'_> {
     /// Promise 4: what crosses a domain boundary has a flow that way.
     fn flows(&self, found: &mut Vec<Finding>) {
         for step in &self.steps {
-            let Some((from, to, mode)) = needs(step) else {
+            let Some((from, to, mode)) = needs(step, self.policy) else {
                 continue;
             };
             let [Some(from), Some(to)] = [from, to].map(|who| self.policy.domain_of(who)) else {
@@ -354,8 +370,10 @@ impl Judge<'_> {
                 Object::Kernel(_, of) | Object::Child(of)
                     if of == MANAGER && *holder != manager =>
                 {
-                    let text = format!("{holder} makes the manager do anything");
-                    found.push(Finding::new(Kind::ManagerHeld, [holder.name()], text));
+                    for who in self.masters(holder) {
+                        let text = format!("{who} makes the manager do anything");
+                        found.push(Finding::new(Kind::ManagerHeld, [who.name()], text));
+                    }
                 }
                 Object::Child(of) | Object::Vm(of) if *holder == manager => {
                     let text =

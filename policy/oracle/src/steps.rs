@@ -114,11 +114,11 @@ fn controls(holder: &Who, target: &Who, by: &Object, add: &mut impl FnMut(&Who, 
 
 fn memory(world: &World, add: &mut impl FnMut(&Who, &Who, How)) {
     for writer in world.mappings.iter().filter(|it| it.perms.write) {
-        for reader in world
-            .mappings
-            .iter()
-            .filter(|it| it.perms.read || it.perms.execute)
-        {
+        for reader in world.mappings.iter().filter(|it| {
+            // No mapping of a processor is writable and not readable.
+            let reads_back = it.perms.write && !matches!(it.who, Who::Device(_));
+            it.perms.read || it.perms.execute || reads_back
+        }) {
             if !overlap(writer.bytes, reader.bytes) {
                 continue;
             }
@@ -153,7 +153,8 @@ fn told_by_the_manager(world: &World, policy: &Policy, add: &mut impl FnMut(&Who
         let endpoint = Object::Endpoint(MANAGER.to_owned());
         let mut all = world.caps.iter();
         let faults = world.faults.get(who.name()).and_then(Option::as_deref);
-        all.any(|cap| cap.holder == *who && cap.on == endpoint && cap.write)
+        world.is_widest && matches!(who, Who::Pd(_))
+            || all.any(|cap| cap.holder == *who && cap.on == endpoint && cap.write)
             || matches!(who, Who::Pd(_)) && faults == Some(MANAGER)
     };
     let mut readers = Vec::new();
@@ -167,19 +168,14 @@ fn told_by_the_manager(world: &World, policy: &Policy, add: &mut impl FnMut(&Who
             readers.push((cap.holder.clone(), How::Inspects));
         }
     }
-    for own in world
-        .mappings
-        .iter()
-        .filter(|it| it.who == manager && it.perms.write)
-    {
+    let ring = policy.log().and_then(|it| it.region.as_ref());
+    for memory in world.memory.iter().filter(|it| Some(&it.region) == ring) {
         for other in world
             .mappings
             .iter()
-            .filter(|it| overlap(it.bytes, own.bytes))
+            .filter(|it| overlap(it.bytes, memory.bytes))
         {
-            for memory in world.regions_of(own) {
-                readers.push((other.who.clone(), How::Records(memory.region.clone())));
-            }
+            readers.push((other.who.clone(), How::Records(memory.region.clone())));
         }
     }
     // Of whom the log's keeper must learn nothing, the manager writes neither denials nor faults.

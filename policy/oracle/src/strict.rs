@@ -170,7 +170,6 @@ impl Strict<'_> {
         for (place, line) in policy.statics.iter().enumerate() {
             let same = |other: &&crate::case::Static| match (&other.what, &line.what) {
                 (What::Region(a, _), What::Region(b, _)) => a == b,
-                (What::Channel(a, _), What::Channel(b, _)) => a == b,
                 (a, b) => a == b,
             };
             if policy.statics[..place]

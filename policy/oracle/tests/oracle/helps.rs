@@ -16,12 +16,16 @@ fn lines(remedy: &str) -> Vec<String> {
         for part in remedy.split(start).skip(1) {
             let fields = part.split(end).next().unwrap_or(part);
             let fields = fields.replace(", or remove this", "");
-            // Fields are separated by a comma, and so are the items of a list: a field has a sign of equality.
             let mut text = format!("\n{header}\n");
-            for field in fields.split(", ") {
-                text.push_str(field.trim());
-                text.push('\n');
+            for (place, part) in fields.split(", ").enumerate() {
+                // What has no sign of equality goes on with a list.
+                match part.contains(" = ") {
+                    _ if place == 0 => text.push_str(part.trim()),
+                    true => text.push_str(&format!("\n{}", part.trim())),
+                    false => text.push_str(&format!(", {}", part.trim())),
+                }
             }
+            text.push('\n');
             if header == "[[static]]" {
                 text.push_str("reason = \"a help said so\"\n");
             }
