@@ -95,11 +95,7 @@ pub(crate) fn child_main() -> Option<ExitCode> {
     let system = portcullis_sdf::parse(text.text(), &Target::ANY).expect("it is generated");
     let reading = read::read(policy);
     let mut found = reading.problems;
-    found.extend(Vec::from(check::with_system(
-        &reading.policy,
-        &system,
-        &text,
-    )));
+    found.extend(check::with_system(&reading.policy, &system, &text));
     let mut problems = Vec::from(found);
     problems.retain(|problem| problem.code_name() != TOO_MANY);
     for problem in &problems {
