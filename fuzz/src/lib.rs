@@ -161,7 +161,7 @@ pub fn policy(data: &[u8]) {
 pub fn policy_toml(data: &[u8]) {
     if let Ok(text) = str::from_utf8(data) {
         let reading = portcullis_policy::read::read(Arc::new(Source::new("fuzzed", text)));
-        for problem in reading.problems {
+        for problem in Vec::from(reading.problems) {
             assert!(!problem.to_string().is_empty());
         }
     }
