@@ -1,9 +1,11 @@
-//! `portcullis ceiling`: the most that each component can ever hold.
+//! `portcullis ceiling`: the most that each component, guest and device can ever hold.
 
 use clap::Args;
-use portcullis_policy::ceiling::Held;
+use portcullis_policy::ceiling::{Held, Holdings};
 use portcullis_policy::diff::issued;
-use portcullis_policy::{Ceiling, Policy, text};
+use portcullis_policy::model::{DomainId, Subject};
+use portcullis_policy::relation::Holding;
+use portcullis_policy::{Ceiling, Policy, Relation, text};
 use portcullis_policy_format::When;
 use serde::Serialize;
 
@@ -15,15 +17,18 @@ use crate::output::{Output, table};
 
 const EXAMPLE: &str = "\
 The slot is that of the component's grants CNode, whose slot s has CPtr (1 << 58) | s; the radix is
-the bits of that CNode.
+the bits of that CNode. Guests and devices hold no grants and have none; --component takes their names
+too. Beside its grants stands what system.xml may give, what streams map, and of whom the manager's
+interface `inspect` or the grant log tells denials and faults.
 
-JSON: an array of {component, domain, boot, request, delegated, radix, grants [{slot, object,
-interface, methods, mode, when, lease, line}], static [{authority, perms, line}]}.
+JSON: an array of {component, subject (component, guest or device), domain, boot, request, delegated,
+radix or null, grants [{slot, object, interface, methods, mode, when, lease, line}], static [{authority,
+kind, perms, line}]}; perms are those of a mapping, and the rights on a channel.
 
 Example:
   portcullis ceiling policy/appliance.toml --component ingest";
 
-/// Show the most that each component can ever hold
+/// Show the most that each component, guest and device can ever hold
 #[derive(Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct ShowCeiling {
@@ -37,11 +42,12 @@ pub(crate) struct ShowCeiling {
 #[derive(Serialize)]
 struct Row {
     component: String,
+    subject: &'static str,
     domain: String,
     boot: usize,
     request: usize,
     delegated: usize,
-    radix: u8,
+    radix: Option<u8>,
     grants: Vec<GrantRow>,
     r#static: Vec<StaticRow>,
 }
@@ -61,31 +67,27 @@ struct GrantRow {
 #[derive(Serialize)]
 struct StaticRow {
     authority: String,
+    kind: &'static str,
     perms: Option<String>,
-    line: u32,
+    line: Option<u32>,
 }
 
 impl Run for ShowCeiling {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
         let policy = load::policy(self.policy.path())?;
-        let ceiling = Ceiling::of(&policy);
-        if let Some(name) = &self.component
-            && policy.component_named(name).is_none()
-        {
-            let names = policy.components.iter().map(|it| it.name.as_str());
+        let (ceiling, relation) = (Ceiling::of(&policy), Relation::declared(&policy));
+        let asked = |name: &str| self.component.as_ref().is_none_or(|asked| asked == name);
+        let rows: Vec<Row> = policy
+            .subjects()
+            .filter(|(subject, _)| asked(subject.name()))
+            .map(|(subject, domain)| row(&policy, &ceiling, &relation, subject, domain))
+            .collect();
+        if let (Some(name), []) = (&self.component, rows.as_slice()) {
+            let names = policy.subjects().map(|(subject, _)| subject.name());
             let help = text::suggestion(name, names, || "`portcullis ceiling` lists all".into());
             let message = format!("the policy has no component `{name}`; {help}");
             return Err(Failure::bad_input(message));
         }
-        let rows: Vec<Row> = policy
-            .component_ids()
-            .map(|id| row(&policy, &ceiling, id))
-            .filter(|row| {
-                self.component
-                    .as_ref()
-                    .is_none_or(|name| *name == row.component)
-            })
-            .collect();
         output.print(&rows, |rows| match self.component {
             Some(_) => rows.iter().map(one).collect(),
             None => summary(rows),
@@ -94,35 +96,43 @@ impl Run for ShowCeiling {
     }
 }
 
-fn row(policy: &Policy, ceiling: &Ceiling, id: portcullis_policy::model::ComponentId) -> Row {
-    use portcullis_policy::model::{Authority, Holder};
-    let holdings = ceiling.holdings(id);
-    let statics = policy
-        .statics
-        .iter()
-        .filter(|rule| rule.holder == Holder::Component(id));
+fn row(
+    policy: &Policy,
+    ceiling: &Ceiling,
+    relation: &Relation<'_>,
+    subject: Subject<'_>,
+    domain: DomainId,
+) -> Row {
+    let id = match subject {
+        Subject::Component(name) => policy.component_named(name),
+        Subject::Guest(_) | Subject::Device(_) => None,
+    };
+    let holdings = id.map(|id| ceiling.holdings(id));
+    let count = |issued: fn(When) -> bool| holdings.map_or(0, |held| held.count(issued));
+    let grants = holdings.map_or(&[][..], |held| &held.grants);
+    let beside = relation.beside_grants();
+    let beside = beside.filter(|fact| fact.subject == subject).copied();
     Row {
-        component: policy.component(id).name.clone(),
-        domain: policy.domain(policy.domain_of(id)).name.clone(),
-        boot: holdings.count(|when| when == When::Boot),
-        request: holdings.count(|when| when == When::Request),
-        delegated: holdings.count(|when| matches!(when, When::Delegated(_))),
-        radix: holdings.radix(),
-        grants: holdings
-            .grants
-            .iter()
-            .map(|held| grant(policy, held))
-            .collect(),
-        r#static: statics
-            .map(|rule| StaticRow {
-                authority: text::authority(policy, &rule.authority),
-                perms: match &rule.authority {
-                    Authority::Region { perms, .. } => Some(perms.to_string()),
-                    _ => None,
-                },
-                line: rule.place.line,
-            })
-            .collect(),
+        component: subject.name().to_owned(),
+        subject: subject.field(),
+        domain: policy.domain(domain).name.clone(),
+        boot: count(|when| when == When::Boot),
+        request: count(|when| when == When::Request),
+        delegated: count(|when| matches!(when, When::Delegated(_))),
+        radix: holdings.map(Holdings::radix),
+        grants: grants.iter().map(|held| grant(policy, held)).collect(),
+        r#static: Holding::all(beside).iter().map(StaticRow::of).collect(),
+    }
+}
+
+impl StaticRow {
+    fn of(holding: &Holding<'_>) -> Self {
+        Self {
+            authority: holding.authority(),
+            kind: holding.fact.kind.name(),
+            perms: holding.rights(),
+            line: holding.fact.cause.line(),
+        }
     }
 }
 
@@ -152,29 +162,52 @@ fn summary(rows: &[Row]) -> String {
         ">request",
         ">delegated",
         ">radix",
-        ">static",
+        ">beside",
     ];
     table(
         &headers,
         rows.iter().map(|row| {
             vec![
-                row.component.clone(),
+                row.title(),
                 row.domain.clone(),
                 row.boot.to_string(),
                 row.request.to_string(),
                 row.delegated.to_string(),
-                row.radix.to_string(),
+                row.radix.map_or_else(String::new, |bits| bits.to_string()),
                 row.r#static.len().to_string(),
             ]
         }),
     )
 }
 
+impl Row {
+    /// A component by its name; a guest or a device with what it is.
+    fn title(&self) -> String {
+        match self.radix {
+            Some(_) => self.component.clone(),
+            None => format!("{} {}", self.subject, self.component),
+        }
+    }
+}
+
 fn one(row: &Row) -> String {
-    let title = format!(
-        "{}, domain {}: grants CNode of {} bits",
-        row.component, row.domain, row.radix
-    );
+    let mut text = format!("{}, domain {}", row.title(), row.domain);
+    if let Some(radix) = row.radix {
+        text += &format!(": grants CNode of {radix} bits\n\n{}", grants(&row.grants));
+    }
+    let beside = row.r#static.iter().map(|it| {
+        vec![
+            it.authority.clone(),
+            it.kind.to_owned(),
+            it.perms.clone().unwrap_or_default(),
+            it.line.map_or_else(String::new, |line| line.to_string()),
+        ]
+    });
+    let headers = ["beside its grants", "kind", "rights", ">line"];
+    format!("{text}\n\n{}\n", table(&headers, beside))
+}
+
+fn grants(rows: &[GrantRow]) -> String {
     let headers = [
         ">slot",
         "object",
@@ -185,7 +218,7 @@ fn one(row: &Row) -> String {
         "lease",
         ">line",
     ];
-    let grants = row.grants.iter().map(|grant| {
+    let cells = rows.iter().map(|grant| {
         vec![
             grant.slot.to_string(),
             grant.object.clone(),
@@ -197,16 +230,5 @@ fn one(row: &Row) -> String {
             grant.line.to_string(),
         ]
     });
-    let statics = row.r#static.iter().map(|rule| {
-        vec![
-            rule.authority.clone(),
-            rule.perms.clone().unwrap_or_default(),
-            rule.line.to_string(),
-        ]
-    });
-    format!(
-        "{title}\n\n{}\n\n{}\n",
-        table(&headers, grants),
-        table(&["system.xml gives", "perms", ">line"], statics)
-    )
+    table(&headers, cells)
 }

@@ -15,11 +15,16 @@ const EXAMPLE: &str = "\
 Exit code: 0 the new policy allows nothing that the old does not; 1 it allows something more, or gives
 a method another number; 2 one of them cannot be understood or does not hold; 3 a file cannot be read.
 
+What became wider or narrower is told by what was added or taken alone. A grant that is issued at another
+time, or for another lease, counts as another one. What components, guests and devices can learn through
+the manager is told as what they hold.
+
 JSON: within (whether exit code 0), added and taken: arrays of {kind, subject, object, what, mode,
-when, lease, line}; kind is grant, static, flow or never; renumbered: an array of {interface, method,
-old, new}. What a `never` rule forbade and forbids no longer is added, since it is allowed: subject and
-object are the rule's domains where the rule is gone, and components where one of them is in another
-domain. A method with another number is the same method to the policy, and another one to whatever was
+when, lease, line}; kind is grant, flow, never, or a kind that `reach` knows (map, channel, cap, dma,
+inspect ...); assumed and assumed_no_longer: the components that must be honest for any verdict to hold,
+from now on or no longer; renumbered: an array of {interface, method, old, new}. What a `never` rule
+forbade and forbids no longer is added, since it is allowed: subject and object are the rule's domains
+where the rule is gone, and components where one of them is in another domain. A method with another number is the same method to the policy, and another one to whatever was
 built with the old number: build both components anew.
 
 Example:
@@ -38,21 +43,11 @@ pub(crate) struct Diff {
 #[derive(Serialize)]
 struct Report {
     within: bool,
-    added: Vec<Row>,
-    taken: Vec<Row>,
+    added: Vec<Change>,
+    taken: Vec<Change>,
+    assumed: Vec<String>,
+    assumed_no_longer: Vec<String>,
     renumbered: Vec<Renumbered>,
-}
-
-#[derive(Serialize, Default)]
-struct Row {
-    kind: &'static str,
-    subject: String,
-    object: Option<String>,
-    what: String,
-    mode: Option<&'static str>,
-    when: Option<String>,
-    lease: Option<String>,
-    line: u32,
 }
 
 impl Run for Diff {
@@ -61,13 +56,17 @@ impl Run for Diff {
         let Difference {
             added,
             taken,
+            assumed,
+            assumed_no_longer,
             renumbered,
         } = diff(&old, &new);
         let report = Report {
             within: added.is_empty() && renumbered.is_empty(),
+            added,
+            taken,
+            assumed,
+            assumed_no_longer,
             renumbered,
-            added: added.into_iter().map(Row::of).collect(),
-            taken: taken.into_iter().map(Row::of).collect(),
         };
         output.print(&report, human)?;
         Ok(Verdict::of(report.within))
@@ -78,7 +77,7 @@ fn human(report: &Report) -> String {
     if report.added.is_empty() && report.taken.is_empty() && report.renumbered.is_empty() {
         return String::from("both policies allow the same");
     }
-    let cells = |sign: &'static str, row: &Row| {
+    let cells = |sign: &'static str, row: &Change| {
         let option = |text: &Option<String>| text.clone().unwrap_or_default();
         vec![
             sign.to_owned(),
@@ -89,7 +88,7 @@ fn human(report: &Report) -> String {
             row.mode.unwrap_or_default().to_owned(),
             option(&row.when),
             option(&row.lease),
-            row.line.to_string(),
+            row.line.map_or_else(String::new, |line| line.to_string()),
         ]
     };
     let added = report.added.iter().map(|row| cells("+", row));
@@ -103,63 +102,13 @@ fn human(report: &Report) -> String {
         (cells[0], cells[1], cells[4]) = ("=".to_owned(), "number".to_owned(), what);
         cells
     });
-    table(&headers, added.chain(taken).chain(renumbered))
-}
-
-impl Row {
-    fn of(change: Change) -> Self {
-        match change {
-            Change::Grant {
-                subject,
-                object,
-                interface,
-                mode,
-                when,
-                lease,
-                methods,
-                line,
-            } => Self {
-                kind: "grant",
-                subject,
-                object: Some(object),
-                what: format!("{interface}: {}", methods.join(", ")),
-                mode: Some(mode),
-                when: Some(when),
-                lease,
-                line,
-            },
-            Change::Static {
-                component,
-                authority,
-                line,
-            } => Self {
-                kind: "static",
-                subject: component,
-                what: authority,
-                line,
-                ..Self::default()
-            },
-            Change::Flow {
-                from,
-                to,
-                modes,
-                line,
-            } => Self {
-                kind: "flow",
-                subject: from,
-                object: Some(to),
-                what: modes.join(", "),
-                line,
-                ..Self::default()
-            },
-            Change::Never { from, to, line } | Change::Unguarded { from, to, line } => Self {
-                kind: "never",
-                subject: from,
-                object: Some(to),
-                what: String::from("what the rule forbids"),
-                line,
-                ..Self::default()
-            },
-        }
+    let mut text = table(&headers, added.chain(taken).chain(renumbered));
+    let assumed = report.assumed.iter();
+    let assumed = assumed.map(|name| format!("`{name}` must be honest from now on"));
+    let no_longer = report.assumed_no_longer.iter();
+    let no_longer = no_longer.map(|name| format!("`{name}` need not be honest any longer"));
+    for honesty in assumed.chain(no_longer) {
+        text += &format!("\nnote: {honesty}: through its device it reaches all memory");
     }
+    text
 }

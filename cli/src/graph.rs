@@ -12,8 +12,8 @@ use crate::output::Output;
 
 const EXAMPLE: &str = "\
 Domains are boxes around their components. A call has an arrowhead at each end, since its reply
-flows back; what is one way is blue and has one, open. What is not there from boot on is dotted;
-memory that system.xml shares is dashed.
+flows back; what is one way is blue and has one, open. What is not there from boot on is dotted. What
+system.xml gives is dashed: shared memory, channels, and power over another.
 
 JSON: dot.
 

@@ -14,16 +14,17 @@ use crate::output::Output;
 
 const EXAMPLE: &str = "\
 The words are those of the grant log: `allowed` (from boot on, or by a static channel, which carries
-any method; its mode is `channel`), `unavailable` (a line allows it,
-once it is asked for or delegated), `forbidden` (a `never` rule), `not permitted` (no line allows
-it).
+any method; its mode is `channel`), `unavailable` (a line allows it, once it is asked for or delegated),
+`forbidden` (no line allows it, and no line could without breaking a `never` rule: the path that it would
+complete is shown), `not permitted` (no line allows it). The running manager knows no paths: it says
+`forbidden` where a rule is of the two domains themselves, and `not permitted` of all else.
 Where two interfaces have a method of that name, write INTERFACE.METHOD.
 
 Exit code: 0 allowed; 1 any other answer; 2 a name does not resolve, or the policy does not hold;
 3 a file cannot be read.
 
 JSON: verdict, subject, object, method, interface, mode, when, lease, line, reason; what no line
-says is null.
+says is null. path: whom something would pass that is forbidden; notes: what else is to be said.
 
 Example:
   portcullis why --policy policy/appliance.toml ingest ledger append";
@@ -57,6 +58,8 @@ struct Report {
     lease: Option<String>,
     line: Option<u32>,
     reason: Option<String>,
+    path: Vec<String>,
+    notes: Vec<String>,
 }
 
 impl Run for Why {
@@ -66,30 +69,51 @@ impl Run for Why {
             why(&policy, &self.subject, &self.object, &self.method).map_err(Failure::bad_input)?;
         let held = match answer {
             Answer::Allowed(held) | Answer::Unavailable(held) => Some(held),
-            Answer::Channel { .. } | Answer::Forbidden { .. } | Answer::NotPermitted => None,
+            _ => None,
         };
+        let file = policy.source.name();
         let report = Report {
             verdict: answer.word(),
             interface: held.map(|it| policy.interface(it.interface).name.clone()),
             mode: match answer {
-                Answer::Channel { .. } => Some(CHANNEL),
+                Answer::Channel(_) => Some(CHANNEL),
                 _ => held.map(|it| it.mode.name()),
             },
             when: held.map(|it| issued(&policy, it.when)),
             lease: held.and_then(|it| it.lease_ms).map(text::lease),
             line: answer.line(&policy),
             reason: answer.reason(&policy).map(str::to_owned),
+            path: match &answer {
+                Answer::Forbidden { path, .. } => path.clone(),
+                _ => Vec::new(),
+            },
+            notes: notes(&answer, file),
             subject: self.subject,
             object: self.object,
             method: self.method,
         };
-        let file = policy.source.name();
         output.print(&report, |report| human(report, file))?;
         Ok(match answer {
-            Answer::Allowed(_) | Answer::Channel { .. } => Verdict::Holds,
+            Answer::Allowed(_) | Answer::Channel(_) => Verdict::Holds,
             _ => Verdict::DoesNotHold,
         })
     }
+}
+
+/// What else is to be said of what no line allows.
+fn notes(answer: &Answer<'_>, file: &str) -> Vec<String> {
+    let Answer::NotPermitted { notifies, no_call } = answer else {
+        return Vec::new();
+    };
+    let notifies = notifies.map(|rule| {
+        let line = rule.place.line;
+        format!("the channel of {file}:{line} only notifies, and carries no method")
+    });
+    let no_call = no_call.map(|rule| {
+        let line = rule.place.line;
+        format!("{file}:{line} forbids a call, whose reply flows back; what is one way it does not")
+    });
+    notifies.into_iter().chain(no_call).collect()
 }
 
 fn human(report: &Report, file: &str) -> String {
@@ -112,6 +136,16 @@ fn human(report: &Report, file: &str) -> String {
     }
     if let Some(reason) = &report.reason {
         text += &format!(": {reason}");
+    }
+    // Two: the rule is of their own domains, and the path says no more.
+    if report.path.len() > 2 {
+        text += &format!(
+            "\na line that allowed it would let something flow {}",
+            report.path.join(" -> ")
+        );
+    }
+    for note in &report.notes {
+        text += &format!("\nnote: {note}");
     }
     text
 }

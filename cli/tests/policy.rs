@@ -438,9 +438,81 @@ fn ceiling_shows_what_each_component_can_hold() {
     assert_eq!((&row["boot"], &row["radix"]), (&4.into(), &6.into()));
     assert_eq!(row["grants"][1]["object"], "ledger");
     assert_eq!(row["static"][0]["perms"], "r");
+    // What streams map, and what is learned through the manager, is held too.
+    let held = |component, kind: &str| -> Vec<String> {
+        let (_, rows) = json(&["ceiling", POLICY, "--component", component]);
+        let held = rows[0]["static"].as_array().unwrap().iter();
+        let held = held.filter(|it| it["kind"] == kind);
+        held.map(|it| format!("{} {}", it["authority"], it["perms"]))
+            .collect()
+    };
+    assert_eq!(
+        held("manager", "stream"),
+        ["\"memory region `grant_log`\" \"rw\""]
+    );
+    let inspects = held("console", "inspect").concat();
+    assert!(
+        inspects.starts_with("\"denials and faults of `blk`, "),
+        "{inspects}"
+    );
+    assert_eq!(held("blk", "dma"), ["\"all physical memory\" null"]);
     let (code, _, error) = run(&["ceiling", POLICY, "--component", "ingst"]);
     assert_eq!(code, 2);
     assert!(error.contains("did you mean `ingest`?"), "{error}");
+}
+
+#[test]
+fn ceiling_shows_channels_guests_and_devices() {
+    let (_folder, policy, _) = shop();
+    let held = |name| {
+        let (code, rows) = json(&["ceiling", &policy, "--component", name]);
+        assert_eq!(code, 0);
+        let [row] = rows.as_array().unwrap().as_slice() else {
+            panic!("{rows}");
+        };
+        let held = &row["static"][0];
+        (
+            row["subject"].clone(),
+            held["kind"].clone(),
+            held["perms"].clone(),
+        )
+    };
+    assert_eq!(
+        held("web"),
+        ("component".into(), "channel".into(), "call, signal".into())
+    );
+    assert_eq!(
+        held("store"),
+        ("component".into(), "vm".into(), Value::Null)
+    );
+    assert_eq!(
+        held("linux"),
+        ("guest".into(), "guest_map".into(), "rw".into())
+    );
+    let (_, out, _) = run(&["ceiling", &policy]);
+    assert!(out.contains("\nguest linux  all "), "{out}");
+    let (_, out, _) = run(&["ceiling", &policy, "--component", "linux"]);
+    assert!(
+        out.starts_with("guest linux, domain all\n\nbeside its grants"),
+        "{out}"
+    );
+}
+
+#[test]
+fn diff_tells_which_honesty_is_assumed() {
+    let (folder, policy, _) = shop();
+    let wider = path(&folder, "wider.toml");
+    let text = std::fs::read_to_string(&policy).unwrap();
+    let dma = "[[static]]\ncomponent = \"web\"\ndma = \"unbounded\"\nreason = \"r\"\n";
+    std::fs::write(&wider, text + dma).unwrap();
+    let (code, report) = json(&["diff", &policy, &wider]);
+    assert_eq!((code, &report["assumed"]), (1, &serde_json::json!(["web"])));
+    assert_eq!(report["added"][0]["kind"], "dma");
+    let (code, out, _) = run(&["diff", &wider, &policy]);
+    assert_eq!(code, 0);
+    let note =
+        "\nnote: `web` need not be honest any longer: through its device it reaches all memory\n";
+    assert!(out.ends_with(note), "{out}");
 }
 
 #[test]
@@ -522,8 +594,27 @@ fn why_answers_in_the_words_of_the_log() {
         answer(1, "forbidden", false)
     );
     assert_eq!(
-        verdict(&["edge", "blk", "info"]),
+        verdict(&["publish", "ledger", "append"]),
         answer(1, "not permitted", true)
+    );
+    // The rule is of the edge and the vault, to which the disk's driver talks.
+    assert_eq!(
+        verdict(&["edge", "blk", "info"]),
+        answer(1, "forbidden", false)
+    );
+    let (_, out, _) = run(&["why", "edge", "blk", "info"]);
+    assert!(
+        out.ends_with(
+            "\na line that allowed it would let something flow `edge` -> `blk` -> `vault`\n"
+        ),
+        "{out}"
+    );
+    let (code, report) = json(&["why", "vault", "edge", "frame"]);
+    assert_eq!((code, &report["verdict"]), (1, &"not permitted".into()));
+    let note = report["notes"][0].as_str().unwrap();
+    assert!(
+        note.ends_with("forbids a call, whose reply flows back; what is one way it does not"),
+        "{note}"
     );
     let (_folder, later) = changed("when = \"boot\"", "when = \"request\"");
     let asked = ["--policy", &later, "ingest", "vault", "create"];
@@ -547,6 +638,14 @@ fn the_graph_tells_one_way_from_calls() {
     assert!(edge("feed: frame").contains("dir=forward"));
     assert!(edge("ingest_vault").contains("style=dashed"));
     assert_eq!(dot.matches('{').count(), dot.matches('}').count());
+    let (_folder, policy, _) = shop();
+    let (_, shop, _) = run(&["graph", &policy]);
+    for arrow in [
+        "c1 -> c0 [label=\"channel\", dir=both",
+        "c0 -> g0 [label=\"virtual machine `linux`\", dir=both",
+    ] {
+        assert!(shop.contains(arrow), "{shop}");
+    }
     assert_eq!(json(&["graph", POLICY]).1["dot"], dot);
 }
 

@@ -152,7 +152,7 @@ fn run_with<'a>(
     let mut said = Vec::new();
     custody::check(&mut check, &relations.declared, acknowledged, &mut said);
     memory::check(&mut check, &relations);
-    calls::check(&mut check);
+    calls::check(&mut check, &relations.declared);
     if let Some(described) = described {
         against(&mut check, &relations, incomplete, described);
         custody::check(&mut check, &relations.given, set, &mut said);

@@ -1,9 +1,11 @@
 //! What a change of the policy adds to the ceiling, and what it takes from it.
 //!
 //! Two policies are compared by what they allow, by name: a rule that moved, was split or was
-//! reworded changes nothing. A `never` rule is compared by the components that it keeps apart, so
-//! that one which lost a component counts. A method that has another number is neither more nor less;
-//! it is told by itself, since the number is what a grant carries.
+//! reworded changes nothing. Grants are compared by method, all other authority as the facts of two
+//! [`Relation`]s: of what became wider or narrower, only the difference is told. A `never` rule is
+//! compared by the subjects that it keeps apart, so that one which lost a component counts. A method
+//! that has another number is neither more nor less; it is told by itself, since the number is what
+//! a grant carries.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +13,8 @@ use portcullis_policy_format::When;
 use serde::Serialize;
 
 use crate::ceiling::{Ceiling, Held};
-use crate::model::{self, Authority, Policy, Subject};
+use crate::model::{self, Policy, Subject};
+use crate::relation::{Fact, Holding, Relation};
 use crate::text;
 
 /// The difference of two ceilings. Empty where both allow the same.
@@ -21,6 +24,10 @@ pub struct Difference {
     pub added: Vec<Change>,
     /// What the old policy allows and the new does not.
     pub taken: Vec<Change>,
+    /// The components whose honesty every verdict on the new policy assumes, and on the old does not.
+    pub assumed: Vec<String>,
+    /// The components whose honesty is assumed no longer.
+    pub assumed_no_longer: Vec<String>,
     /// The methods that have another number.
     pub renumbered: Vec<Renumbered>,
 }
@@ -39,65 +46,24 @@ pub struct Renumbered {
 }
 
 /// One thing that a policy allows.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Change {
-    /// Methods of a grant.
-    Grant {
-        /// The component that can hold it.
-        subject: String,
-        /// The component that serves it.
-        object: String,
-        /// The interface.
-        interface: String,
-        /// The mode.
-        mode: &'static str,
-        /// When it is issued: `boot`, `request`, or `delegated by X`.
-        when: String,
-        /// Its lease, as the policy language writes it.
-        lease: Option<String>,
-        /// The methods, by name.
-        methods: Vec<String>,
-        /// Line of its rule.
-        line: u32,
-    },
-    /// What `system.xml` may give.
-    Static {
-        /// The component that holds it, or the guest or device.
-        component: String,
-        /// What it is.
-        authority: String,
-        /// Line of its rule.
-        line: u32,
-    },
-    /// Modes that may cross a domain boundary.
-    Flow {
-        /// The domain it starts in.
-        from: String,
-        /// The domain it ends in.
-        to: String,
-        /// The modes.
-        modes: Vec<&'static str>,
-        /// Line of its rule.
-        line: u32,
-    },
-    /// The lack of a `never` rule, which allows what it forbids.
-    Never {
-        /// The domain it starts in.
-        from: String,
-        /// The domain that it must not reach.
-        to: String,
-        /// Line of the rule, in the policy that has it.
-        line: u32,
-    },
-    /// Two subjects that a `never` rule no longer keeps apart, since one is in another domain.
-    Unguarded {
-        /// The component, guest or device that something could start in.
-        from: String,
-        /// The one that it must not reach.
-        to: String,
-        /// Line of the rule, in the policy where it keeps them apart.
-        line: u32,
-    },
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Default, Debug, Serialize)]
+pub struct Change {
+    /// `grant`, `flow`, `never`, or the kind of a fact ([`Kind::name`](crate::relation::Kind::name)).
+    pub kind: &'static str,
+    /// Who can hold it, or the domain or subject that it starts in.
+    pub subject: String,
+    /// Whom it is about; `None`: `what` says it.
+    pub object: Option<String>,
+    /// The methods, the modes of a flow, or what else is held, with the rights.
+    pub what: String,
+    /// The mode of a grant.
+    pub mode: Option<&'static str>,
+    /// When a grant is issued: `boot`, `request`, or `delegated by X`.
+    pub when: Option<String>,
+    /// The lease of a grant, as the policy language writes it.
+    pub lease: Option<String>,
+    /// Line of its rule, in the policy that has it.
+    pub line: Option<u32>,
 }
 
 /// Compares what two policies allow.
@@ -106,6 +72,8 @@ pub fn diff(old: &Policy, new: &Policy) -> Difference {
     let mut difference = Difference {
         added: after.beyond(&before),
         taken: before.beyond(&after),
+        assumed: after.assumed_beyond(&before),
+        assumed_no_longer: before.assumed_beyond(&after),
         renumbered: before.renumbered(&after),
     };
     // A rule less is something more that is allowed.
@@ -123,42 +91,42 @@ impl Difference {
 
 /// What tells grants apart, beside their methods.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct GrantKey {
-    subject: String,
-    object: String,
-    interface: String,
+struct GrantKey<'p> {
+    subject: &'p str,
+    object: &'p str,
+    interface: &'p str,
     mode: &'static str,
     when: String,
     lease: Option<u32>,
-    region: Option<String>,
 }
 
 /// All that a policy allows, each with its line.
-#[derive(Default)]
-struct Allowed {
-    subjects: BTreeSet<String>,
-    methods: BTreeMap<(String, String), u8>,
-    grants: BTreeMap<GrantKey, BTreeMap<String, u32>>,
-    statics: BTreeMap<(String, String), u32>,
-    flows: BTreeMap<(String, String), BTreeMap<&'static str, u32>>,
-    nevers: BTreeMap<(String, String), Never>,
+struct Allowed<'p> {
+    relation: Relation<'p>,
+    methods: BTreeMap<(&'p str, &'p str), u8>,
+    grants: BTreeMap<GrantKey<'p>, BTreeMap<&'p str, u32>>,
+    flows: BTreeMap<(&'p str, &'p str), BTreeMap<&'static str, u32>>,
+    nevers: BTreeMap<(&'p str, &'p str), Never<'p>>,
 }
 
 /// What a `never` rule keeps apart.
-struct Never {
+struct Never<'p> {
     line: u32,
-    pairs: BTreeSet<(String, String)>,
+    pairs: BTreeSet<(Subject<'p>, Subject<'p>)>,
 }
 
-impl Allowed {
-    fn of(policy: &Policy) -> Self {
+impl<'p> Allowed<'p> {
+    fn of(policy: &'p Policy) -> Self {
         let mut allowed = Self {
-            subjects: policy.subjects().map(|(it, _)| name_of(it)).collect(),
-            ..Self::default()
+            relation: Relation::declared(policy),
+            methods: BTreeMap::new(),
+            grants: BTreeMap::new(),
+            flows: BTreeMap::new(),
+            nevers: BTreeMap::new(),
         };
         for interface in &policy.interfaces {
             let numbers = interface.methods.iter().map(|method| {
-                let name = (interface.name.clone(), method.name.clone());
+                let name = (interface.name.as_str(), method.name.as_str());
                 (name, method.method.number())
             });
             allowed.methods.extend(numbers);
@@ -166,19 +134,12 @@ impl Allowed {
         for held in Ceiling::of(policy).grants() {
             allowed.grant(policy, held);
         }
-        for rule in &policy.statics {
-            let component = name_of(policy.subject(rule.holder));
-            let authority = static_text(policy, &rule.authority);
-            let line = rule.place.line;
-            allowed.statics.insert((component, authority), line);
-        }
-        let domain = |id| policy.domain(id).name.clone();
+        let domain = |id| policy.domain(id).name.as_str();
         for flow in &policy.flows {
-            let modes = allowed
-                .flows
-                .entry((domain(flow.from), domain(flow.to)))
-                .or_default();
-            modes.extend(flow.modes.iter().map(|mode| (mode.name(), flow.place.line)));
+            let ends = (domain(flow.from), domain(flow.to));
+            let modes = flow.modes.iter();
+            let modes = modes.map(|mode| (mode.name(), flow.place.line));
+            allowed.flows.entry(ends).or_default().extend(modes);
         }
         for never in &policy.nevers {
             let rule = Never {
@@ -191,23 +152,21 @@ impl Allowed {
         allowed
     }
 
-    fn grant(&mut self, policy: &Policy, held: &Held) {
-        let name = |id| policy.component(id).name.clone();
+    fn grant(&mut self, policy: &'p Policy, held: &Held) {
+        let name = |id| policy.component(id).name.as_str();
         let interface = policy.interface(held.interface);
-        let rule = &policy.grants[held.rule];
         let key = GrantKey {
             subject: name(held.subject),
             object: name(held.object),
-            interface: interface.name.clone(),
+            interface: &interface.name,
             mode: held.mode.name(),
             when: issued(policy, held.when),
             lease: held.lease_ms,
-            region: rule.region.as_ref().map(|region| region.name.clone()),
         };
         let methods = self.grants.entry(key).or_default();
         for method in &interface.methods {
             if held.methods.contains(method.method) {
-                methods.insert(method.name.clone(), rule.line());
+                methods.insert(&method.name, policy.grants[held.rule].line());
             }
         }
     }
@@ -216,89 +175,97 @@ impl Allowed {
     fn beyond(&self, other: &Self) -> Vec<Change> {
         let mut changes = Vec::new();
         for (key, methods) in &self.grants {
-            let others = other.grants.get(key);
-            let beyond =
-                |method: &&String| !others.is_some_and(|others| others.contains_key(*method));
-            let names: Vec<String> = methods.keys().filter(beyond).cloned().collect();
-            if let Some(first) = names.first() {
-                let line = methods[first];
-                changes.push(key.change(names, line));
-            }
+            let (names, line) = not_in(methods, other.grants.get(key));
+            changes.extend(line.map(|line| key.change(&names, line)));
         }
-        for ((component, authority), line) in &self.statics {
-            let key = (component.clone(), authority.clone());
-            if !other.statics.contains_key(&key) {
-                let (component, authority) = key;
-                let line = *line;
-                changes.push(Change::Static {
-                    component,
-                    authority,
-                    line,
-                });
-            }
-        }
-        for ((from, to), modes) in &self.flows {
-            let others = other.flows.get(&(from.clone(), to.clone()));
-            let beyond = |mode: &&str| !others.is_some_and(|others| others.contains_key(*mode));
-            let beyond: Vec<&'static str> = modes.keys().copied().filter(|it| beyond(it)).collect();
-            if let Some(first) = beyond.first() {
-                changes.push(Change::Flow {
-                    from: from.clone(),
-                    to: to.clone(),
-                    line: modes[first],
-                    modes: beyond,
-                });
-            }
+        let held = Holding::all(self.relation.beyond(&other.relation));
+        let mut held: Vec<Change> = held.iter().map(Change::of).collect();
+        held.sort_by(|a, b| (&a.subject, &a.what).cmp(&(&b.subject, &b.what)));
+        changes.extend(held);
+        for (ends, modes) in &self.flows {
+            let (modes, line) = not_in(modes, other.flows.get(ends));
+            changes.extend(line.map(|line| Change {
+                kind: "flow",
+                what: modes.join(", "),
+                ..Change::between(ends.0, ends.1, line)
+            }));
         }
         changes
     }
 
     /// What `never` rules of this keep apart and those of `other` do not: as a rule, where `other`
     /// has none between the same domains.
-    fn nevers_beyond<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = Change> + 'a {
-        self.nevers.iter().flat_map(|((from, to), never)| {
-            let line = never.line;
+    fn nevers_beyond(&self, other: &Self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for (ends, never) in &self.nevers {
             let lost: Vec<_> = never.pairs.iter().filter(|it| other.joins(it)).collect();
-            let is_gone = !other.nevers.contains_key(&(from.clone(), to.clone()));
+            let is_gone = !other.nevers.contains_key(ends);
+            let forbidden = |from: &str, to: &str| Change {
+                kind: "never",
+                what: String::from("what the rule forbids"),
+                ..Change::between(from, to, never.line)
+            };
             if is_gone && (!lost.is_empty() || never.pairs.is_empty()) {
-                let (from, to) = (from.clone(), to.clone());
-                return vec![Change::Never { from, to, line }];
+                changes.push(forbidden(ends.0, ends.1));
+                continue;
             }
-            let unguarded = lost.into_iter().cloned();
-            unguarded
-                .map(|(from, to)| Change::Unguarded { from, to, line })
-                .collect()
-        })
+            changes.extend(
+                lost.iter()
+                    .map(|(from, to)| forbidden(&name_of(*from), &name_of(*to))),
+            );
+        }
+        changes
     }
 
     /// Whether two subjects are both there, and no rule keeps them apart.
-    fn joins(&self, pair: &(String, String)) -> bool {
-        let is_there = |name| self.subjects.contains(name);
+    fn joins(&self, pair: &(Subject<'_>, Subject<'_>)) -> bool {
+        let is_there = |subject| self.relation.domain_of(subject).is_some();
         let mut rules = self.nevers.values();
-        is_there(&pair.0) && is_there(&pair.1) && !rules.any(|rule| rule.pairs.contains(pair))
+        is_there(pair.0) && is_there(pair.1) && !rules.any(|rule| rule.pairs.contains(pair))
+    }
+
+    fn assumed_beyond(&self, other: &Self) -> Vec<String> {
+        let [own, others] = [self, other].map(|it| it.relation.assumed_honest());
+        own.difference(&others).map(|it| (*it).to_owned()).collect()
     }
 
     fn renumbered(&self, new: &Self) -> Vec<Renumbered> {
-        let both = self.methods.iter().filter_map(|(name, old)| {
-            let new = *new.methods.get(name)?;
-            let (interface, method) = name.clone();
-            let old = *old;
-            (old != new).then_some(Renumbered {
-                interface,
-                method,
-                old,
-                new,
-            })
-        });
+        let both = self
+            .methods
+            .iter()
+            .filter_map(|((interface, method), old)| {
+                let new = *new.methods.get(&(*interface, *method))?;
+                let old = *old;
+                (old != new).then(|| Renumbered {
+                    interface: (*interface).to_owned(),
+                    method: (*method).to_owned(),
+                    old,
+                    new,
+                })
+            });
         both.collect()
     }
 }
 
-/// The subjects that a `never` rule keeps apart, by name.
-fn kept_apart(policy: &Policy, never: &model::Never) -> BTreeSet<(String, String)> {
+/// The names that another table lacks, and the line of the first.
+fn not_in<'n>(
+    names: &BTreeMap<&'n str, u32>,
+    others: Option<&BTreeMap<&str, u32>>,
+) -> (Vec<&'n str>, Option<u32>) {
+    let beyond = |name: &&str| !others.is_some_and(|others| others.contains_key(*name));
+    let beyond: Vec<&str> = names.keys().copied().filter(beyond).collect();
+    let line = beyond.first().map(|first| names[first]);
+    (beyond, line)
+}
+
+/// The subjects that a `never` rule keeps apart.
+fn kept_apart<'p>(
+    policy: &'p Policy,
+    never: &model::Never,
+) -> BTreeSet<(Subject<'p>, Subject<'p>)> {
     let pairs = policy.members(never.from).flat_map(|from| {
         let to = policy.members(never.to);
-        to.map(move |to| (name_of(from), name_of(to)))
+        to.map(move |to| (from, to))
     });
     pairs.collect()
 }
@@ -311,17 +278,43 @@ fn name_of(subject: Subject<'_>) -> String {
     }
 }
 
-impl GrantKey {
-    fn change(&self, methods: Vec<String>, line: u32) -> Change {
-        Change::Grant {
-            subject: self.subject.clone(),
-            object: self.object.clone(),
-            interface: self.interface.clone(),
-            mode: self.mode,
-            when: self.when.clone(),
+impl Change {
+    fn between(from: &str, to: &str, line: u32) -> Self {
+        Self {
+            subject: from.to_owned(),
+            object: Some(to.to_owned()),
+            line: Some(line),
+            ..Self::default()
+        }
+    }
+
+    fn of(holding: &Holding<'_>) -> Self {
+        let Fact {
+            subject,
+            kind,
+            cause,
+            ..
+        } = holding.fact;
+        let rights = holding.rights();
+        Self {
+            kind: kind.name(),
+            subject: name_of(subject),
+            what: holding.authority() + &rights.map_or_else(String::new, |it| format!(", {it}")),
+            line: cause.line(),
+            ..Self::default()
+        }
+    }
+}
+
+impl GrantKey<'_> {
+    fn change(&self, methods: &[&str], line: u32) -> Change {
+        Change {
+            kind: "grant",
+            what: format!("{}: {}", self.interface, methods.join(", ")),
+            mode: Some(self.mode),
+            when: Some(self.when.clone()),
             lease: self.lease.map(text::lease),
-            methods,
-            line,
+            ..Change::between(self.subject, self.object, line)
         }
     }
 }
@@ -332,17 +325,8 @@ pub fn issued(policy: &Policy, when: When) -> String {
         When::Boot => String::from("boot"),
         When::Request => String::from("request"),
         When::Delegated(by) => {
-            let by = &policy.component(crate::model::ComponentId(by)).name;
+            let by = &policy.component(model::ComponentId(by)).name;
             format!("delegated by {by}")
         }
-    }
-}
-
-fn static_text(policy: &Policy, authority: &Authority) -> String {
-    let text = text::authority(policy, authority);
-    match authority {
-        Authority::Region { perms, .. } => format!("{text}, {perms}"),
-        Authority::Channel { calls: false, .. } => format!("{text}, notify only"),
-        _ => text,
     }
 }

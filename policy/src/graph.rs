@@ -1,8 +1,9 @@
 //! The ceiling as a graph in Graphviz's DOT.
 //!
 //! Domains are clusters. A call has an arrowhead at each end, since its reply flows back; what is one
-//! way has one, open, and a colour of its own. What is not there from boot on is dotted; memory that
-//! `system.xml` shares is dashed, from who may write it to who maps it.
+//! way has one, open, and a colour of its own. What is not there from boot on is dotted. What
+//! `system.xml` gives is dashed: memory from who may write it to who maps it, channels, and power over
+//! another, which sees what it does. What the manager tells of others is not drawn.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -55,7 +56,9 @@ fn write(policy: &Policy, dot: &mut String) -> std::fmt::Result {
         writeln!(dot, "    }}")?;
     }
     grants(policy, dot)?;
-    regions(policy, dot)?;
+    let relation = Relation::declared(policy);
+    direct(policy, &relation, dot)?;
+    regions(policy, &relation, dot)?;
     writeln!(dot, "}}")
 }
 
@@ -98,8 +101,33 @@ const fn look(mode: Mode) -> &'static str {
     }
 }
 
-fn regions(policy: &Policy, dot: &mut String) -> std::fmt::Result {
-    let relation = Relation::declared(policy);
+/// Channels, and power over another: what one subject does to another beside grants.
+fn direct(policy: &Policy, relation: &Relation<'_>, dot: &mut String) -> std::fmt::Result {
+    for fact in relation.beside_grants() {
+        let known = |owner: &Subject<'_>| relation.domain_of(*owner).is_some();
+        let Some(owner) = fact.object.owner().filter(known) else {
+            continue;
+        };
+        let label = match fact.object {
+            Object::Component(_) => String::from("channel"),
+            object => object.describe(),
+        };
+        let look = match fact.learns() {
+            true => "dir=both, arrowhead=normal, arrowtail=normal",
+            false => "dir=forward, arrowhead=empty",
+        };
+        writeln!(
+            dot,
+            "    {} -> {} [label={}, {look}, style=dashed, color=gray40];",
+            node(policy, fact.subject),
+            node(policy, owner),
+            quoted(&label)
+        )?;
+    }
+    Ok(())
+}
+
+fn regions(policy: &Policy, relation: &Relation<'_>, dot: &mut String) -> std::fmt::Result {
     let mut mappings: BTreeMap<&str, Vec<_>> = BTreeMap::new();
     for fact in relation.facts() {
         if let Object::Region(name) = fact.object {

@@ -13,9 +13,11 @@
 mod declared;
 mod flow;
 mod given;
+mod holding;
 
 pub(crate) use declared::{grant_log, of_rule};
 pub use flow::{Flows, Hop};
+pub use holding::Holding;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
@@ -23,7 +25,7 @@ use std::ops::BitOr;
 
 use portcullis_sdf::{Perms, Span};
 
-use crate::model::{CapKind, Delegate, DomainId, Grant, MANAGER, Place, Static, Subject};
+use crate::model::{CapKind, Delegate, DomainId, Grant, MANAGER, Never, Place, Static, Subject};
 use crate::source::Source;
 
 /// One thing that a subject can do.
@@ -249,6 +251,12 @@ impl<'a> Relation<'a> {
         writers
     }
 
+    /// The shortest path in `flows`, which are this relation's, that a `never` rule forbids.
+    pub fn broken(&self, never: &Never, flows: &Flows<'a>) -> Option<Vec<Hop<'a>>> {
+        let reached = |subject| self.domain_of(subject) == Some(never.to);
+        flows.shortest_path(self.members(never.from), reached)
+    }
+
     /// The sum of what each subject may do to each region.
     pub fn regions(&self) -> Regions<'_, 'a> {
         let mut regions = Regions::new();
@@ -312,6 +320,12 @@ impl Rights {
     /// Whether all of these are in `other`.
     pub const fn is_subset(self, other: Self) -> bool {
         self.0 & !other.0 == 0
+    }
+
+    /// Those that are not in `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     /// Those of a mapping: who maps a region also knows where it lies.

@@ -2,34 +2,43 @@
 //!
 //! The words are those of the grant log and of the manager's `inspect`. The policy alone cannot
 //! know what is in force: a boot grant and a static channel count as in force, any other grant as not
-//! yet.
+//! yet. What no line allows is forbidden where no line could: where the method, granted so that nothing
+//! flows back, would break a `never` rule, between whatever domains.
 
+use portcullis_kernel::{MethodSet, Mode};
 use portcullis_policy_format::When;
 use thiserror::Error;
 
 use crate::ceiling::{Ceiling, Held};
-use crate::model::{Authority, ComponentId, Holder, Policy};
+use crate::model::{
+    self, ComponentId, Grant, GrantPlaces, InterfaceId, Never, Policy, Static, Subject,
+};
+use crate::relation::{Cause, Kind, Object, Relation, Rights};
 use crate::text::suggestion;
 
 /// The answer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Verdict {
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verdict<'p> {
     /// This grant allows it, from boot on.
     Allowed(Held),
-    /// The static rule at this position allows it: a channel, which carries any method.
-    Channel {
-        /// Position in [`Policy::statics`].
-        rule: usize,
-    },
+    /// This static rule allows it: a channel, which carries any method.
+    Channel(&'p Static),
     /// This grant allows it, once it is issued: on request, or by delegation.
     Unavailable(Held),
-    /// The `never` rule at this position forbids it.
+    /// This `never` rule forbids it.
     Forbidden {
-        /// Position in [`Policy::nevers`].
-        rule: usize,
+        /// The rule.
+        rule: &'p Never,
+        /// The subjects that something would pass, from one domain of the rule to the other.
+        path: Vec<String>,
     },
     /// No line allows it.
-    NotPermitted,
+    NotPermitted {
+        /// A channel on which the subject can notify the object. It carries no method.
+        notifies: Option<&'p Static>,
+        /// The `never` rule that forbids a call, whose reply flows back, and nothing that is one way.
+        no_call: Option<&'p Never>,
+    },
 }
 
 /// Why a question has no answer.
@@ -57,12 +66,12 @@ pub enum WhyError {
 
 /// Whether `subject` may use `method` of `object`: by the method's name, or as
 /// `interface.method` where two interfaces have one of that name.
-pub fn why(
-    policy: &Policy,
+pub fn why<'p>(
+    policy: &'p Policy,
     subject: &str,
     object: &str,
     method: &str,
-) -> Result<Verdict, WhyError> {
+) -> Result<Verdict<'p>, WhyError> {
     let subject = component(policy, subject)?;
     let object = component(policy, object)?;
     let (interface, name) = match method.split_once('.') {
@@ -70,11 +79,7 @@ pub fn why(
         None => (None, method),
     };
     let channel = channel(policy, subject, object);
-    // What a channel carries need be no method of an interface.
-    if channel.is_none() {
-        check_method(policy, object, interface, name)?;
-    }
-    let ceiling = Ceiling::of(policy);
+    let offered = offered(policy, object, interface, name);
     let allows = |held: &&Held| {
         let declared = policy.interface(held.interface);
         held.object == object
@@ -84,35 +89,100 @@ pub fn why(
                 .iter()
                 .any(|known| known.name == name && held.methods.contains(known.method))
     };
+    let ceiling = Ceiling::of(policy);
     // Boot grants come first in the ceiling, so that what is in force is what is found.
-    match ceiling.holdings(subject).grants.iter().find(allows) {
-        Some(held) if held.when == When::Boot => Ok(Verdict::Allowed(*held)),
-        held => Ok(match (channel, held) {
-            (Some(rule), _) => Verdict::Channel { rule },
-            (None, Some(held)) => Verdict::Unavailable(*held),
-            (None, None) => denied(policy, subject, object),
-        }),
-    }
-}
-
-/// The rule of a static channel on which `subject` can call `object`.
-fn channel(policy: &Policy, subject: ComponentId, object: ComponentId) -> Option<usize> {
-    policy.statics.iter().position(|rule| {
-        let calls = Authority::Channel {
-            peer: object,
-            calls: true,
-        };
-        rule.holder == Holder::Component(subject) && rule.authority == calls
+    let held = ceiling.holdings(subject).grants.iter().find(allows);
+    Ok(match (held, channel, offered) {
+        (Some(held), _, _) if held.when == When::Boot => Verdict::Allowed(*held),
+        (_, Some((rule, rights)), _) if rights.has(Rights::CALL) => Verdict::Channel(rule),
+        (Some(held), _, _) => Verdict::Unavailable(*held),
+        (None, channel, Ok(interface)) => {
+            let notifies = channel.map(|(rule, _)| rule);
+            denied(policy, subject, object, interface, notifies)
+        }
+        // What a channel carries need be no method of an interface.
+        (None, Some((rule, _)), Err(_)) => Verdict::NotPermitted {
+            notifies: Some(rule),
+            no_call: None,
+        },
+        (None, None, Err(error)) => return Err(error),
     })
 }
 
-fn denied(policy: &Policy, subject: ComponentId, object: ComponentId) -> Verdict {
-    let (from, to) = (policy.domain_of(subject), policy.domain_of(object));
-    let forbids = |never: &crate::model::Never| never.from == from && never.to == to;
-    match policy.nevers.iter().position(forbids) {
-        Some(rule) => Verdict::Forbidden { rule },
-        None => Verdict::NotPermitted,
+/// The rule of a static channel from `subject` to `object`, and the rights on it.
+fn channel(
+    policy: &Policy,
+    subject: ComponentId,
+    object: ComponentId,
+) -> Option<(&Static, Rights)> {
+    let name = |id| policy.component(id).name.as_str();
+    let ends = (
+        Subject::Component(name(subject)),
+        Object::Component(name(object)),
+    );
+    let relation = Relation::declared(policy);
+    let mut facts = relation.facts().iter();
+    facts.find_map(|fact| match fact.cause {
+        Cause::Static(rule)
+            if fact.kind == Kind::Channel && (fact.subject, fact.object) == ends =>
+        {
+            Some((rule, fact.rights))
+        }
+        _ => None,
+    })
+}
+
+fn denied<'p>(
+    policy: &'p Policy,
+    subject: ComponentId,
+    object: ComponentId,
+    interface: InterfaceId,
+    notifies: Option<&'p Static>,
+) -> Verdict<'p> {
+    let breaks = |mode| {
+        let mut wider = policy.clone();
+        wider.grants.push(Grant {
+            subject,
+            object,
+            interface,
+            methods: MethodSet(0),
+            mode,
+            when: model::When::Request,
+            region: None,
+            lease_ms: None,
+            delegate: Vec::new(),
+            reason: None,
+            places: GrantPlaces::default(),
+        });
+        broken(policy, &wider, (subject, object))
+    };
+    if let Some((rule, path)) = breaks(Mode::Send) {
+        return Verdict::Forbidden { rule, path };
     }
+    let no_call = breaks(Mode::Call).map(|(rule, _)| rule);
+    Verdict::NotPermitted { notifies, no_call }
+}
+
+/// The `never` rule of `policy` that is broken by `wider`, a policy with more grants, and the subjects on
+/// the path: first a rule between the domains of `ends`, which is the one that the manager names.
+fn broken<'p>(
+    policy: &'p Policy,
+    wider: &Policy,
+    ends: (ComponentId, ComponentId),
+) -> Option<(&'p Never, Vec<String>)> {
+    let relation = Relation::declared(wider);
+    let flows = relation.flows();
+    let domains = (policy.domain_of(ends.0), policy.domain_of(ends.1));
+    let (direct, others): (Vec<&Never>, Vec<&Never>) = policy
+        .nevers
+        .iter()
+        .partition(|never| (never.from, never.to) == domains);
+    direct.into_iter().chain(others).find_map(|never| {
+        let path = relation.broken(never, &flows)?;
+        let start = path.first().map(|hop| hop.from);
+        let passed = start.into_iter().chain(path.iter().map(|hop| hop.to));
+        Some((never, passed.map(|it| it.to_string()).collect()))
+    })
 }
 
 fn component(policy: &Policy, name: &str) -> Result<ComponentId, WhyError> {
@@ -126,21 +196,25 @@ fn component(policy: &Policy, name: &str) -> Result<ComponentId, WhyError> {
     })
 }
 
-fn check_method(
+/// The interface of `object` that has the method.
+fn offered(
     policy: &Policy,
     object: ComponentId,
     interface: Option<&str>,
     name: &str,
-) -> Result<(), WhyError> {
+) -> Result<InterfaceId, WhyError> {
     let object = policy.component(object);
-    let offered = object.offers.iter().map(|id| policy.interface(*id));
-    let asked = offered.filter(|it| interface.is_none_or(|name| it.name == name));
-    let names: Vec<&str> = asked
-        .flat_map(|it| it.methods.iter().map(|method| method.name.as_str()))
-        .collect();
-    if names.contains(&name) {
-        return Ok(());
+    let methods = object.offers.iter().flat_map(|id| {
+        let offered = policy.interface(*id);
+        let asked = interface.is_none_or(|name| offered.name == name);
+        let methods = offered.methods.iter().filter(move |_| asked);
+        methods.map(|method| (method.name.as_str(), *id))
+    });
+    let methods: Vec<(&str, InterfaceId)> = methods.collect();
+    if let Some((_, id)) = methods.iter().find(|(method, _)| *method == name) {
+        return Ok(*id);
     }
+    let names: Vec<&str> = methods.iter().map(|(method, _)| *method).collect();
     let all = || match names.as_slice() {
         [] => String::from("it offers none there"),
         names => format!("it offers {}", names.join(", ")),
@@ -152,36 +226,35 @@ fn check_method(
     })
 }
 
-impl Verdict {
+impl Verdict<'_> {
     /// The word of the log.
-    pub const fn word(self) -> &'static str {
+    pub const fn word(&self) -> &'static str {
         match self {
-            Self::Allowed(_) | Self::Channel { .. } => "allowed",
+            Self::Allowed(_) | Self::Channel(_) => "allowed",
             Self::Unavailable(_) => "unavailable",
             Self::Forbidden { .. } => "forbidden",
-            Self::NotPermitted => "not permitted",
+            Self::NotPermitted { .. } => "not permitted",
         }
     }
 
     /// The policy line that decides; `None`: none does.
-    pub fn line(self, policy: &Policy) -> Option<u32> {
+    pub fn line(&self, policy: &Policy) -> Option<u32> {
         match self {
             Self::Allowed(held) | Self::Unavailable(held) => Some(policy.grants[held.rule].line()),
-            Self::Channel { rule } => Some(policy.statics[rule].place.line),
-            Self::Forbidden { rule } => Some(policy.nevers[rule].place.line),
-            Self::NotPermitted => None,
+            Self::Channel(rule) => Some(rule.place.line),
+            Self::Forbidden { rule, .. } => Some(rule.place.line),
+            Self::NotPermitted { .. } => None,
         }
     }
 
     /// The reason that the line gives.
-    pub fn reason(self, policy: &Policy) -> Option<&str> {
-        match self {
-            Self::Allowed(held) | Self::Unavailable(held) => {
-                policy.grants[held.rule].reason.as_deref()
-            }
-            Self::Channel { rule } => policy.statics[rule].reason.as_deref(),
-            Self::Forbidden { rule } => policy.nevers[rule].reason.as_deref(),
-            Self::NotPermitted => None,
-        }
+    pub fn reason<'r>(&'r self, policy: &'r Policy) -> Option<&'r str> {
+        let reason = match self {
+            Self::Allowed(held) | Self::Unavailable(held) => &policy.grants[held.rule].reason,
+            Self::Channel(rule) => &rule.reason,
+            Self::Forbidden { rule, .. } => &rule.reason,
+            Self::NotPermitted { .. } => return None,
+        };
+        reason.as_deref()
     }
 }

@@ -1,9 +1,9 @@
-//! What a change of the policy takes from `never` rules, and what it renumbers.
+//! What a change of the policy adds and takes, of `never` rules too, and what it renumbers.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use portcullis_policy::diff::{Change, Difference, diff};
+use portcullis_policy::diff::{Difference, diff};
 use portcullis_policy::{Policy, Source, load};
 use proptest::prelude::*;
 
@@ -30,10 +30,10 @@ fn nevers(difference: &Difference) -> Vec<String> {
     let changes = signs
         .into_iter()
         .flat_map(|(sign, all)| all.iter().map(move |change| (sign, change)));
-    let words = changes.map(|(sign, change)| match change {
-        Change::Never { from, to, .. } => format!("{sign}rule {from} {to}"),
-        Change::Unguarded { from, to, .. } => format!("{sign}{from} {to}"),
-        other => panic!("{other:?}"),
+    let words = changes.map(|(sign, change)| {
+        assert_eq!(change.kind, "never");
+        let object = change.object.as_deref().unwrap();
+        format!("{sign}{} {object}", change.subject)
     });
     words.collect()
 }
@@ -55,7 +55,7 @@ fn a_never_rule_counts_by_whom_it_keeps_apart() {
     assert!(differences(&moved, &[("out", "safe")]).is_empty());
     assert_eq!(
         differences(&[("nic", "net"), ("keys", "safe")], &[]),
-        ["+rule net safe"]
+        ["+net safe"]
     );
     // Who is gone can do nothing; who is new is guarded by no less than before.
     assert!(differences(&[("keys", "safe")], &rule).is_empty());
@@ -66,9 +66,200 @@ fn a_never_rule_counts_by_whom_it_keeps_apart() {
     assert_eq!(nevers(&back), ["-nic keys"]);
     // A rule that kept nothing apart is told where it goes, and where it comes.
     let idle = policy(&moved, &rule);
+    assert_eq!(nevers(&diff(&idle, &policy(&moved, &[]))), ["+net safe"]);
+}
+
+/// A policy of components `a`, `b` and the manager, a guest and a device, with these rules.
+fn ruled(rules: &str) -> Policy {
+    read(&format!(
+        "name = \"x\"\nversion = 1\n[domains]\nin = {{}}\n[interfaces.inspect]\nwhy = 0\n\
+         [interfaces.log]\nput = 0\n[components.a]\ndomain = \"in\"\n[components.b]\ndomain = \"in\"\n\
+         offers = [\"log\"]\n[components.manager]\ndomain = \"in\"\noffers = [\"inspect\"]\n\
+         [guests.g]\ndomain = \"in\"\n[devices.d]\ndomain = \"in\"\n{rules}"
+    ))
+}
+
+fn rule(holder: &str, authority: &str) -> String {
+    format!("[[static]]\n{holder}\n{authority}\nreason = \"r\"\n")
+}
+
+fn grant(subject: &str, object: &str, interface: &str, method: &str, rest: &str) -> String {
+    format!(
+        "[[grants]]\nsubject = \"{subject}\"\nobject = \"{object}\"\ninterface = \"{interface}\"\n\
+         methods = [\"{method}\"]\nwhen = \"boot\"\nreason = \"r\"\n{rest}\n"
+    )
+}
+
+/// What is added and taken, as "sign, kind, subject, what".
+fn told(old: &str, new: &str) -> Vec<String> {
+    let (old, new) = (ruled(old), ruled(new));
+    let difference = diff(&old, &new);
+    let back = diff(&new, &old);
     assert_eq!(
-        nevers(&diff(&idle, &policy(&moved, &[]))),
-        ["+rule net safe"]
+        (&difference.added, &difference.taken),
+        (&back.taken, &back.added)
+    );
+    let signs = [("+", difference.added), ("-", difference.taken)];
+    let changes = signs.into_iter().flat_map(|(sign, all)| {
+        all.into_iter().map(move |change| {
+            assert!(change.line.is_some(), "{change:?}");
+            format!("{sign}{} {}: {}", change.kind, change.subject, change.what)
+        })
+    });
+    changes.collect()
+}
+
+#[test]
+fn what_became_narrower_is_not_more() {
+    let a = "component = \"a\"";
+    let map = |perms| rule(a, &format!("region = \"m\"\nperms = \"{perms}\""));
+    assert_eq!(
+        told(&map("rw"), &map("r")),
+        ["-map a: memory region `m`, w"]
+    );
+    assert_eq!(
+        told(&map("r"), &map("rx")),
+        ["+map a: memory region `m`, x"]
+    );
+    let channel = |mode| rule(a, &format!("channel = \"b\"\nmode = \"{mode}\""));
+    let call = "channel a: a channel to `b`, call";
+    assert_eq!(
+        told(&channel("call"), &channel("notify")),
+        [format!("-{call}")]
+    );
+    assert_eq!(
+        told(&channel("notify"), &channel("call")),
+        [format!("+{call}")]
+    );
+    let ports = |base: u64, size: u64| rule(a, &format!("ioport = {base}\nsize = {size}"));
+    let around = ports(0x100, 8);
+    assert_eq!(
+        told(&around, &ports(0x102, 2)),
+        [
+            "-ioport a: 2 I/O ports from 0x100",
+            "-ioport a: 4 I/O ports from 0x104"
+        ]
+    );
+    let halves = ports(0x100, 4) + &ports(0x104, 4);
+    assert_eq!(told(&around, &halves), [""; 0], "two lines for one");
+    assert_eq!(
+        told(&around, &ports(0x104, 8)),
+        [
+            "+ioport a: 4 I/O ports from 0x108",
+            "-ioport a: 4 I/O ports from 0x100"
+        ]
+    );
+}
+
+#[test]
+fn memory_is_compared_by_who_maps_it_and_not_by_the_rule() {
+    let stream = |region: &str| {
+        let rest = format!("mode = \"stream\"\nregion = \"{region}\"");
+        grant("a", "b", "log", "put", &rest)
+    };
+    assert_eq!(
+        told(&stream("m"), &stream("n")),
+        [
+            "+stream a: memory region `n`, rw",
+            "+stream b: memory region `n`, r",
+            "-stream a: memory region `m`, rw",
+            "-stream b: memory region `m`, r",
+        ]
+    );
+    let map = |who, perms| {
+        let map = format!("region = \"m\"\nperms = \"{perms}\"");
+        rule(&format!("component = \"{who}\""), &map)
+    };
+    let maps = map("a", "rw") + &map("b", "r");
+    assert_eq!(told(&maps, &stream("m")), ["+grant a: log: put"]);
+}
+
+#[test]
+fn every_kind_of_authority_counts() {
+    for (holder, authority, told_as) in [
+        ("component", "irq = 7", "irq a: interrupt 7"),
+        ("component", "smc = true", "smc a: secure monitor calls"),
+        ("component", "child = \"b\"", "child a: child `b`"),
+        ("component", "vm = \"g\"", "vm a: virtual machine `g`"),
+        ("component", "cap = \"sc of b\"", "cap a: the sc of `b`"),
+        (
+            "component",
+            "dma = \"unbounded\"",
+            "dma a: all physical memory",
+        ),
+        (
+            "guest",
+            "region = \"m\"\nperms = \"r\"",
+            "guest_map guest `g`: memory region `m`, r",
+        ),
+        (
+            "device",
+            "region = \"m\"\nperms = \"rw\"",
+            "device_map device `d`: memory region `m`, rw",
+        ),
+    ] {
+        let name = &holder[..1].replace('c', "a");
+        let rule = rule(&format!("{holder} = \"{name}\""), authority);
+        assert_eq!(told("", &rule), [format!("+{told_as}")]);
+    }
+}
+
+#[test]
+fn what_is_learned_through_the_manager_counts() {
+    let inspect = grant("a", "manager", "inspect", "why", "mode = \"call\"");
+    assert_eq!(
+        told("", &inspect),
+        [
+            "+grant a: inspect: why",
+            "+inspect a: denials and faults of `b`"
+        ]
+    );
+    let log = grant(
+        "manager",
+        "b",
+        "log",
+        "put",
+        "mode = \"stream\"\nregion = \"m\"",
+    );
+    let reader = rule("component = \"a\"", "region = \"m\"\nperms = \"r\"");
+    assert_eq!(
+        told(&log, &(log.clone() + &reader)),
+        [
+            "+grant_log a: denials and faults of `b`",
+            "+map a: memory region `m`, r"
+        ]
+    );
+    // The manager writes down no denial of a domain that must tell the log's keeper nothing.
+    let text = |never: &str| {
+        read(&format!(
+            "name = \"x\"\nversion = 1\n[domains]\nin = {{}}\nout = {{}}\n[interfaces.log]\nput = 0\n\
+             [components.manager]\ndomain = \"in\"\n[components.web]\ndomain = \"out\"\n\
+             [components.b]\ndomain = \"in\"\noffers = [\"log\"]\n{log}{never}"
+        ))
+    };
+    let silent = text("[[never]]\nfrom = \"out\"\nto = \"in\"\nreason = \"r\"\n");
+    let added = diff(&silent, &text("")).added;
+    let kinds: Vec<_> = added.iter().map(|it| (it.kind, it.what.as_str())).collect();
+    assert_eq!(
+        kinds,
+        [
+            ("grant_log", "denials and faults of `web`"),
+            ("never", "what the rule forbids")
+        ]
+    );
+}
+
+#[test]
+fn an_honesty_that_is_assumed_is_told() {
+    let dma = rule("component = \"a\"", "dma = \"unbounded\"");
+    let (without, with) = (ruled(""), ruled(&dma));
+    let difference = diff(&without, &with);
+    assert_eq!(difference.assumed, ["a"]);
+    assert!(difference.assumed_no_longer.is_empty());
+    let back = diff(&with, &without);
+    assert_eq!(
+        (back.assumed.len(), back.assumed_no_longer),
+        (0, vec!["a".to_owned()])
     );
 }
 

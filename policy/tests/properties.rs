@@ -277,8 +277,8 @@ proptest! {
                         }
                         Verdict::Unavailable(_) => prop_assert!(!own(true) && (own(false) || delegated)),
                         Verdict::Forbidden { .. } => prop_assert!(false, "there is no never rule"),
-                        Verdict::Channel { .. } => prop_assert!(false, "there is no channel"),
-                        Verdict::NotPermitted => prop_assert!(!own(true) && !own(false) && !delegated),
+                        Verdict::Channel(_) => prop_assert!(false, "there is no channel"),
+                        Verdict::NotPermitted { .. } => prop_assert!(!own(true) && !own(false) && !delegated),
                     }
                 }
             }

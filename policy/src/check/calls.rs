@@ -1,14 +1,14 @@
 //! Whether the call graph has no cycle: components that wait for each other wait for ever.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use miette::Diagnostic;
-use portcullis_kernel::Mode;
 use thiserror::Error;
 
 use super::Check;
-use crate::model::{Authority, ComponentId, Holder, Place, Policy};
+use crate::model::{Place, Policy, Subject};
 use crate::problem::Problem;
+use crate::relation::{Object, Relation, Rights};
 
 /// Components that can come to wait for each other.
 #[derive(Clone, PartialEq, Eq, Debug, Error, Diagnostic)]
@@ -28,102 +28,92 @@ pub enum CallFault {
     },
 }
 
-/// Who may call whom, and where it says so.
-type Calls<'p> = BTreeMap<ComponentId, BTreeMap<ComponentId, &'p Place>>;
+/// A call that somebody may make, and where the policy says so.
+#[derive(Clone, Copy)]
+struct Call<'a> {
+    caller: &'a str,
+    callee: &'a str,
+    place: &'a Place,
+}
 
-pub(super) fn check(check: &mut Check<'_>) {
+/// The calls that each component may make.
+type Calls<'a> = HashMap<&'a str, Vec<Call<'a>>>;
+
+pub(super) fn check(check: &mut Check<'_>, declared: &Relation<'_>) {
     let policy = check.policy;
-    let calls = calls(policy);
-    let mut reported: BTreeSet<ComponentId> = BTreeSet::new();
-    for start in policy.component_ids() {
-        let Some(cycle) = shortest_cycle(&calls, start) else {
+    let calls = calls(declared);
+    let mut reported: BTreeSet<&str> = BTreeSet::new();
+    for component in &policy.components {
+        let Some(cycle) = shortest_cycle(&calls, &component.name) else {
             continue;
         };
         // One report for each knot of cycles: untying it shows what is left.
-        if cycle.iter().any(|id| reported.contains(id)) {
+        if cycle.iter().any(|call| reported.contains(call.caller)) {
             continue;
         }
-        reported.extend(&cycle);
-        check.problems.push(problem(policy, &calls, &cycle));
+        reported.extend(cycle.iter().map(|call| call.caller));
+        check.problems.push(problem(policy, &cycle));
     }
 }
 
-fn calls(policy: &Policy) -> Calls<'_> {
+fn calls<'a>(declared: &Relation<'a>) -> Calls<'a> {
     let mut calls = Calls::new();
-    let mut add = |caller: ComponentId, callee: ComponentId, place| {
+    for fact in declared.facts() {
+        let ends = (fact.subject, fact.object, fact.cause.place());
+        let (Subject::Component(caller), Object::Component(callee), Some(place)) = ends else {
+            continue;
+        };
         // A component that calls itself is reported as such.
-        if caller != callee {
-            let callees = calls.entry(caller).or_default();
-            callees.entry(callee).or_insert(place);
-        }
-    };
-    for grant in policy.grants.iter().filter(|it| it.mode == Mode::Call) {
-        add(grant.subject, grant.object, &grant.places.mode);
-        for delegate in &grant.delegate {
-            add(delegate.component, grant.object, &delegate.place);
-        }
-    }
-    for rule in &policy.statics {
-        if let (Authority::Channel { peer, calls: true }, Holder::Component(caller)) =
-            (&rule.authority, rule.holder)
-        {
-            add(caller, *peer, &rule.object);
+        if fact.rights.has(Rights::CALL) && caller != callee {
+            let call = Call {
+                caller,
+                callee,
+                place,
+            };
+            calls.entry(caller).or_default().push(call);
         }
     }
     calls
 }
 
-/// The shortest way from `start` back to it: `start`, and those between.
-fn shortest_cycle(calls: &Calls<'_>, start: ComponentId) -> Option<Vec<ComponentId>> {
-    let mut came_from = BTreeMap::new();
+/// The fewest calls that lead from `start` back to it, in their order.
+fn shortest_cycle<'a>(calls: &Calls<'a>, start: &'a str) -> Option<Vec<Call<'a>>> {
+    let mut reached_by = BTreeMap::new();
     let mut queue = VecDeque::from([start]);
     while let Some(at) = queue.pop_front() {
-        for next in calls.get(&at).into_iter().flat_map(BTreeMap::keys) {
-            if *next == start {
-                return Some(way(start, at, &came_from));
+        for call in calls.get(at).into_iter().flatten() {
+            if reached_by.contains_key(call.callee) {
+                continue;
             }
-            came_from.entry(*next).or_insert_with(|| {
-                queue.push_back(*next);
-                at
-            });
+            reached_by.insert(call.callee, *call);
+            if call.callee == start {
+                return Some(cycle(start, &reached_by));
+            }
+            queue.push_back(call.callee);
         }
     }
     None
 }
 
-fn way(
-    start: ComponentId,
-    end: ComponentId,
-    came_from: &BTreeMap<ComponentId, ComponentId>,
-) -> Vec<ComponentId> {
-    let mut way = vec![end];
-    while let Some(last) = way.last().filter(|last| **last != start) {
-        way.push(came_from[last]);
+fn cycle<'a>(start: &str, reached_by: &BTreeMap<&'a str, Call<'a>>) -> Vec<Call<'a>> {
+    let mut cycle = vec![reached_by[start]];
+    while let Some(first) = cycle.last().filter(|call| call.caller != start) {
+        cycle.push(reached_by[first.caller]);
     }
-    way.reverse();
-    way
+    cycle.reverse();
+    cycle
 }
 
-fn problem(policy: &Policy, calls: &Calls<'_>, cycle: &[ComponentId]) -> Problem {
-    let next = cycle.iter().cycle().skip(1);
-    let steps: Vec<(&Place, String)> = cycle
-        .iter()
-        .zip(next)
-        .map(|(caller, callee)| {
-            let [from, to] = [caller, callee].map(|id| &policy.component(*id).name);
-            (calls[caller][callee], format!("`{from}` calls `{to}`"))
-        })
-        .collect();
+fn problem(policy: &Policy, cycle: &[Call<'_>]) -> Problem {
     let round = cycle.iter().chain(cycle.first());
-    let names: Vec<String> = round
-        .map(|id| format!("`{}`", policy.component(*id).name))
-        .collect();
+    let names: Vec<String> = round.map(|call| format!("`{}`", call.caller)).collect();
     let fault = CallFault::Cycle {
         cycle: names.join(" -> "),
     };
-    let (first, label) = &steps[0];
-    let problem = Problem::broken(&policy.source, first, label.clone(), fault);
-    steps[1..].iter().fold(problem, |problem, (place, label)| {
-        problem.also(place, label.clone())
+    let label = |call: &Call<'_>| format!("`{}` calls `{}`", call.caller, call.callee);
+    let first = &cycle[0];
+    let problem = Problem::broken(&policy.source, first.place, label(first), fault);
+    cycle[1..].iter().fold(problem, |problem, call| {
+        problem.also(call.place, label(call))
     })
 }

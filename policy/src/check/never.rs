@@ -56,9 +56,7 @@ pub(super) fn check(check: &mut Check<'_>, relation: &Relation<'_>, system: Opti
             check.broken(&never.place, "this rule", fault);
             continue;
         }
-        let sources = relation.members(never.from);
-        let reached = |subject| relation.domain_of(subject) == Some(never.to);
-        if let Some(path) = flows.shortest_path(sources, reached) {
+        if let Some(path) = relation.broken(never, &flows) {
             check
                 .problems
                 .push(broken(policy, relation, never, &path, system));
