@@ -73,6 +73,7 @@ pub fn policy() -> Vec<u8> {
         flows: [].into(),
         nevers: [].into(),
         grants: [grant(0, 1, 30), grant(1, 1, 40), grant(1, 2, 50)].into(),
+        redacted: 0,
     };
     draft.sign(&SigningKey::from_bytes(&[0x22; 32]))
 }

@@ -14,6 +14,7 @@ use portcullis_boards::{Board, System, capscan, root};
 use portcullis_kernel::Fault;
 use portcullis_log::block::LogKind;
 use portcullis_log::{Cause, Operation, Outcome, Record};
+use portcullis_manager_api::FORBIDDEN;
 use portcullis_policy::image;
 use portcullis_policy_format::Policy;
 use portcullis_probe::{ABOVE_CEILING, Attempt, EVERYWHERE, FATAL, ON_SEL4};
@@ -263,12 +264,17 @@ fn the_log_tells_it(board: Board, state: &Path) {
         });
         by.map(|record| record.outcome).collect()
     };
+    let outcomes = ABOVE_CEILING.map(|(_, _, _, code)| match code {
+        FORBIDDEN => Outcome::Forbidden,
+        _ => Outcome::NotPermitted,
+    });
     // The last says that there were others.
-    let mut due = vec![Outcome::NotPermitted; ABOVE_CEILING.len()];
-    due.push(Outcome::Unavailable);
-    for attacker in ["probe", "flood"] {
-        assert_eq!(denied(attacker), due, "{attacker}");
-    }
+    assert_eq!(
+        denied("probe"),
+        [&outcomes[..], &[Outcome::Unavailable]].concat()
+    );
+    let flood = [&[Outcome::Forbidden; 16][..], &[Outcome::Unavailable]].concat();
+    assert_eq!(denied("flood"), flood);
     let all = log
         .iter()
         .filter(|record| record.operation == Operation::Deny);

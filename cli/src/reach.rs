@@ -113,15 +113,15 @@ impl Run for Reach {
     }
 }
 
-/// The others that reach all memory, and are taken for honest.
+/// The others that are taken for honest: whatever they could do beyond is not shown.
 fn honest(relation: &Relation<'_>, subject: Subject<'_>) -> Option<String> {
-    let drivers = relation.assumed_honest().into_iter();
-    let drivers = drivers.filter(|name| *name != subject.name());
-    let drivers: Vec<String> = drivers.map(|name| format!("`{name}`")).collect();
-    (!drivers.is_empty()).then(|| {
+    let others = relation.assumed_honest().into_iter();
+    let others = others.filter(|name| *name != subject.name());
+    let others: Vec<String> = others.map(|name| format!("`{name}`")).collect();
+    (!others.is_empty()).then(|| {
         format!(
-            "taken for honest, though a device of theirs reaches all memory: {}",
-            drivers.join(", ")
+            "taken for honest, as `portcullis check` says: {}",
+            others.join(", ")
         )
     })
 }

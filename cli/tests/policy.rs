@@ -63,12 +63,12 @@ fn path(folder: &TempDir, name: &str) -> String {
 fn check_finds_the_system_description_and_holds() {
     let (code, out, error) = run(&["check", POLICY]);
     assert_eq!((code, error.as_str()), (0, ""));
-    let verdict = "holds, assuming `blk` is honest (held against system.xml)";
+    let verdict = "holds, assuming `blk` and `ledger` are honest (held against system.xml)";
     assert!(out.contains(verdict), "{out}");
     assert_eq!(run(&["check", POLICY, "--strict"]).0, 1);
     let (code, report) = json(&["check", POLICY]);
     assert_eq!(code, 0);
-    assert_eq!(report["assuming"], serde_json::json!(["blk"]));
+    assert_eq!(report["assuming"], serde_json::json!(["blk", "ledger"]));
     assert_eq!(report["holds"], true);
     assert_eq!(report["system"], SYSTEM);
     assert_eq!(report["policy"]["grants"], 16);
@@ -818,7 +818,7 @@ fn reach_sees_dma_and_what_the_manager_tells() {
         edge["notes"][0]
             .as_str()
             .unwrap()
-            .ends_with("all memory: `blk`"),
+            .ends_with("says: `blk`, `ledger`"),
         "{edge}"
     );
     let (_, out, _) = run(&["reach", "edge", "--system", SYSTEM]);

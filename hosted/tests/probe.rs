@@ -12,6 +12,7 @@ use portcullis_hosted::component::Isolation;
 use portcullis_hosted::machine::Spawner;
 use portcullis_log::block::LogKind;
 use portcullis_log::{Operation, Outcome, Record};
+use portcullis_manager_api::FORBIDDEN;
 use portcullis_probe::{ABOVE_CEILING, EVERYWHERE};
 
 #[test]
@@ -54,8 +55,11 @@ fn every_attempt_is_refused() {
     let slots = running.capscan().unwrap();
     assert!(slots.is_equal(), "{:?}", slots.differences);
     drop(running);
-    let mut denied = vec![Outcome::NotPermitted; ABOVE_CEILING.len()];
-    denied.push(Outcome::Unavailable);
+    let mut denied = ABOVE_CEILING.map(|(_, _, _, code)| match code {
+        FORBIDDEN => Outcome::Forbidden,
+        _ => Outcome::NotPermitted,
+    });
+    let denied = [&mut denied[..], &mut [Outcome::Unavailable]].concat();
     assert_eq!(denials(&state), denied);
 }
 

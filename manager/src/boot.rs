@@ -8,7 +8,6 @@ use portcullis_log::{Cause, Operation, Outcome};
 use portcullis_manager_api::{Authority, INSPECT, MANAGER};
 use portcullis_policy_format::{Component, Grant, Items, Policy, PolicyError, When, log_path};
 
-use crate::deny::forbidden;
 use crate::entry::Entry;
 use crate::journal::Event;
 use crate::manager::Stage;
@@ -47,24 +46,11 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
         for (number, component) in (0..).zip(policy.components()) {
             first += u32::from(self.admit(number, &component, first, &mut grants));
         }
-        self.hide(&policy);
         self.stage = Stage::Loaded(policy);
         let ends = |it: &Entry| (it.subject.into(), it.object.into(), it.mode);
         let allowed = self.entries_in_policy().map(ends);
         self.log_path = self.own.map_or(0, |own| log_path(own, allowed));
         Ok(())
-    }
-
-    /// Marks the components that must never tell the ledger anything. The log then has neither their
-    /// denials nor why and where they faulted; that one was stopped, and what was revoked, it has.
-    fn hide(&mut self, policy: &Policy<'_>) {
-        let ledger = self.ledger.map(|index| self.grants.at(index).object);
-        let Some(to) = ledger.map(|ledger| self.members[usize::from(ledger)].domain) else {
-            return;
-        };
-        for member in &mut self.members {
-            member.is_hidden = forbidden(policy, member.domain, to, None).is_some();
-        }
     }
 
     /// Takes a component in, and an entry for each of the grants that it may hold: `grants` is at

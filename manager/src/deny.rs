@@ -58,12 +58,12 @@ pub(crate) fn forbidden(
 }
 
 impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
-    /// Records that a component was denied what it asked for, where the policy lets it tell the ledger
-    /// anything, and its share of records and the ring's room allow it.
+    /// Records that a component was denied what it asked for, where the policy does not redact it, and
+    /// its share of records and the ring's room allow it.
     pub(crate) fn record_denial(&mut self, component: u16, denial: Denial) {
-        let member = &self.members[usize::from(component)];
-        let denials = member.denials;
-        if member.is_hidden || denials > DENIAL_RECORDS || !self.journal.has_room(DENIAL_ROOM + 1) {
+        let denials = self.members[usize::from(component)].denials;
+        let is_redacted = self.policy().is_some_and(|it| it.is_redacted(component));
+        if is_redacted || denials > DENIAL_RECORDS || !self.journal.has_room(DENIAL_ROOM + 1) {
             return;
         }
         let (grant, line, outcome) = if denials == DENIAL_RECORDS {

@@ -21,9 +21,6 @@ pub(crate) struct Member<'p> {
     pub(crate) holds: u32,
     /// Grants in force of which it is the object.
     pub(crate) serves: u32,
-    /// Whether the policy says that nothing may flow from it to the ledger: what it does of its own
-    /// accord is then kept out of the log.
-    pub(crate) is_hidden: bool,
     /// Records of its denied requests.
     pub(crate) denials: u8,
     /// Whether it was stopped after a fault.
@@ -53,7 +50,6 @@ impl<'p> Member<'p> {
             grants,
             holds: 0,
             serves: 0,
-            is_hidden: false,
             denials: 0,
             down: false,
             fault: Fault::Other { label: 0 },

@@ -56,8 +56,7 @@ impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
     /// for it in its queue. Whom it was serving is answered as the kernel answers a call through no
     /// capability.
     ///
-    /// Of a component that must never tell the ledger anything, the log tells the fault without what it
-    /// was. Of faults that come before the log has taken the revocations of an earlier one, the log tells
+    /// Of a component that the policy redacts, the log tells the fault without what it was. Of faults that come before the log has taken the revocations of an earlier one, the log tells
     /// that one's.
     pub fn revoke_component<K: CNodes>(
         &mut self,
@@ -67,11 +66,14 @@ impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
     ) -> Result<(), RevokeError> {
         self.report_fault(number, fault);
         let unlogged = self.has_unlogged();
+        let is_redacted = self
+            .policy()
+            .is_some_and(|it| it.is_redacted(number.into()));
         let member = self
             .members
             .get_mut(usize::from(number))
             .ok_or(RevokeError::NotInForce)?;
-        if !unlogged && !member.is_hidden {
+        if !unlogged && !is_redacted {
             member.fault = fault;
         }
         member.unlogged_fault = true;

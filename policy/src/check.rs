@@ -218,12 +218,14 @@ impl<'a> Relations<'a> {
 }
 
 /// The components on whose honesty a verdict depends: those that reach all memory through a device, with
-/// leave of the policy.
+/// leave of the policy, and the keeper of the grant log where its records are opaque to it.
 pub fn assumed_honest(policy: &Policy, described: Option<Described<'_>>) -> Vec<String> {
     let relations = Relations::of(policy, described);
     let declared = relations.declared.assumed_honest();
     let given = relations.given.assumed_honest();
-    let needed = |name: &&&str| described.is_none() || given.contains(**name);
+    let keeper = relations.declared.opaque_keeper;
+    let needed =
+        |name: &&&str| described.is_none() || keeper == Some(**name) || given.contains(**name);
     let assumed = declared.iter().filter(needed);
     assumed.map(|name| (*name).to_owned()).collect()
 }

@@ -17,6 +17,7 @@ use crate::check;
 use crate::model::{MANAGER, Policy};
 use crate::notification::Bits;
 use crate::problem::Problems;
+use crate::relation::is_redacted;
 use crate::source::Source;
 
 /// Compiles a policy for a system: an unsigned header and the body. A policy that does not hold,
@@ -80,8 +81,16 @@ fn write(policy: &Policy, system: &System) -> Vec<u8> {
             line: policy.grants[held.rule].line(),
         });
     }
+    body.push(&redacted(policy));
     let header = Header::unsigned(policy.version, &body.0);
     [header.as_bytes(), &body.0].concat()
+}
+
+/// A bit for each component that is redacted.
+fn redacted(policy: &Policy) -> u64 {
+    let components = (0..).zip(&policy.components);
+    let redacted = components.filter(|(_, component)| is_redacted(policy, component));
+    redacted.fold(0, |all, (number, _)| all | 1 << number)
 }
 
 fn counts(policy: &Policy, ceiling: &Ceiling) -> Counts {

@@ -192,6 +192,9 @@ pub struct Grant {
     /// The memory region of a `stream`: the subject maps it writable, the object reads it. Some
     /// exactly where the mode is [`Mode::Stream`].
     pub region: Option<Named>,
+    /// Whether its object is taken to act on nothing that the stream says: of the stream that carries the
+    /// grant log only.
+    pub is_opaque: bool,
     /// How long it lasts once issued, in milliseconds.
     pub lease_ms: Option<u32>,
     /// The components that its subject may delegate it to.

@@ -15,7 +15,7 @@ mod flow;
 mod given;
 mod holding;
 
-pub(crate) use declared::{grant_log, of_rule};
+pub(crate) use declared::{grant_log, is_redacted, of_rule};
 pub use flow::{Flows, Hop};
 pub use holding::Holding;
 
@@ -160,6 +160,8 @@ pub struct Relation<'a> {
     facts: Vec<Fact<'a>>,
     known: HashSet<Key<'a>>,
     domains: BTreeMap<Subject<'a>, DomainId>,
+    /// The keeper of the grant log, where it is taken to act on nothing that a record says.
+    pub(crate) opaque_keeper: Option<&'a str>,
 }
 
 /// What each subject may do to each region in sum, with the first fact that says so.
@@ -270,10 +272,12 @@ impl<'a> Relation<'a> {
         regions
     }
 
-    /// The components that must be honest for a verdict to hold, since they reach all memory.
+    /// The components that must be honest for a verdict to hold: those that reach all memory, and the
+    /// keeper of the grant log where its records are opaque to it.
     pub fn assumed_honest(&self) -> BTreeSet<&'a str> {
         let all = self.facts.iter().filter(|fact| fact.kind == Kind::Dma);
-        all.map(|fact| fact.subject.name()).collect()
+        let drivers = all.map(|fact| fact.subject.name());
+        drivers.chain(self.opaque_keeper).collect()
     }
 }
 

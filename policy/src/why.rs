@@ -142,6 +142,7 @@ fn denied<'p>(
     let breaks = |mode| {
         let mut wider = policy.clone();
         wider.grants.push(Grant {
+            is_opaque: false,
             subject,
             object,
             interface,

@@ -2,10 +2,12 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::{source, system};
 use ed25519_dalek::SigningKey;
 use portcullis_policy::why::{Verdict, why};
-use portcullis_policy::{Described, compile, load, sign};
+use portcullis_policy::{Described, Source, compile, load, sign};
 use portcullis_policy_format as format;
 
 #[test]
@@ -81,4 +83,25 @@ fn the_manager_reads_what_was_compiled() {
         .grants()
         .find(|it| it.object == ledger && it.notification.is_some());
     assert_eq!(stream.unwrap().notification, Some(1));
+}
+
+/// Without the word, the denials of the edge would tell the ledger something, and are left out of the log.
+#[test]
+fn who_must_never_tell_the_log_anything_is_redacted_unless_its_records_are_opaque() {
+    let text = source("system.xml");
+    let system = system(&text);
+    let redacted = |text: &str| -> Vec<String> {
+        let policy = load(Arc::new(Source::new("appliance.toml", text)), None).unwrap();
+        let compiled = compile(&policy, &system).unwrap();
+        let compiled = format::Policy::inspect(&compiled).unwrap();
+        let components = (0..).zip(compiled.components());
+        let redacted = components.filter(|(number, _)| compiled.is_redacted(*number));
+        redacted.map(|(_, it)| it.name.to_owned()).collect()
+    };
+    let opaque = source("policy/appliance.toml").text().to_owned();
+    assert_eq!(redacted(&opaque), [""; 0]);
+    let line = opaque.lines().find(|line| line.starts_with("records = "));
+    let read = opaque.replace(line.unwrap(), "");
+    let never = "\n[[never]]\nfrom = \"console\"\nto = \"ledger\"\n";
+    assert_eq!(redacted(&(read + never)), ["edge", "console"]);
 }

@@ -58,6 +58,7 @@ pub fn empty(components: u16) -> Draft<'static> {
         flows: Vec::new(),
         nevers: Vec::new(),
         grants: Vec::new(),
+        redacted: 0,
     }
 }
 

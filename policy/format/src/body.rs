@@ -5,7 +5,7 @@ use core::marker::PhantomData;
 use portcullis_kernel::{Method, MethodSet, Mode};
 use serde::{Deserialize, Serialize};
 
-use crate::PolicyError;
+use crate::{Header, OLDEST_FORMAT, PolicyError};
 
 /// How many items of each kind the body holds.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
@@ -195,4 +195,25 @@ pub(crate) fn read_head(body: &[u8]) -> Result<(&str, Counts, &[u8]), PolicyErro
     let ((name, counts), items) = postcard::take_from_bytes::<(&str, Counts)>(body)
         .map_err(|_| PolicyError::Body("name or count"))?;
     Ok((name, counts, items))
+}
+
+/// What follows the grants: a bit for each component that is redacted. A body of the oldest format
+/// ends before, and redacts none.
+pub(crate) fn read_redacted(
+    header: &Header,
+    components: u16,
+    bytes: &[u8],
+) -> Result<u64, PolicyError> {
+    let (redacted, rest) = match header.format.get() {
+        OLDEST_FORMAT => (0, bytes),
+        _ => postcard::take_from_bytes::<u64>(bytes)
+            .map_err(|_| PolicyError::Body("set of redacted components"))?,
+    };
+    if redacted >> components != 0 {
+        return Err(PolicyError::Body("set of redacted components"));
+    }
+    match rest.len() {
+        0 => Ok(redacted),
+        left => Err(PolicyError::Trailing(left)),
+    }
 }

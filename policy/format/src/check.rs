@@ -15,12 +15,13 @@ const MODES: u8 = 1 << Mode::Call as u8
     | 1 << Mode::Notify as u8
     | 1 << Mode::Stream as u8;
 
-/// Checks a body's name, counts and items; gives where the items of each kind start.
+/// Checks a body's name, counts and items; gives where the items of each kind start, and what follows
+/// them.
 pub(crate) fn check<'a>(
     name: &str,
     counts: &Counts,
     items: &'a [u8],
-) -> Result<Sections<'a>, PolicyError> {
+) -> Result<(Sections<'a>, &'a [u8]), PolicyError> {
     if !name_is_sound(name) {
         return Err(PolicyError::Body("name"));
     }
@@ -30,9 +31,9 @@ pub(crate) fn check<'a>(
         MAX_COMPONENTS.into(),
     )?;
     limit("grants", counts.grants, MAX_GRANTS)?;
-    let sections = walk(counts, items)?;
+    let (sections, rest) = walk(counts, items)?;
     components_are_distinct(&sections, counts)?;
-    Ok(sections)
+    Ok((sections, rest))
 }
 
 fn limit(what: &'static str, found: u32, limit: u32) -> Result<(), PolicyError> {
@@ -42,7 +43,7 @@ fn limit(what: &'static str, found: u32, limit: u32) -> Result<(), PolicyError> 
     Ok(())
 }
 
-fn walk<'a>(counts: &Counts, domains: &'a [u8]) -> Result<Sections<'a>, PolicyError> {
+fn walk<'a>(counts: &Counts, domains: &'a [u8]) -> Result<(Sections<'a>, &'a [u8]), PolicyError> {
     let interfaces = each(domains, counts.domains, "domain", |domain: Domain<'_>| {
         name_is_sound(domain.name)
     })?;
@@ -68,10 +69,7 @@ fn walk<'a>(counts: &Counts, domains: &'a [u8]) -> Result<Sections<'a>, PolicyEr
         let before = previous.replace((grant.subject, grant.slot));
         before < previous && grant_is_sound(counts, &grant)
     })?;
-    if !rest.is_empty() {
-        return Err(PolicyError::Trailing(rest.len()));
-    }
-    Ok(Sections {
+    let sections = Sections {
         domains,
         interfaces,
         methods,
@@ -79,7 +77,8 @@ fn walk<'a>(counts: &Counts, domains: &'a [u8]) -> Result<Sections<'a>, PolicyEr
         flows,
         nevers,
         grants,
-    })
+    };
+    Ok((sections, rest))
 }
 
 /// Walks `count` items; they decode and are `sound`, or the policy is refused. Gives what follows.

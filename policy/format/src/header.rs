@@ -9,8 +9,10 @@ use crate::PolicyError;
 
 /// First bytes of a compiled policy.
 pub const MAGIC: [u8; 8] = *b"PCLSPLCY";
-/// Version of the format; any change of header or body raises it.
-pub const FORMAT: u16 = 1;
+/// Version of the format that is written; any change of header or body raises it.
+pub const FORMAT: u16 = 2;
+/// The oldest version that is still read: its body ends with the grants.
+pub const OLDEST_FORMAT: u16 = 1;
 /// Size of the header in bytes.
 pub const HEADER_SIZE: usize = size_of::<Header>();
 
@@ -20,7 +22,7 @@ pub const HEADER_SIZE: usize = size_of::<Header>();
 pub struct Header {
     /// [`MAGIC`].
     pub magic: [u8; 8],
-    /// [`FORMAT`].
+    /// [`OLDEST_FORMAT`] to [`FORMAT`].
     pub format: U16,
     /// Zero.
     pub reserved: U16,
@@ -81,7 +83,7 @@ impl Header {
             expected: HEADER_SIZE,
             found,
         })?;
-        if header.format.get() != FORMAT {
+        if !(OLDEST_FORMAT..=FORMAT).contains(&header.format.get()) {
             return Err(PolicyError::Format(header.format.get()));
         }
         if header.reserved != U16::ZERO {

@@ -25,7 +25,7 @@ pub use body::{
     Component, Counts, Domain, Flow, Grant, Interface, InterfaceMethod, Items, Never, OnFault, When,
 };
 pub use ed25519_dalek::VerifyingKey;
-pub use header::{FORMAT, HEADER_SIZE, Header, MAGIC, key_id};
+pub use header::{FORMAT, HEADER_SIZE, Header, MAGIC, OLDEST_FORMAT, key_id};
 pub use log_path::log_path;
 
 use core::fmt;
@@ -51,6 +51,7 @@ pub struct Policy<'a> {
     name: &'a str,
     counts: Counts,
     sections: Sections<'a>,
+    redacted: u64,
 }
 
 /// Why a compiled policy was refused.
@@ -122,12 +123,14 @@ impl<'a> Policy<'a> {
 
     fn read(header: &'a Header, body: &'a [u8]) -> Result<Self, PolicyError> {
         let (name, counts, items) = body::read_head(body)?;
-        let sections = check::check(name, &counts, items)?;
+        let (sections, rest) = check::check(name, &counts, items)?;
+        let redacted = body::read_redacted(header, counts.components, rest)?;
         Ok(Self {
             header,
             name,
             counts,
             sections,
+            redacted,
         })
     }
 
@@ -191,6 +194,12 @@ impl<'a> Policy<'a> {
         Items::new(self.sections.grants, self.counts.grants)
     }
 
+    /// Whether the grant log must have neither the denials nor the details of faults of the component
+    /// with this number: the log's keeper would learn of them what a `never` rule forbids.
+    pub const fn is_redacted(&self, component: u16) -> bool {
+        component < 64 && self.redacted >> component & 1 == 1
+    }
+
     /// The component with this name, and its number.
     pub fn component(&self, name: &str) -> Option<(u16, Component<'a>)> {
         (0..)
@@ -220,7 +229,8 @@ impl fmt::Display for PolicyError {
             }
             Self::Format(version) => write!(
                 f,
-                "the policy has format version {version}; this build reads version {FORMAT}: \
+                "the policy has format version {version}; this build reads versions \
+                 {OLDEST_FORMAT} to {FORMAT}: \
                  compile it again"
             ),
             Self::Trailing(bytes) => write!(f, "{bytes} bytes follow the policy's body"),

@@ -31,6 +31,8 @@ pub struct Draft<'a> {
     pub nevers: Vec<Never>,
     /// Grants, by subject, then by slot.
     pub grants: Vec<Grant>,
+    /// The redacted components, one bit each.
+    pub redacted: u64,
 }
 
 impl Draft<'_> {
@@ -57,6 +59,7 @@ impl Draft<'_> {
         append(&mut body, &self.flows);
         append(&mut body, &self.nevers);
         append(&mut body, &self.grants);
+        append(&mut body, &[self.redacted]);
         body
     }
 

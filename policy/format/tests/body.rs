@@ -6,9 +6,11 @@ use common::{draft, key, method};
 use portcullis_kernel::{MethodSet, Mode};
 use portcullis_policy_format::testing::{Draft, sign};
 use portcullis_policy_format::{
-    Component, Counts, Flow, Grant, MAX_COMPONENTS, MAX_NAME, OnFault, Policy, PolicyError, When,
+    Component, Counts, Flow, Grant, Header, MAX_COMPONENTS, MAX_NAME, OLDEST_FORMAT, OnFault,
+    Policy, PolicyError, When,
 };
 use proptest::prelude::*;
+use zerocopy::IntoBytes;
 
 fn read(body: &[u8]) -> Result<(), PolicyError> {
     Policy::verify(&sign(1, body, &key()), &[key().verifying_key()], 0).map(drop)
@@ -39,6 +41,43 @@ fn assert_drafted(policy: &Policy<'_>, draft: &Draft<'_>) {
     assert_eq!(policy.flows().collect::<Vec<_>>(), draft.flows);
     assert_eq!(policy.nevers().collect::<Vec<_>>(), draft.nevers);
     assert_eq!(policy.grants().collect::<Vec<_>>(), draft.grants);
+    let redacted = (0..64).filter(|number| policy.is_redacted(*number));
+    assert_eq!(
+        redacted.fold(0, |all, number| all | 1 << number),
+        draft.redacted
+    );
+}
+
+#[test]
+fn a_body_of_the_oldest_format_ends_with_the_grants_and_redacts_nobody() {
+    let mut body = draft().body();
+    body.pop();
+    let mut header = Header::unsigned(5, &body);
+    header.format.set(OLDEST_FORMAT);
+    let bytes = [header.as_bytes(), &body].concat();
+    let policy = Policy::inspect(&bytes).unwrap();
+    assert_drafted(
+        &policy,
+        &Draft {
+            redacted: 0,
+            ..draft()
+        },
+    );
+    let longer = [&body[..], &[0]].concat();
+    let mut header = Header::unsigned(5, &longer);
+    header.format.set(OLDEST_FORMAT);
+    let bytes = [header.as_bytes(), &longer].concat();
+    assert_eq!(
+        Policy::inspect(&bytes).map(drop),
+        Err(PolicyError::Trailing(1))
+    );
+}
+
+#[test]
+fn a_component_that_is_not_there_is_not_redacted() {
+    refused("set of redacted components", |draft| {
+        draft.redacted = 1 << 3
+    });
 }
 
 #[test]
@@ -247,6 +286,7 @@ prop_compose! {
         components in Just(components),
         mut grants in proptest::collection::vec(grant(components), 0..20),
         flows in proptest::collection::vec((0..2u16, 0..2u16, 1..16u8, any::<u32>()), 0..4),
+        redacted in 0..1u64 << components,
     ) -> Draft<'static> {
         grants.sort_by_key(|it| (it.subject, it.slot));
         grants.dedup_by_key(|it| (it.subject, it.slot));
@@ -264,6 +304,7 @@ prop_compose! {
                 .map(|(from, to, modes, line)| Flow { from, to, modes, line })
                 .collect(),
             grants,
+            redacted,
             ..draft()
         }
     }

@@ -168,6 +168,8 @@ pub struct Policy {
     pub flows: Vec<Flow>,
     /// Grants.
     pub grants: Vec<Grant>,
+    /// Whether the log's keeper is taken to act on nothing that a record says.
+    pub is_opaque: bool,
     /// Static authority.
     pub statics: Vec<Static>,
     /// What must not flow: from, to.

@@ -372,6 +372,7 @@ impl Make<'_> {
             lease: false,
             delegate: Vec::new(),
         });
+        policy.is_opaque = self.random.percent(30);
     }
 
     fn grants(&mut self) {

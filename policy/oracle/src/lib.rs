@@ -28,6 +28,8 @@ pub mod steps;
 pub mod strict;
 pub mod world;
 
+use std::collections::BTreeSet;
+
 use case::Case;
 use finding::Finding;
 use world::World;
@@ -41,18 +43,19 @@ pub fn findings(case: &Case) -> Vec<Finding> {
     found
 }
 
-/// Who reaches all memory by a line of the policy, and so must be honest for anything to hold.
+/// Who must be honest for anything to hold: who reaches all memory by a line of the policy, and the log's
+/// keeper where it is taken to act on no record.
 pub fn trusted(case: &Case) -> Vec<String> {
     let mut without = case.policy.clone();
     without.statics.retain(|line| line.what != case::What::Dma);
     let world = World::of(&case.system, &without);
     let found = judge::attacks(&world, &without).into_iter();
-    let mut names: Vec<String> = found
-        .filter(|it| it.kind == finding::Kind::Dma)
+    let drivers = found.filter(|it| it.kind == finding::Kind::Dma);
+    let keeper = case.policy.keeper().filter(|_| case.policy.is_opaque);
+    let names = drivers
         .flat_map(|it| it.names)
-        .collect();
-    names.dedup();
-    names
+        .chain(keeper.map(str::to_owned));
+    names.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// What somebody could do in the widest system that the policy would let pass: a line may allow more than

@@ -292,6 +292,9 @@ impl Policy {
             if let Some(region) = &grant.region {
                 put!(out, "region = \"{region}\"\n");
             }
+            if self.is_opaque && self.log().is_some_and(|log| std::ptr::eq(log, grant)) {
+                out.push_str("records = \"opaque\"\n");
+            }
             if grant.lease {
                 out.push_str("lease = \"10m\"\n");
             }

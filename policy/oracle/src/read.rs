@@ -47,6 +47,7 @@ pub fn policy(text: &str) -> Result<Policy, String> {
     }
     for rule in rules(&table, "grants") {
         policy.grants.push(grant(rule)?);
+        policy.is_opaque |= rule.get("records").is_some();
     }
     for rule in rules(&table, "static") {
         policy.statics.push(static_line(rule)?);

@@ -178,14 +178,15 @@ fn told_by_the_manager(world: &World, policy: &Policy, add: &mut impl FnMut(&Who
             readers.push((other.who.clone(), How::Records(memory.region.clone())));
         }
     }
-    // Of whom the log's keeper must learn nothing, the manager writes neither denials nor faults.
+    // Of whom the log's keeper must learn nothing, the manager writes neither denials nor faults; one
+    // that is taken to act on no record learns nothing of anybody.
     let keeper = policy.keeper();
     let is_redacted = |who: &Who, reader: &Who, how: &How| {
         let domains = (policy.domain_of(who), policy.domain_of(reader));
         let mut nevers = policy.nevers.iter();
         matches!(how, How::Records(_))
             && keeper.is_some_and(|keeper| *reader == Who::pd(keeper))
-            && nevers.any(|(from, to)| domains == (Some(from), Some(to)))
+            && (policy.is_opaque || nevers.any(|(from, to)| domains == (Some(from), Some(to))))
     };
     for who in world
         .everybody

@@ -115,6 +115,7 @@ fn log(policy: &Policy, relation: &Relation<'_>, path: &[Hop<'_>]) -> String {
     };
     format!(
         "; to keep denials and faults of `{from}` out of the grant log, add a `[[never]]` rule with \
-         from = \"{from}\", to = \"{to}\""
+         from = \"{from}\", to = \"{to}\"; to record them, if the log's keeper acts on nothing that a \
+         record says, add `records = \"opaque\"` to the manager's stream"
     )
 }

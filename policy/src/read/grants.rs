@@ -5,7 +5,7 @@ use portcullis_kernel::Mode;
 use super::fault::ReadFault;
 use super::fields::{Field, Fields, REASON, Text, texts};
 use super::{Reader, Value};
-use crate::model::{ComponentId, Delegate, Grant, GrantPlaces, Named, When};
+use crate::model::{ComponentId, Delegate, Grant, GrantPlaces, MANAGER, Named, When};
 
 const SUBJECT: Field = ("subject", "subject = \"ingest\"");
 const OBJECT: Field = ("object", "object = \"ledger\"");
@@ -14,10 +14,11 @@ const METHODS: Field = ("methods", "methods = [\"append\"]");
 const MODE: Field = ("mode", "mode = \"call\"");
 const WHEN: Field = ("when", "when = \"boot\"");
 const REGION: Field = ("region", "region = \"publish_edge\"");
+const RECORDS: Field = ("records", "records = \"opaque\"");
 const LEASE: Field = ("lease", "lease = \"30s\"");
 const DELEGATE: Field = ("delegate", "delegate = [\"worker\"]");
 const GRANT: &[Field] = &[
-    SUBJECT, OBJECT, INTERFACE, METHODS, MODE, WHEN, REGION, LEASE, DELEGATE, REASON,
+    SUBJECT, OBJECT, INTERFACE, METHODS, MODE, WHEN, REGION, RECORDS, LEASE, DELEGATE, REASON,
 ];
 
 /// Units of a lease, in milliseconds. `ms` stands before `s`, which ends it.
@@ -65,6 +66,7 @@ impl Reader {
         });
         let when = fields.text(self, WHEN).and_then(|word| self.when(&word));
         let region = self.region_of_grant(&fields, mode);
+        let is_opaque = self.records(&fields, subject, mode);
         let lease_ms = fields
             .optional_text(self, LEASE)
             .and_then(|lease| lease.map_or(Ok(None), |lease| self.lease(&lease).map(Some)));
@@ -78,6 +80,7 @@ impl Reader {
             mode: mode?,
             when: when?,
             region: region.ok()?,
+            is_opaque: is_opaque.ok()?,
             lease_ms: lease_ms.ok()?,
             delegate: delegate?,
             reason,
@@ -124,6 +127,34 @@ impl Reader {
             }
             (None, _) => Ok(None),
         }
+    }
+
+    /// Whether the keeper of the log is taken to act on no record: said on the manager's stream only.
+    fn records(
+        &mut self,
+        fields: &Fields<'_, '_>,
+        subject: Option<ComponentId>,
+        mode: Option<Mode>,
+    ) -> Result<bool, ()> {
+        let Some(word) = fields.optional_text(self, RECORDS)? else {
+            return Ok(false);
+        };
+        let is_log = |id| self.policy.component(id).name == MANAGER;
+        let is_log = subject.is_none_or(is_log) && mode.is_none_or(|mode| mode == Mode::Stream);
+        if word.value != "opaque" {
+            self.unknown_word("way to take the records", &word, &["opaque"]);
+            return Err(());
+        }
+        if !is_log {
+            let fault = ReadFault::Misplaced {
+                field: RECORDS.0,
+                with: "the manager's stream",
+                help: "remove it: only the keeper of the grant log gets records",
+            };
+            self.report(&word.place, "not the grant log", fault);
+            return Err(());
+        }
+        Ok(true)
     }
 
     /// A lease in milliseconds.

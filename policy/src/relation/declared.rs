@@ -4,13 +4,16 @@ use portcullis_kernel::Mode;
 use portcullis_manager_api::INSPECT;
 
 use super::{Cause, Kind, Object, Power, Relation, Rights};
-use crate::model::{Authority, ComponentId, Grant, MANAGER, Policy, Static, Subject};
+use crate::model::{
+    Authority, Component, ComponentId, Grant, MANAGER, Never, Policy, Static, Subject,
+};
 
 impl<'a> Relation<'a> {
     /// The most that `policy` allows.
     pub fn declared(policy: &'a Policy) -> Self {
         let mut relation = Self {
             domains: policy.subjects().collect(),
+            opaque_keeper: opaque_keeper(policy),
             ..Self::default()
         };
         for grant in &policy.grants {
@@ -58,8 +61,8 @@ impl<'a> Relation<'a> {
     }
 
     /// What the manager learns of each component, and who reads that: holders of `inspect`, and whoever
-    /// reads the ring that carries the grant log. Of a domain that must never tell the log's keeper
-    /// anything, the manager writes no denial and no detail of a fault into the ring.
+    /// reads the ring that carries the grant log. Its keeper learns nothing where its records are opaque
+    /// to it, nor of a component that is redacted.
     fn activity(&mut self, policy: &'a Policy) {
         let known = policy.components.iter().filter(|it| it.name != MANAGER);
         for component in known.clone() {
@@ -78,7 +81,7 @@ impl<'a> Relation<'a> {
                 for (holder, delegate) in holders.chain([(grant.subject, None)]) {
                     let holder = Subject::Component(&policy.component(holder).name);
                     let cause = Cause::Grant(grant, delegate);
-                    readers.push((holder, Kind::Inspect, cause, None));
+                    readers.push((holder, Kind::Inspect, cause, false));
                 }
             }
         }
@@ -88,17 +91,14 @@ impl<'a> Relation<'a> {
             };
             for fact in self.facts.iter().filter(fact_reads) {
                 let is_keeper = fact.subject == Subject::Component(&policy.component(keeper).name);
-                let spared = is_keeper.then(|| policy.domain_of(keeper));
-                readers.push((fact.subject, Kind::GrantLog, fact.cause, spared));
+                readers.push((fact.subject, Kind::GrantLog, fact.cause, is_keeper));
             }
         }
-        for (reader, kind, cause, spared) in readers {
+        let is_opaque = self.opaque_keeper.is_some();
+        for (reader, kind, cause, is_keeper) in readers {
             for component in known.clone() {
-                let is_spared = policy
-                    .nevers
-                    .iter()
-                    .any(|never| Some(never.to) == spared && never.from == component.domain);
-                if !is_spared {
+                let is_kept = is_opaque || is_redacted(policy, component);
+                if !is_keeper || !is_kept {
                     let object = Object::Activity(&component.name);
                     self.add(reader, Rights::READ, object, kind, cause);
                 }
@@ -107,13 +107,34 @@ impl<'a> Relation<'a> {
     }
 }
 
-/// The region that carries the grant log, and the component that keeps it: those of the manager's
-/// first stream.
-pub(crate) fn grant_log(policy: &Policy) -> Option<(&str, ComponentId)> {
+/// The manager's first stream, which carries the grant log.
+fn stream_of_log(policy: &Policy) -> Option<&Grant> {
     let manager = policy.manager()?;
-    let mut streams = policy.grants.iter().filter(|it| it.subject == manager);
-    let log = streams.find(|grant| grant.mode == Mode::Stream)?;
+    let mut held = policy.grants.iter().filter(|it| it.subject == manager);
+    held.find(|grant| grant.mode == Mode::Stream)
+}
+
+/// The region that carries the grant log, and the component that keeps it.
+pub(crate) fn grant_log(policy: &Policy) -> Option<(&str, ComponentId)> {
+    let log = stream_of_log(policy)?;
     Some((&log.region.as_ref()?.name, log.object))
+}
+
+/// The keeper of the grant log, where it is taken to act on nothing that a record says.
+fn opaque_keeper(policy: &Policy) -> Option<&str> {
+    let log = stream_of_log(policy).filter(|grant| grant.is_opaque)?;
+    Some(&policy.component(log.object).name)
+}
+
+/// Whether the manager writes neither the denials of a component nor the details of its faults into the
+/// grant log: where a `never` rule keeps its domain from the keeper's, and the keeper reads records.
+pub(crate) fn is_redacted(policy: &Policy, component: &Component) -> bool {
+    let Some((_, keeper)) = grant_log(policy) else {
+        return false;
+    };
+    let to = policy.domain_of(keeper);
+    let forbids = |never: &Never| (never.from, never.to) == (component.domain, to);
+    opaque_keeper(policy).is_none() && policy.nevers.iter().any(forbids)
 }
 
 /// What a static rule declares.

@@ -1,45 +1,46 @@
 //! Asking the manager for what the policy does not give.
 
 use portcullis_kernel::{CNodes, MAX_WORDS, Message, Mode, Refusal, label};
-use portcullis_manager_api::{FIND, Find, Found, NOT_PERMITTED, find};
+use portcullis_manager_api::{FIND, FORBIDDEN, Find, Found, NOT_PERMITTED, find};
 
 use super::Attacker;
 use crate::{Breach, Outcome, same};
 
 /// What the attacker asks the manager for: object, interface and mode, and the code of the refusal.
 /// These are a component's share of denials in the grant log, and are there in this order.
-pub const ABOVE_CEILING: [(&str, &str, Mode); 16] = [
-    // No rule: none of `never` either, or its denials would stay out of the grant log.
-    ("vault", "objects", Mode::Call),
-    ("ledger", "worm", Mode::Call),
-    ("ledger", "worm", Mode::Stream),
-    ("publish", "release", Mode::Notify),
-    ("ingest", "objects", Mode::Send),
-    ("manager", "inspect", Mode::Call),
-    ("blk", "disk", Mode::Call),
-    ("edge", "feed", Mode::Stream),
+pub const ABOVE_CEILING: [(&str, &str, Mode, u64); 16] = [
+    // never: edge to vault, edge to ledger.
+    ("vault", "objects", Mode::Call, FORBIDDEN),
+    ("ledger", "worm", Mode::Call, FORBIDDEN),
+    ("ledger", "worm", Mode::Stream, FORBIDDEN),
+    ("publish", "release", Mode::Notify, FORBIDDEN),
+    ("ingest", "objects", Mode::Send, FORBIDDEN),
+    // No rule: everything else.
+    ("manager", "inspect", Mode::Call, NOT_PERMITTED),
+    ("blk", "disk", Mode::Call, NOT_PERMITTED),
+    ("edge", "feed", Mode::Stream, NOT_PERMITTED),
     // What it holds, in another mode.
-    ("console", "terminal", Mode::Call),
-    ("target", "target", Mode::Send),
+    ("console", "terminal", Mode::Call, NOT_PERMITTED),
+    ("target", "target", Mode::Send, NOT_PERMITTED),
     // What it holds, of another interface.
-    ("target", "inspect", Mode::Call),
+    ("target", "inspect", Mode::Call, NOT_PERMITTED),
     // Itself, and names of nobody.
-    ("probe", "target", Mode::Call),
-    ("", "", Mode::Call),
-    ("Vault", "objects", Mode::Call),
-    ("vault\0", "objects", Mode::Call),
-    ("vault", "*", Mode::Call),
+    ("probe", "target", Mode::Call, NOT_PERMITTED),
+    ("", "", Mode::Call, NOT_PERMITTED),
+    ("Vault", "objects", Mode::Call, NOT_PERMITTED),
+    ("vault\0", "objects", Mode::Call, NOT_PERMITTED),
+    ("vault", "*", Mode::Call, NOT_PERMITTED),
 ];
 
 impl<K: CNodes> Attacker<'_, K> {
     pub(super) fn find_above_ceiling(&mut self) -> Outcome {
-        for (at, (object, interface, mode)) in (0..).zip(ABOVE_CEILING) {
+        for (at, (object, interface, mode, code)) in (0..).zip(ABOVE_CEILING) {
             let wanted = Find {
                 object,
                 interface,
                 mode,
             };
-            same(at, self.denied(&wanted)?, NOT_PERMITTED)?;
+            same(at, self.denied(&wanted)?, code)?;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@
 
 use portcullis_console::api::{INTERFACE, OBJECT, WRITE};
 use portcullis_kernel::{Component, Message, Mode, Refusal, Syscalls, cspace, label};
-use portcullis_manager_api::{Find, NOT_PERMITTED, find, find_send};
+use portcullis_manager_api::{FORBIDDEN, Find, find, find_send};
 use portcullis_probe::{Outcome, Report, same};
 use portcullis_runtime::Domain;
 use sel4_microkit::protection_domain;
@@ -42,7 +42,7 @@ fn round(kernel: &mut impl Syscalls, at: u64) -> Outcome {
         mode: Mode::Call,
     };
     match find(kernel, 0, &wanted) {
-        Err(Refusal::Object(code)) => same(at, code, NOT_PERMITTED)?,
+        Err(Refusal::Object(code)) => same(at, code, FORBIDDEN)?,
         other => same(at, u64::from(other.is_ok()), 2)?,
     }
     let mut message = Message::default();

@@ -92,5 +92,6 @@ pub(crate) fn draft() -> Draft<'static> {
             },
         ]
         .into(),
+        redacted: 0b10,
     }
 }
