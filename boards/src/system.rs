@@ -121,12 +121,18 @@ impl System {
         for pd in &system.protection_domains {
             let elf = Path::new(&pd.program.path.value);
             let program = compiled.join(elf.with_extension(""));
-            fs::copy(&program, to.with_file_name(elf)).map_err(Error::file("copy", &program))?;
+            let code = fs::read(&program).map_err(Error::file("read", &program))?;
+            replace(&to.with_file_name(elf), &code)?;
         }
-        let written = portcullis_files::replace(to, text.as_bytes(), Mode::Public);
-        written.map_err(Error::file("write", to))?;
+        replace(to, text.as_bytes())?;
         Ok(system)
     }
+}
+
+/// Writes a file anew that another test may be reading.
+fn replace(path: &Path, content: &[u8]) -> Result<(), Error> {
+    let written = portcullis_files::replace(path, content, Mode::Public);
+    written.map_err(Error::file("write", path))
 }
 
 /// Compiles the programs of packages into a folder. rust-sel4 uses unstable features, so stable Rust is

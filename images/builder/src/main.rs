@@ -9,6 +9,7 @@ mod found;
 mod impose;
 mod mapped;
 mod names;
+mod output;
 mod package;
 mod root_task;
 mod sdk;
@@ -22,7 +23,6 @@ use portcullis_policy::distribution::{Configuration, Distribution};
 use portcullis_policy::image::{self, Image};
 use portcullis_policy_format::Policy;
 use portcullis_sdf::{Architecture, System, Target};
-use serde::Serialize;
 
 use crate::package::{Parts, Sizes};
 use crate::sdk::Board;
@@ -84,7 +84,7 @@ fn main() -> Result<()> {
             .write(&arguments.output, |image| hands_out(&arguments, image))?,
     };
     match &arguments.sizes {
-        Some(path) => emit(&sizes, path),
+        Some(path) => output::json(&sizes, path),
         None => Ok(()),
     }
 }
@@ -125,16 +125,9 @@ fn parts<'a>(
 /// Writes what an image hands out, where that was asked for.
 fn hands_out(arguments: &Arguments, image: &Image) -> Result<()> {
     match &arguments.distribution {
-        Some(path) => emit(image, path),
+        Some(path) => output::json(image, path),
         None => Ok(()),
     }
-}
-
-fn emit(facts: &impl Serialize, path: &Path) -> Result<()> {
-    let json = serde_json::to_vec_pretty(facts).into_diagnostic()?;
-    fs::write(path, json)
-        .into_diagnostic()
-        .wrap_err_with(|| format!("cannot write {}", path.display()))
 }
 
 /// An image that does not keep every rule is not written.

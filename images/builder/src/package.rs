@@ -13,7 +13,7 @@ use microkit_tool::capdl::{CapDLSpecContainer, build_capdl_spec};
 use microkit_tool::elf::ElfFile;
 use microkit_tool::loader::Loader;
 use microkit_tool::sdf::{SysMemoryRegionPaddr, SystemDescription, parse};
-use microkit_tool::sel4::{Arch, Config, emulate_kernel_boot, emulate_kernel_boot_partial};
+use microkit_tool::sel4::{Config, emulate_kernel_boot, emulate_kernel_boot_partial};
 use microkit_tool::symbols::patch_symbols;
 use microkit_tool::util::get_full_path;
 use microkit_tool::{DisjointMemoryRegion, MemoryRegion};
@@ -24,6 +24,7 @@ use serde::Serialize;
 
 use crate::found::Source;
 use crate::impose::impose;
+use crate::output;
 use crate::sdk::Board;
 
 /// Rounds of choosing physical addresses. Choosing changes the specification, which is compressed
@@ -59,9 +60,9 @@ pub struct Sizes {
 }
 
 impl Parts<'_> {
-    /// Builds the image, and writes it to `output` if `accept` takes what it hands out, read back from
+    /// Builds the image, and writes it to `path` if `accept` takes what it hands out, read back from
     /// what the initialiser boots from.
-    pub fn write(&self, output: &Path, accept: impl Fn(&Image) -> Result<()>) -> Result<Sizes> {
+    pub fn write(&self, path: &Path, accept: impl Fn(&Image) -> Result<()>) -> Result<Sizes> {
         let config = self.board.kernel_config()?;
         let text = fs::read_to_string(self.system)
             .into_diagnostic()
@@ -70,7 +71,7 @@ impl Parts<'_> {
             parse(self.system, &text, &config, &self.search).map_err(|error| miette!("{error}"))?;
         let mut programs = self.programs(&system)?;
         for _ in 0..ROUNDS {
-            let round = self.round(&config, &mut system, &mut programs, output, &accept)?;
+            let round = self.round(&config, &mut system, &mut programs, path, &accept)?;
             if let Some(sizes) = round {
                 return Ok(sizes);
             }
@@ -87,7 +88,7 @@ impl Parts<'_> {
         config: &Config,
         system: &mut SystemDescription,
         programs: &mut [ElfFile],
-        output: &Path,
+        path: &Path,
         accept: &impl Fn(&Image) -> Result<()>,
     ) -> Result<Option<Sizes>> {
         let kernel = elf(&self.board.elf("sel4.elf"))?;
@@ -161,11 +162,8 @@ impl Parts<'_> {
             base,
             &bound,
         );
-        match config.arch {
-            Arch::Riscv64 => loader.write_uimage(output),
-            _ => loader.write_image(output),
-        }
-        let image = fs::metadata(output).into_diagnostic()?.len();
+        output::image(&loader, config.arch, path)?;
+        let image = fs::metadata(path).into_diagnostic()?.len();
         Ok(Some(Sizes {
             image,
             objects: memory(&spec, config),

@@ -7,14 +7,15 @@ use std::path::Path;
 
 use microkit_tool::capdl::initialiser::CapDLInitialiser;
 use microkit_tool::loader::Loader;
-use microkit_tool::sel4::{Arch, emulate_kernel_boot_partial};
+use microkit_tool::sel4::emulate_kernel_boot_partial;
 use miette::{Result, miette};
 
+use crate::output;
 use crate::package::elf;
 use crate::sdk::Board;
 
-/// Writes an image of the board's kernel and this root task to `output`.
-pub fn write(board: &Board, root_task: &Path, output: &Path) -> Result<()> {
+/// Writes an image of the board's kernel and this root task.
+pub fn write(board: &Board, root_task: &Path, path: &Path) -> Result<()> {
     let config = board.kernel_config()?;
     let kernel = elf(&board.elf("sel4.elf"))?;
     // As an initialiser without a specification it has the bounds that the loader wants.
@@ -25,11 +26,7 @@ pub fn write(board: &Board, root_task: &Path, output: &Path) -> Result<()> {
     let base = available
         .allocate_from(size, boot.end)
         .ok_or_else(|| miette!("the board has no {size} contiguous bytes for the root task"))?;
-    let path = board.elf("loader.elf");
-    let loader = Loader::new(&config, &path, &kernel, &root_task.elf, base, &bound);
-    match config.arch {
-        Arch::Riscv64 => loader.write_uimage(output),
-        _ => loader.write_image(output),
-    }
-    Ok(())
+    let loader_elf = board.elf("loader.elf");
+    let loader = Loader::new(&config, &loader_elf, &kernel, &root_task.elf, base, &bound);
+    output::image(&loader, config.arch, path)
 }
