@@ -56,6 +56,11 @@ impl Coverage {
                 "only {count} operations were {kind} and succeeded"
             );
         }
+        let donations: u64 = self.0[DONATED].values().sum();
+        assert!(
+            donations >= 200,
+            "only {donations} scheduling contexts moved"
+        );
         let all = self.count(|_| true);
         let refused = self.count(|it| OUTCOMES[..REFUSALS].contains(&it));
         assert!(
@@ -112,7 +117,7 @@ const OUTCOMES: [&str; 17] = [
 const REFUSALS: usize = 10;
 
 /// Every kind of operation.
-const KINDS: [&str; 32] = [
+const KINDS: [&str; 33] = [
     "Call",
     "Send",
     "NBSend",
@@ -145,6 +150,7 @@ const KINDS: [&str; 32] = [
     "lend",
     "destroy",
     WOKEN,
+    DONATED,
 ];
 
 /// What must be done, and not only refused.

@@ -87,17 +87,24 @@ impl World {
         Ok(())
     }
 
-    /// Takes the thread's spare scheduling context from whoever has it, and binds it to the thread.
+    /// Takes the thread's spare scheduling context from whoever has it and, where that is not the
+    /// thread, binds it to the thread, unless the thread has another.
     pub fn lend(&self, thread: usize) -> sel4::Result<()> {
         let spare = SPARES[thread];
-        self.object::<SchedContext>(spare).unbind()?;
-        // The crate lacks `seL4_SchedContext_Bind`. A thread that has another context keeps that.
         let thread = self.thread(thread).bits();
-        sel4::with_ipc_buffer_mut(|buffer| buffer.caps_or_badges_mut()[0] = thread);
-        let bind = MessageInfoBuilder::default().label(label::CONTEXT_BIND);
-        self.object::<Endpoint>(spare)
-            .call(bind.extra_caps(1).build());
+        let had_it = self.invoke(spare, label::CONTEXT_UNBIND_OBJECT, thread);
+        self.object::<SchedContext>(spare).unbind()?;
+        if !had_it {
+            self.invoke(spare, label::CONTEXT_BIND, thread);
+        }
         Ok(())
+    }
+
+    /// Invokes a scheduling context with a thread, as the `sel4` crate cannot; whether it is allowed.
+    fn invoke(&self, context: usize, label: u64, thread: u64) -> bool {
+        sel4::with_ipc_buffer_mut(|buffer| buffer.caps_or_badges_mut()[0] = thread);
+        let info = MessageInfoBuilder::default().label(label).extra_caps(1);
+        self.object::<Endpoint>(context).call(info.build()).label() == 0
     }
 
     /// Deletes the world.

@@ -34,7 +34,8 @@ pub enum Operation {
     Resume(usize),
     /// A thread gives its system call up and goes on elsewhere.
     Redirect(usize),
-    /// A thread that has no scheduling context gets its spare one, whoever has that.
+    /// A thread that has no scheduling context gets its spare one, whoever has that; one that has its
+    /// spare one loses it.
     Lend(usize),
     /// A thread dies.
     Destroy(usize),
@@ -121,8 +122,9 @@ impl Operation {
             60 => return Self::Resume(thread),
             61 => return Self::Redirect(thread),
             62 if d < 64 => return Self::Suspend(thread),
-            62 if d < 72 => return Self::Destroy(thread),
+            62 if d < 88 => return Self::Destroy(thread),
             62 => return Self::Interrupt(badge),
+            63 if d < 128 => Syscall::Invoke(Invocation::Revoke(holding(a, b))),
             63 => Syscall::Yield,
             64..=66 => {
                 let pivot = guarded(c, d);
@@ -137,7 +139,12 @@ impl Operation {
                 let call = Syscall::Call(destination.root, message);
                 return Self::Syscall(thread, call, vec![pivot.root, source.root]);
             }
-            67..=72 => Syscall::Call(pointer(a, &CONTEXTS), of_context(label)),
+            67..=71 => Syscall::Call(pointer(a, &CONTEXTS), of_context(label)),
+            72 => {
+                let (context, of) = OWN_CONTEXTS[usize::from(a) % OWN_CONTEXTS.len()];
+                let unbind = Message::new(label::CONTEXT_UNBIND_OBJECT);
+                return Self::Syscall(thread, Syscall::Call(context, unbind), vec![of]);
+            }
             73..=75 => Syscall::Call(pointer(a, &THREADS), of_priority(label, [b, c])),
             76..=79 => Syscall::NbSendRecv {
                 to: if g < 128 { sends } else { pointer(c, &SENDS) },
@@ -157,13 +164,13 @@ impl Operation {
             // Notifications are what can be bound to threads.
             57..=58 if along < 192 => vec![pointer(along, &[6, 14])],
             // Threads and notifications are what has scheduling contexts.
-            67..=72 if along < 224 => vec![pointer(along, &[3, 4, 8, 9, 25, 6, 14, 8])],
+            67..=71 if along < 224 => vec![pointer(along, &[3, 4, 8, 9, 25, 6, 14, 8])],
             // Threads give authority; a scheduling context and a fault handler come after it.
             73..=75 => {
                 let all = [pointer(along, &THREADS), pointer(d, &CONTEXTS), receives];
                 all[..usize::from(e % 4)].into()
             }
-            57..=58 | 67..=72 => vec![],
+            57..=58 | 67..=71 => vec![],
             _ if along < 48 => {
                 let all = [10 + along * 5, b, c].map(|byte| pointer(byte, &[5, 11, 6, 16]));
                 all[..1 + usize::from(along % 3)].into()
@@ -182,6 +189,16 @@ const SIGNALS: [u8; 2] = [6, 14];
 const WAITS: [u8; 4] = [6, 14, 6, 5];
 const THREADS: [u8; 6] = [3, 4, 8, 8, 9, 25];
 const CONTEXTS: [u8; 6] = [27, 28, 29, 31, 24, 28];
+/// Scheduling contexts with the threads that have them at first.
+const OWN_CONTEXTS: [(CPtr, CPtr); 4] = [
+    (CPtr(27), CPtr(layout::SECOND_CNODE | 3)),
+    (CPtr(28), CPtr(layout::SECOND_CNODE | 25)),
+    (
+        CPtr(layout::SECOND_CNODE | 27),
+        CPtr(layout::SECOND_CNODE | 4),
+    ),
+    (CPtr(layout::SECOND_CNODE | 28), CPtr(8)),
+];
 const CNODES: [u8; 4] = [1, 2, 3, 9];
 
 /// A pointer to one of the likely slots, to one that operations fill, or to any, in either CNode;

@@ -119,9 +119,13 @@ impl World {
             Operation::Redirect(index) => self.kernel.redirect(self.thread(*index)),
             Operation::Lend(index) => {
                 let context = self.objects[layout::SPARES[index % layout::SPARES.len()]];
+                let thread = self.thread(*index);
+                let has_it = self.kernel.context(thread) == Some(context);
                 self.kernel.unbind_context(context);
-                // A thread that has another keeps that.
-                let _ = self.kernel.bind_context(context, self.thread(*index));
+                if !has_it {
+                    // A thread that has another keeps that.
+                    let _ = self.kernel.bind_context(context, thread);
+                }
             }
             Operation::Destroy(index) => self.kernel.destroy(self.thread(*index), done),
             Operation::Interrupt(badge) => {

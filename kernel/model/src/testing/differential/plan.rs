@@ -5,10 +5,13 @@ use alloc::vec::Vec;
 use portcullis_kernel::{CNodeSlot, CPtr, Invocation, KernelError, Message, Rights, Syscall};
 
 use super::wire::{Order, Trap};
+use crate::endpoint::Endpoint;
 use crate::invocation::{self, label};
+use crate::kernel::Kind;
 use crate::testing::layout::{self, LEAF_RADIX, NESTED_RADIX};
 use crate::testing::{OPERATION_BYTES, Operation, World};
-use crate::{Completion, Kernel, ObjectId, ThreadId, ThreadState};
+use crate::thread::Pending;
+use crate::{Capability, Completion, Kernel, ObjectId, ThreadId, ThreadState};
 
 /// Threads that are looked for at an endpoint at the end.
 const LOOKS: usize = 3;
@@ -55,8 +58,15 @@ impl Plan {
         plan
     }
 
-    /// Adds the operation, unless the model does not state what comes of it: then it does not happen.
+    /// Adds the operation, unless the model does not state what comes of it, or the kernel has a fault
+    /// there: then it does not happen.
     fn step(&mut self, world: &mut World, operation: Operation) {
+        if let Operation::Syscall(index, call, _) = &operation
+            && let Some((to, words)) = called(call)
+            && meets_a_fault(&world.kernel, world.thread(*index), to, words)
+        {
+            return;
+        }
         let before = (world.clone(), self.ready.clone());
         let began = match &operation {
             Operation::Syscall(index, ..) => is_idle(world, *index),
@@ -80,6 +90,13 @@ impl Plan {
         }
         while let Some((thread, completion)) = self.ready.next(&world.kernel) {
             if completion == Completion::Restarted {
+                let again = world.kernel.thread(thread);
+                if let Pending::Call(to) = again.pending
+                    && meets_a_fault(&world.kernel, thread, to, again.message.length())
+                {
+                    (*world, self.ready) = before;
+                    return;
+                }
                 let mut done = |thread, completion| self.ready.take(thread, completion, &mut ended);
                 world.kernel.restart(thread, &mut done);
             } else {
@@ -257,6 +274,40 @@ fn without_waiting(call: Syscall) -> Syscall {
 fn is_idle(world: &World, index: usize) -> bool {
     let thread = world.thread(index);
     world.kernel.state(thread) == ThreadState::Running && world.kernel.is_schedulable(thread)
+}
+
+/// What a system call calls, and the words of its message.
+fn called(call: &Syscall) -> Option<(CPtr, usize)> {
+    match call {
+        Syscall::Call(to, message) => Some((*to, message.length())),
+        Syscall::Invoke(invocation) => {
+            let encoded = invocation::encode(invocation);
+            Some((encoded.service, encoded.message.length()))
+        }
+        _ => None,
+    }
+}
+
+/// Whether a call takes the first of several passive receivers off an endpoint on the kernel's fast path.
+///
+/// `fastpath_call` of seL4 16.0.0 leaves that receiver pointing to the next (`tcbEPNext`). When it waits
+/// alone and is called again, the next counts as waiting, and soon the kernel halts.
+fn meets_a_fault(kernel: &Kernel, caller: ThreadId, to: CPtr, words: usize) -> bool {
+    const FAST_PATH_WORDS: usize = 4;
+    let Ok(slot) = kernel.lookup_slot(caller, to) else {
+        return false;
+    };
+    let Capability::Endpoint { object, .. } = kernel.slots.capability(slot) else {
+        return false;
+    };
+    let Kind::Endpoint(Endpoint { queue, receivers }) = *kernel.kind(object) else {
+        return false;
+    };
+    let is_passive = |receiver| kernel.context(receiver).is_none();
+    words <= FAST_PATH_WORDS
+        && receivers
+        && queue.head != queue.tail
+        && queue.head.is_some_and(is_passive)
 }
 
 /// Whether the model states what came of the operation, and it left the threads' fault handlers alone:

@@ -18,7 +18,8 @@ pub enum Order {
     Suspend(u8),
     /// A thread is resumed from outside the world.
     Resume(u8),
-    /// A thread's spare scheduling context is taken from whoever has it, and bound to it.
+    /// A thread's spare scheduling context is taken from whoever has it and, where that is not the
+    /// thread, bound to the thread.
     Lend(u8),
     /// A thread's registers are written from outside the world, so that it is in no system call.
     Redirect(u8),
