@@ -78,6 +78,7 @@ impl Message {
     }
 
     /// The words that the message carries.
+    #[inline]
     pub fn words(&self) -> &[u64] {
         &self.words[..usize::from(self.length)]
     }
@@ -116,6 +117,7 @@ impl Message {
 
     /// Makes it a message of `label` and `words`; words past [`MAX_WORDS`] are dropped, as the
     /// kernel drops them.
+    #[inline]
     pub fn set(&mut self, label: u64, words: &[u64]) {
         let length = words.len().min(MAX_WORDS);
         self.label = label;

@@ -6,7 +6,7 @@ use portcullis_kernel::{Badge, Message, Rights};
 
 use crate::kernel::{Completion, Done, Kernel};
 use crate::queue::Queue;
-use crate::thread::State;
+use crate::thread::{State, Thread};
 use crate::{ObjectId, ThreadId};
 
 /// An endpoint: threads that all wait to send, or all wait to receive.
@@ -128,14 +128,14 @@ impl Kernel {
 
     /// Hands the message of `sender` to `receiver`, whose system call that ends.
     fn deliver(&mut self, sender: ThreadId, badge: u64, receiver: ThreadId, done: Done<'_>) {
-        let entry = self.thread(sender);
+        self.go_on(receiver);
         let badge = Badge(badge);
-        if let Some(fault) = entry.fault {
-            let message = fault.message();
-            return self.complete(receiver, Completion::Message { badge, message }, done);
+        let Thread { fault, message, .. } = self.thread(sender);
+        let got = |message| Completion::Message { badge, message };
+        match fault {
+            None => done(receiver, got(message.clone())),
+            Some(fault) => done(receiver, got(fault.message())),
         }
-        let message = entry.message.clone();
-        self.complete(receiver, Completion::Message { badge, message }, done);
     }
 
     /// Hands the message of `sender` to a caller that waited for it as the reply.

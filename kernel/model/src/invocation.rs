@@ -97,6 +97,10 @@ impl Along {
         along
     }
 
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
     pub(crate) fn pointers(&self) -> &[CPtr] {
         &self.pointers[..self.count]
     }
@@ -121,8 +125,11 @@ impl Kernel {
     /// Looks up what the thread sends along (`lookupExtraCaps`). The error is the pointer that does
     /// not resolve.
     pub(crate) fn lookup_along(&self, thread: ThreadId) -> Result<Extras, (CPtr, LookupFault)> {
+        let along = &self.thread(thread).along;
+        if along.is_empty() {
+            return Ok(Extras::default());
+        }
         let mut extras = Extras::default();
-        let along = self.thread(thread).along;
         for (slot, pointer) in extras.0.iter_mut().zip(along.pointers()) {
             let found = self.lookup_slot(thread, *pointer);
             *slot = Some(found.map_err(|fault| (*pointer, fault))?);

@@ -190,10 +190,15 @@ impl Kernel {
 
     /// Ends the thread's system call.
     pub(crate) fn complete(&mut self, thread: ThreadId, completion: Completion, done: Done<'_>) {
+        self.go_on(thread);
+        done(thread, completion);
+    }
+
+    /// Has the thread be in no system call.
+    pub(crate) fn go_on(&mut self, thread: ThreadId) {
         let entry = self.thread_mut(thread);
         entry.state = State::Running;
         entry.pending = Pending::None;
-        done(thread, completion);
     }
 
     /// Stops the thread with a fault, which goes to its fault handler as a call (`handleFault`).

@@ -24,6 +24,9 @@ impl Kernel {
         endpoint: Option<ObjectId>,
         receiver: ThreadId,
     ) {
+        if self.thread(sender).along.is_empty() {
+            return;
+        }
         let Ok(extras) = self.lookup_along(sender) else {
             return;
         };
