@@ -41,8 +41,8 @@ distribution cannot; 3 a file cannot be read.
 
 JSON: holds, policy {name, version, components, grants, boot_grants} or null, system or null,
 board or null,
-problems [{code, message, help, file, line, column, labels [{line, column, text}]}], assuming [name],
-notes [text],
+problems [{code, message, help, file, line, column, labels [{line, column, text}]}], more_problems,
+assuming [name], notes [text],
 image {file, board, config, sdk, capabilities, mappings, findings [{rule, component, place, found,
 expected, help}]} or null.
 
@@ -81,7 +81,9 @@ struct Report {
     system: Option<String>,
     board: Option<String>,
     problems: Vec<Found>,
-    /// The components that must be honest for the policy to hold: a device lets each reach all memory.
+    /// How many more there are.
+    more_problems: usize,
+    /// The components that must be honest for the policy to hold.
     assuming: Vec<String>,
     /// How the system description was found; what the policy says, and nothing does yet.
     notes: Vec<String>,
@@ -124,16 +126,14 @@ impl Run for Check {
             Ok(policy) => (Some(Summary::of(&policy)), None),
             Err(problems) => (None, Some(problems)),
         };
+        let shown: Vec<_> = problems.iter().flat_map(Problems::iter).collect();
         let report = Report {
             holds: problems.is_none() && image.as_ref().is_none_or(image::Report::holds),
             policy,
             board: self.board.name().filter(|_| system.is_some()),
             system,
-            problems: problems
-                .iter()
-                .flat_map(Problems::iter)
-                .map(Found::of)
-                .collect(),
+            problems: shown.iter().map(|problem| Found::of(problem)).collect(),
+            more_problems: problems.as_ref().map_or(0, Problems::count) - shown.len(),
             assuming,
             notes,
             image,

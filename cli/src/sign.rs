@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ed25519_dalek::SigningKey;
+use portcullis_audit::files::{self, Said};
 use portcullis_files::Mode;
 use portcullis_policy::keys::{self, KeyFileError};
 use portcullis_policy::sign;
@@ -13,6 +14,7 @@ use portcullis_text::Plain;
 use crate::Run;
 use crate::compile::Compiled;
 use crate::failure::{Failure, Verdict};
+use crate::log::unread;
 use crate::output::Output;
 
 const EXAMPLE: &str = "\
@@ -22,6 +24,10 @@ JSON: file, bytes, name, version, sha256, key_id.
 
 Example:
   portcullis sign appliance.policy --signing-key policy.key";
+
+/// Longest compiled policy, in bytes: that of [`MAX_GRANTS`](portcullis_policy_format::MAX_GRANTS) grants
+/// has less than half.
+const COMPILED_MAX: usize = 8 << 20;
 
 /// Sign a compiled policy
 #[derive(Args)]
@@ -36,8 +42,8 @@ pub(crate) struct Sign {
 
 impl Run for Sign {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
-        let compiled =
-            std::fs::read(&self.file).map_err(|error| Failure::file("read", &self.file, error))?;
+        let compiled = files::read(&self.file, Said::Named, COMPILED_MAX)
+            .map_err(|error| unread(&self.file, error))?;
         let key = read_key(&self.signing_key)?;
         let signed = sign(&compiled, &key).map_err(|error| {
             let file = Plain(self.file.display());

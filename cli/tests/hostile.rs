@@ -350,6 +350,8 @@ fn diagnostics_are_bounded_in_number_and_length() {
             if let Ok(json) = serde_json::from_slice::<Value>(&json.stdout) {
                 let count = json["problems"].as_array().unwrap().len();
                 assert!(count <= 1_000, "{n} {kind}: {count}");
+                let more = json["more_problems"].as_u64();
+                assert!(more.is_none_or(|more| more == 0 || count == 1_000));
             }
         }
     }

@@ -1,8 +1,8 @@
 //! `portcullis check --image`: whether a finished image keeps the rules.
 
-use std::fs;
 use std::path::Path;
 
+use portcullis_audit::files::{self, Said};
 use portcullis_policy::image::{self, Finding, Image, Rule};
 use portcullis_policy::{Policy, compile};
 use portcullis_policy_format as format;
@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::load::SystemFile;
+use crate::log::unread;
 
 /// What was found in an image.
 #[derive(Serialize)]
@@ -37,9 +38,13 @@ struct Found {
     line: String,
 }
 
+/// Longest capability distribution that is read, in bytes: that of the reference appliance has 100 KiB.
+const DISTRIBUTION_MAX: usize = 256 << 20;
+
 /// Holds the distribution in `path` against a policy that holds, and its system description.
 pub(super) fn check(path: &Path, policy: &Policy, file: &SystemFile) -> Result<Report, Failure> {
-    let json = fs::read(path).map_err(|error| Failure::file("read", path, error))?;
+    let json =
+        files::read(path, Said::Named, DISTRIBUTION_MAX).map_err(|error| unread(path, error))?;
     let image = Image::read(&json).map_err(|error| {
         let path = Plain(path.display());
         Failure::bad_input(format!(
