@@ -280,7 +280,7 @@ fn manager(mut environment: Environment) -> Infallible {
     let writes_down = environment.parameter("writes_down") == Some(1);
     let config = Config {
         policy,
-        keys: &keys,
+        keys: Ok(&keys),
         in_force: 0,
         boot: BootId([1; 16]),
     };

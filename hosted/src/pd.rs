@@ -83,12 +83,12 @@ fn manager(mut environment: Environment) -> Infallible {
     let policy = policy.constant().expect("nobody writes the policy");
     let keys = environment.region("policy_keys");
     let keys = keys.constant().expect("nobody writes the keys");
-    let keys = trusted_keys(keys).unwrap_or_else(|error| panic!("policy_keys: {error}"));
+    let keys = trusted_keys(keys);
     let [first, second] = parameter::BOOT.map(|name| number(&environment, name).to_le_bytes());
     let boot = std::array::from_fn(|i| if i < 8 { first[i] } else { second[i - 8] });
     let config = Config {
         policy,
-        keys: &keys,
+        keys: keys.as_deref().map_err(|error| *error),
         in_force: 0,
         boot: BootId(boot),
     };

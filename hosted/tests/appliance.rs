@@ -461,8 +461,43 @@ fn a_tampered_policy_gives_no_grant() {
         *compiled.last_mut().unwrap() ^= 1;
         fs::write(&path, compiled).unwrap();
     });
-    case.assert_shown("manager: no grant is issued: the policy is damaged");
+    let reason = "manager: no grant is issued: the policy is damaged";
+    case.assert_shown(reason);
+    case.assert_shown("nothing is granted in this boot: the policy is damaged");
     assert_eq!(running.scan().slots, []);
     let ended = running.outcome().unwrap();
     assert!(!ended.is_through(), "{ended:?}");
+}
+
+#[test]
+fn whatever_keeps_it_from_serving_is_said() {
+    type Meddle<'m> = &'m dyn Fn(&Path);
+    let other_key = |state: &Path| fs::write(state.join("policy.pub"), [2; 32]).unwrap();
+    let no_key = |state: &Path| fs::write(state.join("ledger.key"), [0; 32]).unwrap();
+    let foreign = |state: &Path| fs::write(state.join("disk.img"), vec![7; 1 << 20]).unwrap();
+    let refused =
+        "nothing is granted in this boot: the keys that may sign the policy: trusted key 1";
+    let waits = "nothing else starts until the grant log is on the disk";
+    let cases: [(Meddle<'_>, [&str; 2]); 3] = [
+        (&other_key, [refused, "`portcullis keygen` makes one"]),
+        (
+            &no_key,
+            [
+                waits,
+                "no ledger: its key is not in the image: build it with",
+            ],
+        ),
+        (
+            &foreign,
+            [waits, "this is not a Portcullis disk: attach the one"],
+        ),
+    ];
+    for (meddle, wanted) in cases {
+        let mut case = Case::new();
+        let running = case.boot_after(meddle);
+        for line in wanted {
+            case.assert_shown(line);
+        }
+        drop(running);
+    }
 }

@@ -12,11 +12,13 @@ use crate::entry::Entry;
 use crate::journal::Event;
 use crate::manager::Stage;
 use crate::member::Member;
-use crate::{Manager, Platform, slots};
+use crate::{KeysError, Manager, Platform, slots};
 
 /// Why a policy was not taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refused {
+    /// The keys that may sign one cannot be read.
+    Keys(KeysError),
     /// It is not sound, not signed by a trusted key, or not above the one in force.
     Policy(PolicyError),
     /// It allows more grants than the manager's table has room for.
@@ -32,8 +34,9 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
     /// Verifies the policy and fills the table. The boot grants are then due; none is issued.
     pub(crate) fn load(&mut self) -> Result<(), Refused> {
         let config = self.config;
+        let keys = config.keys.map_err(Refused::Keys)?;
         let policy =
-            Policy::verify(config.policy, config.keys, config.in_force).map_err(Refused::Policy)?;
+            Policy::verify(config.policy, keys, config.in_force).map_err(Refused::Policy)?;
         let (allowed, room) = (policy.counts().grants, self.grants.0.len() as u32);
         if allowed > room {
             return Err(Refused::TableTooSmall { allowed, room });
@@ -184,6 +187,7 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Keys(error) => write!(f, "the keys that may sign the policy: {error}"),
             Self::Policy(error) => error.fmt(f),
             Self::TableTooSmall { allowed, room } => write!(
                 f,

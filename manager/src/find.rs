@@ -34,6 +34,14 @@ impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
         }
     }
 
+    /// Says why the policy was refused. That tells of the policy alone: no component could do anything yet.
+    pub(crate) fn show_reason(&self, message: &mut Message) {
+        match self.refused() {
+            Some(reason) => answer(message, &format_args!("{reason}")),
+            None => message.refuse(label::BAD_METHOD),
+        }
+    }
+
     fn locate(
         &self,
         policy: &Policy<'_>,

@@ -139,6 +139,7 @@ impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
             components: policy.counts().components,
             records: self.journal.written(),
             durable: self.journal.durable(),
+            sealed: self.is_sealed(),
         }
     }
 }

@@ -6,7 +6,7 @@ use portcullis_kernel::{
 };
 use portcullis_log::ring::{Full, Writer};
 use portcullis_log::{BootId, Cause, Operation, Outcome};
-use portcullis_manager_api::{Authority, DURABLE, FIND};
+use portcullis_manager_api::{Authority, DURABLE, FIND, REASON};
 use portcullis_policy_format::{MAX_COMPONENTS, Policy, VerifyingKey};
 
 use crate::entry::{By, State};
@@ -14,7 +14,7 @@ use crate::journal::{Event, Journal};
 use crate::member::Member;
 use crate::queue::Queue;
 use crate::table::Grants;
-use crate::{Platform, Refused, Table, slots};
+use crate::{KeysError, Platform, Refused, Table, slots};
 
 /// Members that a policy can have.
 const MEMBERS: usize = MAX_COMPONENTS as usize;
@@ -24,8 +24,9 @@ const MEMBERS: usize = MAX_COMPONENTS as usize;
 pub struct Config<'p> {
     /// The compiled policy: the whole memory region. It does not change while the manager lives.
     pub policy: &'p [u8],
-    /// The keys that may sign it: see [`trusted_keys`](crate::trusted_keys).
-    pub keys: &'p [VerifyingKey],
+    /// The keys that may sign it, or why they cannot be read: see
+    /// [`trusted_keys`](crate::trusted_keys).
+    pub keys: Result<&'p [VerifyingKey], KeysError>,
     /// The version that is in force; 0: none.
     pub in_force: u32,
     /// Tells this boot apart from all others.
@@ -260,6 +261,7 @@ impl<K: CNodes, P: Platform, R: RegionMut, A: Region> Component<K> for Manager<'
         self.progress(kernel);
         match caller {
             Caller::Channel(id) if method == FIND => self.find(id, message),
+            Caller::Channel(_) if method == REASON => self.show_reason(message),
             // What it says is not believed, but was looked up. The reply goes nowhere.
             Caller::Channel(id) if method == DURABLE && self.is_ledger(id) => message.reply(&[]),
             Caller::Channel(_) => message.refuse(label::BAD_METHOD),

@@ -3,10 +3,10 @@
 mod support;
 
 use ed25519_dalek::SigningKey;
-use portcullis_kernel::{KernelError, Mode, Refusal, Rights};
+use portcullis_kernel::{Caller, KernelError, Mode, Refusal, Rights};
 use portcullis_log::{Cause, Operation, Outcome};
 use portcullis_manager::Refused;
-use portcullis_manager_api::UNAVAILABLE;
+use portcullis_manager_api::{REASON, UNAVAILABLE};
 use portcullis_model::Capability;
 use portcullis_policy_format::testing::{Draft, sign};
 use portcullis_policy_format::{Grant, HEADER_SIZE, Header, Policy, PolicyError, When, key_id};
@@ -115,6 +115,11 @@ fn refused(world: World) -> Refused {
         world.manager.platform().lines,
         [format!("no grant is issued: {reason}")]
     );
+    for channel in 0..8 {
+        let mut buffer = [0; _];
+        let told: Result<&str, _> = world.call(Caller::Channel(channel), REASON, &(), &mut buffer);
+        assert_eq!(told, Ok(&*reason.to_string()));
+    }
     reason
 }
 

@@ -217,6 +217,7 @@ fn the_status_counts() {
             components: 7,
             records: 9,
             durable: 8,
+            sealed: true,
         })
     );
 }

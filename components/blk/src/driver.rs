@@ -52,6 +52,8 @@ pub struct Opened {
 /// Why the disk cannot be served at all.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OpenError {
+    /// There is no device, or one without a block.
+    NoDisk,
     /// There is no header that can be used.
     Header(HeaderError),
     /// A block that had to be looked at could not be read.
@@ -129,6 +131,9 @@ impl<D: Disk> Driver<D> {
 
     /// Reads header and marks. `scratch` holds the blocks it looks at.
     pub fn open(&mut self, scratch: &mut Block) -> Result<Opened, OpenError> {
+        if self.disk.blocks() == 0 {
+            return Err(OpenError::NoDisk);
+        }
         let (header, header_from_copy) =
             Header::load(&mut self.disk, scratch).map_err(OpenError::Header)?;
         let (marks, mark_blocks) = match Marks::load(&mut self.disk, &header, scratch) {
@@ -358,6 +363,9 @@ impl core::error::Error for Refused {}
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NoDisk => f.write_str(
+                "there is none at the registers that system.xml gives: attach it there and boot again",
+            ),
             Self::Header(error) => error.fmt(f),
             Self::Disk(error) => error.fmt(f),
         }

@@ -235,9 +235,12 @@ impl fmt::Display for HeaderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Magic => f.write_str(
-                "this is not a Portcullis disk: `portcullis run` makes one where none is",
+                "this is not a Portcullis disk: attach the one of this appliance; `portcullis run` makes one where \
+                 none is",
             ),
-            Self::Hash => f.write_str("the partition header is damaged, and so is its copy"),
+            Self::Hash => f.write_str(
+                "the partition header is damaged, and so is its copy: restore the disk from a backup",
+            ),
             Self::Version(version) => write!(
                 f,
                 "the disk has layout version {version}, and this driver knows {DISK_VERSION}: begin with a \
@@ -245,12 +248,15 @@ impl fmt::Display for HeaderError {
             ),
             Self::BlockSize(size) => write!(
                 f,
-                "the disk has blocks of {size} bytes, and this driver uses {BLOCK}"
+                "the disk has blocks of {size} bytes, and this driver uses {BLOCK}: begin with a new one"
             ),
-            Self::Regions => f.write_str("the partition header's regions overlap"),
+            Self::Regions => f.write_str(
+                "the partition header's regions overlap: restore the disk from a backup",
+            ),
             Self::Truncated { header, disk } => write!(
                 f,
-                "the disk has {disk} blocks, but its header says {header}: it was cut off"
+                "the disk has {disk} blocks, but its header says {header}: it was cut off; restore it from a \
+                 backup"
             ),
         }
     }

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use portcullis_kernel::{Caller, Component, GrantBadge, Message, Method, Refusal, Syscalls, label};
+use portcullis_manager_api::reason;
 
 use crate::api::{self, Progress, TEXT_MAX};
 use crate::command::Command;
@@ -29,10 +30,22 @@ pub struct Console<S> {
     channel: u8,
     irq: u8,
     inspect: Option<Inspect>,
+    start: Start,
     senders: Senders,
     repeats: Repeats,
     editor: Editor,
     pub(crate) screen: Screen<S>,
+}
+
+/// How far the system has come, as far as it was said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Start {
+    /// Nothing was said.
+    Silent,
+    /// That the grants wait for the log.
+    Waiting,
+    /// Which grants are in force, or why there is none.
+    Shown,
 }
 
 /// What commands write to: lines out, and the key that stops them in.
@@ -60,6 +73,7 @@ impl<S: Serial> Console<S> {
             channel,
             irq,
             inspect: None,
+            start: Start::Silent,
             senders: Senders::new(),
             repeats: Repeats::new(),
             editor: Editor::new(),
@@ -68,6 +82,47 @@ impl<S: Serial> Console<S> {
                 typed: heapless::Deque::new(),
             },
         }
+    }
+
+    /// Says how far the system has come, where that was not yet said: that boot grants wait for the log,
+    /// which grants are in force, or why none is.
+    fn look(&mut self, kernel: &mut impl Syscalls) {
+        if self.start == Start::Shown {
+            return;
+        }
+        if let Err(refusal) = self.begin(kernel) {
+            self.start = Start::Shown;
+            match reason(kernel, self.channel, &mut [0; _]) {
+                Ok(reason) => self.screen.line(format_args!(
+                    "Portcullis: the policy was refused, and nothing is granted in this boot: {}",
+                    Plain(reason)
+                )),
+                Err(_) => self.screen.line(format_args!(
+                    "console: cannot ask the manager: {}; names and grants are not shown",
+                    Denied(refusal)
+                )),
+            }
+        }
+        // What was typed meanwhile was looked through for ^C; no interrupt announces it again.
+        self.input(kernel);
+    }
+
+    fn begin(&mut self, kernel: &mut impl Syscalls) -> Result<(), Refusal> {
+        let inspect = match self.inspect {
+            Some(inspect) => inspect,
+            None => *self.inspect.insert(Inspect::find(kernel, self.channel)?),
+        };
+        let mut buffer = [0; _];
+        let status = inspect.status(kernel, &mut buffer)?;
+        if status.sealed {
+            self.start = Start::Shown;
+            return show::banner(kernel, inspect, &mut self.screen);
+        }
+        if self.start == Start::Silent {
+            self.start = Start::Waiting;
+            show::waiting(&status, &mut self.screen);
+        }
+        Ok(())
     }
 
     /// Shows the text of a message, a line at a time, each with its sender's name.
@@ -195,18 +250,7 @@ fn obey<S: Serial>(
 
 impl<K: Syscalls, S: Serial> Component<K> for Console<S> {
     fn init(&mut self, kernel: &mut K) {
-        let shown = Inspect::find(kernel, self.channel).and_then(|inspect| {
-            self.inspect = Some(inspect);
-            show::banner(kernel, inspect, &mut self.screen)
-        });
-        if let Err(refusal) = shown {
-            self.screen.line(format_args!(
-                "console: cannot ask the manager: {}; names and grants are not shown",
-                Denied(refusal)
-            ));
-        }
-        // What was typed meanwhile was looked through for ^C; no interrupt announces it again.
-        self.input(kernel);
+        self.look(kernel);
     }
 
     fn call(&mut self, kernel: &mut K, caller: Caller, method: Method, message: &mut Message) {
@@ -214,6 +258,7 @@ impl<K: Syscalls, S: Serial> Component<K> for Console<S> {
             message.refuse(label::BAD_METHOD);
             return;
         };
+        self.look(kernel);
         let mut buffer = [0; _];
         match method {
             api::WRITE => {
@@ -234,6 +279,7 @@ impl<K: Syscalls, S: Serial> Component<K> for Console<S> {
 
     fn notified(&mut self, kernel: &mut K, bits: u64) {
         if bits & 1 << self.irq != 0 {
+            self.look(kernel);
             self.input(kernel);
             self.screen.output.serial().acknowledge();
         }

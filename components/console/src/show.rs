@@ -35,6 +35,15 @@ pub(crate) fn banner<S: Serial>(
     Ok(())
 }
 
+/// What stands on the screen while boot grants wait for the log.
+pub(crate) fn waiting<S: Serial>(status: &Status<'_>, screen: &mut Screen<S>) {
+    screen.line(format_args!(
+        "Portcullis: policy {}, version {}, is accepted; nothing else starts until the grant log is \
+         on the disk",
+        status.policy, status.version,
+    ));
+}
+
 pub(crate) fn help<S: Serial>(screen: &mut Screen<S>) {
     for (usage, shows) in USAGE {
         screen.line(format_args!("{usage:<25}  {shows}"));

@@ -142,8 +142,11 @@ impl<'m, R: Region, A: RegionMut, Y: Region, B: RegionMut> Ledger<'m, R, A, Y, B
     fn prepare<K: Syscalls>(&mut self, kernel: &mut K) -> Option<(Blk, Info)> {
         let console = self.console;
         let mut seed = Zeroizing::new([0; 32]);
-        if let Err(error) = self.key_region.read(0, &mut *seed) {
-            console.line(kernel, format_args!("no ledger: its key: {error}"));
+        let read = self.key_region.read(0, &mut *seed);
+        if read.is_err() || *seed == [0; 32] {
+            let text =
+                "no ledger: its key is not in the image: build it with the disk's ledger.key";
+            console.line(kernel, format_args!("{text}"));
             return None;
         }
         let found = Blk::find(kernel, self.channel)
@@ -154,7 +157,10 @@ impl<'m, R: Region, A: RegionMut, Y: Region, B: RegionMut> Ledger<'m, R, A, Y, B
                 Some(found)
             }
             Err(refusal) => {
-                console.line(kernel, format_args!("no ledger: the disk: {refusal}"));
+                console.line(
+                    kernel,
+                    format_args!("no ledger: the disk: {refusal}; see what blk says"),
+                );
                 None
             }
         }

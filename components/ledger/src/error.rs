@@ -101,9 +101,13 @@ impl fmt::Display for LogError {
             Self::Stopped => f.write_str(
                 "writing failed earlier: nothing is appended until the ledger is started anew",
             ),
-            Self::Damaged(damage) => write!(f, "nothing is appended: {damage}"),
+            Self::Damaged(damage) => write!(
+                f,
+                "nothing is appended: {damage}; see `portcullis fsck`, and restore the disk from a backup"
+            ),
             Self::OtherKey => f.write_str(
-                "nothing is appended: the last tree head was not signed with the ledger's key",
+                "nothing is appended: the last tree head was not signed with the ledger's key; build the \
+                 image with the ledger.key that belongs to this disk",
             ),
             Self::NoRecord { index, size } => {
                 write!(f, "there is no record {index} in a log of {size}")

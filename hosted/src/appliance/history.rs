@@ -337,7 +337,7 @@ impl Logs {
         let mut driver = Driver::new(FileDisk::new(file.into(), blocks));
         let opened = driver.open(&mut [0; BLOCK]);
         opened.map_err(|error| match error {
-            OpenError::Header(HeaderError::Magic) => {
+            OpenError::NoDisk | OpenError::Header(HeaderError::Magic) => {
                 damaged(&"it has no header of a Portcullis disk")
             }
             OpenError::Header(error) => damaged(&error),

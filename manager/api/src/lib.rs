@@ -1,7 +1,7 @@
 //! What a component asks of the manager.
 //!
 //! Two ways in. On its static channel every component may ask [`FIND`]: where the grant lies that
-//! the policy gives it. Everything else is the interface `inspect` (`grants`, `component`,
+//! the policy gives it, and [`REASON`] where no policy is in force. Everything else is the interface `inspect` (`grants`, `component`,
 //! `record`, `why`), which is granted like any other and changes nothing.
 
 #![no_std]
@@ -32,6 +32,9 @@ pub type Buffer = [u8; (MAX_WORDS - 1) * 8];
 pub const FIND: Method = method(0);
 /// Notice of the ledger's on its static channel: records became durable. See [`tell_durable`].
 pub const DURABLE: Method = method(1);
+/// Request on the static channel: why the policy was refused. Nothing to a text. Answered only where it
+/// was, and then to everybody: there is no grant to ask with. See [`reason`].
+pub const REASON: Method = method(2);
 
 /// `inspect`: the next grant in force at or after an index. `u16` to [`GrantView`].
 pub const GRANTS: Method = method(0);
@@ -172,6 +175,18 @@ pub struct Status<'a> {
     pub records: u64,
     /// Of these, acknowledged as durable by the ledger.
     pub durable: u64,
+    /// Whether every grant of the boot is issued, and the log says so.
+    pub sealed: bool,
+}
+
+/// Asks the manager, on the caller's static channel with this id, why it refused the policy.
+pub fn reason<'b>(
+    kernel: &mut impl Syscalls,
+    channel: u8,
+    buffer: &'b mut Buffer,
+) -> Result<&'b str, Refusal> {
+    let manager = CallGrant(cspace::channel_endpoint(channel));
+    ask(kernel, manager, REASON, &(), buffer)
 }
 
 /// Asks the manager, on the caller's static channel with this id, where a grant lies.

@@ -90,7 +90,7 @@ impl World {
         // A few KiB for each world of a test's run.
         let config = Config {
             policy: policy.leak(),
-            keys: vec![key.verifying_key()].leak(),
+            keys: Ok(vec![key.verifying_key()].leak()),
             in_force,
             boot: BOOT,
         };

@@ -10,7 +10,7 @@ use portcullis_kernel::{Badge, CPtr, CallGrant, Generation, MethodSet, Mode, Sen
 use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, Record};
 use portcullis_manager_api::{
     Buffer, COMPONENT, ComponentView, FIND, Find, Found, GRANTS, GrantView, NO_MORE, NOT_PERMITTED,
-    RECORD, STATUS, Status, Verdict, WHY, Why,
+    REASON, RECORD, STATUS, Status, UNAVAILABLE, Verdict, WHY, Why,
 };
 use proptest::prelude::*;
 
@@ -32,6 +32,8 @@ struct Kernel {
     grants: Vec<GrantView<'static>>,
     records: Vec<Record>,
     without_inspect: bool,
+    refused: Option<&'static str>,
+    unsealed: bool,
     calls: usize,
     sent: Vec<Message>,
 }
@@ -145,6 +147,7 @@ impl Kernel {
                     components: COMPONENTS.len() as u16,
                     records: 1_234,
                     durable: 1_200,
+                    sealed: !self.unsealed,
                 };
                 message.encode(label::OK, &status)
             }
@@ -153,7 +156,17 @@ impl Kernel {
         .map_err(|_| bad)
     }
 
+    fn reason(&self, message: &mut Message) -> Result<(), u64> {
+        let reason = self.refused.ok_or(label::BAD_METHOD)?;
+        message
+            .encode(label::OK, &reason)
+            .map_err(|_| label::BAD_REQUEST)
+    }
+
     fn find(&self, message: &mut Message) -> Result<(), u64> {
+        if self.refused.is_some() {
+            return Err(UNAVAILABLE);
+        }
         let mut buffer: Buffer = [0; _];
         let find: Find<'_> = message.decode(&mut buffer).ok_or(label::BAD_REQUEST)?;
         let inspect = Find {
@@ -207,8 +220,11 @@ impl Syscalls for Kernel {
         self.calls += 1;
         let method = message.method().unwrap();
         let answer = if to == cspace::channel_endpoint(CHANNEL) {
-            assert_eq!(method, FIND);
-            self.find(message)
+            match method {
+                FIND => self.find(message),
+                REASON => self.reason(message),
+                _ => unreachable!("the console asks nothing else there"),
+            }
         } else {
             assert_eq!(CallGrant(to), CallGrant(cspace::grant(1)));
             self.answer(method, message)
@@ -367,6 +383,45 @@ Portcullis: policy test, version 7: 3 grants in force between 4 components
 
 "
     );
+}
+
+#[test]
+fn why_a_policy_was_refused_is_shown_and_once() {
+    let kernel = Kernel {
+        refused: Some("the policy's \u{202e}signature does not verify"),
+        ..Kernel::new()
+    };
+    let mut bench = Bench::new(kernel, false);
+    assert_eq!(
+        bench.output(),
+        "Portcullis: the policy was refused, and nothing is granted in this boot: the policy's \
+         \\u{202e}signature does not verify\n"
+    );
+    assert_eq!(
+        bench.key_in("status\n"),
+        "> status\nthe console has no grant to ask the manager\n"
+    );
+}
+
+#[test]
+fn what_waits_for_the_log_is_said_before_it_and_once() {
+    let kernel = Kernel {
+        unsealed: true,
+        ..Kernel::new()
+    };
+    let mut bench = Bench::new(kernel, false);
+    let waits = "Portcullis: policy test, version 7, is accepted; nothing else starts until the \
+                 grant log is on the disk\n";
+    assert_eq!(bench.output(), waits);
+    assert_eq!(bench.say(1, "no disk"), "ingest: no disk\n");
+    bench.kernel.unsealed = false;
+    // Typed while the grants are shown: the interrupt is taken with the message.
+    bench.line.0.borrow_mut().input.extend(b"help me\n");
+    let then = bench.say(1, "a disk");
+    assert!(then.starts_with("Portcullis: policy test, version 7: 3 grants in force"));
+    let (_, then) = then.split_once("\n\n> help me\n").expect("it is obeyed");
+    assert!(then.ends_with("\ningest: a disk\n"), "{then}");
+    assert_eq!(bench.say(1, "on"), "ingest: on\n");
 }
 
 #[test]

@@ -149,7 +149,7 @@ fn init() -> Domain<Counted> {
     let keys = trusted_keys(bytes!(policy_keys, policy_keys_size)).expect("it is a key");
     let config = Config {
         policy: bytes!(policy, policy_size),
-        keys: KEYS.init(keys),
+        keys: Ok(KEYS.init(keys)),
         in_force: 0,
         boot: BootId([7; 16]),
     };

@@ -27,7 +27,8 @@ impl Platform for Board {
         nanoseconds()
     }
 
-    /// Only a debug kernel prints; elsewhere the console shows what the manager's records say.
+    /// Only a debug kernel prints; elsewhere the console shows what the manager's records say, and asks
+    /// why there are none.
     fn report(&mut self, line: fmt::Arguments<'_>) {
         debug_println!("manager: {line}");
     }
@@ -36,13 +37,10 @@ impl Platform for Board {
 #[protection_domain]
 fn init() -> Domain<Manager<'static, Board, Memory, Memory>> {
     let policy = bytes!(policy, policy_size);
-    let keys = match trusted_keys(bytes!(policy_keys, policy_keys_size)) {
-        Ok(keys) => keys,
-        Err(error) => panic!("the image's policy keys cannot be read: {error}"),
-    };
+    let keys = trusted_keys(bytes!(policy_keys, policy_keys_size));
     let config = Config {
         policy,
-        keys: KEYS.init(keys),
+        keys: keys.map(|keys| KEYS.init(keys).as_slice()),
         in_force: 0,
         boot: boot_id(policy),
     };
