@@ -28,3 +28,4 @@ pub use root_task::RootTask;
 pub use scenario::{Through, watch};
 pub use sdk::Sdk;
 pub use system::{Image, System, root};
+pub use trace::leave_ended;

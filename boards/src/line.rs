@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Pid;
 
 use crate::Error;
-use crate::trace::Trace;
+use crate::trace::{Account, Trace, watch_panics};
 
 /// How long is waited at once: where the host stood still meanwhile, it counts as no more.
 const SLICE: Duration = Duration::from_secs(1);
@@ -19,7 +19,7 @@ const SLICE: Duration = Duration::from_secs(1);
 const STARVED: u32 = 32;
 
 /// A running QEMU whose standard input and output carry lines of text; it is killed when this is
-/// dropped. Where a test fails, what it did is left in a file.
+/// dropped. Where a test fails, what it did is left in a file, also where it ended before.
 #[derive(Debug)]
 pub struct Line {
     qemu: Child,
@@ -35,6 +35,7 @@ pub struct Line {
 impl Line {
     /// Starts QEMU.
     pub(crate) fn start(mut command: Command) -> Result<Self, Error> {
+        watch_panics();
         let trace = Trace::new(&mut command).map_err(|error| Error::File {
             doing: "make a folder for QEMU's monitor in",
             path: env::temp_dir(),
@@ -90,17 +91,20 @@ impl Line {
     /// the last lines, and how QEMU stands.
     pub fn leave(&mut self, why: &str) -> String {
         self.left = true;
+        let account = self.account();
+        let state = match self.qemu.try_wait() {
+            Ok(Some(status)) => format!("QEMU had ended with {status}"),
+            _ => self.trace.state(),
+        };
+        account.leave(why, &state)
+    }
+
+    /// What the board did so far.
+    fn account(&mut self) -> Account {
         while let Ok(line) = self.lines.try_recv() {
             self.trace.line('<', &line);
         }
-        let ended = match self.qemu.try_wait() {
-            Ok(Some(status)) => format!("{why}; QEMU had ended with {status}"),
-            _ => why.to_owned(),
-        };
-        match self.trace.write(&ended) {
-            Ok(path) => format!("what the board did is in {}", path.display()),
-            Err(error) => format!("what the board did cannot be written down: {error}"),
-        }
+        self.trace.account()
     }
 
     /// How long the board was waited for, by its own time: without the time in which it was ready to
@@ -196,5 +200,52 @@ impl Drop for Line {
         // It may have ended by itself.
         let _ = self.qemu.kill();
         let _ = self.qemu.wait();
+        if !self.left {
+            self.account().keep();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::panic_any;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// What a thread leaves that fails while a program runs which said something, or afterwards.
+    fn left(is_after: bool) -> String {
+        let fails = move || {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", "echo one; echo two; read line"]);
+            let mut line = Line::start(shell).unwrap();
+            line.note("seed 7");
+            for said in ["one", "two"] {
+                assert_eq!(line.line(10 * SLICE, said).unwrap(), said);
+            }
+            let path = line.account().path().unwrap();
+            if is_after {
+                drop(line);
+            }
+            panic_any(path);
+        };
+        let failed = thread::spawn(fails).join().unwrap_err();
+        let path = failed.downcast::<PathBuf>().unwrap();
+        let text = fs::read_to_string(&*path).unwrap();
+        fs::remove_file(*path).unwrap();
+        text
+    }
+
+    #[test]
+    fn a_test_that_fails_leaves_a_file_while_the_board_runs_and_afterwards() {
+        for (is_after, state) in [
+            (false, "QEMU does not say how it stands"),
+            (true, "QEMU had ended before"),
+        ] {
+            let text = left(is_after);
+            for part in ["seed 7", "\"sh\" \"-c\"", "< one\n< two\n", state] {
+                assert!(text.contains(part), "{part}: {text}");
+            }
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode};
 
 use clap::{Args, Parser};
 use portcullis_boards::{
-    Board, Config, Error, Image, Machine, Sdk, System, capscan, raw_disk, root, watch,
+    Board, Config, Error, Image, Machine, Sdk, System, capscan, leave_ended, raw_disk, root, watch,
 };
 use portcullis_hosted::appliance::{Appliance, Begin, State};
 use portcullis_hosted::pack;
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
         Arguments::Run(arguments) => run(&arguments),
         Arguments::Sdk => sdk(),
     };
-    match done {
+    let code = match done {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {}", Lines(&error));
@@ -67,7 +67,13 @@ fn main() -> ExitCode {
                 .is_some_and(Error::is_of_the_run);
             ExitCode::from(if ran { 1 } else { 3 })
         }
+    };
+    if code == ExitCode::FAILURE
+        && let Some(left) = leave_ended("the run failed")
+    {
+        eprintln!("{left}");
     }
+    code
 }
 
 fn sdk() -> Result<ExitCode, Box<dyn std::error::Error>> {

@@ -1,13 +1,16 @@
 //! What a board did, for whoever asks why a test of it failed.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::env;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
+use std::panic;
 use std::path::PathBuf;
 use std::process::{self, Command};
+use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -24,7 +27,19 @@ const MONITOR: &str = "monitor";
 /// Longer than a QEMU that lives takes to answer, on a loaded host.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+thread_local! {
+    /// What the last board did that ended in this thread: the test may yet fail on it.
+    static ENDED: RefCell<Option<Account>> = const { RefCell::new(None) };
+}
+
 /// QEMU's command, what its test says of itself, and the last lines to it and from it.
+#[derive(Debug)]
+pub(crate) struct Account {
+    name: String,
+    text: String,
+}
+
+/// What there is to say of a board, and the monitor of its QEMU.
 #[derive(Debug)]
 pub(crate) struct Trace {
     name: String,
@@ -70,8 +85,8 @@ impl Trace {
         self.lines.push_back(format!("{from} {line}"));
     }
 
-    /// Writes it all to a file, with why.
-    pub(crate) fn write(&self, why: &str) -> io::Result<PathBuf> {
+    /// What there is to say so far.
+    pub(crate) fn account(&self) -> Account {
         let Self {
             name,
             command,
@@ -79,22 +94,18 @@ impl Trace {
             lines,
             ..
         } = self;
-        let mut text = format!("{why}\n\n{note}\n\n{command}\n\n");
+        let mut text = format!("{note}\n\n{command}\n\n");
         for line in lines {
             let _ = writeln!(text, "{line}");
         }
-        match self.ask() {
-            Ok(answers) => text += &answers,
-            Err(error) => {
-                let _ = writeln!(text, "\nQEMU does not say how it stands: {error}");
-            }
-        }
-        let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-        let folder = root().join(target).join("boards");
-        fs::create_dir_all(&folder)?;
-        let path = folder.join(format!("{name}.txt"));
-        fs::write(&path, text)?;
-        Ok(path)
+        let name = name.clone();
+        Account { name, text }
+    }
+
+    /// How QEMU stands.
+    pub(crate) fn state(&self) -> String {
+        self.ask()
+            .unwrap_or_else(|error| format!("QEMU does not say how it stands: {error}"))
     }
 
     /// What QEMU's monitor says.
@@ -110,7 +121,7 @@ impl Trace {
                 stream,
                 r#"{{"execute": "human-monitor-command", "arguments": {arguments}}}"#
             )?;
-            let _ = writeln!(text, "\n{question}");
+            let _ = writeln!(text, "{question}");
             // Before it come the greeting, the answer to the first command, and events.
             let answer = loop {
                 let line = answers.next().ok_or(io::ErrorKind::UnexpectedEof)??;
@@ -123,4 +134,53 @@ impl Trace {
         }
         Ok(text)
     }
+}
+
+impl Account {
+    /// Writes it to a file, which is named, with why and how QEMU stands.
+    pub(crate) fn leave(&self, why: &str, state: &str) -> String {
+        match self.write(why, state) {
+            Ok(path) => format!("what the board did is in {}", path.display()),
+            Err(error) => format!("what the board did cannot be written down: {error}"),
+        }
+    }
+
+    fn write(&self, why: &str, state: &str) -> io::Result<PathBuf> {
+        let path = self.path()?;
+        fs::write(&path, format!("{why}\n\n{}\n{state}\n", self.text))?;
+        Ok(path)
+    }
+
+    pub(crate) fn path(&self) -> io::Result<PathBuf> {
+        let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+        let folder = root().join(target).join("boards");
+        fs::create_dir_all(&folder)?;
+        Ok(folder.join(format!("{}.txt", self.name)))
+    }
+
+    /// Keeps it for [`leave_ended`].
+    pub(crate) fn keep(self) {
+        ENDED.set(Some(self));
+    }
+}
+
+/// Leaves what the last board did that ended in this thread, in a file, which is named. `None`: there is
+/// none, or that was done.
+pub fn leave_ended(why: &str) -> Option<String> {
+    let account = ENDED.take()?;
+    Some(account.leave(why, "QEMU had ended before"))
+}
+
+/// From now on a thread that panics leaves that too.
+pub(crate) fn watch_panics() {
+    static WATCHED: Once = Once::new();
+    WATCHED.call_once(|| {
+        let report = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            report(panic);
+            if let Some(left) = leave_ended(&panic.to_string()) {
+                eprintln!("{left}");
+            }
+        }));
+    });
 }

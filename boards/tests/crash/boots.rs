@@ -38,6 +38,7 @@ pub(crate) struct Appliance {
     state: TempDir,
     /// The disk before the first boot.
     pub(crate) fresh: Vec<u8>,
+    seed: u64,
 }
 
 /// What there is of a boot.
@@ -60,7 +61,8 @@ pub(crate) enum End {
 }
 
 impl Appliance {
-    pub(crate) fn new(board: Board) -> Self {
+    /// `seed` is said where a test fails.
+    pub(crate) fn new(board: Board, seed: u64) -> Self {
         let [documents, state] = [(); 2].map(|()| tempfile::tempdir().unwrap());
         for folder in ["kept", "public"] {
             fs::create_dir(documents.path().join(folder)).unwrap();
@@ -97,6 +99,7 @@ impl Appliance {
             image,
             state,
             fresh,
+            seed,
         }
     }
 
@@ -111,6 +114,12 @@ impl Appliance {
     /// How many documents there are.
     pub(crate) fn documents(&self) -> usize {
         SIZES.len() + 1
+    }
+
+    fn start(&self, disk: &str, note: &str) -> Machine {
+        let mut machine = Machine::boot(&self.image, Some(disk), &[]).unwrap();
+        machine.note(format!("CRASH_SEED={}, {note}", self.seed));
+        machine
     }
 
     /// Boots with every write and flush kept. `faults` are options that make the device err: of QEMU's
@@ -129,7 +138,7 @@ impl Appliance {
         );
         let before = fs::read(self.disk()).unwrap();
         let kept = || parse(&fs::read(&writes).unwrap()).unwrap();
-        let mut machine = Machine::boot(&self.image, Some(&disk), &[]).unwrap();
+        let mut machine = self.start(&disk, &format!("until {end:?}, with {faults:?}"));
         let mut boot = Boot {
             operations: Vec::new(),
             said: Vec::new(),
@@ -162,7 +171,7 @@ impl Appliance {
     pub(crate) fn boot(&self, disk: &[u8]) -> (Machine, Vec<String>) {
         fs::write(self.disk(), disk).unwrap();
         let disk = portcullis_boards::raw_disk(&self.disk()) + ",cache=unsafe";
-        let mut machine = Machine::boot(&self.image, Some(&disk), &[]).unwrap();
+        let mut machine = self.start(&disk, "from a disk that was rebuilt");
         let mut said = Vec::new();
         let through = watch(&mut machine, |line| said.push(line.to_owned())).unwrap();
         assert_eq!(through.failure(0), None, "{said:#?}");

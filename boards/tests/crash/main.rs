@@ -94,7 +94,7 @@ fn crashes_lose_nothing(board: Board) {
         seed,
     };
     let mut random = Random(seed);
-    let appliance = Appliance::new(board);
+    let appliance = Appliance::new(board, seed);
     let mut oracle = Oracle::new(appliance.state());
 
     // Killed again and again, the appliance goes on where it was.
