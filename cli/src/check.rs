@@ -33,8 +33,9 @@ regions are looked for as Microkit's tool does; without it, no such file is look
 accounted for, none wider than stated, every frame mapped only as declared (docs/image-rules.md).
 The system description must be the one that the image was built from. Each finding is a line.
 
-Where a component drives a device that does DMA without an IOMMU, and the policy accepts that with
-dma = \"unbounded\", the verdict assumes that the component is honest: with --strict that is exit code 1.
+Where a component drives a device that does DMA without an IOMMU, and the line of the device's registers
+accepts that with dma = \"unbounded\", the verdict assumes that the component is honest: with --strict
+that is exit code 1.
 
 Exit code: 0 it holds; 1 it does not; 2 it cannot be understood, or the system description or the
 distribution cannot; 3 a file cannot be read.
@@ -217,7 +218,8 @@ fn assumption(assuming: &[String]) -> String {
 }
 
 /// What the policy says and nothing does: a line for each component that is to be started again after a
-/// fault, for each grant that is not simply issued at boot, and for each `never` rule of an empty domain.
+/// fault, for each grant that is not simply issued at boot, for each `never` rule of an empty domain, and
+/// for each device without a driver.
 fn notes(policy: &Policy) -> Vec<String> {
     let at = |place: &Place, what: String| {
         let (line, _) = policy.source.line_column(place);
@@ -247,7 +249,20 @@ fn notes(policy: &Policy) -> Vec<String> {
             at(&never.place, what)
         })
     });
-    restarted.chain(unserved).chain(idle).collect()
+    let devices = policy.devices.iter().filter(|it| it.registers.is_empty());
+    let driverless = devices.map(|device| {
+        let what = format!(
+            "registers = []: nobody is the driver of device `{}`; where a component maps its registers, \
+             name their region, or its line says dma = \"unbounded\"",
+            device.name
+        );
+        at(&device.place, what)
+    });
+    restarted
+        .chain(unserved)
+        .chain(idle)
+        .chain(driverless)
+        .collect()
 }
 
 /// What a system without a manager adds to its description: Microkit's own tool builds it, and the

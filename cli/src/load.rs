@@ -9,7 +9,7 @@ use miette::{Diagnostic, LabeledSpan, SourceCode};
 use portcullis_policy::sdk::{self, SdkError};
 use portcullis_policy::source::MAX_FILE;
 use portcullis_policy::{Described, Policy, Problems, Source};
-use portcullis_sdf::{Board, PhysicalMemory, System};
+use portcullis_sdf::{Board, System};
 use portcullis_text::{Message, Plain};
 
 use crate::failure::{Failure, bounded};
@@ -24,17 +24,12 @@ const SYSTEM_EXTENSION: &str = "system";
 pub(crate) struct SystemFile {
     pub(crate) system: System,
     pub(crate) source: Arc<Source>,
-    /// The memory of its board, where that was named.
-    memory: Option<PhysicalMemory>,
 }
 
 impl SystemFile {
     /// The description, for the checks.
     pub(crate) fn described(&self) -> Described<'_> {
-        Described {
-            memory: self.memory.as_ref(),
-            ..Described::new(&self.system, &self.source)
-        }
+        Described::new(&self.system, &self.source)
     }
 }
 
@@ -118,11 +113,7 @@ pub(crate) fn system(path: &Path) -> Result<SystemFile, Failure> {
 pub(crate) fn system_on(path: &Path, board: &Board) -> Result<SystemFile, Failure> {
     let source = source(path)?;
     match board.parse(source.text()) {
-        Ok(system) => Ok(SystemFile {
-            system,
-            source,
-            memory: board.memory.clone(),
-        }),
+        Ok(system) => Ok(SystemFile { system, source }),
         Err(errors) => {
             let count = errors.iter().count() + errors.more();
             let problem = |error| {

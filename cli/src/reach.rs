@@ -101,7 +101,7 @@ impl Run for Reach {
         let policy = policy.map_err(Failure::problems)?;
         let subject = named(&policy, &self.subject)?;
         let given = system.as_ref();
-        let given = given.map(|file| Relation::given(&file.system, board.memory.as_ref()));
+        let given = given.map(|file| Relation::given(&file.system));
         let relation = Relation::declared(&policy).with_fixed(&given.unwrap_or_default());
         let report = Report {
             system: system.as_ref().map(|file| file.source.name().to_owned()),
@@ -116,8 +116,8 @@ impl Run for Reach {
 /// The others that are taken for honest: whatever they could do beyond is not shown.
 fn honest(relation: &Relation<'_>, subject: Subject<'_>) -> Option<String> {
     let others = relation.assumed_honest().into_iter();
-    let others = others.filter(|name| *name != subject.name());
-    let others: Vec<String> = others.map(|name| format!("`{name}`")).collect();
+    let others = others.filter(|other| *other != subject);
+    let others: Vec<String> = others.map(|other| other.to_string()).collect();
     (!others.is_empty()).then(|| {
         format!(
             "taken for honest, as `portcullis check` says: {}",
@@ -145,7 +145,7 @@ fn report<'p>(policy: &'p Policy, relation: &Relation<'p>, subject: Subject<'p>)
     let held: Vec<&Fact<'_>> = own
         .filter(|fact| !matches!(fact.kind, Kind::Processor | Kind::Activity))
         .collect();
-    let all_memory = held.iter().any(|fact| fact.kind == Kind::Dma);
+    let all_memory = held.iter().any(|fact| fact.reaches_all_memory());
     let reached = |end: Subject<'_>, path: &[Hop<'_>]| Reached {
         subject: end.to_string(),
         domain: domain_of(policy, relation, end),

@@ -253,8 +253,52 @@ fn check_holds_a_description_to_its_board() {
     let below = path(&folder, "below");
     let with_files = [&on_pc[..], &["--search-path", &below]].concat();
     assert_eq!(run(&with_files).0, 2);
-    std::fs::write(path(&folder, "below/t"), "table").unwrap();
+    let file = path(&folder, "below/t");
+    std::fs::write(&file, "table").unwrap();
     assert_eq!(run(&with_files).0, 0);
+    // One file is one content, whatever paths lead to it: by a link, or from the root.
+    std::os::unix::fs::symlink(&file, path(&folder, "below/link")).unwrap();
+    for (other, found_by_path) in [("link", false), (&*file, false), ("./t", true)] {
+        let second = format!("<system><memory_region name=\"n\" prefill_path=\"{other}\" />");
+        let twice = text.replace(
+            "<system>",
+            &(second + "<memory_region name=\"m\" prefill_path=\"t\" />"),
+        );
+        std::fs::write(&description, twice).unwrap();
+        let (code, _, error) = run(&with_files);
+        assert_eq!(code, 1, "{other}");
+        assert!(error.contains("policy::filled_twice"), "{error}");
+        assert_eq!(run(&on_pc).0, i32::from(found_by_path), "{other}");
+    }
+}
+
+#[test]
+fn check_names_all_of_whom_must_be_honest() {
+    let folder = TempDir::new().unwrap();
+    let policy = path(&folder, "policy.toml");
+    let system = "<system><memory_region name=\"nic_regs\" size=\"0x1000\" phys_addr=\"0xa000000\" />\
+         <protection_domain name=\"net\" priority=\"9\"><program_image path=\"n.elf\" />\
+         <map mr=\"nic_regs\" vaddr=\"0x1000000\" /><virtual_machine name=\"linux\"><vcpu id=\"0\" />\
+         <map mr=\"nic_regs\" vaddr=\"0x1000000\" /></virtual_machine></protection_domain></system>";
+    std::fs::write(path(&folder, "system.xml"), system).unwrap();
+    let text = |word: &str| {
+        format!(
+            "[domains]\none = {{}}\n[components.net]\ndomain = \"one\"\n[guests.linux]\ndomain = \"one\"\n\
+             [[static]]\ncomponent = \"net\"\nvm = \"linux\"\n\
+             [[static]]\ncomponent = \"net\"\nregion = \"nic_regs\"\nperms = \"rw\"\ndma = \"{word}\"\n\
+             [[static]]\nguest = \"linux\"\nregion = \"nic_regs\"\nperms = \"rw\"\ndma = \"{word}\"\n"
+        )
+    };
+    std::fs::write(&policy, text("unbounded")).unwrap();
+    let (code, report) = json(&["check", &policy]);
+    assert_eq!(
+        (code, &report["assuming"]),
+        (0, &serde_json::json!(["net", "guest linux"]))
+    );
+    assert_eq!(run(&["check", &policy, "--strict"]).0, 1);
+    std::fs::write(&policy, text("none")).unwrap();
+    let (code, report) = json(&["check", &policy, "--strict"]);
+    assert_eq!((code, &report["assuming"]), (0, &serde_json::json!([])));
 }
 
 #[test]
@@ -455,7 +499,10 @@ fn ceiling_shows_what_each_component_can_hold() {
         inspects.starts_with("\"denials and faults of `blk`, "),
         "{inspects}"
     );
-    assert_eq!(held("blk", "dma"), ["\"all physical memory\" null"]);
+    let all = "\"all physical memory, through region `virtio_mmio`\" null";
+    assert_eq!(held("blk", "dma"), [all]);
+    // Whose device does none holds no memory but its registers.
+    assert_eq!(held("console", "dma"), [""; 0]);
     let (code, _, error) = run(&["ceiling", POLICY, "--component", "ingst"]);
     assert_eq!(code, 2);
     assert!(error.contains("did you mean `ingest`?"), "{error}");
@@ -503,7 +550,8 @@ fn diff_tells_which_honesty_is_assumed() {
     let (folder, policy, _) = shop();
     let wider = path(&folder, "wider.toml");
     let text = std::fs::read_to_string(&policy).unwrap();
-    let dma = "[[static]]\ncomponent = \"web\"\ndma = \"unbounded\"\nreason = \"r\"\n";
+    let dma = "[[static]]\ncomponent = \"web\"\nregion = \"nic_regs\"\nperms = \"rw\"\n\
+               dma = \"unbounded\"\nreason = \"r\"\n";
     std::fs::write(&wider, text + dma).unwrap();
     let (code, report) = json(&["diff", &policy, &wider]);
     assert_eq!((code, &report["assumed"]), (1, &serde_json::json!(["web"])));

@@ -40,10 +40,10 @@ use std::sync::Arc;
 
 use miette::Diagnostic;
 use portcullis_policy_format::MAX_COMPONENTS;
-use portcullis_sdf::{PhysicalMemory, System};
+use portcullis_sdf::System;
 
 use crate::ceiling::Ceiling;
-use crate::model::{Place, Policy};
+use crate::model::{Place, Policy, Subject};
 use crate::problem::{Found, Problem, Problems};
 use crate::read::{self, Incomplete, Reading};
 use crate::relation::{Cause, Fact, Relation};
@@ -56,19 +56,12 @@ pub struct Described<'s> {
     pub system: &'s System,
     /// Its text.
     pub source: &'s Arc<Source>,
-    /// The memory of the board that it is for, where that is known.
-    pub memory: Option<&'s PhysicalMemory>,
 }
 
 impl<'s> Described<'s> {
-    /// A description for a board of which nothing is known.
+    /// A description with its text.
     pub const fn new(system: &'s System, source: &'s Arc<Source>) -> Self {
-        let memory = None;
-        Self {
-            system,
-            source,
-            memory,
-        }
+        Self { system, source }
     }
 }
 
@@ -136,16 +129,17 @@ fn run_with<'a>(
     duplicates::check(&mut check);
     offers::check(&mut check);
     streams::check(&mut check);
+    cover::words(&mut check);
     delegation::check(&mut check);
     // Beyond this, paths among components are no longer few, and numbers no longer fit.
     if policy.components.len() > usize::from(MAX_COMPONENTS) {
         return check.problems;
     }
     let relations = relations();
-    if !incomplete.flows {
-        flows::check(&mut check, &relations.declared);
-    }
     let all = relations.declared.clone().with_fixed(&relations.given);
+    if !incomplete.flows {
+        flows::check(&mut check, &all);
+    }
     never::check(&mut check, &all, described.map(|it| &**it.source));
     let set = described.and_then(|described| custody::symbols(&mut check, described));
     let acknowledged = set.or_else(|| custody::acknowledgement(policy, &relations.declared));
@@ -154,7 +148,7 @@ fn run_with<'a>(
     memory::check(&mut check, &relations);
     calls::check(&mut check, &relations.declared);
     if let Some(described) = described {
-        against(&mut check, &relations, incomplete, described);
+        against(&mut check, &relations, incomplete, described, set);
         custody::check(&mut check, &relations.given, set, &mut said);
         custody::maps(&mut check, described);
     }
@@ -166,6 +160,7 @@ fn against(
     relations: &Relations<'_>,
     incomplete: Incomplete,
     described: Described<'_>,
+    acknowledged: Option<&str>,
 ) {
     let system = described.system;
     system::check(check, incomplete, described);
@@ -175,7 +170,7 @@ fn against(
     log::check(check, described);
     memory::check_regions(check, described);
     if !incomplete.authority {
-        cover::check(check, relations, described);
+        cover::check(check, relations, described, acknowledged);
     }
 }
 
@@ -189,7 +184,7 @@ struct Relations<'a> {
 
 impl<'a> Relations<'a> {
     fn of(policy: &'a Policy, described: Option<Described<'a>>) -> Self {
-        let given = described.map(|it| Relation::given(it.system, it.memory));
+        let given = described.map(|it| Relation::given(it.system));
         Self::new(Relation::declared(policy), given.unwrap_or_default())
     }
 
@@ -217,17 +212,20 @@ impl<'a> Relations<'a> {
     }
 }
 
-/// The components on whose honesty a verdict depends: those that reach all memory through a device, with
-/// leave of the policy, and the keeper of the grant log where its records are opaque to it.
+/// On whose honesty a verdict depends, with leave of the policy: of those that reach all memory through a
+/// device, and of the keeper of the grant log where its records are opaque to it. A component by its name,
+/// a guest or a device with what it is.
 pub fn assumed_honest(policy: &Policy, described: Option<Described<'_>>) -> Vec<String> {
     let relations = Relations::of(policy, described);
-    let declared = relations.declared.assumed_honest();
-    let given = relations.given.assumed_honest();
-    let keeper = relations.declared.opaque_keeper;
-    let needed =
-        |name: &&&str| described.is_none() || keeper == Some(**name) || given.contains(**name);
-    let assumed = declared.iter().filter(needed);
-    assumed.map(|name| (*name).to_owned()).collect()
+    let honest = match described {
+        None => relations.declared.assumed_honest(),
+        Some(_) => cover::assumed_honest(&relations),
+    };
+    let names = honest.into_iter().map(|subject| match subject {
+        Subject::Component(name) => name.to_owned(),
+        other => format!("{} {}", other.field(), other.name()),
+    });
+    names.collect()
 }
 
 /// A check at work.

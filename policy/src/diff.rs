@@ -226,7 +226,7 @@ impl<'p> Allowed<'p> {
 
     fn assumed_beyond(&self, other: &Self) -> Vec<String> {
         let [own, others] = [self, other].map(|it| it.relation.assumed_honest());
-        own.difference(&others).map(|it| (*it).to_owned()).collect()
+        own.difference(&others).map(|it| name_of(*it)).collect()
     }
 
     fn renumbered(&self, new: &Self) -> Vec<Renumbered> {

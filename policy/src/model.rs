@@ -5,6 +5,7 @@
 //! (regions, virtual machines) stay text. Every item knows its [`Place`] in the source. Holding a
 //! `Policy` proves that its numbers resolve, and nothing more: the checks are in [`crate::check`].
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -129,6 +130,8 @@ pub struct Outsider {
     pub name: String,
     /// Its security domain.
     pub domain: DomainId,
+    /// The memory regions of a device's registers: whoever maps one drives the device.
+    pub registers: Vec<Named>,
     /// Where its name stands.
     pub place: Place,
 }
@@ -264,6 +267,8 @@ pub enum Authority {
         region: String,
         /// The most that the mapping may allow.
         perms: Perms,
+        /// Where it is a device's registers: what its DMA can reach.
+        dma: Option<Dma>,
     },
     /// An interrupt, by the number that the interrupt controller gives it.
     Irq(u32),
@@ -273,6 +278,8 @@ pub enum Authority {
         base: u64,
         /// How many.
         size: u64,
+        /// What the DMA of the device behind them can reach.
+        dma: Option<Dma>,
     },
     /// A child protection domain: its faults arrive here, and this component may stop and restart it.
     Child(ComponentId),
@@ -294,8 +301,15 @@ pub enum Authority {
     VirtualMachine(String),
     /// Secure monitor calls.
     Smc,
-    /// Every physical address: through a device that does DMA without an IOMMU.
-    UnboundedDma,
+}
+
+/// What the DMA of a device without an IOMMU can reach.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Dma {
+    /// Nothing: the device does none.
+    None,
+    /// All physical memory, so that whoever drives the device reaches all of it.
+    Unbounded,
 }
 
 /// The kinds of capability that `<cspace>` can give.
@@ -366,6 +380,15 @@ impl Policy {
             .zip(&self.components)
             .find(|(_, component)| component.name == name)
             .map(|(number, _)| ComponentId(number))
+    }
+
+    /// The memory regions that are registers of devices behind an IOMMU, each with its device.
+    pub fn registers(&self) -> BTreeMap<&str, &Outsider> {
+        let registers = self.devices.iter().flat_map(|device| {
+            let regions = device.registers.iter();
+            regions.map(move |region| (region.name.as_str(), device))
+        });
+        registers.collect()
     }
 
     /// The numbers of all components.
@@ -517,6 +540,19 @@ impl std::fmt::Display for Perms {
             }
         }
         Ok(())
+    }
+}
+
+impl Dma {
+    /// Both words.
+    pub const ALL: [Self; 2] = [Self::None, Self::Unbounded];
+
+    /// Its word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Unbounded => "unbounded",
+        }
     }
 }
 

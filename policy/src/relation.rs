@@ -67,8 +67,8 @@ pub enum Object<'a> {
     },
     /// The secure monitor, which all that may call it share.
     Firmware,
-    /// All physical memory.
-    Memory,
+    /// All physical memory, through the DMA of the device behind these registers.
+    Memory(Registers<'a>),
     /// What the manager learns of a component: that it was denied something, that and where it faulted.
     Activity(&'a str),
     /// A core, in a scheduling domain.
@@ -77,6 +77,20 @@ pub enum Object<'a> {
         core: u8,
         /// The scheduling domain, where the system has a schedule.
         domain: Option<usize>,
+    },
+}
+
+/// How a device is driven.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Registers<'a> {
+    /// By registers in a memory region.
+    Region(&'a str),
+    /// By x86 I/O ports.
+    Ports {
+        /// The first.
+        base: u64,
+        /// How many.
+        size: u64,
     },
 }
 
@@ -89,6 +103,8 @@ pub enum Power {
     Monitor,
     /// A capability to one of its objects.
     Capability(CapKind),
+    /// The driver's of a device behind an IOMMU: its registers.
+    Driver,
 }
 
 /// The path that a fact takes. Names are stable: programs may rely on them.
@@ -108,8 +124,10 @@ pub enum Kind {
     GuestMap,
     /// A device's mapping.
     DeviceMap,
-    /// A device that does DMA without an IOMMU.
+    /// A device that no IOMMU bounds: without rights, where a line says that it does no DMA.
     Dma,
+    /// The registers of a device behind an IOMMU.
+    Driver,
     /// Knowing where a region lies.
     Address,
     /// A static channel.
@@ -272,12 +290,12 @@ impl<'a> Relation<'a> {
         regions
     }
 
-    /// The components that must be honest for a verdict to hold: those that reach all memory, and the
-    /// keeper of the grant log where its records are opaque to it.
-    pub fn assumed_honest(&self) -> BTreeSet<&'a str> {
-        let all = self.facts.iter().filter(|fact| fact.kind == Kind::Dma);
-        let drivers = all.map(|fact| fact.subject.name());
-        drivers.chain(self.opaque_keeper).collect()
+    /// Who must be honest for a verdict to hold: those that reach all memory, and the keeper of the grant
+    /// log where its records are opaque to it.
+    pub fn assumed_honest(&self) -> BTreeSet<Subject<'a>> {
+        let all = self.facts.iter().filter(|fact| fact.reaches_all_memory());
+        let keeper = self.opaque_keeper.map(Subject::Component);
+        all.map(|fact| fact.subject).chain(keeper).collect()
     }
 }
 
@@ -388,20 +406,40 @@ impl Object<'_> {
             Self::Component(name) => format!("a channel to `{name}`"),
             Self::Power(Power::Parent, of) => format!("child {of}"),
             Self::Power(Power::Monitor, of) => format!("virtual machine `{}`", of.name()),
+            Self::Power(Power::Driver, of) => format!("control of {of}"),
             Self::Power(Power::Capability(kind), of) => format!("the {kind} of {of}"),
             Self::Interrupt(number) => format!("interrupt {number}"),
             Self::Ports { base, size } => format!("{size} I/O ports from {base:#x}"),
             Self::Firmware => String::from("secure monitor calls"),
-            Self::Memory => String::from("all physical memory"),
+            Self::Memory(through) => format!("all physical memory, through {through}"),
             Self::Activity(name) => format!("what `{name}` does"),
             Self::Processor { core, .. } => format!("core {core}"),
         }
     }
 }
 
+impl<'a> Registers<'a> {
+    /// The registers themselves.
+    pub const fn object(self) -> Object<'a> {
+        match self {
+            Self::Region(name) => Object::Region(name),
+            Self::Ports { base, size } => Object::Ports { base, size },
+        }
+    }
+}
+
+impl fmt::Display for Registers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Region(name) => write!(f, "region `{name}`"),
+            Self::Ports { base, size } => write!(f, "{size} I/O ports from {base:#x}"),
+        }
+    }
+}
+
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Grant,
         Self::Delegated,
         Self::Delegation,
@@ -410,6 +448,7 @@ impl Kind {
         Self::GuestMap,
         Self::DeviceMap,
         Self::Dma,
+        Self::Driver,
         Self::Address,
         Self::Channel,
         Self::ManagerChannel,
@@ -436,6 +475,7 @@ impl Kind {
             Self::GuestMap => "guest_map",
             Self::DeviceMap => "device_map",
             Self::Dma => "dma",
+            Self::Driver => "driver",
             Self::Address => "address",
             Self::Channel => "channel",
             Self::ManagerChannel => "manager_channel",
@@ -519,6 +559,7 @@ impl Fact<'_> {
             Object::Power(Power::Monitor, of) => {
                 format!("runs virtual machine `{}`", of.name())
             }
+            Object::Power(Power::Driver, of) => format!("drives {of}"),
             Object::Power(Power::Capability(kind), of) => {
                 format!("holds the {} of {of}", kind.object())
             }
@@ -528,15 +569,23 @@ impl Fact<'_> {
             Object::Interrupt(number) => format!("handles interrupt {number}"),
             Object::Ports { base, size } => format!("drives {size} I/O ports from {base:#x}"),
             Object::Firmware => String::from("can make secure monitor calls"),
-            Object::Memory => String::from(
-                "drives a device, knows where memory lies, and can reach all memory through the device",
-            ),
+            Object::Memory(through) if self.reaches_all_memory() => {
+                format!("reaches all memory through the device of {through}")
+            }
+            Object::Memory(through) => {
+                format!("drives the device of {through}, which does not reach all memory")
+            }
             Object::Activity(name) if self.rights.has(Rights::WRITE) => {
                 format!("does what the manager learns of `{name}`")
             }
             Object::Activity(name) => format!("learns what the manager learns of `{name}`"),
             Object::Processor { core, .. } => format!("runs on core {core}"),
         }
+    }
+
+    /// Whether the subject can have a device read and write all memory.
+    pub fn reaches_all_memory(&self) -> bool {
+        matches!(self.object, Object::Memory(_)) && self.rights != Rights::default()
     }
 
     /// Whether the subject is the manager.

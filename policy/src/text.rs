@@ -10,13 +10,12 @@ pub fn authority(policy: &Policy, authority: &Authority) -> String {
     match authority {
         Authority::Region { region, .. } => format!("region `{region}`"),
         Authority::Irq(number) => format!("interrupt {number}"),
-        Authority::IoPorts { base, size } => format!("{size} I/O ports from {base:#x}"),
+        Authority::IoPorts { base, size, .. } => format!("{size} I/O ports from {base:#x}"),
         Authority::Child(child) => format!("child `{}`", name(*child)),
         Authority::Channel { peer, .. } => format!("a channel to `{}`", name(*peer)),
         Authority::Cap { kind, of } => format!("the {kind} of `{}`", name(*of)),
         Authority::VirtualMachine(vm) => format!("virtual machine `{vm}`"),
         Authority::Smc => String::from("secure monitor calls"),
-        Authority::UnboundedDma => String::from("unbounded DMA"),
     }
 }
 

@@ -52,6 +52,7 @@ domain = "all"
 domain = "all"
 [devices.nic]
 domain = "all"
+registers = []
 [components.driver]
 domain = "all"
 [components.child]
@@ -73,7 +74,7 @@ when = "boot"
 const LINES: &[(&str, &str, &[&str])] = &[
     (
         "driver",
-        r#"region = "uart", perms = "rw""#,
+        r#"region = "uart", perms = "rw", dma = "unbounded""#,
         &["`driver` maps region `uart` \"rw\""],
     ),
     (
@@ -102,7 +103,7 @@ const LINES: &[(&str, &str, &[&str])] = &[
     ("driver", "irq = 33", &["`driver` handles interrupt 33"]),
     (
         "driver",
-        "ioport = 0x3f8, size = 8",
+        r#"ioport = 0x3f8, size = 8, dma = "unbounded""#,
         &["`driver` drives 8 I/O ports from 0x3f8"],
     ),
     (
@@ -143,11 +144,19 @@ const LINES: &[(&str, &str, &[&str])] = &[
 ];
 
 fn policy(lines: &[(&str, &str)]) -> Policy {
+    read(text(lines))
+}
+
+fn text(lines: &[(&str, &str)]) -> String {
     let mut text = HEAD.to_owned();
     for (holder, line) in lines {
         let (field, fields) = (field(holder), line.replace(", ", "\n"));
         text.push_str(&format!("[[static]]\n{field} = \"{holder}\"\n{fields}\n"));
     }
+    text
+}
+
+fn read(text: String) -> Policy {
     let source = Arc::new(Source::new("policy.toml", text));
     load(source, None).unwrap_or_else(|problems| panic!("{problems:?}"))
 }
@@ -191,19 +200,80 @@ fn unused(policy: &Policy) -> usize {
     problems(policy, SYSTEM, &["policy::unused_static"]).len()
 }
 
-/// That some device behind the IOMMU sees a driver's memory does not say that it is the driver's.
+/// What a line says of a device's DMA, and what is wrong with it.
+fn dma(policy: &Policy, xml: &str) -> Vec<String> {
+    let codes = ["policy::unbounded_dma", "policy::uncovered"];
+    let problems = problems(policy, xml, &codes);
+    problems.iter().map(ToString::to_string).collect()
+}
+
 #[test]
-fn an_iommu_bounds_the_driver_that_handles_its_devices_interrupt() {
-    let policy = policy(&lines_without(LINES.len()));
-    let unbounded = |xml: &str| problems(&policy, xml, &["policy::unbounded_dma"]).len();
-    let system = SYSTEM.replace(r#"<ioport id="1" addr="0x3f8" size="8" />"#, "");
-    assert_eq!(unbounded(&system), 1);
-    let irq = r#"<irq irq="33" id="1" />"#;
-    let msi = r#"<irq id="5" pcidev="0:4.0" handle="0" vector="40" />"#;
-    let handled = system.replace(irq, &format!("{irq}{msi}"));
-    assert_eq!(unbounded(&handled), 0);
-    let of_another = handled.replace("pcidev=\"0:4.0\"", "pcidev=\"0:5.0\"");
-    assert_eq!(unbounded(&of_another), 1);
+fn a_device_needs_a_word_on_the_line_that_covers_it() {
+    for (place, registers) in [(0, "region `uart`"), (6, "8 I/O ports from 0x3f8")] {
+        let (holder, line, _) = LINES[place];
+        let (bare, _) = line.rsplit_once(", dma").unwrap();
+        for (word, is_said) in [("", false), ("none", true), ("unbounded", true)] {
+            let line = match word {
+                "" => bare.to_owned(),
+                word => format!("{bare}, dma = \"{word}\""),
+            };
+            let mut lines = lines_without(place);
+            lines.push((holder, &line));
+            let policy = policy(&lines);
+            let number = policy.statics.last().unwrap().place.line;
+            let said = format!(
+                "`driver` drives the device of {registers}, and line {number} of `policy.toml` does not \
+                 say what the device's DMA can reach"
+            );
+            let expected = if is_said { vec![] } else { vec![said] };
+            assert_eq!(dma(&policy, SYSTEM), expected, "{line}");
+        }
+    }
+}
+
+/// What an IOMMU bounds needs no word, whoever maps it; of others nothing is known.
+#[test]
+fn registers_of_a_device_behind_the_iommu_need_no_word() {
+    let mut lines = lines_without(0);
+    lines.push(("driver", r#"region = "uart", perms = "rw""#));
+    let bound = text(&lines).replace("registers = []", r#"registers = ["uart"]"#);
+    assert_eq!(dma(&read(bound), SYSTEM), [""; 0]);
+    let unbound = read(text(&lines));
+    assert_eq!(dma(&unbound, SYSTEM).len(), 1);
+    let by_another = SYSTEM.replace(
+        r#"<iomap mr="dma" "#,
+        r#"<iomap mr="uart" iovaddr="0x9000" /><iomap mr="dma" "#,
+    );
+    lines.push(("nic", r#"region = "uart", perms = "rw""#));
+    assert_eq!(dma(&read(text(&lines)), &by_another).len(), 2);
+}
+
+/// What is known to be memory is no device.
+#[test]
+fn memory_of_the_board_needs_no_word() {
+    let board = |ram: std::ops::Range<u64>| portcullis_sdf::Board {
+        memory: Some(portcullis_sdf::PhysicalMemory {
+            devices: vec![0..ram.start, ram.end..0x4000_0000],
+            ram: vec![ram],
+            kernel: 0..0,
+        }),
+        ..portcullis_sdf::Board::default()
+    };
+    let mut lines = lines_without(0);
+    lines.push(("driver", r#"region = "uart", perms = "rw""#));
+    let policy = policy(&lines);
+    let source = Arc::new(Source::new("system.xml", SYSTEM));
+    for (ram, found) in [
+        (0x4000_0000..0x8000_0000, 1),
+        // The region begins where memory ends.
+        (0x900_0000..0x900_0fff, 1),
+        (0x900_0000..0x900_1000, 0),
+    ] {
+        let system = board(ram.clone()).parse(SYSTEM).unwrap();
+        let mut problems = check::with_system(&policy, &system, &source);
+        problems.retain(|problem| problem.code_name() == "policy::unbounded_dma");
+        assert_eq!(problems.len(), found, "{ram:x?}");
+    }
 }
 
 #[test]
@@ -244,7 +314,8 @@ fn a_line_covers_the_ports_that_it_names_and_no_more() {
         ("ioport = 0x3f0, size = 15", false),
     ] {
         let mut lines = lines_without(ports);
-        lines.push(("driver", line));
+        let line = format!("{line}, dma = \"none\"");
+        lines.push(("driver", &line));
         let expected: &[&str] = if covers { &[] } else { LINES[ports].2 };
         assert_eq!(found(&policy(&lines), SYSTEM), expected, "{line}");
     }
@@ -340,15 +411,30 @@ fn notifying_the_manager_needs_a_line() {
     );
 }
 
+/// A help for what is refused anyway would lead to another refusal.
 #[test]
-fn what_the_manager_calls_needs_a_line() {
-    let called = SYSTEM.replace("</system>", r#"<channel>
-        <end pd="manager" id="9" pp="true" notify="false" /><end pd="watch" id="0" notify="false" />
-    </channel><protection_domain name="watch" priority="250"><program_image path="w.elf" /></protection_domain></system>"#);
-    assert_eq!(
-        found(&policy(&lines_without(LINES.len())), &called),
-        ["`manager` can call `watch`"]
-    );
+fn no_help_offers_a_line_that_custody_refuses() {
+    let manager =
+        r#"<protection_domain name="manager" priority="200"><program_image path="m.elf" />"#;
+    let held = r#"<map mr="uart" vaddr="0x1000000" /><irq irq="44" id="7" /><ioport id="1" addr="0x2f8" size="8" />
+        <cspace><cap_vspace slot="2" pd="client" /></cspace>"#;
+    let system = SYSTEM
+        .replace(manager, &(manager.to_owned() + held))
+        .replace("</system>", r#"<channel>
+            <end pd="manager" id="9" pp="true" notify="false" /><end pd="watch" id="0" notify="false" />
+        </channel><protection_domain name="watch" priority="250"><program_image path="w.elf" />
+            <cspace><cap_tcb slot="2" pd="manager" /></cspace></protection_domain></system>"#);
+    let mut text = text(&lines_without(LINES.len()));
+    text.push_str("[components.watch]\ndomain = \"all\"\n");
+    let policy = read(text);
+    let codes = [
+        "policy::manager_holds",
+        "policy::manager_calls",
+        "policy::manager_held",
+    ];
+    let refused = problems(&policy, &system, &codes);
+    assert_eq!(refused.len(), 6, "{refused:#?}");
+    assert_eq!(found(&policy, &system), [""; 0]);
 }
 
 #[test]

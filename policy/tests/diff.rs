@@ -75,7 +75,7 @@ fn ruled(rules: &str) -> Policy {
         "name = \"x\"\nversion = 1\n[domains]\nin = {{}}\n[interfaces.inspect]\nwhy = 0\n\
          [interfaces.log]\nput = 0\n[components.a]\ndomain = \"in\"\n[components.b]\ndomain = \"in\"\n\
          offers = [\"log\"]\n[components.manager]\ndomain = \"in\"\noffers = [\"inspect\"]\n\
-         [guests.g]\ndomain = \"in\"\n[devices.d]\ndomain = \"in\"\n{rules}"
+         [guests.g]\ndomain = \"in\"\n[devices.d]\ndomain = \"in\"\nregisters = [\"regs\"]\n{rules}"
     ))
 }
 
@@ -183,11 +183,6 @@ fn every_kind_of_authority_counts() {
         ("component", "vm = \"g\"", "vm a: virtual machine `g`"),
         ("component", "cap = \"sc of b\"", "cap a: the sc of `b`"),
         (
-            "component",
-            "dma = \"unbounded\"",
-            "dma a: all physical memory",
-        ),
-        (
             "guest",
             "region = \"m\"\nperms = \"r\"",
             "guest_map guest `g`: memory region `m`, r",
@@ -202,6 +197,23 @@ fn every_kind_of_authority_counts() {
         let rule = rule(&format!("{holder} = \"{name}\""), authority);
         assert_eq!(told("", &rule), [format!("+{told_as}")]);
     }
+    let device = |region, word: &str| {
+        let fields = format!("region = \"{region}\"\nperms = \"rw\"{word}");
+        rule("component = \"a\"", &fields)
+    };
+    let [none, unbounded] =
+        ["none", "unbounded"].map(|it| device("m", &format!("\ndma = \"{it}\"")));
+    assert_eq!(
+        told(&none, &unbounded),
+        ["+dma a: all physical memory, through region `m`"]
+    );
+    assert_eq!(
+        told("", &device("regs", "")),
+        [
+            "+driver a: control of device `d`",
+            "+map a: memory region `regs`, rw"
+        ]
+    );
 }
 
 #[test]
@@ -251,7 +263,8 @@ fn what_is_learned_through_the_manager_counts() {
 
 #[test]
 fn an_honesty_that_is_assumed_is_told() {
-    let dma = rule("component = \"a\"", "dma = \"unbounded\"");
+    let device = "region = \"m\"\nperms = \"rw\"\ndma = \"unbounded\"";
+    let dma = rule("component = \"a\"", device);
     let (without, with) = (ruled(""), ruled(&dma));
     let difference = diff(&without, &with);
     assert_eq!(difference.assumed, ["a"]);

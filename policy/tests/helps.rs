@@ -18,6 +18,7 @@ struct Shape {
     setvars: BTreeSet<(usize, usize)>,
     guest: Option<usize>,
     device: Option<usize>,
+    ports: BTreeSet<usize>,
     child: bool,
     smc: bool,
 }
@@ -32,15 +33,17 @@ fn shape() -> impl Strategy<Value = Shape> {
     let irqs = prop::collection::btree_set(40..60_u8, 0..3);
     let setvars = prop::collection::btree_set((0..PDS, 0..REGIONS), 0..3);
     let (guest, device) = (prop::option::of(0..REGIONS), prop::option::of(0..REGIONS));
+    let ports = prop::collection::btree_set(0..PDS, 0..2);
     let flags = (any::<bool>(), any::<bool>());
-    (maps, channels, irqs, setvars, guest, device, flags).prop_map(
-        |(maps, channels, irqs, setvars, guest, device, (child, smc))| Shape {
+    (maps, channels, irqs, setvars, guest, device, ports, flags).prop_map(
+        |(maps, channels, irqs, setvars, guest, device, ports, (child, smc))| Shape {
             maps,
             channels,
             irqs,
             setvars,
             guest,
             device,
+            ports,
             child,
             smc,
         },
@@ -49,8 +52,17 @@ fn shape() -> impl Strategy<Value = Shape> {
 
 fn description(shape: &Shape) -> String {
     let mut xml = String::from("<system>");
+    // The last can be a device's registers.
     for region in 0..REGIONS {
-        write!(xml, "<memory_region name=\"r{region}\" size=\"0x1000\" />").unwrap();
+        let place = match region + 1 {
+            REGIONS => " phys_addr=\"0x9000000\"",
+            _ => "",
+        };
+        write!(
+            xml,
+            "<memory_region name=\"r{region}\" size=\"0x1000\"{place} />"
+        )
+        .unwrap();
     }
     // A channel between two domains only once, and from the lower priority to the higher.
     let mut joined = BTreeSet::new();
@@ -99,6 +111,9 @@ fn description(shape: &Shape) -> String {
             )
             .unwrap();
         }
+        if shape.ports.contains(&pd) {
+            write!(xml, "<ioport id=\"1\" addr=\"0x{pd}f8\" size=\"8\" />").unwrap();
+        }
         if first {
             for (number, irq) in shape.irqs.iter().enumerate() {
                 write!(xml, "<irq irq=\"{irq}\" id=\"{}\" />", 30 + number).unwrap();
@@ -137,8 +152,11 @@ fn rules(help: &str) -> Vec<String> {
     let mut rules = Vec::new();
     for table in ["guests", "devices"] {
         let named = help.split_once(&format!("add [{table}."));
-        if let Some((name, _)) = named.and_then(|(_, rest)| rest.split_once("] with its domain")) {
-            rules.push(format!("[{table}.{name}]\ndomain = \"d0\"\n"));
+        if let Some((name, rest)) = named.and_then(|(_, rest)| rest.split_once("] with its domain"))
+        {
+            let fields = rest.split(" to the policy").next().unwrap();
+            let fields = fields.replace(" and ", "");
+            rules.push(format!("[{table}.{name}]\ndomain = \"d0\"\n{fields}\n"));
         }
     }
     for part in help.split("[[static]] with ").skip(1) {

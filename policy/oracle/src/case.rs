@@ -164,6 +164,8 @@ pub struct Policy {
     pub components: Vec<Component>,
     /// Guests and devices with their security domains.
     pub subjects: Vec<(Who, String)>,
+    /// Devices behind the IOMMU, with the regions of their registers.
+    pub registers: Vec<(String, String)>,
     /// Flows.
     pub flows: Vec<Flow>,
     /// Grants.
@@ -172,6 +174,8 @@ pub struct Policy {
     pub is_opaque: bool,
     /// Static authority.
     pub statics: Vec<Static>,
+    /// Whether it stands in inline tables, all on one line.
+    pub inline: bool,
     /// What must not flow: from, to.
     pub nevers: Vec<(String, String)>,
     /// Text that is appended as it is.
@@ -243,6 +247,17 @@ pub struct Static {
     pub who: Who,
     /// What.
     pub what: What,
+    /// What a device's DMA can reach, where it is about one.
+    pub dma: Option<Dma>,
+}
+
+/// What the DMA of a device without an IOMMU can reach.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Dma {
+    /// Nothing.
+    None,
+    /// Everything.
+    Unbounded,
 }
 
 /// Who can do something.
@@ -275,8 +290,6 @@ pub enum What {
     Vm(String),
     /// Secure monitor calls.
     Smc,
-    /// DMA that no IOMMU bounds.
-    Dma,
 }
 
 /// The manager's name, which the manual reserves.
@@ -302,6 +315,14 @@ impl Map {
             size,
             ..self
         }
+    }
+}
+
+impl Static {
+    /// A line that says nothing of a device.
+    pub const fn new(who: Who, what: What) -> Self {
+        let dma = None;
+        Self { who, what, dma }
     }
 }
 
@@ -401,6 +422,16 @@ impl Policy {
         }
     }
 
+    /// The registers of the devices that the policy knows: device, region.
+    pub fn driven(&self) -> impl Iterator<Item = (&str, &str)> {
+        let registers = self.registers.iter();
+        let registers = registers.map(|(device, region)| (device.as_str(), region.as_str()));
+        registers.filter(|(device, _)| {
+            let device = Who::Device((*device).to_owned());
+            self.domain_of(&device).is_some()
+        })
+    }
+
     /// Who keeps the grant log: the object of the manager's first stream.
     pub fn keeper(&self) -> Option<&str> {
         self.log().map(|it| it.object.as_str())
@@ -438,6 +469,15 @@ impl fmt::Display for Mode {
             Self::Send => "send",
             Self::Notify => "notify",
             Self::Stream => "stream",
+        })
+    }
+}
+
+impl fmt::Display for Dma {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Unbounded => "unbounded",
         })
     }
 }

@@ -69,7 +69,7 @@ macro_rules! kinds {
 
 kinds! {
     Undeclared, "does what no line declares", ["uncovered", "mapped_wider"], None;
-    Dma, "makes a device reach all memory", ["unbounded_dma"], None;
+    Dma, "makes a device reach all memory", ["unbounded_dma", "uncovered"], None;
     SelfModifying, "writes what it executes", ["write_and_execute"], None;
     CodeOfAnother, "writes what another executes", ["executes_anothers"], None;
     SameContent, "reads what fills another region", ["filled_twice"], None;
@@ -105,9 +105,15 @@ kinds! {
         Some("a protection domain without a security domain is in none that a rule is about");
     UnusedLine, "is allowed what it does not do", ["unused_static"],
         Some("a line that nothing needs today allows it tomorrow");
+    BehindIommu, "says twice what a device reaches", ["dma_behind_iommu"],
+        Some("the device's own lines say it, and another answer would contradict them");
+    Nowhere, "has registers that may lie anywhere", ["registers_nowhere"],
+        Some("a device's registers have an address: the rule is about something else");
+    EndsUnknown, "lies over nobody knows what", ["fixed_without_size"],
+        Some("the file could be as long as to reach into what is another's");
     UnusedFlow, "flows to itself", ["flow_to_itself", "never_to_itself"],
         Some("a rule that says nothing was meant to say something else");
-    Twice, "is said twice", ["duplicate_grant", "split_grant", "duplicate_flow", "duplicate_static", "duplicate_never"],
+    Twice, "is said twice", ["duplicate_grant", "split_grant", "duplicate_flow", "duplicate_static", "duplicate_never", "duplicate_registers"],
         Some("with one line for one thing, removing the line removes the thing");
     NotOffered, "is granted what is not served", ["not_offered"],
         Some("the numbers of its methods would mean something else there");
@@ -120,7 +126,7 @@ kinds! {
     StreamComesAndGoes, "is memory that cannot be taken back", ["stream_is_static"],
         Some("memory stands in system.xml, mapped whatever is granted: the policy would lie");
     Malformed, "cannot be read", ["syntax", "unknown_field", "missing_field", "wrong_kind", "unknown_word",
-        "out_of_range", "bad_lease", "bad_cap", "unknown_name", "bad_name", "static_not_one",
+        "out_of_range", "bad_lease", "bad_cap", "dma_alone", "unknown_name", "bad_name", "static_not_one",
         "holder_not_one", "misplaced_field", "empty_list", "duplicate_method_number", "duplicate_item"],
         Some("what is not understood is refused, never guessed");
     TooMany, "is more than the manager has room for", ["too_many_components", "too_many_grants_of_component",

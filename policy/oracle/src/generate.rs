@@ -4,10 +4,9 @@
 //! for nothing to be wrong. What is wrong comes from [`perturb`](crate::perturb).
 
 use crate::case::{
-    CapKind, Case, Component, Device, End, ExtraCap, Flow, Grant, Irq, MANAGER, Map, Mode, Pd,
-    Perms, Region, Static, System, What, Who,
+    CapKind, Case, Component, Device, Dma, End, ExtraCap, Flow, Grant, Irq, MANAGER, Map, Mode, Pd,
+    Perms, Policy, Region, Static, System, What, Who,
 };
-use crate::finding::Kind;
 use crate::judge::{self, crossings};
 use crate::random::Random;
 use crate::steps::{shortest, steps};
@@ -36,6 +35,7 @@ pub fn case(random: &mut Random) -> Case {
     make.guests();
     make.families();
     make.channels();
+    make.case.policy.inline = make.random.percent(15);
     let mut case = make.case;
     complete(&mut case);
     nevers(&mut case, random);
@@ -46,15 +46,6 @@ pub fn case(random: &mut Random) -> Case {
 pub fn complete(case: &mut Case) {
     lines(case);
     let world = World::of(&case.system, &case.policy);
-    for finding in judge::attacks(&world, &case.policy) {
-        if finding.kind == Kind::Dma {
-            let who = Who::pd(&finding.names[0]);
-            case.policy.statics.push(Static {
-                who,
-                what: What::Dma,
-            });
-        }
-    }
     for (from, to, mode) in crossings(&world, &case.policy) {
         flow(&mut case.policy.flows, &from, &to, mode);
     }
@@ -112,12 +103,7 @@ fn nevers(case: &mut Case, random: &mut Random) {
 fn lines(case: &mut Case) {
     let Case { system, policy } = case;
     let mut wanted: Vec<Static> = Vec::new();
-    let mut want = |who: &Who, what| {
-        wanted.push(Static {
-            who: who.clone(),
-            what,
-        })
-    };
+    let mut want = |who: &Who, what| wanted.push(Static::new(who.clone(), what));
     for pd in &system.pds {
         let who = Who::pd(&pd.name);
         maps(&who, &pd.maps, &mut want);
@@ -165,34 +151,53 @@ fn lines(case: &mut Case) {
     wanted.retain(|line| policy.domain_of(&line.who).is_some() && names(&line.what));
     wanted.sort();
     wanted.dedup();
-    for line in wanted {
-        if let What::Region(region, perms) = &line.what {
-            let allowed = judge::allowed(policy, &line.who, region);
-            if !perms.without(allowed).any() {
-                continue;
+    for mut line in wanted {
+        line.dma = word(system, policy, &line.what);
+        let allowed = match &line.what {
+            What::Region(region, _) => judge::allowed(policy, &line.who, region),
+            _ => Perms::default(),
+        };
+        let mut all = policy.statics.iter_mut();
+        let same = all.find(|it| it.who == line.who && is_about(&it.what, &line.what));
+        match (same, &line.what) {
+            (Some(declared), wanted) => {
+                declared.dma = declared.dma.or(line.dma);
+                if let (What::Region(_, own), What::Region(_, perms)) = (&mut declared.what, wanted)
+                    && perms.without(allowed).any()
+                {
+                    *own = own.or(*perms);
+                }
             }
-            let mut all = policy.statics.iter_mut();
-            let same = all.find_map(|it| match &mut it.what {
-                What::Region(name, perms) if *name == *region && it.who == line.who => Some(perms),
-                _ => None,
-            });
-            if let Some(declared) = same {
-                *declared = declared.or(*perms);
-                continue;
-            }
-        }
-        if let What::Channel(peer, false) = &line.what
-            && policy.statics.contains(&Static {
-                who: line.who.clone(),
-                what: What::Channel(peer.clone(), true),
-            })
-        {
-            continue;
-        }
-        if !policy.statics.contains(&line) {
-            policy.statics.push(line);
+            // The two ends of a stream map it without a line.
+            (None, What::Region(_, perms))
+                if !perms.without(allowed).any() && line.dma.is_none() => {}
+            (None, _) => policy.statics.push(line),
         }
     }
+}
+
+/// Whether a line is about what another should say.
+fn is_about(line: &What, wanted: &What) -> bool {
+    match (line, wanted) {
+        (What::Region(name, _), What::Region(region, _)) => name == region,
+        (What::Channel(to, true), What::Channel(peer, _)) => to == peer,
+        _ => line == wanted,
+    }
+}
+
+/// What a line must say of a device's DMA: one device in two does none.
+fn word(system: &System, policy: &Policy, what: &What) -> Option<Dma> {
+    let (is_device, number) = match what {
+        What::Region(name, _) => {
+            let is_bounded = policy.driven().any(|(_, it)| it == name);
+            let is_fixed = system.region(name).is_some_and(|it| it.phys_addr.is_some());
+            (is_fixed && !is_bounded, name.bytes().map(u64::from).sum())
+        }
+        What::Ports(base, _) => (true, base >> 8),
+        _ => return None,
+    };
+    let word = [Dma::None, Dma::Unbounded][number as usize % 2];
+    is_device.then_some(word)
 }
 
 fn maps(who: &Who, maps: &[Map], want: &mut impl FnMut(&Who, What)) {
@@ -583,6 +588,7 @@ impl Make<'_> {
                 .extend(known.iter().map(|(_, region)| map(region)));
         }
         self.case.system.devices.push(device);
+        self.registers(driver);
         if self.random.percent(40) {
             let device = Some("nic".to_owned());
             self.case.system.pds[driver].irqs.push(Irq {
@@ -599,6 +605,23 @@ impl Make<'_> {
             .policy
             .subjects
             .push((Who::Device("nic".to_owned()), domain));
+    }
+
+    /// What the driver of the device behind the IOMMU drives it by: a region, and perhaps another's too.
+    fn registers(&mut self, driver: usize) {
+        if self.random.percent(30) {
+            return;
+        }
+        let region = self.region("regs");
+        let place = self.case.system.regions.len() - 1;
+        self.case.system.regions[place].phys_addr = Some(DEVICES + 0x100_0000);
+        self.map(driver, &region, "rw");
+        if self.random.percent(20) {
+            let other = self.someone();
+            self.map(other, &region, "r");
+        }
+        let registers = &mut self.case.policy.registers;
+        registers.push(("nic".to_owned(), region));
     }
 
     fn guests(&mut self) {
@@ -822,7 +845,14 @@ pub fn elements(case: &Case) -> Vec<&'static str> {
     has("static cap", line(|it| matches!(it.what, What::Cap(..))));
     has("static vm", line(|it| matches!(it.what, What::Vm(_))));
     has("static smc", line(|it| matches!(it.what, What::Smc)));
-    has("static dma", line(|it| matches!(it.what, What::Dma)));
+    for (what, dma) in [
+        ("static dma none", Dma::None),
+        ("static dma unbounded", Dma::Unbounded),
+    ] {
+        has(what, policy.statics.iter().any(|it| it.dma == Some(dma)));
+    }
+    has("static in inline tables", policy.inline);
+    has("[devices] registers", !policy.registers.is_empty());
     all
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::case::{CapKind, MANAGER, Mode, Perms, Policy, What, Who};
 use crate::finding::{Finding, Kind};
 use crate::steps::{How, Step, shortest, steps};
-use crate::world::{Cap, Mapping, Memory, Object, Source, World, overlap};
+use crate::world::{Cap, Mapping, Object, Source, World, overlap};
 
 /// Every attack on a world under a policy.
 pub fn attacks(world: &World, policy: &Policy) -> Vec<Finding> {
@@ -61,15 +61,14 @@ fn needs<'s>(step: &'s Step, policy: &Policy) -> Option<(&'s Who, &'s Who, Mode)
             Some((from, to, Mode::Call))
         }
         How::Message(_, mode) => Some((from, to, *mode)),
-        How::Memory(_) => Some((from, to, Mode::Stream)),
-        How::Controls { back: false, .. } => Some((from, to, Mode::Call)),
+        How::Memory(_) | How::Ports(_) => Some((from, to, Mode::Stream)),
+        How::Controls { back: false, .. } | How::Firmware => Some((from, to, Mode::Call)),
+        How::Interrupts => Some((from, to, Mode::Notify)),
         // A reply goes with its call. The others are not for a flow to allow.
         How::Reply(_)
         | How::Controls { back: true, .. }
         | How::Code(_)
         | How::Delegates(_)
-        | How::Firmware
-        | How::Interrupts
         | How::Inspects
         | How::Records(_) => None,
     }
@@ -92,6 +91,38 @@ pub fn allowed(policy: &Policy, who: &Who, region: &str) -> Perms {
         .filter(|(end, _)| *who == Who::pd(end))
         .map(|(_, perms)| perms);
     lines.chain(streams).fold(Perms::default(), Perms::or)
+}
+
+/// The devices that somebody drives, of which nothing says what they reach: regions, or first ports. To
+/// read a register can be enough to set a device going, and where memory begins is no secret.
+pub fn undisclosed(world: &World, policy: &Policy, who: &Who) -> BTreeSet<String> {
+    let says = |is: &dyn Fn(&What) -> bool| {
+        let mut lines = policy.statics.iter().filter(|line| line.who == *who);
+        lines.any(|line| line.dma.is_some() && is(&line.what))
+    };
+    let is_bounded = |region: &str| policy.driven().any(|(_, it)| it == region);
+    let own = world.mappings.iter().filter(|it| it.who == *who);
+    let regions = own
+        .flat_map(|it| world.regions_of(it))
+        .filter(|it| it.fixed);
+    let regions = regions.map(|it| it.region.clone()).filter(|region| {
+        !is_bounded(region) && !says(&|it| matches!(it, What::Region(name, _) if name == region))
+    });
+    let ports = world.caps.iter().filter(|it| it.holder == *who);
+    let ports = ports.filter_map(|it| match it.on {
+        Object::Ports(base, size) => Some((base, size)),
+        _ => None,
+    });
+    let ports = ports.filter(|(base, size)| {
+        (*base..base + size).any(|port| {
+            !says(
+                &|it| matches!(it, What::Ports(from, most) if (*from..from + most).contains(&port)),
+            )
+        })
+    });
+    regions
+        .chain(ports.map(|(base, _)| format!("{base:#x}")))
+        .collect()
 }
 
 struct Judge<'a> {
@@ -173,6 +204,8 @@ impl Judge<'_> {
                     String::new(),
                     self.says(who, |it| *it == What::Smc),
                 ),
+                // A mapping gives it, and has its own line.
+                Object::Registers(_) => continue,
                 Object::Other(what) => ("holds", what.clone(), false),
             };
             if !declared {
@@ -243,44 +276,11 @@ impl Judge<'_> {
 
     /// A device without an IOMMU reads and writes whatever address its driver gives it.
     fn dma(&self, who: &Who, found: &mut Vec<Finding>) {
-        let maps = |region: &str| self.world.perms(who, region);
-        let told = |region: &str| {
-            self.world
-                .paddrs
-                .iter()
-                .any(|(pd, it)| *who == Who::pd(pd) && it == region)
-        };
-        let all = &self.world.memory;
-        let mut known: Vec<&Memory> = all
-            .iter()
-            .filter(|it| told(&it.region) || it.fixed && maps(&it.region).any())
-            .collect();
-        // Only of a device that raises one's own interrupt is it known that one drives it.
-        let is_bounded = |it: &&Memory| {
-            let mut raised = self.world.raised.iter();
-            raised.any(|(device, pd)| {
-                let device = Who::Device(device.clone());
-                *who == Who::pd(pd) && self.world.perms(&device, &it.region).any()
-            })
-        };
-        known.retain(|it| !is_bounded(it));
-        if known.is_empty() || self.says(who, |it| *it == What::Dma) {
-            return;
-        }
-        // To read a register can be enough to set a device going.
-        let mut registers = all
-            .iter()
-            .filter(|it| it.fixed && it.file.is_none() && maps(&it.region).any());
-        let by_memory = registers.find(|it| known.iter().any(|known| known.region != it.region));
-        let ports = |cap: &Cap| cap.holder == *who && matches!(cap.on, Object::Ports(..));
-        let by_ports = self.world.caps.iter().any(ports).then_some("its ports");
-        if let Some(device) = by_memory.map(|it| it.region.as_str()).or(by_ports)
-            && matches!(who, Who::Pd(_))
-        {
+        for device in undisclosed(self.world, self.policy, who) {
             let text = format!(
-                "{who} knows where memory lies, and tells the device behind {device} to read all of it"
+                "{who} tells the device behind {device} to read all memory, where no line says so"
             );
-            found.push(Finding::new(Kind::Dma, [who.name()], text));
+            found.push(Finding::new(Kind::Dma, [who.name(), &device], text));
         }
     }
 
@@ -390,8 +390,14 @@ impl Judge<'_> {
             }
         }
         for line in self.policy.statics.iter().filter(|it| it.who == manager) {
-            if let What::Irq(_) | What::Ports(..) | What::Smc | What::Dma = line.what {
+            if line.dma.is_some() || matches!(line.what, What::Irq(_) | What::Ports(..) | What::Smc)
+            {
                 self.manager_holds(&format!("{:?}", line.what), found);
+            }
+        }
+        for (device, region) in self.policy.driven() {
+            if self.world.perms(&manager, region).any() {
+                self.manager_holds(device, found);
             }
         }
         let keeper = self.policy.keeper().map(Who::pd);

@@ -30,7 +30,7 @@ pub mod world;
 
 use std::collections::BTreeSet;
 
-use case::Case;
+use case::{Case, Dma, Who};
 use finding::Finding;
 use world::World;
 
@@ -47,15 +47,20 @@ pub fn findings(case: &Case) -> Vec<Finding> {
 /// keeper where it is taken to act on no record.
 pub fn trusted(case: &Case) -> Vec<String> {
     let mut without = case.policy.clone();
-    without.statics.retain(|line| line.what != case::What::Dma);
+    for line in &mut without.statics {
+        line.dma = line.dma.filter(|dma| *dma != Dma::Unbounded);
+    }
     let world = World::of(&case.system, &without);
-    let found = judge::attacks(&world, &without).into_iter();
-    let drivers = found.filter(|it| it.kind == finding::Kind::Dma);
+    let everybody = world.everybody.iter();
+    let drivers = everybody.filter(|who| !judge::undisclosed(&world, &without, who).is_empty());
     let keeper = case.policy.keeper().filter(|_| case.policy.is_opaque);
-    let names = drivers
-        .flat_map(|it| it.names)
-        .chain(keeper.map(str::to_owned));
-    names.collect::<BTreeSet<_>>().into_iter().collect()
+    let all: BTreeSet<Who> = drivers.cloned().chain(keeper.map(Who::pd)).collect();
+    let names = all.into_iter().map(|who| match who {
+        Who::Pd(name) => name,
+        Who::Guest(name) => format!("guest {name}"),
+        Who::Device(name) => format!("device {name}"),
+    });
+    names.collect()
 }
 
 /// What somebody could do in the widest system that the policy would let pass: a line may allow more than

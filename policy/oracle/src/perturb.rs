@@ -1,7 +1,7 @@
 //! Random changes to a case that fits: most break something, some break nothing.
 
 use crate::case::{
-    CapKind, Case, Component, Device, End, ExtraCap, Flow, Grant, Irq, MANAGER, Map, Mode, Pd,
+    CapKind, Case, Component, Device, Dma, End, ExtraCap, Flow, Grant, Irq, MANAGER, Map, Mode, Pd,
     Perms, Region, Static, What, Who,
 };
 use crate::generate::complete;
@@ -10,7 +10,7 @@ use crate::random::Random;
 /// Policies that cannot be read, each in one way.
 pub const MALFORMED: &[&str] = &[
     "\n[[never]\n",
-    "\n[[never]]\nfrom = \"d0\"\nto = \"d1\"\nwhen = \"boot\"\n",
+    "\n[domains.late]\nwhen = \"boot\"\n",
     "\n[[never]]\nfrom = \"d0\"\n",
     "\n[[flows]]\nfrom = \"d0\"\nto = \"d1\"\nmodes = \"call\"\n",
     "\n[[flows]]\nfrom = \"d0\"\nto = \"d1\"\nmodes = [\"shout\"]\n",
@@ -22,6 +22,9 @@ pub const MALFORMED: &[&str] = &[
     "\n[[static]]\ncomponent = \"c0\"\nirq = 7\nsmc = true\n",
     "\n[[static]]\ncomponent = \"c0\"\nguest = \"vm\"\nregion = \"ram\"\nperms = \"r\"\n",
     "\n[[static]]\ncomponent = \"c0\"\nirq = 7\nperms = \"r\"\n",
+    "\n[[static]]\ncomponent = \"c0\"\ndma = \"unbounded\"\n",
+    "\n[[static]]\ncomponent = \"c0\"\nregion = \"r\"\nperms = \"r\"\ndma = \"some\"\n",
+    "\n[devices.late]\ndomain = \"d0\"\n",
     "\n[interfaces.again]\none = 1\nother = 1\n",
     "\n[interfaces.\"\"]\none = 1\n",
     "\n[interfaces.late]\none = 1\n\n[[grants]]\nsubject = \"c0\"\nobject = \"c1\"\ninterface = \"late\"\nmethods = [\"one\"]\nmode = \"call\"\nwhen = \"boot\"\nlease = \"soon\"\n",
@@ -284,13 +287,87 @@ pub const CHANGES: &[(&str, Change)] = &[
     ("a stream that is none", stream_broken),
     ("a stream that is none", stream_broken),
     ("a stream that is none", stream_broken),
-    ("a line about DMA dropped", |case, _| {
-        let place = case
-            .policy
-            .statics
-            .iter()
-            .position(|it| it.what == What::Dma)?;
-        case.policy.statics.remove(place);
+    ("a word about DMA dropped", |case, random| {
+        some(&mut case.policy.statics, random, |it| it.dma.is_some())?.dma = None;
+        Some(())
+    }),
+    ("a word about DMA dropped", |case, random| {
+        some(&mut case.policy.statics, random, |it| it.dma.is_some())?.dma = None;
+        Some(())
+    }),
+    ("a word about DMA", |case, random| {
+        let is_region = |it: &Static| matches!(it.what, What::Region(..) | What::Ports(..));
+        let word = [Dma::None, Dma::Unbounded][random.below(2)];
+        some(&mut case.policy.statics, random, is_region)?.dma = Some(word);
+        Some(())
+    }),
+    ("registers forgotten", |case, random| {
+        take(&mut case.policy.registers, random).map(drop)
+    }),
+    ("a word about what an IOMMU bounds", |case, random| {
+        let region = random.pick(&case.policy.registers)?.1.clone();
+        let is_about = |it: &Static| matches!(&it.what, What::Region(name, _) if *name == region);
+        let word = [Dma::None, Dma::Unbounded][random.below(2)];
+        some(&mut case.policy.statics, random, is_about)?.dma = Some(word);
+        Some(())
+    }),
+    ("registers that are memory", |case, random| {
+        let is_memory = |it: &&Region| it.phys_addr.is_none() && it.name.starts_with("mem");
+        let regions: Vec<&Region> = case.system.regions.iter().filter(is_memory).collect();
+        let region = random.pick(&regions)?.name.clone();
+        let device = random.pick(&case.system.devices)?.name.clone();
+        case.policy.registers.push((device, region));
+        complete(case);
+        Some(())
+    }),
+    ("registers of another", |case, random| {
+        let is_fixed = random.percent(60);
+        let regions = case.system.regions.iter();
+        let regions = regions.filter(|it| it.phys_addr.is_some() == is_fixed);
+        let regions: Vec<String> = regions.map(|it| it.name.clone()).collect();
+        let region = random.pick(&regions)?.clone();
+        let device = random.pick(&case.system.devices)?.name.clone();
+        let own = (device, region);
+        let is_new = !case.policy.registers.contains(&own);
+        is_new.then(|| case.policy.registers.push(own))
+    }),
+    ("registers of two devices", |case, random| {
+        let region = random.pick(&case.policy.registers)?.1.clone();
+        let name = "dev".to_owned();
+        if case.system.devices.iter().any(|it| it.name == name) {
+            return None;
+        }
+        case.system.devices.push(Device {
+            name: name.clone(),
+            maps: Vec::new(),
+        });
+        let domain = random.pick(&case.policy.domains)?.clone();
+        case.policy
+            .subjects
+            .push((Who::Device(name.clone()), domain));
+        case.policy.registers.push((name, region));
+        complete(case);
+        Some(())
+    }),
+    ("a file at a fixed address", |case, random| {
+        let is_file = |it: &Region| it.prefill.is_some() && it.phys_addr.is_none();
+        let region = some(&mut case.system.regions, random, is_file)?;
+        region.phys_addr = Some(0x6000_0000);
+        if random.percent(70) {
+            region.size = None;
+        }
+        complete(case);
+        Some(())
+    }),
+    ("a device driven through another", |case, random| {
+        let region = random.pick(&case.policy.registers)?.1.clone();
+        let map = Map {
+            region,
+            perms: device_perms(random),
+            ..Map::default()
+        };
+        let device = some(&mut case.system.devices, random, |_| true)?;
+        device.maps.push(map);
         Some(())
     }),
     ("a grant split", |case, random| {
@@ -389,6 +466,17 @@ pub const CHANGES: &[(&str, Change)] = &[
     ("ports added", |case, random| {
         let pd = some(&mut case.system.pds, random, |pd| pd.ports.is_empty())?;
         pd.ports.push((0x2f8 + random.below(2) as u64, 8));
+        Some(())
+    }),
+    ("ports of another", |case, random| {
+        let pds = case.system.pds.iter();
+        let (base, size) =
+            *random.pick(&pds.flat_map(|pd| pd.ports.clone()).collect::<Vec<_>>())?;
+        let who = Who::pd(&random.pick(&case.policy.components)?.name);
+        let what = What::Ports(base + random.below(2) as u64, size);
+        let dma = Some(Dma::None);
+        case.policy.statics.push(Static { who, what, dma });
+        complete(case);
         Some(())
     }),
     ("ports widened", |case, random| {
@@ -630,7 +718,7 @@ fn line_about_nothing(case: &mut Case, random: &mut Random) -> Option<()> {
         1 => What::Region("nowhere".to_owned(), Perms::of("r")),
         _ => What::Irq(99),
     };
-    case.policy.statics.push(Static { who, what });
+    case.policy.statics.push(Static::new(who, what));
     Some(())
 }
 
@@ -646,12 +734,9 @@ fn line_about_something_else(case: &mut Case, random: &mut Random) -> Option<()>
         1 => What::Channel(other, random.percent(50)),
         2 => What::Child(other),
         3 => What::Cap(kind, other),
-        _ => What::Dma,
+        _ => What::Smc,
     };
-    case.policy.statics.push(Static {
-        who: Who::pd(&who),
-        what,
-    });
+    case.policy.statics.push(Static::new(Who::pd(&who), what));
     Some(())
 }
 

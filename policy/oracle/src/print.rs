@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::case::{Case, Device, Map, Pd, Policy, System, What, Who};
+use crate::case::{Case, Device, Map, Pd, Policy, Static, System, What, Who};
 
 impl Case {
     /// Both texts, one after the other, to be read by people.
@@ -217,7 +217,13 @@ fn maps(maps: &[Map], out: &mut String) {
 impl Policy {
     /// The policy.
     pub fn toml(&self) -> String {
-        let mut out = String::from("name = \"random\"\nversion = 1\n\n[domains]\n");
+        let mut out = String::from("name = \"random\"\nversion = 1\n");
+        if self.inline {
+            let lines = self.statics.iter().map(|line| fields(line).join(", "));
+            let lines: Vec<String> = lines.map(|fields| format!("{{ {fields} }}")).collect();
+            put!(out, "static = [{}]\n", lines.join(", "));
+        }
+        out.push_str("\n[domains]\n");
         for domain in &self.domains {
             put!(out, "{domain} = {{}}\n");
         }
@@ -245,6 +251,11 @@ impl Policy {
                 kind(who),
                 who.name()
             );
+            if let Who::Device(name) = who {
+                let own = self.registers.iter().filter(|(device, _)| device == name);
+                let own: Vec<&String> = own.map(|(_, region)| region).collect();
+                put!(out, "registers = {own:?}\n");
+            }
         }
         for flow in &self.flows {
             let modes: Vec<String> = flow.modes.iter().map(ToString::to_string).collect();
@@ -256,15 +267,8 @@ impl Policy {
             );
         }
         self.grants(&mut out);
-        for line in &self.statics {
-            put!(
-                out,
-                "\n[[static]]\n{} = \"{}\"\n",
-                kind(&line.who),
-                line.who.name()
-            );
-            what(&line.what, &mut out);
-            out.push_str("reason = \"random\"\n");
+        for line in self.statics.iter().filter(|_| !self.inline) {
+            put!(out, "\n[[static]]\n{}\n", fields(line).join("\n"));
         }
         for (from, to) in &self.nevers {
             put!(out, "\n[[never]]\nfrom = \"{from}\"\nto = \"{to}\"\n");
@@ -313,33 +317,27 @@ const fn kind(who: &Who) -> &'static str {
     }
 }
 
-fn what(what: &What, out: &mut String) {
-    match what {
-        What::Region(region, perms) => {
-            put!(out, "region = \"{region}\"\nperms = \"{perms}\"\n");
-        }
-        What::Irq(number) => {
-            put!(out, "irq = {number}\n");
-        }
-        What::Ports(base, size) => {
-            put!(out, "ioport = {base:#x}\nsize = {size}\n");
-        }
-        What::Child(name) => {
-            put!(out, "child = \"{name}\"\n");
-        }
-        What::Channel(peer, call) => {
-            put!(out, "channel = \"{peer}\"\n");
-            if !call {
-                out.push_str("mode = \"notify\"\n");
-            }
-        }
-        What::Cap(kind, of) => {
-            put!(out, "cap = \"{kind} of {of}\"\n");
-        }
-        What::Vm(name) => {
-            put!(out, "vm = \"{name}\"\n");
-        }
-        What::Smc => out.push_str("smc = true\n"),
-        What::Dma => out.push_str("dma = \"unbounded\"\n"),
-    }
+/// The fields of a line.
+fn fields(line: &Static) -> Vec<String> {
+    let mut fields = vec![format!("{} = \"{}\"", kind(&line.who), line.who.name())];
+    fields.extend(match &line.what {
+        What::Region(region, perms) => vec![
+            format!("region = \"{region}\""),
+            format!("perms = \"{perms}\""),
+        ],
+        What::Irq(number) => vec![format!("irq = {number}")],
+        What::Ports(base, size) => vec![format!("ioport = {base:#x}"), format!("size = {size}")],
+        What::Child(name) => vec![format!("child = \"{name}\"")],
+        What::Channel(peer, true) => vec![format!("channel = \"{peer}\"")],
+        What::Channel(peer, false) => vec![
+            format!("channel = \"{peer}\""),
+            "mode = \"notify\"".to_owned(),
+        ],
+        What::Cap(kind, of) => vec![format!("cap = \"{kind} of {of}\"")],
+        What::Vm(name) => vec![format!("vm = \"{name}\"")],
+        What::Smc => vec!["smc = true".to_owned()],
+    });
+    fields.extend(line.dma.map(|dma| format!("dma = \"{dma}\"")));
+    fields.push("reason = \"random\"".to_owned());
+    fields
 }

@@ -2,7 +2,7 @@
 
 use toml::{Table, Value};
 
-use crate::case::{CapKind, Component, Flow, Grant, Mode, Perms, Policy, Static, What, Who};
+use crate::case::{CapKind, Component, Dma, Flow, Grant, Mode, Perms, Policy, Static, What, Who};
 
 /// Reads a policy that holds; `Err` says what this reader does not understand.
 pub fn policy(text: &str) -> Result<Policy, String> {
@@ -35,6 +35,9 @@ pub fn policy(text: &str) -> Result<Policy, String> {
             policy
                 .subjects
                 .push((who(name.clone()), text_of(value, "domain")?));
+            let registers = list(value, "registers").into_iter();
+            let registers = registers.map(|region| (name.clone(), region));
+            policy.registers.extend(registers);
         }
     }
     for rule in rules(&table, "flows") {
@@ -151,10 +154,14 @@ fn static_line(rule: &Value) -> Result<Static, String> {
         What::Vm(vm)
     } else if rule.get("smc").is_some() {
         What::Smc
-    } else if text("dma").is_some() {
-        What::Dma
     } else {
         return Err(format!("what does {rule} allow?"));
     };
-    Ok(Static { who, what })
+    let dma = match text("dma").as_deref() {
+        None => None,
+        Some("none") => Some(Dma::None),
+        Some("unbounded") => Some(Dma::Unbounded),
+        Some(word) => return Err(format!("no DMA is {word}")),
+    };
+    Ok(Static { who, what, dma })
 }

@@ -35,6 +35,7 @@ fn candidates(case: &Case) -> Vec<Case> {
     each!(policy.nevers);
     each!(policy.interfaces);
     each!(policy.subjects);
+    each!(policy.registers);
     each!(policy.domains);
     each!(policy.components);
     each!(system.channels);
@@ -78,6 +79,14 @@ fn candidates(case: &Case) -> Vec<Case> {
     let mut plain = case.clone();
     plain.system.schedule.clear();
     all.push(plain);
+    let mut long = case.clone();
+    long.policy.inline = false;
+    all.push(long);
+    for place in 0..case.policy.statics.len() {
+        let mut silent = case.clone();
+        silent.policy.statics[place].dma = None;
+        all.push(silent);
+    }
     all.retain(|it| it != case);
     all
 }
@@ -134,6 +143,7 @@ fn without_region(case: &Case, name: &str) -> Case {
         .iter_mut()
         .for_each(|it| it.maps.retain(|map| map.region != name));
     let policy = &mut smaller.policy;
+    policy.registers.retain(|(_, region)| region != name);
     policy
         .statics
         .retain(|it| !matches!(&it.what, What::Region(region, _) if region == name));

@@ -45,6 +45,8 @@ pub enum How {
     Records(String),
     /// Raises an interrupt.
     Interrupts,
+    /// Writes a port that the other reads, among those from this one on.
+    Ports(u64),
     /// Leaves something with the firmware, which the other asks for.
     Firmware,
 }
@@ -90,6 +92,8 @@ pub fn steps(world: &World, policy: &Policy) -> Vec<Step> {
         }
     }
     memory(world, &mut add);
+    registers(world, policy, &mut add);
+    ports(world, &mut add);
     firmware(world, &mut add);
     for (device, pd) in &world.raised {
         add(&Who::Device(device.clone()), &Who::pd(pd), How::Interrupts);
@@ -132,6 +136,35 @@ fn memory(world: &World, add: &mut impl FnMut(&Who, &Who, How)) {
                     add(&writer.who, &reader.who, How::Code(region));
                 }
             }
+        }
+    }
+}
+
+/// Whoever reaches a device's registers has the device read and write what is mapped for it.
+fn registers(world: &World, policy: &Policy, add: &mut impl FnMut(&Who, &Who, How)) {
+    for (device, region) in policy.driven() {
+        let by = Object::Registers(device.to_owned());
+        let device = Who::Device(device.to_owned());
+        for memory in world.memory.iter().filter(|it| it.region == region) {
+            let all = world.mappings.iter();
+            for mapping in all.filter(|it| overlap(it.bytes, memory.bytes)) {
+                controls(&mapping.who, &device, &by, add);
+            }
+        }
+    }
+}
+
+/// What one writes to a port, another reads from it.
+fn ports(world: &World, add: &mut impl FnMut(&Who, &Who, How)) {
+    let drivers = || {
+        world.caps.iter().filter_map(|cap| match cap.on {
+            Object::Ports(base, size) => Some((&cap.holder, (base, base + size))),
+            _ => None,
+        })
+    };
+    for (one, own) in drivers() {
+        for (other, _) in drivers().filter(|(_, range)| overlap(own, *range)) {
+            add(one, other, How::Ports(own.0));
         }
     }
 }
@@ -250,6 +283,9 @@ impl fmt::Display for Step {
             How::Controls { back: false, .. } => write!(f, "{from} controls {to}"),
             How::Controls { back: true, .. } => write!(f, "{from} is watched by {to}, its master"),
             How::Code(region) => write!(f, "{from} writes `{region}`, and {to} executes it"),
+            How::Ports(base) => {
+                write!(f, "{from} writes ports from {base:#x}, and {to} reads them")
+            }
             How::Interrupts => write!(f, "{from} interrupts {to}"),
             How::Firmware => write!(f, "{from} leaves a word with the firmware for {to}"),
             How::Inspects => write!(

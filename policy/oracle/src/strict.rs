@@ -14,6 +14,7 @@ pub fn refused(case: &Case) -> Vec<Finding> {
     };
     strict.names(&mut found);
     strict.unused(&mut found);
+    strict.devices(&mut found);
     strict.twice(&mut found);
     strict.grants(&mut found);
     strict.limits(&mut found);
@@ -64,10 +65,12 @@ impl Strict<'_> {
             _ => None,
         });
         let streams = policy.grants.iter().filter_map(|it| it.region.as_ref());
-        for region in lines.chain(streams) {
+        let registers = policy.driven().map(|(_, region)| region);
+        let lines = lines.chain(streams).map(String::as_str);
+        for region in lines.chain(registers) {
             if self.system.region(region).is_none() {
                 let text = format!("there is no region `{region}`");
-                found.push(Finding::new(Kind::NotInSystem, [region.as_str()], text));
+                found.push(Finding::new(Kind::NotInSystem, [region], text));
             }
         }
         for line in &policy.statics {
@@ -110,7 +113,7 @@ impl Strict<'_> {
                     let told = pd.is_some_and(|it| it.paddrs.iter().any(|(_, to)| to == region));
                     told || maps.is_some_and(|maps| maps.iter().any(|it| it.region == *region))
                 }
-                What::Irq(_) | What::Ports(..) | What::Smc | What::Dma => true,
+                What::Irq(_) | What::Ports(..) | What::Smc => true,
                 What::Child(child) => self
                     .system
                     .pd(child)
@@ -144,6 +147,49 @@ impl Strict<'_> {
                 [from.as_str()],
                 format!("`{from}` to itself"),
             ));
+        }
+    }
+
+    /// What is said of devices is about devices, and once.
+    fn devices(&self, found: &mut Vec<Finding>) {
+        let policy = self.policy;
+        let mut say = |kind, names: [&str; 1], text: &str| {
+            found.push(Finding::new(kind, names, text));
+        };
+        let is_somewhere = |region: &str| {
+            let region = self.system.region(region);
+            region.is_none_or(|it| it.phys_addr.is_some())
+        };
+        for line in policy.statics.iter().filter(|line| line.dma.is_some()) {
+            let What::Region(region, _) = &line.what else {
+                continue;
+            };
+            if !is_somewhere(region) {
+                say(Kind::UnusedLine, [line.who.name()], "no device lies there");
+            }
+            if policy.driven().any(|(_, it)| it == region) {
+                say(
+                    Kind::BehindIommu,
+                    [region],
+                    "the IOMMU says what it reaches",
+                );
+            }
+        }
+        for (place, (_, region)) in policy.driven().enumerate() {
+            if !is_somewhere(region) {
+                say(Kind::Nowhere, [region], "it has no address");
+            }
+            if policy.driven().take(place).any(|(_, it)| it == region) {
+                say(Kind::Twice, [region], "it drives two devices");
+            }
+        }
+        let regions = self.system.regions.iter();
+        for region in regions.filter(|it| it.size.is_none() && it.phys_addr.is_some()) {
+            say(
+                Kind::EndsUnknown,
+                [&region.name],
+                "its file may be of any size",
+            );
         }
     }
 

@@ -69,6 +69,8 @@ pub enum Object {
     Ports(u64, u64),
     /// Secure monitor calls.
     Smc,
+    /// The registers of a device behind the IOMMU.
+    Registers(String),
     /// Something that nobody but the kernel's own set-up should hold.
     Other(String),
 }
@@ -174,7 +176,18 @@ impl World {
                 ),
                 What::Vm(of) => world.hold(&line.who, Object::Vm(of.clone()), "rw", Source::Line),
                 What::Smc => world.hold(&line.who, Object::Smc, "rw", Source::Line),
-                What::Irq(_) | What::Ports(..) | What::Dma => {}
+                What::Ports(base, size) => {
+                    world.hold(&line.who, Object::Ports(*base, *size), "rw", Source::Line);
+                }
+                What::Irq(number) => {
+                    let irqs = system.pds.iter().flat_map(|pd| &pd.irqs);
+                    let raised = irqs.filter(|irq| irq.number == *number);
+                    let devices = raised.filter_map(|irq| irq.device.clone());
+                    let name = line.who.name();
+                    world
+                        .raised
+                        .extend(devices.map(|device| (device, name.to_owned())));
+                }
             }
         }
         for grant in &policy.grants {

@@ -65,7 +65,7 @@ pub use board::{Board, PhysicalMemory, PhysicalPlace};
 pub use error::{Error, Errors, MAX_ERRORS, Position};
 pub use fault::Fault;
 pub use model::{
-    BootInfo, Channel, Domain, DomainSchedule, Duration, End, ExtraCap, ExtraCapKind,
+    BootInfo, Channel, Domain, DomainSchedule, Duration, End, ExtraCap, ExtraCapKind, FileId,
     IoAddressSpace, IoMap, IoPorts, Irq, IrqSource, Map, MemoryRegion, PAGE_SIZES, Parent,
     PciAddress, PdId, Perms, Polarity, Prefill, Program, ProtectionDomain, RegionId, SetVar, Span,
     Spanned, System, Trigger, Unit, Vcpu, VirtualMachine,

@@ -10,7 +10,9 @@ mod memory;
 mod schedule;
 
 pub use device::{IoPorts, Irq, IrqSource, PciAddress, Polarity, Trigger};
-pub use memory::{BootInfo, IoAddressSpace, IoMap, Map, MemoryRegion, PAGE_SIZES, Perms, Prefill};
+pub use memory::{
+    BootInfo, FileId, IoAddressSpace, IoMap, Map, MemoryRegion, PAGE_SIZES, Perms, Prefill,
+};
 pub use schedule::{Domain, DomainSchedule, Duration, Unit};
 
 use std::ops::Range;

@@ -4,17 +4,19 @@
 //! Two things need no line: that a component calls the manager, and that both ends of a `stream` map its
 //! region, the subject to read and write, the object to read.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use miette::Diagnostic;
 use portcullis_kernel::cspace;
 use portcullis_sdf::{Perms, System};
 use thiserror::Error;
 
-use super::{Check, Described, Relations};
+use super::{Check, Described, Relations, custody};
 use crate::model::{Authority, Place, Policy, Static, Subject};
 use crate::problem::Problem;
-use crate::relation::{Fact, Kind, Object, Power, Regions, Relation, Rights, of_rule};
+use crate::relation::{
+    Cause, Fact, Kind, Object, Power, Regions, Registers, Relation, Rights, of_rule,
+};
 use crate::text;
 
 /// An authority and a line that do not fit each other.
@@ -33,25 +35,58 @@ pub enum CoverFault {
         /// The line to add.
         help: String,
     },
-    /// A device that does DMA without an IOMMU.
-    #[error("{holder} {does}, and no line of `{policy}` accepts that")]
+    /// A device of which no line says what its DMA can reach.
+    #[error(
+        "{holder} drives the device of {registers}, and line {line} of `{policy}` does not say what the \
+         device's DMA can reach"
+    )]
     #[diagnostic(
         code(policy::unbounded_dma),
         help(
-            "put its device behind an IOMMU, with <io_address_space> and an <irq> that names it by \
-             pcidev, or add to the policy: [[static]] with component = \"{component}\", dma = \"unbounded\" and a reason; then all verdicts \
-             assume that {holder} is honest"
+            "add to that line: dma = \"unbounded\"; then all verdicts assume that {holder} is honest. {UNLESS}"
         )
     )]
     UnboundedDma {
-        /// Who reaches all memory.
+        /// Who drives it.
         holder: String,
-        /// Its name.
-        component: String,
-        /// How.
-        does: String,
+        /// By what.
+        registers: String,
+        /// The line that declares them, from 1.
+        line: u32,
         /// Name of the policy's source.
         policy: String,
+    },
+    /// A device of which the policy says what no IOMMU would make so.
+    #[error("region `{region}` is registers of device `{device}`, whose DMA its IOMMU bounds")]
+    #[diagnostic(
+        code(policy::dma_behind_iommu),
+        help(
+            "remove `dma` here: behind an IOMMU, the device's own lines say what its DMA can reach"
+        )
+    )]
+    BehindIommu {
+        /// The region.
+        region: String,
+        /// The device.
+        device: String,
+    },
+    /// Registers that lie nowhere.
+    #[error(
+        "region `{region}` of `{file}` has no `phys_addr`: no registers of device `{device}` lie there"
+    )]
+    #[diagnostic(
+        code(policy::registers_nowhere),
+        help(
+            "name the region that the device's registers are mapped from, or none: registers = []"
+        )
+    )]
+    Nowhere {
+        /// The region.
+        region: String,
+        /// The device.
+        device: String,
+        /// Name of the system description.
+        file: String,
     },
     /// A mapping that allows more than its line declares.
     #[error("{holder} {does}, and line {line} of `{policy}` allows \"{declared}\"")]
@@ -75,7 +110,7 @@ pub enum CoverFault {
     #[error("{subject} is no {kind} of the policy")]
     #[diagnostic(
         code(policy::unknown_subject),
-        help("add [{kind}s.{name}] with its domain to the policy{lines}")
+        help("add [{kind}s.{name}] with its domain{fields} to the policy{lines}")
     )]
     UnknownSubject {
         /// The subject.
@@ -84,6 +119,8 @@ pub enum CoverFault {
         name: String,
         /// What it is.
         kind: &'static str,
+        /// The fields that its table needs beside.
+        fields: &'static str,
         /// The lines that it needs beside.
         lines: String,
     },
@@ -115,29 +152,36 @@ pub enum CoverFault {
     },
 }
 
+/// When a device needs another word than the one that is always safe.
+const UNLESS: &str = "Write dma = \"none\" where the device cannot read or write memory by itself, as a \
+                      serial port; where it is behind an IOMMU, name the region in `registers` of its \
+                      [devices.NAME], and leave `dma` out";
+
 /// Holds what is given against what is declared, both ways. A protection domain that is no component is
 /// left to the check of names, and so is a region or virtual machine that the system does not declare.
-pub(super) fn check(check: &mut Check<'_>, relations: &Relations<'_>, described: Described<'_>) {
+pub(super) fn check(
+    check: &mut Check<'_>,
+    relations: &Relations<'_>,
+    described: Described<'_>,
+    acknowledged: Option<&str>,
+) {
     slots(check, described);
-    unknown_subjects(check, relations, described);
+    registers(check, described);
+    let kept = custody::refused(check.policy, &relations.given, described, acknowledged);
+    // A line for what is refused would be refused.
+    let is_refused =
+        |fact: &Fact<'_>| relations.is_refused(fact) || kept.contains(&(fact.subject, fact.object));
+    unknown_subjects(check, relations, described, is_refused);
     let lines = Index::of(&relations.declared);
-    let regions = relations.given.regions();
-    for fact in relations
-        .given
-        .facts()
-        .iter()
-        .filter(|fact| needs_line(fact))
-    {
-        let is_declared = || lines.about(fact).any(|it| fact.rights.is_subset(it.rights));
-        // A line for what is refused would be refused.
-        if relations.declared.domain_of(fact.subject).is_none()
-            || relations.is_refused(fact)
-            || is_declared()
-        {
+    let given = Given::of(&relations.given);
+    for fact in relations.given.facts().iter().filter(|it| needs_line(it)) {
+        let is_known = relations.declared.domain_of(fact.subject).is_some();
+        if !is_known || is_refused(fact) || lines.declare(fact) {
             continue;
         }
-        let does = fact.describe() + &sharers(&regions, fact);
-        let (fault, label) = fault(check.policy, &lines, &regions, fact, does);
+        let Some((fault, label)) = fault(check.policy, &lines, &given, fact) else {
+            continue;
+        };
         let source = described.source;
         let place = fact.cause.of_source(Some(source));
         let problem = Problem::broken(source, &place, label, fault);
@@ -146,12 +190,43 @@ pub(super) fn check(check: &mut Check<'_>, relations: &Relations<'_>, described:
     unused(check, relations, described);
 }
 
+/// Who must be honest: who reaches all memory by a line about what is given, and the log's keeper.
+pub(super) fn assumed_honest<'a>(relations: &Relations<'a>) -> BTreeSet<Subject<'a>> {
+    let lines = Index::of(&relations.declared);
+    let given = relations.given.facts().iter();
+    let given = given.filter(|fact| fact.kind == Kind::Dma);
+    let reaches = |fact: &&Fact<'a>| lines.about(fact).any(Fact::reaches_all_memory);
+    let keeper = relations.declared.opaque_keeper;
+    let keeper = keeper.map(Subject::Component);
+    let drivers = given.filter(reaches).map(|fact| fact.subject);
+    drivers.chain(keeper).collect()
+}
+
 /// Whether a line must declare it: not a channel to the manager, where a component runs, or that a device
 /// raises its interrupt.
 fn needs_line(fact: &Fact<'_>) -> bool {
     let fixed = matches!(fact.kind, Kind::ManagerChannel | Kind::Processor);
     let raised = fact.kind == Kind::Interrupt && fact.rights == Rights::SIGNAL;
     !fixed && !raised
+}
+
+/// Where the registers of devices behind an IOMMU lie.
+fn registers(check: &mut Check<'_>, described: Described<'_>) {
+    let Described { system, source, .. } = described;
+    for device in &check.policy.devices {
+        for region in &device.registers {
+            let id = system.region_named(&region.name);
+            if id.is_none_or(|id| system.region(id).phys_addr.is_some()) {
+                continue;
+            }
+            let fault = CoverFault::Nowhere {
+                region: region.name.clone(),
+                device: device.name.clone(),
+                file: source.name().to_owned(),
+            };
+            check.broken(&region.place, "no registers", fault);
+        }
+    }
 }
 
 /// Facts by subject and object.
@@ -169,8 +244,12 @@ impl<'r, 'a> Index<'r, 'a> {
 
     /// A range of ports can lie in another.
     fn key(object: Object<'a>) -> Object<'a> {
+        let (base, size) = (0, 0);
         match object {
-            Object::Ports { .. } => Object::Ports { base: 0, size: 0 },
+            Object::Ports { .. } => Object::Ports { base, size },
+            Object::Memory(Registers::Ports { .. }) => {
+                Object::Memory(Registers::Ports { base, size })
+            }
             other => other,
         }
     }
@@ -186,6 +265,59 @@ impl<'r, 'a> Index<'r, 'a> {
         let lines = self.on(given.subject, given.object);
         lines.filter(move |line| speaks_of(line.kind, line.object, given))
     }
+
+    /// The lines that declare registers.
+    fn of_registers(
+        &self,
+        subject: Subject<'a>,
+        registers: Registers<'a>,
+    ) -> impl Iterator<Item = &'r Fact<'a>> {
+        let object = registers.object();
+        let lines = self.on(subject, object);
+        lines.filter(move |line| is_within(object, line.object))
+    }
+
+    /// Whether one of them allows it. What a device's DMA can reach, a line must only say.
+    fn declare(&self, given: &Fact<'a>) -> bool {
+        let is_said = given.kind == Kind::Dma;
+        let mut lines = self.about(given);
+        lines.any(|line| is_said || given.rights.is_subset(line.rights))
+    }
+}
+
+/// What is given, as far as the help for one fact depends on others.
+struct Given<'r, 'a> {
+    /// The sum of what each subject may do to each region.
+    regions: Regions<'r, 'a>,
+    /// Through which registers each reaches all memory.
+    dma: HashSet<(Subject<'a>, Registers<'a>)>,
+}
+
+impl<'r, 'a> Given<'r, 'a> {
+    fn of(relation: &'r Relation<'a>) -> Self {
+        let dma = relation
+            .facts()
+            .iter()
+            .filter_map(|fact| match fact.object {
+                Object::Memory(registers) => Some((fact.subject, registers)),
+                _ => None,
+            });
+        Self {
+            regions: relation.regions(),
+            dma: dma.collect(),
+        }
+    }
+
+    /// Whether a fact's line must say what a device's DMA can reach.
+    fn is_device(&self, fact: &Fact<'a>) -> bool {
+        let registers = match fact.object {
+            Object::Region(name) => Registers::Region(name),
+            Object::Ports { base, size } => Registers::Ports { base, size },
+            Object::Memory(registers) => registers,
+            _ => return false,
+        };
+        self.dma.contains(&(fact.subject, registers))
+    }
 }
 
 fn speaks_of<'a>(kind: Kind, object: Object<'a>, given: &Fact<'a>) -> bool {
@@ -193,41 +325,59 @@ fn speaks_of<'a>(kind: Kind, object: Object<'a>, given: &Fact<'a>) -> bool {
         Kind::Map | Kind::Address => matches!(kind, Kind::Map | Kind::Stream),
         other => kind == other,
     };
-    let same_object = match (object, given.object) {
-        (
-            Object::Ports { base, size },
-            Object::Ports {
-                base: first,
-                size: count,
-            },
-        ) => base <= first && first.saturating_add(count) <= base.saturating_add(size),
-        (line, given) => line == given,
-    };
-    same_kind && same_object
+    same_kind && is_within(given.object, object)
 }
 
+/// Whether a line about `line` is about an object: about the same, or about more ports.
+fn is_within(object: Object<'_>, line: Object<'_>) -> bool {
+    let ports = |object| match object {
+        Object::Ports { base, size } => Some((base, size)),
+        Object::Memory(Registers::Ports { base, size }) => Some((base, size)),
+        _ => None,
+    };
+    match (ports(object), ports(line)) {
+        (Some((first, count)), Some((base, size))) => {
+            base <= first && first.saturating_add(count) <= base.saturating_add(size)
+        }
+        _ => object == line,
+    }
+}
+
+/// What is wrong with a fact that no line declares; `None`: it is said of another.
 fn fault<'a>(
     policy: &Policy,
     lines: &Index<'_, 'a>,
-    regions: &Regions<'_, 'a>,
+    given: &Given<'_, 'a>,
     fact: &Fact<'a>,
-    does: String,
-) -> (CoverFault, &'static str) {
+) -> Option<(CoverFault, &'static str)> {
     let holder = fact.subject.to_string();
     let file = policy.source.name().to_owned();
-    if fact.kind == Kind::Dma {
-        let fault = CoverFault::UnboundedDma {
-            holder,
-            component: fact.subject.name().to_owned(),
-            does,
-            policy: file,
+    if let Object::Memory(registers) = fact.object {
+        let mut lines = lines.of_registers(fact.subject, registers).peekable();
+        // Where no line declares the registers themselves, that is said.
+        lines.peek()?;
+        let rule = lines.find(|line| matches!(line.cause, Cause::Static(_)));
+        let fault = match rule.and_then(|line| line.cause.line()) {
+            Some(line) => CoverFault::UnboundedDma {
+                holder,
+                registers: registers.to_string(),
+                line,
+                policy: file,
+            },
+            // A stream's grant has no such word.
+            None => CoverFault::Uncovered {
+                holder,
+                does: fact.describe(),
+                policy: file,
+                help: remedy(fact, given),
+            },
         };
-        return (fault, "reaches all memory");
+        return Some((fault, "what can the device reach?"));
     }
+    let does = fact.describe() + &sharers(&given.regions, fact);
     let is_mapping = matches!(fact.object, Object::Region(_)) && fact.kind != Kind::Address;
-    let lines = lines.about(fact).filter(|_| is_mapping);
-    let widest = lines.max_by_key(|line| line.rights);
-    match widest {
+    let about = lines.about(fact).filter(|_| is_mapping);
+    Some(match about.max_by_key(|line| line.rights) {
         Some(line) => (
             CoverFault::Wider {
                 holder,
@@ -243,11 +393,11 @@ fn fault<'a>(
                 holder,
                 does,
                 policy: file,
-                help: remedy(fact, regions),
+                help: remedy(fact, given),
             },
             "not declared",
         ),
-    }
+    })
 }
 
 /// Who shares a region that somebody can write.
@@ -275,14 +425,18 @@ fn sharers(regions: &Regions<'_, '_>, fact: &Fact<'_>) -> String {
 }
 
 /// The line that would cover a fact.
-fn remedy(fact: &Fact<'_>, regions: &Regions<'_, '_>) -> String {
+fn remedy<'a>(fact: &Fact<'a>, given: &Given<'_, 'a>) -> String {
     let holder = format!(
         "[[static]] with {} = \"{}\"",
         fact.subject.field(),
         fact.subject.name()
     );
-    let Some(field) = field(fact, regions) else {
+    let Some(field) = field(fact, given) else {
         return "remove it here".to_owned();
+    };
+    let unless = match given.is_device(fact) {
+        true => format!(". {UNLESS}"),
+        false => String::new(),
     };
     if fact.kind == Kind::Channel && !fact.rights.has(Rights::CALL) {
         return format!(
@@ -290,21 +444,30 @@ fn remedy(fact: &Fact<'_>, regions: &Regions<'_, '_>) -> String {
              {field} and a reason"
         );
     }
-    format!("remove it here, or add to the policy: {holder}, {field} and a reason")
+    format!("remove it here, or add to the policy: {holder}, {field} and a reason{unless}")
 }
 
-/// The fields of that line: of a region, with the sum of what its subject may do to it. `None`: no line
-/// is about such a thing.
-fn field(fact: &Fact<'_>, regions: &Regions<'_, '_>) -> Option<String> {
-    Some(match fact.object {
+/// The fields of that line: of a region, with the sum of what its subject may do to it; of a device, with
+/// the word for its DMA that is always safe. `None`: no line is about such a thing.
+fn field<'a>(fact: &Fact<'a>, given: &Given<'_, 'a>) -> Option<String> {
+    let dma = match given.is_device(fact) {
+        true => ", dma = \"unbounded\"",
+        false => "",
+    };
+    let object = match fact.object {
+        Object::Memory(registers) => registers.object(),
+        object => object,
+    };
+    Some(match object {
         Object::Region(name) => {
-            let sum = regions
+            let sum = given
+                .regions
                 .get(&(name, fact.subject))
                 .map(|(rights, _)| rights.perms());
             let none = Perms::default();
             // Whoever only knows where it lies needs a line too.
             let perms = sum.filter(|perms| *perms != none).unwrap_or(Perms::READ);
-            format!("region = \"{name}\", perms = \"{perms}\"")
+            format!("region = \"{name}\", perms = \"{perms}\"{dma}")
         }
         Object::Component(peer) if fact.rights.has(Rights::CALL) => format!("channel = \"{peer}\""),
         Object::Component(peer) => format!("channel = \"{peer}\", mode = \"notify\""),
@@ -312,17 +475,24 @@ fn field(fact: &Fact<'_>, regions: &Regions<'_, '_>) -> Option<String> {
         Object::Power(Power::Monitor, of) => format!("vm = \"{}\"", of.name()),
         Object::Power(Power::Capability(kind), of) => format!("cap = \"{kind} of {}\"", of.name()),
         Object::Interrupt(number) => format!("irq = {number}"),
-        Object::Ports { base, size } => format!("ioport = {base:#x}, size = {size}"),
+        Object::Ports { base, size } => format!("ioport = {base:#x}, size = {size}{dma}"),
         Object::Firmware => "smc = true".to_owned(),
-        Object::Memory => "dma = \"unbounded\"".to_owned(),
-        Object::Activity(_) | Object::Processor { .. } => return None,
+        Object::Power(Power::Driver, _)
+        | Object::Memory(_)
+        | Object::Activity(_)
+        | Object::Processor { .. } => return None,
     })
 }
 
 /// Guests and devices that the policy has no table for, each with the lines that it needs.
-fn unknown_subjects(check: &mut Check<'_>, relations: &Relations<'_>, described: Described<'_>) {
+fn unknown_subjects(
+    check: &mut Check<'_>,
+    relations: &Relations<'_>,
+    described: Described<'_>,
+    is_refused: impl Fn(&Fact<'_>) -> bool,
+) {
     let Described { system, source, .. } = described;
-    let regions = relations.given.regions();
+    let given = Given::of(&relations.given);
     let machines = system.protection_domains.iter();
     let machines = machines.filter_map(|pd| pd.virtual_machine.as_ref());
     let guests = machines.map(|vm| (Subject::Guest(&vm.name.value), &vm.name.span));
@@ -333,10 +503,18 @@ fn unknown_subjects(check: &mut Check<'_>, relations: &Relations<'_>, described:
             continue;
         }
         let maps = relations.given.facts().iter();
-        let maps =
-            maps.filter(|fact| fact.subject == subject && matches!(fact.object, Object::Region(_)));
+        let is_own = |fact: &&Fact<'_>| {
+            fact.subject == subject && matches!(fact.object, Object::Region(_)) && !is_refused(fact)
+        };
+        let maps = maps.filter(is_own);
+        let named = match subject {
+            Subject::Device(_) => {
+                " (in that list, the regions of its registers where any are mapped)"
+            }
+            _ => "",
+        };
         let lines = maps.filter_map(|fact| {
-            let (kind, name, field) = (subject.field(), subject.name(), field(fact, &regions)?);
+            let (kind, name, field) = (subject.field(), subject.name(), field(fact, &given)?);
             Some(format!(
                 "; [[static]] with {kind} = \"{name}\", {field} and a reason"
             ))
@@ -345,11 +523,32 @@ fn unknown_subjects(check: &mut Check<'_>, relations: &Relations<'_>, described:
             subject: subject.to_string(),
             name: text::key(subject.name()),
             kind: subject.field(),
-            lines: lines.collect(),
+            fields: match subject {
+                Subject::Device(_) => " and registers = []",
+                _ => "",
+            },
+            lines: named.to_owned() + &lines.collect::<String>(),
         };
         let place = source.place(span.clone());
         let problem = Problem::broken(source, &place, "not in the policy", fault);
         check.problems.push(problem);
+    }
+}
+
+/// Words for the DMA of devices that an IOMMU bounds.
+pub(super) fn words(check: &mut Check<'_>) {
+    let policy = check.policy;
+    let registers = policy.registers();
+    for rule in &policy.statics {
+        if let Authority::Region { region, dma, .. } = &rule.authority
+            && let (Some(_), Some(device)) = (dma, registers.get(region.as_str()))
+        {
+            let fault = CoverFault::BehindIommu {
+                region: region.clone(),
+                device: device.name.clone(),
+            };
+            check.broken(&rule.object, "behind an IOMMU", fault);
+        }
     }
 }
 
@@ -385,10 +584,7 @@ fn unused(check: &mut Check<'_>, relations: &Relations<'_>, described: Described
     for rule in &policy.statics {
         let elsewhere = matches!(
             rule.authority,
-            Authority::Irq(_)
-                | Authority::IoPorts { .. }
-                | Authority::Smc
-                | Authority::UnboundedDma
+            Authority::Irq(_) | Authority::IoPorts { .. } | Authority::Smc
         );
         if elsewhere || !is_declared(policy, system, rule) {
             continue;
@@ -396,17 +592,30 @@ fn unused(check: &mut Check<'_>, relations: &Relations<'_>, described: Described
         let holder = policy.subject(rule.holder);
         let (_, object, kind) = of_rule(policy, rule);
         let mut given = given.on(holder, object);
-        if given.any(|fact| speaks_of(kind, object, fact)) {
-            continue;
-        }
+        let authority = text::authority(policy, &rule.authority);
+        let authority = match given.any(|fact| speaks_of(kind, object, fact)) {
+            false => authority,
+            // Another board may have memory there, but nothing that has no address.
+            true if says_dma_of_memory(system, rule) => format!("a device at {authority}"),
+            true => continue,
+        };
         let fault = CoverFault::Unused {
             holder: holder.to_string(),
-            authority: text::authority(policy, &rule.authority),
+            authority,
             file: source.name().to_owned(),
         };
         let place: &Place = &rule.object;
         check.broken(place, "not given", fault);
     }
+}
+
+/// Whether a rule has a word for the DMA of a device, and its region has no fixed address.
+fn says_dma_of_memory(system: &System, rule: &Static) -> bool {
+    let Authority::Region { region, dma, .. } = &rule.authority else {
+        return false;
+    };
+    let id = system.region_named(region);
+    dma.is_some() && id.is_some_and(|id| system.region(id).phys_addr.is_none())
 }
 
 /// Whether the system declares the holder of a rule, and the region or virtual machine that it names.
@@ -430,34 +639,4 @@ fn is_declared(policy: &Policy, system: &System, rule: &Static) -> bool {
             Authority::VirtualMachine(name) => machine(name),
             _ => true,
         }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Fact, Kind, Object, Regions, Rights, Subject, remedy};
-    use crate::model::Place;
-    use crate::relation::Cause;
-
-    /// The line that gives up most is for what it is about, and nothing else.
-    #[test]
-    fn only_all_memory_asks_for_dma() {
-        let place = Place::default();
-        let (core, domain) = (0, None);
-        let remedies = [
-            (Object::Memory, Kind::Dma),
-            (Object::Activity("a"), Kind::Activity),
-            (Object::Processor { core, domain }, Kind::Processor),
-        ]
-        .map(|(object, kind)| {
-            let fact = Fact {
-                subject: Subject::Component("a"),
-                rights: Rights::WRITE,
-                object,
-                kind,
-                cause: Cause::Component(&place),
-            };
-            remedy(&fact, &Regions::new()).contains("dma")
-        });
-        assert_eq!(remedies, [true, false, false]);
-    }
 }

@@ -8,6 +8,8 @@
 //! Manager and keeper find their memory by the symbols that `system.xml` sets. Each symbol has one
 //! region and exact rights: a name alone protects nothing.
 
+use std::collections::HashSet;
+
 use miette::Diagnostic;
 use portcullis_sdf::{Map, PdId, Perms, RegionId, System};
 use thiserror::Error;
@@ -15,7 +17,7 @@ use thiserror::Error;
 use super::{Check, Described};
 use crate::model::{MANAGER, Policy, Subject};
 use crate::problem::Problem;
-use crate::relation::{Cause, Fact, Kind, Object, Power, Relation, Rights, grant_log};
+use crate::relation::{Cause, Fact, Kind, Object, Power, Registers, Relation, Rights, grant_log};
 
 /// The symbols by which the manager finds its memory, with the rights it needs.
 const MANAGERS: [(&str, Perms); 4] = [
@@ -244,6 +246,34 @@ pub(crate) fn writers<'a>(
     found
 }
 
+/// What of a system description is refused here: who, and what they could do to what.
+pub(super) fn refused<'a>(
+    policy: &Policy,
+    given: &Relation<'a>,
+    described: Described<'a>,
+    acknowledged: Option<&str>,
+) -> HashSet<(Subject<'a>, Object<'a>)> {
+    let system = described.system;
+    let is_refused = |fact: &&Fact<'_>| {
+        let drives = fact.is_managers() && matches!(fact.object, Object::Memory(_));
+        controls(fact).is_some() || managers(fact).is_some() || drives
+    };
+    let facts = given.facts().iter().filter(is_refused);
+    let facts = facts.map(|fact| (fact.subject, fact.object));
+    let keeper = grant_log(policy).map(|(_, keeper)| policy.component(keeper).name.as_str());
+    let written = writers(given, keeper, acknowledged);
+    let written = written
+        .iter()
+        .map(|(_, _, fact)| (fact.subject, fact.object));
+    let manager = system.pd_named(MANAGER);
+    let surplus = manager.into_iter().flat_map(|it| surplus(system, it));
+    let surplus = surplus.map(|map| {
+        let region = &system.region(map.region.value).name.value;
+        (Subject::Component(MANAGER), Object::Region(region))
+    });
+    facts.chain(written).chain(surplus).collect()
+}
+
 /// The region on which the keeper acknowledges, as far as the policy alone tells: the one that the
 /// keeper writes and the manager only reads; of several, the one of that name.
 pub(super) fn acknowledgement<'a>(policy: &'a Policy, declared: &Relation<'a>) -> Option<&'a str> {
@@ -305,11 +335,14 @@ pub(crate) fn managers(fact: &Fact<'_>) -> Option<CustodyFault> {
         }
         // Its own TCB is refused to everybody.
         Object::Power(_, of) if of == fact.subject => None,
+        // Ports, and registers that it maps, are refused themselves.
+        Object::Memory(Registers::Ports { .. }) => None,
+        Object::Memory(_) if matches!(fact.cause, Cause::Element(_)) => None,
         Object::Power(..)
         | Object::Interrupt(_)
         | Object::Ports { .. }
         | Object::Firmware
-        | Object::Memory => Some(CustodyFault::Holds {
+        | Object::Memory(_) => Some(CustodyFault::Holds {
             does: fact.describe(),
         }),
         _ => None,

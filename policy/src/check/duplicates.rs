@@ -93,6 +93,20 @@ pub enum DuplicateFault {
         /// Line of the first.
         line: u32,
     },
+    /// One region has the registers of two devices.
+    #[error("region `{region}` has the registers of device `{device}` already, on line {line}")]
+    #[diagnostic(
+        code(policy::duplicate_registers),
+        help("name each region for one device: whoever maps it drives that one")
+    )]
+    Registers {
+        /// The region.
+        region: String,
+        /// The device.
+        device: String,
+        /// Line of the first.
+        line: u32,
+    },
     /// Two `never` rules say the same.
     #[error("nothing may flow from `{from}` to `{to}` already, by line {line}")]
     #[diagnostic(code(policy::duplicate_never), help("remove one of the rules"))]
@@ -110,6 +124,7 @@ pub(super) fn check(check: &mut Check<'_>) {
     grants(check);
     flows(check);
     statics(check);
+    registers(check);
     nevers(check);
 }
 
@@ -199,6 +214,32 @@ fn domain_pairs<'p>(
                 let problem = Problem::broken(&policy.source, place, "again here", fault)
                     .also(first, "the first rule");
                 check.problems.push(problem);
+            }
+        }
+    }
+}
+
+fn registers(check: &mut Check<'_>) {
+    let policy = check.policy;
+    let mut seen: HashMap<&str, (&str, &Place)> = HashMap::new();
+    for device in &policy.devices {
+        for region in &device.registers {
+            match seen.entry(&region.name) {
+                Entry::Vacant(entry) => {
+                    entry.insert((&device.name, &region.place));
+                }
+                Entry::Occupied(entry) => {
+                    let (first, place) = *entry.get();
+                    let fault = DuplicateFault::Registers {
+                        region: region.name.clone(),
+                        device: first.to_owned(),
+                        line: place.line,
+                    };
+                    let problem =
+                        Problem::broken(&policy.source, &region.place, "again here", fault)
+                            .also(place, "the first device");
+                    check.problems.push(problem);
+                }
             }
         }
     }

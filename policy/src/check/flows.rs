@@ -1,20 +1,21 @@
 //! Whether everything that crosses a domain boundary has a flow.
 //!
-//! A grant needs a flow of its mode from its subject's domain to its object's. A memory region needs
-//! a `stream` flow from the domain of each subject that may write it to that of each other that maps it.
-//! A channel, a child, a virtual machine or an extra capability needs a `call` flow (`notify` for a
-//! channel that only notifies). The channels to the manager need none.
+//! It walks the steps that `never` walks. A grant needs a flow of its mode from its subject's domain to its
+//! object's. A memory region needs a `stream` flow from the domain of each subject that may write it to
+//! that of each other that maps it, and so do I/O ports. A channel, a child, a virtual machine, a device's registers, an extra
+//! capability and secure monitor calls need a `call` flow, an interrupt and a channel that only notifies a
+//! `notify` flow. The channels to the manager need none ([`Hop::mode`]).
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use miette::Diagnostic;
 use portcullis_kernel::Mode;
 use thiserror::Error;
 
 use super::Check;
-use crate::model::{DomainId, Flow, MANAGER, Modes, Place, Policy, Subject};
+use crate::model::{DomainId, Flow, Modes, Place, Policy};
 use crate::problem::Problem;
-use crate::relation::{Cause, Fact, Kind, Object, Relation, Rights};
+use crate::relation::{Cause, Fact, Hop, Object, Relation};
 
 /// A crossing without a flow, or a flow without a boundary.
 #[derive(Clone, PartialEq, Eq, Debug, Error, Diagnostic)]
@@ -46,7 +47,7 @@ pub enum FlowFault {
     },
 }
 
-pub(super) fn check(check: &mut Check<'_>, declared: &Relation<'_>) {
+pub(super) fn check(check: &mut Check<'_>, relation: &Relation<'_>) {
     let policy = check.policy;
     for flow in policy.flows.iter().filter(|flow| flow.from == flow.to) {
         let domain = policy.domain(flow.from).name.clone();
@@ -54,16 +55,14 @@ pub(super) fn check(check: &mut Check<'_>, declared: &Relation<'_>) {
     }
     let crossings = Crossings {
         policy,
-        declared,
+        relation,
         flows: policy
             .flows
             .iter()
             .map(|flow| ((flow.from, flow.to), flow))
             .collect(),
     };
-    let direct = declared.facts().iter();
-    let direct = direct.filter_map(|fact| crossings.direct(fact));
-    let found: Vec<Crossing<'_>> = direct.chain(crossings.regions()).collect();
+    let found = crossings.found();
     let mut lacking: HashMap<(DomainId, DomainId), Modes> = HashMap::new();
     for crossing in &found {
         let modes = lacking.entry(crossing.domains).or_default();
@@ -84,111 +83,88 @@ struct Crossing<'p> {
     labels: Vec<(&'p Place, String)>,
 }
 
-impl<'p> Crossing<'p> {
-    fn also(mut self, place: &'p Place, label: String) -> Self {
-        self.labels.push((place, label));
-        self
-    }
-}
-
 struct Crossings<'r, 'p> {
     policy: &'p Policy,
-    declared: &'r Relation<'p>,
+    relation: &'r Relation<'p>,
     flows: HashMap<(DomainId, DomainId), &'p Flow>,
 }
 
 impl<'p> Crossings<'_, 'p> {
-    /// The crossing of what one subject does to another.
-    fn direct(&self, fact: &Fact<'p>) -> Option<Crossing<'p>> {
-        let owner = fact.object.owner()?;
-        let manager = [fact.subject, owner].contains(&Subject::Component(MANAGER));
-        // That a grant comes and goes is for `never`; channels to the manager need no flow.
-        if fact.kind == Kind::Delegation || fact.kind == Kind::Channel && manager {
+    /// The crossings of all that `never` looks at too. What two domains share is one crossing, whoever
+    /// of them shares it.
+    fn found(&self) -> Vec<Crossing<'p>> {
+        let mut shared = HashSet::new();
+        let mut found = Vec::new();
+        self.relation.each_hop(|hop| {
+            let crossing = self.crossing(&hop);
+            let is_new = |it: &Crossing<'p>| {
+                hop.learned.is_none() || shared.insert((hop.fact.object, it.domains))
+            };
+            found.extend(crossing.filter(is_new));
+        });
+        found
+    }
+
+    /// The crossing of one step, where no flow allows it.
+    fn crossing(&self, hop: &Hop<'p>) -> Option<Crossing<'p>> {
+        let mode = hop.mode()?;
+        // A subject without a domain is reported as unknown.
+        let domain = |subject| self.relation.domain_of(subject);
+        let domains = (domain(hop.from)?, domain(hop.to)?);
+        let flow = self.flows.get(&domains);
+        let is_allowed = flow.is_some_and(|flow| flow.modes.contains(mode));
+        // The memory of a stream crosses with its grant.
+        let of_stream = |learned: Fact<'_>| hop.fact.cause.is_same_grant(learned.cause);
+        if domains.0 == domains.1 || is_allowed || hop.learned.is_some_and(of_stream) {
             return None;
         }
-        let mode = match (fact.cause, fact.rights) {
-            (Cause::Grant(grant, _), _) => grant.mode,
-            (_, Rights::SIGNAL) => Mode::Notify,
-            _ => Mode::Call,
-        };
-        let (what, place) = match fact.cause {
-            Cause::Grant(grant, None) => (String::from("this grant"), &grant.places.mode),
-            Cause::Grant(_, Some(delegate)) => {
-                let what = format!("this grant, once delegated to {},", fact.subject);
-                (what, &delegate.place)
-            }
-            other => (fact.object.describe(), other.place()?),
-        };
-        let crossing = self.crossing(fact.subject, owner, mode, what, place)?;
-        let Cause::Grant(grant, None) = fact.cause else {
-            return Some(crossing);
-        };
-        let domain = |id| format!("in domain `{}`", self.name(self.policy.domain_of(id)));
-        Some(
-            crossing
-                .also(&grant.places.subject, domain(grant.subject))
-                .also(&grant.places.object, domain(grant.object)),
-        )
-    }
-
-    /// The crossings of memory: from each that may write a region to each other that maps it.
-    fn regions(&self) -> Vec<Crossing<'p>> {
-        let mut mappings: BTreeMap<&str, Vec<&Fact<'p>>> = BTreeMap::new();
-        for fact in self.declared.facts() {
-            if let Object::Region(region) = fact.object {
-                mappings.entry(region).or_default().push(fact);
-            }
-        }
-        let mut crossings = Vec::new();
-        for (name, mappings) in mappings {
-            let mut seen = HashSet::new();
-            for writer in mappings.iter().filter(|fact| fact.tells()) {
-                for reader in mappings.iter().filter(|fact| fact.learns()) {
-                    let domains =
-                        [writer, reader].map(|fact| self.declared.domain_of(fact.subject));
-                    // A stream's own crossing is its grant's.
-                    if writer.cause.is_same_grant(reader.cause) || !seen.insert(domains) {
-                        continue;
-                    }
-                    crossings.extend(self.region(name, writer, reader));
-                }
-            }
-        }
-        crossings
-    }
-
-    fn region(&self, name: &str, writer: &Fact<'p>, reader: &Fact<'p>) -> Option<Crossing<'p>> {
-        let (written, mapped) = (writer.cause.place()?, reader.cause.place()?);
-        let what = format!("memory region `{name}`");
-        let (from, to) = (writer.subject, reader.subject);
-        let crossing = self.crossing(from, to, Mode::Stream, what, written)?;
-        Some(
-            crossing
-                .also(written, format!("{from} may write it"))
-                .also(mapped, format!("{to} maps it")),
-        )
-    }
-
-    /// What crosses from one subject to another, where no flow allows that.
-    fn crossing(
-        &self,
-        from: Subject<'p>,
-        to: Subject<'p>,
-        mode: Mode,
-        what: String,
-        place: &'p Place,
-    ) -> Option<Crossing<'p>> {
-        // A subject without a domain is reported as unknown.
-        let (from, to) = (self.declared.domain_of(from)?, self.declared.domain_of(to)?);
-        let flow = self.flows.get(&(from, to));
-        let is_allowed = flow.is_some_and(|flow| flow.modes.contains(mode));
-        (from != to && !is_allowed).then(|| Crossing {
-            domains: (from, to),
+        // What a device does by itself has its line where another hears of it.
+        let learned = hop.learned.and_then(|learned| learned.cause.place());
+        let place = hop.fact.cause.place().or(learned)?;
+        let (what, labels) = self.words(hop);
+        Some(Crossing {
+            domains,
             mode,
             what,
             place,
-            labels: Vec::new(),
+            labels,
         })
+    }
+
+    /// What crosses in a step, and what its lines have to do with it.
+    fn words(&self, hop: &Hop<'p>) -> (String, Vec<(&'p Place, String)>) {
+        let what = hop.fact.object.describe();
+        let domain = |id| format!("in domain `{}`", self.name(self.policy.domain_of(id)));
+        match (hop.fact.cause, hop.learned) {
+            (Cause::Grant(grant, None), None) => {
+                let ends = [
+                    (&grant.places.subject, domain(grant.subject)),
+                    (&grant.places.object, domain(grant.object)),
+                ];
+                (String::from("this grant"), ends.into())
+            }
+            (Cause::Grant(_, Some(_)), None) => {
+                let what = format!("this grant, once delegated to {},", hop.from);
+                (what, Vec::new())
+            }
+            (_, None) => (what, Vec::new()),
+            (_, Some(learned)) => {
+                let (what, does, sees) = match hop.fact.object {
+                    Object::Region(_) => (what, "may write it", "maps it"),
+                    Object::Interrupt(_) => (what, "raises it", "handles it"),
+                    Object::Ports { .. } => (what, "drives them", "drives some of them too"),
+                    _ => {
+                        let what = "what is left with the secure monitor";
+                        (what.to_owned(), "calls it", "calls it too")
+                    }
+                };
+                let tells = (hop.fact.cause.place(), format!("{} {does}", hop.from));
+                let learns = (learned.cause.place(), format!("{} {sees}", hop.to));
+                let labels = [tells, learns].into_iter();
+                let labels = labels.filter_map(|(place, label)| Some((place?, label)));
+                (what, labels.collect())
+            }
+        }
     }
 
     /// The problem of a crossing. Its help names all modes that lack between the two domains, so that

@@ -2,11 +2,12 @@
 //!
 //! Nobody writes and executes the same memory, or executes what another writes; nobody holds its own
 //! TCB. A guest's memory is its own matter: what it executes there is confined by its virtual machine.
+//! No two regions have the same content, and where memory lies is said.
 
 use std::collections::HashMap;
 
 use miette::Diagnostic;
-use portcullis_sdf::Prefill;
+use portcullis_sdf::{FileId, Prefill};
 use thiserror::Error;
 
 use super::{Check, Described, Relations};
@@ -69,6 +70,20 @@ pub enum MemoryFault {
         /// The file.
         path: String,
     },
+    /// A region at a fixed address that ends nobody knows where.
+    #[error("region `{region}` lies at {address:#x}, and its size is that of a file")]
+    #[diagnostic(
+        code(policy::fixed_without_size),
+        help(
+            "write its size: what it lies over is not known without, and could be another region"
+        )
+    )]
+    FixedWithoutSize {
+        /// The region.
+        region: String,
+        /// Where it starts.
+        address: u64,
+    },
 }
 
 /// Facts that no line can allow, each with what is wrong.
@@ -119,7 +134,7 @@ pub(super) fn check(check: &mut Check<'_>, relations: &Relations<'_>) {
 /// Checks what fills the regions.
 pub(super) fn check_regions(check: &mut Check<'_>, described: Described<'_>) {
     let Described { system, source, .. } = described;
-    let mut filled: HashMap<String, &str> = HashMap::new();
+    let mut filled: HashMap<Content, &str> = HashMap::new();
     let mut report = |span: &portcullis_sdf::Span, label: &str, fault| {
         let place = source.place(span.clone());
         check
@@ -128,9 +143,21 @@ pub(super) fn check_regions(check: &mut Check<'_>, described: Described<'_>) {
     };
     for region in &system.memory_regions {
         let name = region.name.value.as_str();
-        if let Some(Prefill::Path(path)) = &region.prefill
-            && let Some(first) = filled.insert(normal(&path.value), name)
-        {
+        if let (None, Some(address)) = (&region.size, &region.phys_addr) {
+            let fault = MemoryFault::FixedWithoutSize {
+                region: name.to_owned(),
+                address: address.value,
+            };
+            report(&address.span, "up to where?", fault);
+        }
+        let Some(Prefill::Path(path)) = &region.prefill else {
+            continue;
+        };
+        let content = match region.file {
+            Some(file) => Content::File(file),
+            None => Content::Path(normal(&path.value)),
+        };
+        if let Some(first) = filled.insert(content, name) {
             let fault = MemoryFault::FilledTwice {
                 first: first.to_owned(),
                 second: name.to_owned(),
@@ -141,13 +168,21 @@ pub(super) fn check_regions(check: &mut Check<'_>, described: Described<'_>) {
     }
 }
 
+/// What fills a region: the file, or its path where no file is looked at.
+#[derive(PartialEq, Eq, Hash)]
+enum Content {
+    File(FileId),
+    Path(String),
+}
+
 /// A path without `.` and, where it can be told, without `..`.
 fn normal(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
         match (part, parts.last()) {
-            (".", _) => {}
-            ("", Some(_)) => {}
+            (".", _) | ("", Some(_)) => {}
+            // The root is above itself.
+            ("..", Some(&"")) if parts.len() == 1 => {}
             ("..", Some(last)) if !matches!(*last, ".." | "") => {
                 parts.pop();
             }

@@ -203,7 +203,9 @@ fn names(check: &mut Check<'_>, described: Described<'_>) {
     for device in &policy.devices {
         spaces.holds(check, &device.name, &device.place);
     }
-    for region in policy.grants.iter().filter_map(|it| it.region.as_ref()) {
+    let registers = policy.devices.iter().flat_map(|it| &it.registers);
+    let streams = policy.grants.iter().filter_map(|it| it.region.as_ref());
+    for region in registers.chain(streams) {
         regions.holds(check, &region.name, &region.place);
     }
     for rule in &policy.statics {

@@ -134,7 +134,7 @@ impl Findings {
             let expected = format!("in region '{}'", region(policy));
             self.note(Rule::Custody, MANAGER, "its memory", found, expected);
         }
-        let relation = Relation::given(system, None);
+        let relation = Relation::given(system);
         let keeper = keeper.map(|keeper| system.pd(keeper).name.value.as_str());
         let acknowledged = found.acknowledgement.map(region);
         for fact in relation

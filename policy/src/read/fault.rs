@@ -135,13 +135,24 @@ pub enum ReadFault {
         code(policy::static_not_one),
         help(
             "write one of `region` (with `perms`), `irq`, `ioport` (with `size`), `child`, `channel`, \
-             `cap`, `vm`, `smc`, `dma`; write a rule of its own for each"
+             `cap`, `vm`, `smc`; write a rule of its own for each"
         )
     )]
     StaticNotOne {
         /// What it says.
         found: String,
     },
+    /// A word for the DMA of a device that is not said.
+    #[error("`dma` is said of no device: it goes with the registers, or the I/O ports, of one")]
+    #[diagnostic(
+        code(policy::dma_alone),
+        help(
+            "write it on the line of that device: region = \"...\", perms = \"rw\", dma = \"unbounded\", \
+             or ioport = ..., size = ..., dma = \"unbounded\"; dma = \"none\" where the device cannot \
+             read or write memory by itself, as a serial port"
+        )
+    )]
+    DmaAlone,
     /// A `[[static]]` rule has two holders.
     #[error("a static rule has one holder; this one has {found}")]
     #[diagnostic(

@@ -3,7 +3,7 @@
 use super::fault::ReadFault;
 use super::fields::{Field, Fields, REASON, Text, kind, number, text};
 use super::{Reader, Value};
-use crate::model::{Authority, CapKind, Holder, Perms, Static};
+use crate::model::{Authority, CapKind, Dma, Holder, Perms, Static};
 use toml::de::DeValue;
 
 const COMPONENT: Field = ("component", "component = \"blk\"");
@@ -22,7 +22,7 @@ const VM: Field = ("vm", "vm = \"guest\"");
 const SMC: Field = ("smc", "smc = true");
 const DMA: Field = ("dma", "dma = \"unbounded\"");
 /// The fields of which a rule has exactly one.
-const KINDS: [Field; 9] = [REGION, IRQ, IOPORT, CHILD, CHANNEL, CAP, VM, SMC, DMA];
+const KINDS: [Field; 8] = [REGION, IRQ, IOPORT, CHILD, CHANNEL, CAP, VM, SMC];
 const STATIC: &[Field] = &[
     COMPONENT, GUEST, DEVICE, REGION, PERMS, IRQ, IOPORT, SIZE, CHILD, CHANNEL, MODE, CAP, VM, SMC,
     DMA, REASON,
@@ -48,6 +48,11 @@ impl Reader {
             .map(|field| field.0)
             .filter(|name| fields.optional(name).is_some())
             .collect();
+        if let ([], Some(value)) = (said.as_slice(), fields.optional(DMA.0)) {
+            let place = self.place(value);
+            self.report(&place, "of what device?", ReadFault::DmaAlone);
+            return None;
+        }
         let [said] = said.as_slice() else {
             let found = match said.as_slice() {
                 [] => "none".to_owned(),
@@ -110,9 +115,10 @@ impl Reader {
             (PERMS, "`region`", REGION.0),
             (SIZE, "`ioport`", IOPORT.0),
             (MODE, "`channel`", CHANNEL.0),
+            (DMA, "`region` or `ioport`", "region ioport"),
         ] {
             if let Some(value) = fields.optional(field.0)
-                && said != name
+                && !name.split(' ').any(|name| name == said)
             {
                 let place = self.place(value);
                 let fault = ReadFault::Misplaced {
@@ -135,9 +141,11 @@ impl Reader {
             "region" => {
                 let region = text(self, REGION, value);
                 let perms = fields.text(self, PERMS).and_then(|word| self.perms(&word));
+                let dma = self.dma(fields);
                 Some(Authority::Region {
                     region: region?.value.to_owned(),
                     perms: perms?,
+                    dma: dma?,
                 })
             }
             "irq" => number(self, IRQ, value, 0, u32::MAX.into())
@@ -146,9 +154,11 @@ impl Reader {
                 let base = number(self, IOPORT, value, 0, LAST_PORT);
                 let size = fields.required(self, SIZE);
                 let size = size.and_then(|size| number(self, SIZE, size, 1, LAST_PORT + 1));
+                let dma = self.dma(fields);
                 Some(Authority::IoPorts {
                     base: base?,
                     size: size?,
+                    dma: dma?,
                 })
             }
             "child" => {
@@ -160,7 +170,6 @@ impl Reader {
             "vm" => {
                 text(self, VM, value).map(|name| Authority::VirtualMachine(name.value.to_owned()))
             }
-            "dma" => self.dma(value),
             _ => self.smc(value),
         }
     }
@@ -206,13 +215,16 @@ impl Reader {
         self.component(&of).map(|of| Authority::Cap { kind, of })
     }
 
-    fn dma(&mut self, value: &Value<'_>) -> Option<Authority> {
-        let word = text(self, DMA, value)?;
-        if word.value != "unbounded" {
-            self.unknown_word("bound of DMA", &word, &["unbounded"]);
-            return None;
+    /// The word of a line for a device's DMA, where it has one; `None`: it has no such word.
+    fn dma(&mut self, fields: &Fields<'_, '_>) -> Option<Option<Dma>> {
+        let Some(word) = fields.optional_text(self, DMA).ok()? else {
+            return Some(None);
+        };
+        let dma = Dma::ALL.into_iter().find(|dma| dma.name() == word.value);
+        if dma.is_none() {
+            self.unknown_word("bound of DMA", &word, &Dma::ALL.map(Dma::name));
         }
-        Some(Authority::UnboundedDma)
+        dma.map(Some)
     }
 
     fn smc(&mut self, value: &Value<'_>) -> Option<Authority> {

@@ -7,7 +7,7 @@ use super::fault::ReadFault;
 use super::fields::{Field, Fields, Text, kind, number, text, texts};
 use super::{Reader, Value};
 use crate::model::{Component, ComponentId, Domain, DomainId, Interface, InterfaceId};
-use crate::model::{InterfaceMethod, Outsider, Place};
+use crate::model::{InterfaceMethod, Named, Outsider, Place};
 use crate::text::{one_of, suggestion};
 use toml::de::DeValue;
 
@@ -15,7 +15,9 @@ const DOMAIN: Field = ("domain", "domain = \"vault\"");
 const OFFERS: Field = ("offers", "offers = [\"worm\"]");
 const ON_FAULT: Field = ("on_fault", "on_fault = \"restart\"");
 const COMPONENT: &[Field] = &[DOMAIN, OFFERS, ON_FAULT];
-const OUTSIDER: &[Field] = &[DOMAIN];
+const REGISTERS: Field = ("registers", "registers = [\"nic_regs\"]");
+const GUEST: &[Field] = &[DOMAIN];
+const DEVICE: &[Field] = &[DOMAIN, REGISTERS];
 
 impl Reader {
     pub(super) fn domains(&mut self, value: Option<&Value<'_>>) {
@@ -118,7 +120,7 @@ impl Reader {
     pub(super) fn guests(&mut self, value: Option<&Value<'_>>) {
         for (name, place, value) in self.entries("guests", "[guests.linux]", value) {
             self.check_name("guest", name, &place);
-            let guest = self.outsider("a guest", name, place, value);
+            let guest = self.outsider("a guest", GUEST, name, place, value);
             let declared = guest.is_some().then_some(self.policy.guests.len());
             self.names.guests.insert(name.to_owned(), declared);
             self.policy.guests.extend(guest);
@@ -128,7 +130,7 @@ impl Reader {
     pub(super) fn devices(&mut self, value: Option<&Value<'_>>) {
         for (name, place, value) in self.entries("devices", "[devices.nic]", value) {
             self.check_name("device", name, &place);
-            let device = self.outsider("a device", name, place, value);
+            let device = self.outsider("a device", DEVICE, name, place, value);
             let declared = device.is_some().then_some(self.policy.devices.len());
             self.names.devices.insert(name.to_owned(), declared);
             self.policy.devices.extend(device);
@@ -138,22 +140,46 @@ impl Reader {
     fn outsider(
         &mut self,
         what: &'static str,
+        known: &'static [Field],
         name: &str,
         place: Place,
         value: &Value<'_>,
     ) -> Option<Outsider> {
-        let fields = Fields::open(self, what, OUTSIDER, value).map(|mut fields| {
+        let fields = Fields::open(self, what, known, value).map(|mut fields| {
             fields.place = place.clone();
             fields
         });
-        let domain = fields.and_then(|fields| fields.text(self, DOMAIN));
+        let domain = fields.as_ref().and_then(|it| it.text(self, DOMAIN));
         let domain = domain.and_then(|domain| self.domain(&domain));
-        self.incomplete.authority |= domain.is_none();
+        let registers = match &fields {
+            Some(fields) if known.contains(&REGISTERS) => self.registers(fields),
+            _ => Some(Vec::new()),
+        };
+        self.incomplete.authority |= domain.is_none() || registers.is_none();
         Some(Outsider {
             name: name.to_owned(),
             domain: domain?,
+            registers: registers?,
             place,
         })
+    }
+
+    /// The regions of a device's registers. That there are none must be said.
+    fn registers(&mut self, fields: &Fields<'_, '_>) -> Option<Vec<Named>> {
+        let value = fields.required(self, REGISTERS)?;
+        let names = texts(self, REGISTERS, value)?;
+        let mut registers: Vec<Named> = Vec::new();
+        for name in names {
+            if registers.iter().any(|it| it.name == name.value) {
+                self.twice(REGISTERS.0, &name);
+                continue;
+            }
+            registers.push(Named {
+                name: name.value.to_owned(),
+                place: name.place,
+            });
+        }
+        Some(registers)
     }
 
     fn component_entry(

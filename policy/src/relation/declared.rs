@@ -3,9 +3,9 @@
 use portcullis_kernel::Mode;
 use portcullis_manager_api::INSPECT;
 
-use super::{Cause, Kind, Object, Power, Relation, Rights};
+use super::{Cause, Fact, Kind, Object, Power, Registers, Relation, Rights};
 use crate::model::{
-    Authority, Component, ComponentId, Grant, MANAGER, Never, Policy, Static, Subject,
+    Authority, Component, ComponentId, Dma, Grant, MANAGER, Never, Policy, Static, Subject,
 };
 
 impl<'a> Relation<'a> {
@@ -22,6 +22,7 @@ impl<'a> Relation<'a> {
         for rule in &policy.statics {
             relation.rule(policy, rule);
         }
+        relation.drivers(policy);
         relation.activity(policy);
         relation
     }
@@ -58,6 +59,44 @@ impl<'a> Relation<'a> {
         let holder = policy.subject(rule.holder);
         let (rights, object, kind) = of_rule(policy, rule);
         self.add(holder, rights, object, kind, Cause::Static(rule));
+        let (through, word) = match &rule.authority {
+            Authority::Region { region, dma, .. } => (Registers::Region(region), *dma),
+            Authority::IoPorts { base, size, dma } => {
+                let (base, size) = (*base, *size);
+                (Registers::Ports { base, size }, *dma)
+            }
+            _ => return,
+        };
+        let rights = match word {
+            None => return,
+            Some(Dma::None) => Rights::default(),
+            Some(Dma::Unbounded) => Rights::READ | Rights::WRITE,
+        };
+        let memory = Object::Memory(through);
+        self.add(holder, rights, memory, Kind::Dma, Cause::Static(rule));
+    }
+
+    /// Whoever maps the registers of a device behind an IOMMU drives that device, and no other: what it
+    /// can reach is what is mapped for the device.
+    fn drivers(&mut self, policy: &'a Policy) {
+        let registers = policy.registers();
+        let driven = self.facts.iter().filter_map(|fact| {
+            let Object::Region(region) = fact.object else {
+                return None;
+            };
+            Some((*fact, region, registers.get(region)?))
+        });
+        let driven: Vec<(Fact<'a>, &str, _)> = driven.collect();
+        for (fact, region, device) in driven {
+            let (subject, cause) = (fact.subject, fact.cause);
+            let memory = Object::Memory(Registers::Region(region));
+            self.add(subject, Rights::default(), memory, Kind::Dma, cause);
+            let device = Subject::Device(&device.name);
+            if subject != device {
+                let power = Object::Power(Power::Driver, device);
+                self.add(subject, Rights::CONTROL, power, Kind::Driver, cause);
+            }
+        }
     }
 
     /// What the manager learns of each component, and who reads that: holders of `inspect`, and whoever
@@ -86,9 +125,8 @@ impl<'a> Relation<'a> {
             }
         }
         if let Some((ring, keeper)) = grant_log(policy) {
-            let fact_reads = |fact: &&super::Fact<'a>| {
-                fact.object == Object::Region(ring) && !fact.is_managers()
-            };
+            let fact_reads =
+                |fact: &&Fact<'a>| fact.object == Object::Region(ring) && !fact.is_managers();
             for fact in self.facts.iter().filter(fact_reads) {
                 let is_keeper = fact.subject == Subject::Component(&policy.component(keeper).name);
                 readers.push((fact.subject, Kind::GrantLog, fact.cause, is_keeper));
@@ -142,7 +180,7 @@ pub(crate) fn of_rule<'a>(policy: &'a Policy, rule: &'a Static) -> (Rights, Obje
     let name = |id: ComponentId| policy.component(id).name.as_str();
     let power = |power, of| Object::Power(power, Subject::Component(name(of)));
     match &rule.authority {
-        Authority::Region { region, perms } => (
+        Authority::Region { region, perms, .. } => (
             Rights::of_mapping(perms.read, perms.write, perms.execute),
             Object::Region(region),
             match policy.subject(rule.holder) {
@@ -156,7 +194,7 @@ pub(crate) fn of_rule<'a>(policy: &'a Policy, rule: &'a Static) -> (Rights, Obje
             Object::Interrupt(u64::from(*number)),
             Kind::Interrupt,
         ),
-        Authority::IoPorts { base, size } => {
+        Authority::IoPorts { base, size, .. } => {
             let (base, size) = (*base, *size);
             let ports = Object::Ports { base, size };
             (Rights::READ | Rights::WRITE, ports, Kind::IoPorts)
@@ -181,6 +219,5 @@ pub(crate) fn of_rule<'a>(policy: &'a Policy, rule: &'a Static) -> (Rights, Obje
             Kind::VirtualMachine,
         ),
         Authority::Smc => (Rights::CALL, Object::Firmware, Kind::Smc),
-        Authority::UnboundedDma => (Rights::READ | Rights::WRITE, Object::Memory, Kind::Dma),
     }
 }

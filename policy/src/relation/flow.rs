@@ -8,6 +8,8 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
+use portcullis_kernel::Mode;
+
 use super::{Cause, Fact, Kind, Object, Relation, Rights};
 use crate::model::{MANAGER, Place, Subject};
 
@@ -73,20 +75,29 @@ impl<'a> Flows<'a> {
 impl<'a> Relation<'a> {
     /// What can flow. It takes time in all facts: whoever asks several times asks one.
     pub fn flows(&self) -> Flows<'a> {
+        let mut steps = Steps::new();
+        self.each_hop(|hop| {
+            let from = steps.entry(hop.from).or_default();
+            from.entry(hop.to).or_insert(hop);
+        });
+        Flows(steps)
+    }
+
+    /// Every single step in which one subject can tell another something, by every way that there is.
+    pub fn each_hop(&self, mut found: impl FnMut(Hop<'a>)) {
         let mut learners: HashMap<Object<'a>, Vec<&Fact<'a>>> = HashMap::new();
         for fact in self.facts.iter().filter(|fact| fact.learns()) {
             learners.entry(fact.object).or_default().push(fact);
         }
-        let mut steps = Steps::new();
         let mut step = |from, to, fact: &Fact<'a>, learned: Option<&Fact<'a>>| {
             if from != to {
-                let hop = || Hop {
+                let (fact, learned) = (*fact, learned.copied());
+                found(Hop {
                     from,
                     to,
-                    fact: *fact,
-                    learned: learned.copied(),
-                };
-                steps.entry(from).or_default().entry(to).or_insert_with(hop);
+                    fact,
+                    learned,
+                });
             }
         };
         for fact in &self.facts {
@@ -97,13 +108,38 @@ impl<'a> Relation<'a> {
                 if fact.learns() {
                     step(owner, fact.subject, fact, None);
                 }
-            } else if fact.tells() {
+            } else if fact.tells() && fact.kind != Kind::IoPorts {
                 for learned in learners.get(&fact.object).into_iter().flatten() {
                     step(fact.subject, learned.subject, fact, Some(learned));
                 }
             }
         }
-        Flows(steps)
+        for (one, other) in self.shared_ports() {
+            step(one.subject, other.subject, one, Some(other));
+            step(other.subject, one.subject, other, Some(one));
+        }
+    }
+
+    /// Two facts of each two subjects that have an I/O port in common, of ranges that need not be the same.
+    fn shared_ports(&self) -> Vec<(&Fact<'a>, &Fact<'a>)> {
+        let ports = self.facts.iter().filter_map(|fact| match fact.object {
+            Object::Ports { base, size } => Some((base, base.saturating_add(size), fact)),
+            _ => None,
+        });
+        let mut ports: Vec<_> = ports.collect();
+        ports.sort_by_key(|(base, ..)| *base);
+        // Of each subject, the range so far that ends last.
+        let mut last: BTreeMap<Subject<'a>, (u64, &Fact<'a>)> = BTreeMap::new();
+        let mut shared = Vec::new();
+        for (base, end, fact) in ports {
+            let others = last.values().filter(|(end, _)| *end > base);
+            shared.extend(others.map(|(_, other)| (*other, fact)));
+            let own = last.entry(fact.subject).or_insert((end, fact));
+            if own.0 < end {
+                *own = (end, fact);
+            }
+        }
+        shared
     }
 }
 
@@ -140,11 +176,30 @@ impl Fact<'_> {
     }
 
     fn is_flow(&self) -> bool {
-        !matches!(self.object, Object::Memory | Object::Processor { .. })
+        !matches!(self.object, Object::Memory(_) | Object::Processor { .. })
     }
 }
 
 impl<'a> Hop<'a> {
+    /// The mode that a flow between two domains must allow for this; `None`: it needs no flow of its own.
+    pub fn mode(&self) -> Option<Mode> {
+        let with_manager = [self.from, self.to].contains(&Subject::Component(MANAGER));
+        match (self.fact.kind, self.fact.cause) {
+            // A reply goes with its call, and what somebody controlled tells with the control.
+            _ if self.from != self.fact.subject => None,
+            (Kind::Grant | Kind::Delegated, Cause::Grant(grant, _)) => Some(grant.mode),
+            // Channels to the manager need none.
+            (Kind::Channel, _) if with_manager => None,
+            (Kind::Channel, _) if self.fact.rights == Rights::SIGNAL => Some(Mode::Notify),
+            (Kind::Interrupt, _) => Some(Mode::Notify),
+            // No line is about them: they are for `never` alone.
+            (Kind::ManagerChannel | Kind::Delegation | Kind::Activity, _) => None,
+            (Kind::IoPorts, _) => Some(Mode::Stream),
+            _ if matches!(self.fact.object, Object::Region(_)) => Some(Mode::Stream),
+            _ => Some(Mode::Call),
+        }
+    }
+
     /// What flows, in words.
     pub fn describe(&self) -> String {
         let back = self.from != self.fact.subject;

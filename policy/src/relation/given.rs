@@ -1,18 +1,16 @@
 //! What a system description gives.
 
-use std::collections::BTreeSet;
-
 use portcullis_sdf::{
-    ExtraCapKind, IoAddressSpace, Irq, IrqSource, Map, MemoryRegion, PdId, PhysicalMemory, Prefill,
-    ProtectionDomain, RegionId, System,
+    ExtraCapKind, IoAddressSpace, Irq, IrqSource, Map, MemoryRegion, PdId, Perms, PhysicalPlace,
+    ProtectionDomain, RegionId, Span, System,
 };
 
-use super::{Cause, Kind, Object, Power, Relation, Rights};
+use super::{Cause, Kind, Object, Power, Registers, Relation, Rights};
 use crate::model::{CapKind, MANAGER, Subject};
 
 impl<'a> Relation<'a> {
-    /// What `system` gives; it knows no security domains. `memory` is the board's, where it is known.
-    pub fn given(system: &'a System, memory: Option<&PhysicalMemory>) -> Self {
+    /// What `system` gives; it knows no security domains.
+    pub fn given(system: &'a System) -> Self {
         let mut relation = Self::default();
         for id in system.pd_ids() {
             let pd = system.pd(id);
@@ -20,16 +18,12 @@ impl<'a> Relation<'a> {
             relation.maps(system, component(system, id), &pd.maps, Kind::Map);
             relation.devices(system, pd);
             relation.powers(system, id);
-            relation.dma(system, id, memory);
         }
         for device in &system.io_address_spaces {
             let subject = Subject::Device(&device.name.value);
             for map in &device.maps {
-                let object = region(system, map.region.value);
-                let perms = map.perms.value;
-                let rights = Rights::of_mapping(perms.read, perms.write, perms.execute);
-                let cause = Cause::Element(&map.span);
-                relation.add(subject, rights, object, Kind::DeviceMap, cause);
+                let mapped = (system.region(map.region.value), map.perms.value, &map.span);
+                relation.map(subject, mapped, Kind::DeviceMap);
             }
         }
         relation
@@ -54,17 +48,31 @@ impl<'a> Relation<'a> {
 
     fn maps(&mut self, system: &'a System, subject: Subject<'a>, maps: &'a [Map], kind: Kind) {
         for map in maps {
-            let perms = map.perms.value;
-            let rights = Rights::of_mapping(perms.read, perms.write, perms.execute);
-            let cause = Cause::Element(&map.span);
-            self.add(
-                subject,
-                rights,
-                region(system, map.region.value),
-                kind,
-                cause,
-            );
+            let mapped = (system.region(map.region.value), map.perms.value, &map.span);
+            self.map(subject, mapped, kind);
         }
+    }
+
+    /// A mapping, and the device that may be behind it. To read a register can be enough to set a device
+    /// going, and no address need be told: where ordinary memory lies is no secret.
+    fn map(
+        &mut self,
+        subject: Subject<'a>,
+        (region, perms, span): (&'a MemoryRegion, Perms, &'a Span),
+        kind: Kind,
+    ) {
+        let (name, cause) = (region.name.value.as_str(), Cause::Element(span));
+        let rights = Rights::of_mapping(perms.read, perms.write, perms.execute);
+        self.add(subject, rights, Object::Region(name), kind, cause);
+        if may_be_registers(region) {
+            self.device(subject, Registers::Region(name), cause);
+        }
+    }
+
+    /// A device that no IOMMU is known to bound.
+    fn device(&mut self, subject: Subject<'a>, registers: Registers<'a>, cause: Cause<'a>) {
+        let (rights, memory) = (Rights::READ | Rights::WRITE, Object::Memory(registers));
+        self.add(subject, rights, memory, Kind::Dma, cause);
     }
 
     fn devices(&mut self, system: &'a System, pd: &'a ProtectionDomain) {
@@ -86,6 +94,7 @@ impl<'a> Relation<'a> {
             let object = Object::Ports { base, size };
             let cause = Cause::Element(&ports.span);
             self.add(subject, rights, object, Kind::IoPorts, cause);
+            self.device(subject, Registers::Ports { base, size }, cause);
         }
         for setvar in &pd.setvars {
             let object = region(system, setvar.region.value);
@@ -137,40 +146,6 @@ impl<'a> Relation<'a> {
             self.maps(system, guest, &vm.maps, Kind::GuestMap);
         }
     }
-
-    /// Whether a component reaches all memory: it drives a device, by registers or ports, and knows
-    /// where other memory lies, of which some is not mapped for a device behind the IOMMU whose interrupt
-    /// it handles: nothing else says which device it drives. A device can be told any address, not only
-    /// the one that is known: knowing one is the sign that it takes addresses.
-    fn dma(&mut self, system: &'a System, id: PdId, memory: Option<&PhysicalMemory>) {
-        let pd = system.pd(id);
-        let mapped: BTreeSet<RegionId> = pd.maps.iter().map(|map| map.region.value).collect();
-        let named = pd.setvars.iter().map(|setvar| setvar.region.value);
-        let fixed = mapped.iter().copied();
-        let fixed = fixed.filter(|id| system.region(*id).phys_addr.is_some());
-        let located = named.chain(fixed);
-        let located = located.filter(|id| may_be_memory(system.region(*id), memory));
-        let bounded = |id: &RegionId| {
-            let devices = pd.irqs.iter().filter_map(|irq| raises(system, irq));
-            let mut maps = devices.flat_map(|device| &device.maps);
-            maps.any(|map| map.region.value == *id)
-        };
-        let mut unbounded = located.filter(|id| !bounded(id));
-        let registers: Vec<RegionId> = mapped
-            .iter()
-            .copied()
-            .filter(|id| may_be_registers(system.region(*id), memory))
-            .collect();
-        let reaches = unbounded.any(|located| {
-            !pd.ioports.is_empty() || registers.iter().any(|registers| *registers != located)
-        });
-        if reaches {
-            let rights = Rights::READ | Rights::WRITE;
-            let cause = Cause::Element(&pd.span);
-            let subject = component(system, id);
-            self.add(subject, rights, Object::Memory, Kind::Dma, cause);
-        }
-    }
 }
 
 /// The device behind the IOMMU that raises an interrupt.
@@ -190,22 +165,8 @@ fn region(system: &System, id: RegionId) -> Object<'_> {
     Object::Region(&system.region(id).name.value)
 }
 
-/// Whether a region can be a device's registers: it has a fixed address, is not filled, and is not known
-/// to be ordinary memory.
-fn may_be_registers(region: &MemoryRegion, memory: Option<&PhysicalMemory>) -> bool {
-    let is_filled = matches!(region.prefill, Some(Prefill::Path(_)));
-    region.phys_addr.is_some() && !is_filled && is_ram(region, memory) != Some(true)
-}
-
-/// Whether a region can be ordinary memory: it is not known to be a device's registers.
-fn may_be_memory(region: &MemoryRegion, memory: Option<&PhysicalMemory>) -> bool {
-    region.phys_addr.is_none() || is_ram(region, memory) != Some(false)
-}
-
-/// Whether a region at a fixed address is ordinary memory; `None`: nothing is known of the board.
-fn is_ram(region: &MemoryRegion, memory: Option<&PhysicalMemory>) -> Option<bool> {
-    let start = region.phys_addr.as_ref()?.value;
-    let end = start.saturating_add(region.least_size());
-    let mut ram = memory?.ram.iter();
-    Some(ram.any(|ram| ram.start < end && start < ram.end))
+/// Whether a region can be a device's registers: it has a fixed address, and it is not known that nothing
+/// but ordinary memory lies there.
+fn may_be_registers(region: &MemoryRegion) -> bool {
+    region.phys_addr.is_some() && region.places != [PhysicalPlace::Ram]
 }

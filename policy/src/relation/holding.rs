@@ -74,6 +74,8 @@ impl<'a> Relation<'a> {
             Kind::Grant | Kind::Delegated | Kind::Delegation | Kind::Activity | Kind::Processor => {
                 false
             }
+            // That a device does no DMA is nothing to hold.
+            Kind::Dma => fact.reaches_all_memory(),
             _ => fact.object != Object::Activity(fact.subject.name()),
         })
     }

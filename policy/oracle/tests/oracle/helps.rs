@@ -3,6 +3,7 @@
 use portcullis_oracle::case::Case;
 use portcullis_oracle::read;
 
+use crate::checker::Refusal;
 use crate::{Checked, Disagreement, Said, Verdict};
 
 /// The lines that a remedy names, as policy text.
@@ -35,8 +36,37 @@ fn lines(remedy: &str) -> Vec<String> {
     let subject = remedy
         .strip_prefix("add [")
         .and_then(|it| it.split_once("] with its domain"));
-    all.extend(subject.map(|(name, _)| format!("\n[{name}]\ndomain = \"d0\"\n")));
+    all.extend(subject.map(|(name, rest)| {
+        let fields = rest.split(" to the policy").next().unwrap_or_default();
+        let fields = fields.replace(" and ", "");
+        format!("\n[{name}]\ndomain = \"d0\"\n{fields}\n")
+    }));
     all
+}
+
+/// The policy with the words that remedies add to lines which are there.
+fn with_words(policy: &str, refusals: &[Refusal]) -> String {
+    let silent = refusals.iter().filter(|it| it.code == "unbounded_dma");
+    let silent = silent.filter(|it| it.remedy.contains("add to that line: dma = \"unbounded\""));
+    let number = |it: &Refusal| {
+        it.text
+            .split_once("and line ")?
+            .1
+            .split(' ')
+            .next()?
+            .parse()
+            .ok()
+    };
+    let numbers: Vec<usize> = silent.filter_map(number).collect();
+    let mut text = String::new();
+    for (number, line) in (1..).zip(policy.lines()) {
+        text.push_str(line);
+        text.push('\n');
+        if numbers.contains(&number) {
+            text.push_str("dma = \"unbounded\"\n");
+        }
+    }
+    text
 }
 
 /// Follows all helps of a refused case at once; what comes of it, if the two then disagree.
@@ -50,10 +80,12 @@ pub(crate) fn follow(said: &Said<'_>) -> Option<(Case, Disagreement)> {
     let mut added: Vec<String> = refusals.iter().flat_map(|it| lines(&it.remedy)).collect();
     added.sort();
     added.dedup();
-    if added.is_empty() {
+    let policy = &said.checked.policy;
+    let text = with_words(policy, refusals) + &added.concat();
+    // To a list of inline tables no line is added.
+    if text == *policy || said.case.policy.inline {
         return None;
     }
-    let text = said.checked.policy.clone() + &added.concat();
     let policy = read::policy(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
     let case = Case {
         policy,

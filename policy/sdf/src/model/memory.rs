@@ -27,6 +27,17 @@ pub struct MemoryRegion {
     pub places: Vec<PhysicalPlace>,
     /// What it holds at boot; `None`: zeros.
     pub prefill: Option<Prefill>,
+    /// The file of `prefill_path`, whatever path leads to it; `None`: no file was looked at.
+    pub file: Option<FileId>,
+}
+
+/// What tells two files apart: device and inode.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct FileId {
+    /// The device that it is on.
+    pub device: u64,
+    /// Its number there.
+    pub inode: u64,
 }
 
 /// What a memory region holds at boot.

@@ -1,6 +1,7 @@
 //! `<memory_region>`, `<map>` and `<io_address_space>`.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 use roxmltree::Node;
 
@@ -8,8 +9,8 @@ use super::pci_address;
 use crate::element::{Context, Element, Text};
 use crate::names::Names;
 use crate::{
-    Architecture, BootInfo, Fault, IoAddressSpace, IoMap, Map, MemoryRegion, PAGE_SIZES, Perms,
-    PhysicalMemory, PhysicalPlace, Prefill, Spanned,
+    Architecture, BootInfo, Fault, FileId, IoAddressSpace, IoMap, Map, MemoryRegion, PAGE_SIZES,
+    Perms, PhysicalMemory, PhysicalPlace, Prefill, Spanned,
 };
 
 const REGION: &[&str] = &[
@@ -57,7 +58,8 @@ pub(super) fn region(node: Node<'_, '_>, context: &Context<'_>) -> Option<Memory
     let page_size = element.optional("page_size", page_size);
     let page = page_size.as_ref().map_or(PAGE_SIZES[0], |size| size.value);
     let path = element.optional("prefill_path", Text::name);
-    let file_size = path.as_ref().and_then(|path| file_size(path, context));
+    let file = path.as_ref().and_then(|path| file(path, context));
+    let file_size = file.as_ref().map(fs::Metadata::len);
     let boot_info = element.optional("prefill_bootinfo", |text| {
         text.word(BOOT_INFO_WORDS, &BOOT_INFO)
     });
@@ -96,6 +98,10 @@ pub(super) fn region(node: Node<'_, '_>, context: &Context<'_>) -> Option<Memory
         phys_addr,
         places: Vec::new(),
         prefill: path.map(Prefill::Path).or(boot_info.map(Prefill::BootInfo)),
+        file: file.map(|file| FileId {
+            device: file.dev(),
+            inode: file.ino(),
+        }),
     };
     region.places = places(&region, context.board.memory.as_ref());
     Some(region)
@@ -109,19 +115,19 @@ fn places(region: &MemoryRegion, memory: Option<&PhysicalMemory>) -> Vec<Physica
     memory.places(&(start..start.saturating_add(region.least_size())))
 }
 
-/// Bytes of the file that a region is filled from; `None` where no file is looked at, or where it
-/// fills nothing, which is noted.
-fn file_size(path: &Spanned<String>, context: &Context<'_>) -> Option<u64> {
+/// The file that a region is filled from; `None` where no file is looked at, or where it fills nothing,
+/// which is noted.
+fn file(path: &Spanned<String>, context: &Context<'_>) -> Option<fs::Metadata> {
     let folders = context.board.search_paths.as_ref()?;
     let found = folders
         .iter()
         .find_map(|folder| fs::metadata(folder.join(&path.value)).ok())
         .filter(fs::Metadata::is_file);
-    let fault = match found.map(|file| file.len()) {
-        Some(0) => Fault::PrefillEmpty {
+    let fault = match found {
+        Some(file) if file.len() == 0 => Fault::PrefillEmpty {
             path: path.value.clone(),
         },
-        Some(size) => return Some(size),
+        Some(file) => return Some(file),
         None => Fault::PrefillNotFound {
             path: path.value.clone(),
         },
