@@ -35,6 +35,8 @@ pub struct Witness<'a> {
     pub key: &'a SigningKey,
     /// Where it keeps the last checkpoint of each log.
     pub memory: &'a Path,
+    /// Whether it may sign a log of which it remembers nothing.
+    pub is_new: bool,
 }
 
 /// What a witness signed.
@@ -86,6 +88,15 @@ pub enum Declined {
         /// Records of the last checkpoint that was signed.
         signed: u64,
     },
+    /// Nothing of the log was signed here, as far as the memory goes.
+    #[error(
+        "nothing of {origin} was signed here: name what this witness remembers with --memory; or, if it never \
+         signed this log, begin with --new-log"
+    )]
+    Forgotten {
+        /// The log.
+        origin: String,
+    },
     /// The log is not the one that was signed before.
     #[error(
         "the log does not continue what was signed here before, at {size} records: keep {}, it is evidence",
@@ -123,7 +134,11 @@ impl Witness<'_> {
         let path = self.remembered(origin);
         let text = match files::read_text(&path, Said::Found, NOTE_MAX) {
             Ok(text) => text,
-            Err(error) if error.is_missing() => return Ok((0, empty_root())),
+            Err(error) if error.is_missing() && self.is_new => return Ok((0, empty_root())),
+            Err(error) if error.is_missing() => {
+                let origin = origin.to_owned();
+                return Err(Declined::Forgotten { origin });
+            }
             Err(error) => return Err(in_memory("read", path)(error)),
         };
         match self.own(&path, &text)? {

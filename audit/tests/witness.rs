@@ -63,6 +63,7 @@ fn ask_with(memory: &Path, request: &str, keys: &Keyring, time: u64) -> Result<S
         name: NAME,
         key: &key,
         memory,
+        is_new: true,
     };
     witness
         .cosign(request, keys, time)
@@ -347,6 +348,7 @@ fn a_witness_needs_a_name_that_notes_can_carry() {
         name: "two words",
         key: &key,
         memory: memory.path(),
+        is_new: true,
     };
     let log = origin(KIND, LOG);
     let keys =

@@ -353,7 +353,7 @@ fn a_witness_cosigns_what_a_reader_can_ask_for() {
     keygen("other.key", "example.com/w2");
     let sign = [
         "witness",
-        "--new-memory",
+        "--new-log",
         "--name",
         "example.com/w1",
         "--with",
@@ -435,7 +435,7 @@ fn no_verb_writes_to_what_it_audits() {
         &[
             "witness",
             "state",
-            "--new-memory",
+            "--new-log",
             "--name",
             "example.com/w",
             "--with",

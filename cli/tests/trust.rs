@@ -51,7 +51,7 @@ const VERBS: [(&str, &[&str], Option<&str>); 8] = [
             "log",
             "witness",
             "state",
-            "--new-memory",
+            "--new-log",
             "--name",
             "example.com/w",
             "--signing-key",
@@ -523,7 +523,7 @@ fn a_request_needs_no_disk_and_a_proof_its_cosignatures() {
     let ask = [
         "log",
         "witness",
-        "--new-memory",
+        "--new-log",
         "--name",
         "example.com/w",
         "--signing-key",

@@ -24,7 +24,7 @@ use crate::sign::read_key;
 const EXAMPLE: &str = "\
 A witness signs what it saw, once, and never two histories: it remembers the last
 checkpoint of each log in --memory, and signs only what continues it. The first
-time, --new-memory begins it. With
+time that it signs a log, say --new-log. With
 --request it needs no disk: the file is a proof of growth from there
 (`portcullis log prove-growth`), the body of a C2SP tlog-witness request. It may be
 of any C2SP log: --key names a file with the log's key, whose name is its origin. It
@@ -34,7 +34,7 @@ Make a key with `portcullis keygen witness.key --name NAME`. Who reads the log
 checks with `log verify --checkpoint FILE --witness witness.key.vkey`.
 
 Examples:
-  portcullis log witness --name example.com/w1 --signing-key witness.key --disk disk.img --key ledger.vkey --new-memory
+  portcullis log witness --name example.com/w1 --signing-key witness.key --disk disk.img --key ledger.vkey --new-log
   portcullis log witness --name example.com/w1 --signing-key witness.key --request growth.proof --key ledger.vkey";
 
 /// Cosign a log's checkpoint, if it continues the last one that was cosigned
@@ -55,9 +55,9 @@ pub(super) struct WitnessLog {
     /// Where the witness remembers the last checkpoint of each log
     #[arg(long, value_name = "DIR", default_value = "witness")]
     memory: PathBuf,
-    /// Begin the memory, where there is none: a witness that forgot could sign a second history
+    /// The witness never signed this log: one that forgot could sign a second history
     #[arg(long)]
-    new_memory: bool,
+    new_log: bool,
     /// A proof of growth, in place of a disk; --key names the log's key
     #[arg(long, value_name = "FILE", conflicts_with_all = ["disk", "log", "policies"])]
     request: Option<PathBuf>,
@@ -78,19 +78,13 @@ impl Run for WitnessLog {
                 "whoever wrote a log could write its ledger.vkey: name a copy of it from elsewhere with --key",
             ));
         }
-        if !self.new_memory && !self.memory.exists() {
-            return Err(Failure::bad_input(format!(
-                "{}: this witness remembers nothing there: name what it remembers with --memory, or, if it \
-                 never signed anything, begin with --new-memory",
-                self.memory.display()
-            )));
-        }
         let key = read_key(&self.signing_key)?;
         Verifier::witness(&self.name, key.verifying_key()).map_err(Failure::bad_input)?;
         let witness = Witness {
             name: &self.name,
             key: &key,
             memory: &self.memory,
+            is_new: self.new_log,
         };
         let (request, keys) = match &self.request {
             Some(path) => {
@@ -162,9 +156,11 @@ impl WitnessLog {
 fn declined(error: Declined) -> Failure {
     match error {
         Declined::Fork { .. } => Failure::does_not_hold(error),
-        Declined::Refused(_) | Declined::Start { .. } | Declined::Name(_) | Declined::TooLong => {
-            Failure::bad_input(error)
-        }
+        Declined::Refused(_)
+        | Declined::Start { .. }
+        | Declined::Forgotten { .. }
+        | Declined::Name(_)
+        | Declined::TooLong => Failure::bad_input(error),
         Declined::NoKey { origin } => failure(StateError::NoKey {
             origin,
             named: true,

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use ed25519_dalek::{SigningKey, VerifyingKey};
+use portcullis_audit::files::{self, FileError, Said};
 use portcullis_blk::api::{Area, Info};
 use portcullis_blk::{BLOCK, Disk, DiskError, Driver, Header, HeaderError, OpenError};
 use portcullis_files::{Mode, Unfinished, open_private, replace};
@@ -508,19 +509,15 @@ fn is_there(path: &Path, name: &str) -> bool {
 
 /// A public file of the directory, if it is there.
 fn read_text(path: &Path) -> Result<Option<String>, StateError> {
-    let length = match fs::symlink_metadata(path) {
-        Ok(found) => found.len(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(file_error(path, "read")(error)),
-    };
-    if length > NOTE_MAX as u64 {
-        return Err(StateError::Damaged {
+    match files::read_text(path, Said::Found, NOTE_MAX) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.is_missing() => Ok(None),
+        Err(FileError::Io(error)) => Err(file_error(path, "read")(error)),
+        Err(error) => Err(StateError::Damaged {
             path: path.to_owned(),
-            why: format!("it has {length} bytes, and can have {NOTE_MAX}"),
-        });
+            why: error.to_string(),
+        }),
     }
-    let text = fs::read_to_string(path).map_err(file_error(path, "read"))?;
-    Ok(Some(text))
 }
 
 /// The disk and the log that an origin names.

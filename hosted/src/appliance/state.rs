@@ -107,8 +107,11 @@ impl State {
         removed.map_err(file_error(&path, "clear"))?;
         let policies = path.join("policies");
         fs::create_dir_all(&policies).map_err(file_error(&policies, "create"))?;
-        if begin == Begin::NewHistory {
-            drop(open_disk(&path).ok());
+        // The driver of a killed run may still write. A disk that is gone or refused is judged below.
+        if begin == Begin::NewHistory
+            && let Err(error @ StateError::InUse(_)) = open_disk(&path)
+        {
+            return Err(error);
         }
         let (id, began) = settle(&path, begin)?;
         let verifiers = path.join(VERIFIERS);

@@ -6,7 +6,7 @@ use thiserror::Error;
 use super::Check;
 use crate::model::{Never, Policy};
 use crate::problem::Problem;
-use crate::relation::{Fact, Hop, Kind, Relation};
+use crate::relation::{Fact, Hop, Kind, Relation, grant_log};
 use crate::source::Source;
 
 /// A `never` rule that the rest of the policy breaks.
@@ -109,6 +109,12 @@ fn log(policy: &Policy, relation: &Relation<'_>, path: &[Hop<'_>]) -> String {
     let Some(hop) = path.iter().find(|hop| hop.learned.is_some_and(is_log)) else {
         return String::new();
     };
+    let keeper = grant_log(policy).map(|(_, keeper)| policy.component(keeper).name.as_str());
+    if Some(hop.to.name()) != keeper {
+        return String::from(
+            "; to keep denials and faults to the log's keeper, unmap the log's region",
+        );
+    }
     let domains = [hop.from, hop.to].map(|subject| relation.domain_of(subject));
     let [Some(from), Some(to)] = domains.map(|domain| Some(&policy.domain(domain?).name)) else {
         return String::new();

@@ -100,8 +100,7 @@ impl<'a> Relation<'a> {
     }
 
     /// What the manager learns of each component, and who reads that: holders of `inspect`, and whoever
-    /// reads the ring that carries the grant log. Its keeper learns nothing where its records are opaque
-    /// to it, nor of a component that is redacted.
+    /// reads the ring that carries the grant log: its keeper of no component that is redacted.
     fn activity(&mut self, policy: &'a Policy) {
         let known = policy.components.iter().filter(|it| it.name != MANAGER);
         for component in known.clone() {
@@ -132,11 +131,9 @@ impl<'a> Relation<'a> {
                 readers.push((fact.subject, Kind::GrantLog, fact.cause, is_keeper));
             }
         }
-        let is_opaque = self.opaque_keeper.is_some();
         for (reader, kind, cause, is_keeper) in readers {
             for component in known.clone() {
-                let is_kept = is_opaque || is_redacted(policy, component);
-                if !is_keeper || !is_kept {
+                if !is_keeper || !is_redacted(policy, component) {
                     let object = Object::Activity(&component.name);
                     self.add(reader, Rights::READ, object, kind, cause);
                 }

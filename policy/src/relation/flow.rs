@@ -86,7 +86,15 @@ impl<'a> Relation<'a> {
     /// Every single step in which one subject can tell another something, by every way that there is.
     pub fn each_hop(&self, mut found: impl FnMut(Hop<'a>)) {
         let mut learners: HashMap<Object<'a>, Vec<&Fact<'a>>> = HashMap::new();
-        for fact in self.facts.iter().filter(|fact| fact.learns()) {
+        let acts_on = |fact: &&Fact<'_>| {
+            fact.kind != Kind::GrantLog || Some(fact.subject.name()) != self.opaque_keeper
+        };
+        for fact in self
+            .facts
+            .iter()
+            .filter(|fact| fact.learns())
+            .filter(acts_on)
+        {
             learners.entry(fact.object).or_default().push(fact);
         }
         let mut step = |from, to, fact: &Fact<'a>, learned: Option<&Fact<'a>>| {
