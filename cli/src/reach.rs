@@ -103,6 +103,7 @@ impl Run for Reach {
         let given = system.as_ref();
         let given = given.map(|file| Relation::given(&file.system));
         let relation = Relation::declared(&policy).with_fixed(&given.unwrap_or_default());
+        let relation = relation.distrusting(subject);
         let report = Report {
             system: system.as_ref().map(|file| file.source.name().to_owned()),
             notes: note.into_iter().chain(honest(&relation, subject)).collect(),

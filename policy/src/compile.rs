@@ -81,7 +81,7 @@ fn write(policy: &Policy, system: &System) -> Vec<u8> {
             line: policy.grants[held.rule].line(),
         });
     }
-    body.push(&redacted(policy));
+    body.push(&(redacted(policy), policy.version));
     let header = Header::unsigned(policy.version, &body.0);
     [header.as_bytes(), &body.0].concat()
 }

@@ -245,6 +245,13 @@ impl<'a> Relation<'a> {
         self
     }
 
+    /// The relation where a subject is not taken for honest: for what it could do, were it taken over.
+    #[must_use]
+    pub fn distrusting(mut self, subject: Subject<'_>) -> Self {
+        self.opaque_keeper = self.opaque_keeper.filter(|name| *name != subject.name());
+        self
+    }
+
     /// The relation without one kind of fact. For tests that show that none can be left out.
     #[cfg(feature = "testing")]
     #[must_use]

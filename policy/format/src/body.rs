@@ -197,18 +197,23 @@ pub(crate) fn read_head(body: &[u8]) -> Result<(&str, Counts, &[u8]), PolicyErro
     Ok((name, counts, items))
 }
 
-/// What follows the grants: a bit for each component that is redacted. A body of the oldest format
-/// ends before, and redacts none.
-pub(crate) fn read_redacted(
+/// What follows the grants: a bit for each component that is redacted, and the policy's version once
+/// more, so that two versions have two hashes. A body of the oldest format ends before, and redacts
+/// none.
+pub(crate) fn read_tail(
     header: &Header,
     components: u16,
     bytes: &[u8],
 ) -> Result<u64, PolicyError> {
-    let (redacted, rest) = match header.format.get() {
-        OLDEST_FORMAT => (0, bytes),
-        _ => postcard::take_from_bytes::<u64>(bytes)
-            .map_err(|_| PolicyError::Body("set of redacted components"))?,
+    let ((redacted, version), rest) = match header.format.get() {
+        OLDEST_FORMAT => ((0, header.version()), bytes),
+        _ => {
+            postcard::take_from_bytes::<(u64, u32)>(bytes).map_err(|_| PolicyError::Body("tail"))?
+        }
     };
+    if version != header.version() {
+        return Err(PolicyError::Body("version"));
+    }
     if redacted >> components != 0 {
         return Err(PolicyError::Body("set of redacted components"));
     }

@@ -124,7 +124,7 @@ impl<'a> Policy<'a> {
     fn read(header: &'a Header, body: &'a [u8]) -> Result<Self, PolicyError> {
         let (name, counts, items) = body::read_head(body)?;
         let (sections, rest) = check::check(name, &counts, items)?;
-        let redacted = body::read_redacted(header, counts.components, rest)?;
+        let redacted = body::read_tail(header, counts.components, rest)?;
         Ok(Self {
             header,
             name,

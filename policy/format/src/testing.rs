@@ -59,7 +59,7 @@ impl Draft<'_> {
         append(&mut body, &self.flows);
         append(&mut body, &self.nevers);
         append(&mut body, &self.grants);
-        append(&mut body, &[self.redacted]);
+        append(&mut body, &[(self.redacted, self.version)]);
         body
     }
 
