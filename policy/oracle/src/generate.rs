@@ -699,8 +699,8 @@ impl Make<'_> {
     }
 }
 
-/// The elements that a case has, by kind: what the run must have seen in each verdict.
-pub fn elements(case: &Case) -> Vec<&'static str> {
+/// Every kind of element, and whether a case has it: what the run must have seen in each verdict.
+pub fn elements(case: &Case) -> Vec<(&'static str, bool)> {
     let Case { system, policy } = case;
     let System {
         regions,
@@ -710,11 +710,7 @@ pub fn elements(case: &Case) -> Vec<&'static str> {
         schedule,
     } = system;
     let mut all = Vec::new();
-    let mut has = |what, is: bool| {
-        if is {
-            all.push(what);
-        }
-    };
+    let mut has = |what, is: bool| all.push((what, is));
     has("memory_region", !regions.is_empty());
     has(
         "memory_region phys_addr",

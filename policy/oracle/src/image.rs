@@ -2,7 +2,8 @@
 //!
 //! The builder emits it as JSON (`docs/image-rules.md`). Nothing of the system description is needed:
 //! what is in the image counts, whatever it was built from. What a distribution does not tell is not
-//! judged: which symbol has which address, and so which physical addresses a driver knows.
+//! judged: which symbol has which address, and so which physical addresses a driver knows; what guests and
+//! devices map; and by which of two lines a parent has its child's TCB.
 
 use std::collections::BTreeMap;
 
@@ -314,25 +315,23 @@ impl Reader<'_> {
     }
 
     /// An image has no symbols: the manager's memory is the ring of its policy, the one region that the
-    /// log's keeper writes for it, and two that it alone reads.
+    /// log's keeper writes for it, and two that nobody else writes.
     fn managers_memory(&mut self) {
         let ring = self.policy.log().and_then(|it| it.region.clone());
-        let alone = self
-            .world
-            .memory
-            .iter()
-            .map(|it| &it.region)
-            .filter(|region| {
-                let mut all = self.world.mappings.iter();
-                self.world.perms(&Who::pd(MANAGER), region).read
-                    && Some(*region) != ring.as_ref()
-                    && all.all(|it| {
-                        let is_of = self.world.regions_of(it).any(|of| of.region == **region);
-                        !is_of || it.who == Who::pd(MANAGER) && !it.perms.write
-                    })
-            });
-        let alone = ["policy", "policy_keys"].into_iter().zip(alone.cloned());
-        let mut all: Vec<_> = alone.collect();
+        let regions = self.world.memory.iter().map(|it| &it.region);
+        let kept = regions.filter(|region| {
+            let mut all = self.world.mappings.iter();
+            let writes = |it: &Mapping| {
+                it.perms.write
+                    && it.who != Who::pd(MANAGER)
+                    && self.world.regions_of(it).any(|of| of.region == **region)
+            };
+            self.world.perms(&Who::pd(MANAGER), region).read
+                && Some(*region) != ring.as_ref()
+                && !all.any(writes)
+        });
+        let kept = ["policy", "policy_keys"].into_iter().zip(kept.cloned());
+        let mut all: Vec<_> = kept.collect();
         all.extend(ring.map(|it| ("grant_log", it)));
         for (symbol, region) in all {
             let symbol = (MANAGER.to_owned(), symbol.to_owned());

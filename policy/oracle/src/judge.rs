@@ -418,7 +418,9 @@ impl Judge<'_> {
         let symbols = ["policy", "policy_keys", "grant_log", "grant_log_ack"].map(symbol);
         for own in all.iter().filter(|it| it.who == manager) {
             for memory in self.world.regions_of(own) {
-                if !symbols.contains(&Some(&memory.region)) {
+                let writes = symbol("grant_log") == Some(&memory.region);
+                let is_more = own.perms.execute || own.perms.write && !writes;
+                if is_more || !symbols.contains(&Some(&memory.region)) {
                     self.manager_holds(&memory.region, found);
                 }
             }

@@ -349,29 +349,36 @@ pub(crate) fn managers(fact: &Fact<'_>) -> Option<CustodyFault> {
     }
 }
 
-/// What the manager maps beside the regions of its symbols.
-pub(crate) fn surplus(system: &System, manager: PdId) -> Vec<&Map> {
-    let maps = &system.pd(manager).maps;
-    let is_role = |map: &&Map| {
-        let symbol = map.setvar_vaddr.as_ref();
-        symbol.is_some_and(|it| MANAGERS.iter().any(|(role, _)| it.value == *role))
-    };
-    let own: Vec<RegionId> = maps
-        .iter()
-        .filter(is_role)
-        .map(|map| map.region.value)
-        .collect();
-    let surplus = maps.iter().filter(|map| !own.contains(&map.region.value));
-    surplus.collect()
+/// The role of a mapping that sets one of the manager's symbols: its region, and the rights that it needs.
+fn role(map: &Map) -> Option<(RegionId, Perms)> {
+    let symbol = map.setvar_vaddr.as_ref()?;
+    let role = MANAGERS.iter().find(|(role, _)| symbol.value == *role);
+    role.map(|(_, perms)| (map.region.value, *perms))
 }
 
-/// Whether the manager maps nothing but the regions of its symbols.
+/// What the manager maps beside the regions of its symbols, or with more rights than their roles need.
+pub(crate) fn surplus(system: &System, manager: PdId) -> Vec<&Map> {
+    let maps = &system.pd(manager).maps;
+    let roles: Vec<(RegionId, Perms)> = maps.iter().filter_map(role).collect();
+    let is_needed = |map: &Map| {
+        roles
+            .iter()
+            .any(|(region, perms)| *region == map.region.value && map.perms.value.is_subset(*perms))
+    };
+    maps.iter().filter(|map| !is_needed(map)).collect()
+}
+
+/// Whether the manager maps nothing but the regions of its symbols, with no more rights than it needs.
 pub(super) fn maps(check: &mut Check<'_>, described: Described<'_>) {
     let system = described.system;
     let Some(manager) = system.pd_named(MANAGER) else {
         return;
     };
-    for map in surplus(system, manager) {
+    // The mapping that sets a symbol is judged with the symbol, where there is something to grant.
+    let is_judged = |map: &Map| check.ceiling.count() > 0 && role(map).is_some();
+    let surplus = surplus(system, manager).into_iter();
+    let surplus: Vec<&Map> = surplus.filter(|map| !is_judged(map)).collect();
+    for map in surplus {
         let region = &system.region(map.region.value).name.value;
         let does = format!("maps region `{region}` \"{}\"", map.perms.value);
         check.at(

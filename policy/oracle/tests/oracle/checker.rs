@@ -8,6 +8,9 @@ use portcullis_oracle::finding::Kind;
 use portcullis_policy::check::{assumed_honest, without};
 use portcullis_policy::{Described, Source, load, read, relation};
 use portcullis_sdf::{System, Target};
+use serde_json::Value;
+
+use crate::image;
 
 /// What the checker says.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,6 +34,8 @@ pub(crate) struct Refusal {
 pub(crate) struct Checked {
     pub(crate) policy: String,
     pub(crate) verdict: Verdict,
+    /// What the builder would emit, where the policy holds and the builder makes an image.
+    pub(crate) emitted: Option<Value>,
     described: Option<(System, Arc<Source>)>,
 }
 
@@ -83,20 +88,26 @@ impl Checked {
             return Self {
                 policy,
                 verdict: Verdict::NoSystem,
+                emitted: None,
                 described: None,
             };
         };
         let described = Described::new(&system, &source);
+        let mut emitted = None;
         let verdict = match load(
             Arc::new(Source::new("policy.toml", policy.clone())),
             Some(described),
         ) {
-            Ok(policy) => Verdict::Holds(assumed_honest(&policy, Some(described))),
+            Ok(policy) => {
+                emitted = image::emitted(&policy, &system);
+                Verdict::Holds(assumed_honest(&policy, Some(described)))
+            }
             Err(problems) => Verdict::of(problems.iter()),
         };
         Self {
             policy,
             verdict,
+            emitted,
             described: Some((system, source)),
         }
     }

@@ -4,13 +4,17 @@ use portcullis_oracle::case::Case;
 use portcullis_oracle::finding::{Finding, Kind};
 use portcullis_oracle::{allowed_by_lines, findings, trusted};
 
-use crate::{Checked, Verdict, checker::Refusal};
+use crate::{Checked, Verdict, checker::Refusal, image};
 
 /// A way in which they differ.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Disagreement {
     /// It holds, and somebody breaks a promise.
     Attack(Kind),
+    /// It holds, and the image that the builder makes of it lets somebody break a promise.
+    Image(Kind),
+    /// The image lets nobody do what the oracle finds in the case.
+    NotInImage(Kind),
     /// It is refused for nothing that anybody could do.
     NoReason(String),
     /// It holds, and others must be honest for that than it says.
@@ -41,7 +45,11 @@ impl<'c> Said<'c> {
 
     /// Where they differ, each with what it is about.
     pub(crate) fn disagreements(&self) -> Vec<(Disagreement, String)> {
-        self.differences(&self.checked.verdict)
+        let mut all = self.differences(&self.checked.verdict);
+        if let Some(emitted) = &self.checked.emitted {
+            all.extend(image::disagreements(self.case, emitted));
+        }
+        all
     }
 
     /// Where another verdict would differ from what the oracle found.

@@ -2,35 +2,119 @@
 
 use std::sync::Arc;
 
-use portcullis_oracle::finding::Kind;
-use portcullis_oracle::{image, read};
+use portcullis_oracle::case::{self, CapKind, Case, What, Who};
+use portcullis_oracle::finding::{Finding, Kind};
+use portcullis_oracle::random::Random;
+use portcullis_oracle::{findings, image, read};
 use portcullis_policy::distribution::{Configuration, Distribution};
 use portcullis_policy::{Described, Source, compile, load};
 use portcullis_policy_format::Policy;
-use portcullis_sdf::{Architecture, Target};
+use portcullis_sdf::{Architecture, System, Target};
 use serde_json::{Value, json};
+
+use crate::Disagreement;
 
 const TEXTS: [&str; 2] = [
     include_str!("../../../../system.xml"),
     include_str!("../../../appliance.toml"),
 ];
 
-/// The distribution of the reference appliance's image, as the builder would write it.
+/// The distribution of the reference appliance's image.
 fn appliance() -> Value {
     let [system_text, policy_text] = TEXTS;
     let source = Arc::new(Source::new("system.xml", system_text));
     let system = portcullis_sdf::parse(system_text, &Target::ANY).unwrap();
     let policy = Arc::new(Source::new("appliance.toml", policy_text));
     let policy = load(policy, Some(Described::new(&system, &source))).unwrap();
-    let compiled = compile(&policy, &system).unwrap();
+    emitted(&policy, &system).unwrap()
+}
+
+/// The distribution of an image of a policy that holds, as the builder would write it; `None`: the
+/// builder does not make one.
+pub(crate) fn emitted(policy: &portcullis_policy::Policy, system: &System) -> Option<Value> {
+    let compiled = compile(policy, system).unwrap_or_else(|it| panic!("{it}"));
     let compiled = Policy::inspect(&compiled).unwrap();
     let configuration = Configuration {
         architecture: Architecture::Aarch64,
         benchmark: false,
     };
-    let distribution = Distribution::new(&compiled, &system, &configuration).unwrap();
-    let image = portcullis_policy::image::testing::finished(&distribution, &compiled, &system);
-    serde_json::to_value(&image).unwrap()
+    let distribution = Distribution::new(&compiled, system, &configuration).ok()?;
+    let image = portcullis_policy::image::testing::finished(&distribution, &compiled, system);
+    Some(serde_json::to_value(&image).unwrap())
+}
+
+/// What a capability distribution tells of a system without guests and devices: who holds and maps what.
+const TOLD: [Kind; 3] = [Kind::Undeclared, Kind::Crossing, Kind::Never];
+
+/// Where an image lets somebody break a promise of the policy that it was made for; and where the oracle
+/// finds other attacks in the image than in the case, once the policy says less.
+pub(crate) fn disagreements(case: &Case, image: &Value) -> Vec<(Disagreement, String)> {
+    let text = image.to_string();
+    let found = image::findings(&text, &case.policy).unwrap();
+    let found = found.iter();
+    let mut all: Vec<_> = found
+        .map(|it| (Disagreement::Image(it.kind), it.to_string()))
+        .collect();
+    let is_outside = |who: &Who| !matches!(who, Who::Pd(_));
+    if case.policy.subjects.iter().any(|(who, _)| is_outside(who)) {
+        return all;
+    }
+    // An image does not tell who knows which address.
+    let mut system = case.system.clone();
+    system.pds.iter_mut().for_each(|pd| pd.paddrs.clear());
+    for policy in less(case) {
+        let in_image = image::findings(&text, &policy).unwrap();
+        let system = system.clone();
+        let in_case = findings(&Case { policy, system });
+        for kind in TOLD {
+            let of_kind = |all: &[Finding]| all.iter().find(|it| it.kind == kind).cloned();
+            match (of_kind(&in_image), of_kind(&in_case)) {
+                (Some(it), None) => all.push((Disagreement::Image(kind), it.to_string())),
+                (None, Some(it)) => all.push((Disagreement::NotInImage(kind), it.to_string())),
+                _ => {}
+            }
+        }
+    }
+    all
+}
+
+/// The policy with a line less, with a flow less, and with a `never` rule more.
+fn less(case: &Case) -> Vec<case::Policy> {
+    let policy = &case.policy;
+    let mut random = Random::new(policy.statics.len() as u64);
+    let mut all = Vec::new();
+    let mut change = |change: &mut dyn FnMut(&mut case::Policy)| {
+        let mut policy = policy.clone();
+        change(&mut policy);
+        all.push(policy);
+    };
+    // A parent has its child's TCB by either line.
+    let is_either = |line: &&case::Static| {
+        let of = match &line.what {
+            What::Cap(CapKind::Tcb, of) | What::Child(of) => of,
+            _ => return false,
+        };
+        let both = [What::Cap(CapKind::Tcb, of.clone()), What::Child(of.clone())];
+        let has = |what: &What| {
+            let mut all = policy.statics.iter();
+            all.any(|it| it.who == line.who && it.what == *what)
+        };
+        both.iter().all(has)
+    };
+    let lines: Vec<_> = policy.statics.iter().filter(|it| !is_either(it)).collect();
+    if let Some(line) = random.pick(&lines) {
+        change(&mut |less| less.statics.retain(|it| it != *line));
+    }
+    if let Some(flow) = random.pick(&policy.flows) {
+        change(&mut |less| less.flows.retain(|it| it != flow));
+    }
+    let ends = [random.pick(&policy.domains), random.pick(&policy.domains)];
+    if let [Some(from), Some(to)] = ends
+        && from != to
+    {
+        change(&mut |less| less.nevers.push((from.clone(), to.clone())));
+    }
+    all
 }
 
 fn attacks(image: &Value) -> Vec<(Kind, String)> {

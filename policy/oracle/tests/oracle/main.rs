@@ -1,6 +1,6 @@
 //! The checker against the oracle, over random cases.
 //!
-//! `PORTCULLIS_ORACLE_CASES` says how many (3,000 where nothing is said, which is what CI does), and
+//! `PORTCULLIS_ORACLE_CASES` says how many (6,000 where nothing is said, which is what CI does), and
 //! `PORTCULLIS_ORACLE_SEED` which. Each case follows from the seed and its number. A disagreement is
 //! printed as the smallest system and policy that show it.
 

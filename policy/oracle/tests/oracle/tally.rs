@@ -36,6 +36,8 @@ pub(crate) struct Tally {
     holds: u64,
     refused: u64,
     no_system: u64,
+    /// Cases that hold of which the oracle read the distribution that the builder emits.
+    images: u64,
     /// Kinds of elements: in how many cases that hold, and that are refused.
     elements: BTreeMap<&'static str, [u64; 2]>,
     /// Codes: in how many cases, and in how many alone. Without its rule, these would hold.
@@ -57,9 +59,10 @@ impl Tally {
             Verdict::Refused(_) => 1,
         };
         *[&mut self.holds, &mut self.refused][verdict] += 1;
-        for element in elements(said.case) {
-            self.elements.entry(element).or_default()[verdict] += 1;
+        for (element, is_there) in elements(said.case) {
+            self.elements.entry(element).or_default()[verdict] += u64::from(is_there);
         }
+        self.images += u64::from(said.checked.emitted.is_some());
         let codes = said.checked.verdict.codes();
         for code in &codes {
             let counts = self.codes.entry((*code).to_owned()).or_default();
@@ -68,6 +71,7 @@ impl Tally {
             counts[1] += u64::from(codes.len() == 1 && !said.findings.is_empty());
         }
         let mut kinds: Vec<Kind> = said.findings.iter().map(|it| it.kind).collect();
+        kinds.sort_unstable();
         kinds.dedup();
         for kind in kinds {
             *self.findings.entry(kind).or_default() += 1;
@@ -91,6 +95,10 @@ impl Tally {
             if count * 100 < all * 30 {
                 missing.push(format!("{what}: {count} of {all} cases are less than 30 %"));
             }
+        }
+        if self.images < self.holds {
+            let (images, holds) = (self.images, self.holds);
+            missing.push(format!("{images} distributions of {holds} cases that hold"));
         }
         for (element, counts) in &self.elements {
             for (what, count, of) in [
@@ -154,11 +162,16 @@ impl fmt::Display for Tally {
             holds,
             refused,
             no_system,
+            images,
             ..
         } = self;
         writeln!(
             f,
             "{holds} hold, {refused} are refused, {no_system} are no system description"
+        )?;
+        writeln!(
+            f,
+            "of {images} that hold, the oracle read the distribution that the builder emits"
         )?;
         writeln!(f, "\n{:32} {:>8} {:>8}", "element", "holds", "refused")?;
         for (element, [holds, refused]) in &self.elements {
