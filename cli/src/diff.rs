@@ -12,8 +12,9 @@ use crate::load;
 use crate::output::{Output, table};
 
 const EXAMPLE: &str = "\
-Exit code: 0 the new policy allows nothing that the old does not; 1 it allows something more, or gives
-a method another number; 2 one of them cannot be understood or does not hold; 3 a file cannot be read.
+Exit code: 0 the new policy allows nothing that the old does not; 1 it allows something more, gives a
+method another number, or holds only if somebody more is honest; 2 one of them cannot be understood or does
+not hold; 3 a file cannot be read.
 
 What became wider or narrower is told by what was added or taken alone. A grant that is issued at another
 time, or for another lease, counts as another one. What components, guests and devices can learn through
@@ -61,7 +62,7 @@ impl Run for Diff {
             renumbered,
         } = diff(&old, &new);
         let report = Report {
-            within: added.is_empty() && renumbered.is_empty(),
+            within: added.is_empty() && renumbered.is_empty() && assumed.is_empty(),
             added,
             taken,
             assumed,
@@ -74,7 +75,8 @@ impl Run for Diff {
 }
 
 fn human(report: &Report) -> String {
-    if report.added.is_empty() && report.taken.is_empty() && report.renumbered.is_empty() {
+    let honesty = report.assumed.len() + report.assumed_no_longer.len();
+    if report.added.len() + report.taken.len() + report.renumbered.len() + honesty == 0 {
         return String::from("both policies allow the same");
     }
     let cells = |sign: &'static str, row: &Change| {
@@ -108,7 +110,7 @@ fn human(report: &Report) -> String {
     let no_longer = report.assumed_no_longer.iter();
     let no_longer = no_longer.map(|name| format!("`{name}` need not be honest any longer"));
     for honesty in assumed.chain(no_longer) {
-        text += &format!("\nnote: {honesty}: through its device it reaches all memory");
+        text += &format!("\nnote: {honesty} for a verdict to hold");
     }
     text
 }

@@ -85,7 +85,7 @@ pub fn diff(old: &Policy, new: &Policy) -> Difference {
 impl Difference {
     /// Whether both policies allow the same.
     pub fn is_empty(&self) -> bool {
-        self.added.is_empty() && self.taken.is_empty() && self.renumbered.is_empty()
+        *self == Self::default()
     }
 }
 

@@ -274,6 +274,13 @@ fn an_honesty_that_is_assumed_is_told() {
         (back.assumed.len(), back.assumed_no_longer),
         (0, vec!["a".to_owned()])
     );
+    let log = |rest: &str| {
+        let rest = format!("mode = \"stream\"\nregion = \"m\"{rest}");
+        ruled(&grant("manager", "b", "log", "put", &rest))
+    };
+    let opaque = diff(&log(""), &log("\nrecords = \"opaque\""));
+    assert_eq!(opaque.assumed, ["b"]);
+    assert!(!opaque.is_empty());
 }
 
 #[test]
