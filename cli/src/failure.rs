@@ -113,6 +113,12 @@ impl Failure {
         }
     }
 
+    /// What is wrong with a policy of which something else was asked.
+    pub(crate) fn bad_policy(problems: Problems) -> Self {
+        let count = problems.count();
+        Self::BadInput(bounded(problems, count))
+    }
+
     /// The same, where they were printed already.
     pub(crate) fn quiet(problems: &Problems) -> Self {
         if problems.is_unreadable() {

@@ -207,7 +207,7 @@ pub(crate) fn check(
 
 /// Reads a policy that must hold by itself, for verbs that explain it.
 pub(crate) fn policy(path: &Path) -> Result<Policy, Failure> {
-    check(path, None)?.map_err(Failure::problems)
+    check(path, None)?.map_err(Failure::bad_policy)
 }
 
 impl std::fmt::Display for SystemProblem {

@@ -137,8 +137,8 @@ fn human(report: &Report, file: &str) -> String {
     if let Some(reason) = &report.reason {
         text += &format!(": {reason}");
     }
-    // Two: the rule is of their own domains, and the path says no more.
-    if report.path.len() > 2 {
+    let own = [subject, object].map(|name| format!("`{name}`"));
+    if !report.path.is_empty() && report.path != own {
         text += &format!(
             "\na line that allowed it would let something flow {}",
             report.path.join(" -> ")

@@ -93,7 +93,9 @@ pub fn why<'p>(
     // Boot grants come first in the ceiling, so that what is in force is what is found.
     let held = ceiling.holdings(subject).grants.iter().find(allows);
     Ok(match (held, channel, offered) {
-        (Some(held), _, _) if held.when == When::Boot => Verdict::Allowed(*held),
+        (Some(held), _, _) if held.when == When::Boot && held.lease_ms.is_none() => {
+            Verdict::Allowed(*held)
+        }
         (_, Some((rule, rights)), _) if rights.has(Rights::CALL) => Verdict::Channel(rule),
         (Some(held), _, _) => Verdict::Unavailable(*held),
         (None, channel, Ok(interface)) => {
@@ -121,15 +123,17 @@ fn channel(
         Object::Component(name(object)),
     );
     let relation = Relation::declared(policy);
-    let mut facts = relation.facts().iter();
-    facts.find_map(|fact| match fact.cause {
+    let facts = relation.facts().iter();
+    let channels = facts.filter_map(|fact| match fact.cause {
         Cause::Static(rule)
             if fact.kind == Kind::Channel && (fact.subject, fact.object) == ends =>
         {
             Some((rule, fact.rights))
         }
         _ => None,
-    })
+    });
+    // Calls and notifications may have a line each.
+    channels.max_by_key(|(_, rights)| rights.has(Rights::CALL))
 }
 
 fn denied<'p>(

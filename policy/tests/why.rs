@@ -110,6 +110,8 @@ proptest! {
         for subject in 0..=COMPONENTS {
             for object in (0..=COMPONENTS).filter(|object| *object != subject) {
                 let with = |mode| is_broken(&(text.clone() + &grant(subject, object, mode)));
+                let (from, to) = (name(subject), name(object));
+                let calls = format!("\"{from}\"\nchannel = \"{to}\"\nmode = \"call\"\n");
                 match why(&policy, &name(subject), &name(object), "m").unwrap() {
                     Verdict::Forbidden { path, .. } => {
                         prop_assert!(with("send"));
@@ -117,7 +119,7 @@ proptest! {
                         prop_assert!(path.contains(&own), "{:?}", path);
                     }
                     Verdict::NotPermitted { no_call, .. } => {
-                        prop_assert!(!with("send"));
+                        prop_assert!(!with("send") && !text.contains(&calls));
                         prop_assert_eq!(no_call.is_some(), with("call"));
                     }
                     _ => prop_assert!(!is_broken(&text)),
