@@ -121,7 +121,7 @@ pub(super) fn settle(path: &Path, begin: Begin) -> Result<(LogId, Began), StateE
     let kept = Kept::read(path)?;
     let is_marked = is_there(path, UNFINISHED);
     let mut files = [DISK, LEFT].into_iter().chain(KEYS);
-    if is_marked || (kept.is_empty() && !files.any(|name| is_there(path, name))) {
+    if kept.is_empty() && (is_marked || !files.any(|name| is_there(path, name))) {
         return Ok((make(path)?, Began::New));
     }
     match (kept.check(path)?, begin) {
@@ -845,5 +845,16 @@ mod tests {
             }
             case.open();
         }
+    }
+
+    #[test]
+    fn a_marker_that_was_left_does_not_hide_what_is_kept() {
+        let mut case = Case::new();
+        case.grow(0);
+        case.keep(0);
+        fs::write(case.path().join(UNFINISHED), "").unwrap();
+        fs::remove_file(case.path().join(DISK)).unwrap();
+        let refused = State::open(&case.path()).unwrap_err();
+        assert!(matches!(refused, StateError::Lost(..)), "{refused}");
     }
 }
