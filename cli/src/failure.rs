@@ -75,8 +75,6 @@ pub(crate) enum Failure {
     BadInput(Vec<Report>),
     /// Something outside the input is in the way.
     CouldNotRun(Report),
-    /// The reader of our output has gone, as `head` does: nothing is wrong.
-    NobodyReads,
 }
 
 impl Failure {
@@ -135,7 +133,6 @@ impl Failure {
             Self::DoesNotHold(reports) => ("does not hold", reports.as_slice()),
             Self::BadInput(reports) => ("bad input", reports.as_slice()),
             Self::CouldNotRun(report) => ("could not run", std::slice::from_ref(report)),
-            Self::NobodyReads => ("", [].as_slice()),
         };
         if output.is_json() && !reports.is_empty() {
             let problems = reports.iter().map(Found::of_report).collect();
@@ -156,7 +153,6 @@ impl Failure {
                 print(&[report]);
                 ExitCode::from(3)
             }
-            Self::NobodyReads => ExitCode::SUCCESS,
         }
     }
 }

@@ -48,13 +48,16 @@ pub(crate) fn write_line(text: &str) -> Result<(), Failure> {
     print_as_is(&Lines(text).to_string())
 }
 
-/// Prints what is no text of another's making, as it is, and a newline.
+/// Prints what is no text of another's making, as it is, and a newline. A reader that has gone, as
+/// `head` does, is told no more: what a verb does, and its exit code, stay what they are.
 pub(crate) fn print_as_is(text: &str) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{text}").map_err(|error| match error.kind() {
-        ErrorKind::BrokenPipe => Failure::NobodyReads,
-        _ => Failure::file("write", "standard output".as_ref(), error),
-    })
+    match writeln!(stdout, "{text}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::file("write", "standard output".as_ref(), error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// JSON with every character escaped that would mislead on a screen: all such stand in strings.

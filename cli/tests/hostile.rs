@@ -416,3 +416,34 @@ fn a_reader_that_goes_away_is_no_panic() {
     child.stdout.take().unwrap().read_exact(&mut first).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+/// What a verb does, and what it finds, is not its reader's to decide.
+#[test]
+fn a_reader_that_has_gone_changes_no_exit_code() {
+    let scratch = tempfile::tempdir().unwrap();
+    let state = scratch.path().join("state");
+    let state = state.to_str().unwrap();
+    let unread = |arguments: &[&str]| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::cargo_bin("portcullis").unwrap();
+        command
+            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
+            .args(arguments)
+            .stdout(writer);
+        command.status().unwrap().code()
+    };
+    for (arguments, code) in [
+        (&["check"][..], 0),
+        (&["check", "--strict"], 1),
+        (&["check", "--strict", "--json"], 1),
+        (&["why", "edge", "vault", "read"], 1),
+        (&["run", "--once", "--state", state], 0),
+    ] {
+        assert_eq!(unread(arguments), Some(code), "{arguments:?}");
+    }
+    let mut verify = Command::cargo_bin("portcullis").unwrap();
+    let verify = verify.args(["log", "verify", "--json", "--state", state]);
+    let logs: Value = serde_json::from_slice(&verify.output().unwrap().stdout).unwrap();
+    assert_eq!(logs[1]["records"], 8, "the run went on: {logs}");
+}

@@ -711,6 +711,7 @@ pub fn elements(case: &Case) -> Vec<(&'static str, bool)> {
     } = system;
     let mut all = Vec::new();
     let mut has = |what, is: bool| all.push((what, is));
+    has("grant records opaque", policy.is_opaque);
     has("memory_region", !regions.is_empty());
     has(
         "memory_region phys_addr",

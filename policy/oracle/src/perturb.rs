@@ -301,6 +301,20 @@ pub const CHANGES: &[(&str, Change)] = &[
         some(&mut case.policy.statics, random, is_region)?.dma = Some(word);
         Some(())
     }),
+    ("a grant delegated into another domain", delegated_across),
+    ("a never for who asks the manager", |case, random| {
+        let from = random.pick(&case.policy.components)?.domain.clone();
+        never_between(case, from, MANAGER)
+    }),
+    ("a never for who delegates", |case, random| {
+        let grant = some(&mut case.policy.grants, random, |it| {
+            !it.delegate.is_empty()
+        })?;
+        let (subject, delegate) = (Who::pd(&grant.subject), grant.delegate[0].clone());
+        let from = case.policy.domain_of(&subject)?.to_owned();
+        never_between(case, from, &delegate)
+    }),
+    ("a device tied by its registers alone", tied_by_registers),
     ("registers forgotten", |case, random| {
         take(&mut case.policy.registers, random).map(drop)
     }),
@@ -740,6 +754,55 @@ fn line_about_something_else(case: &mut Case, random: &mut Random) -> Option<()>
     Some(())
 }
 
+/// A delegate from whose domain no flow leads to the grant's object.
+fn delegated_across(case: &mut Case, random: &mut Random) -> Option<()> {
+    let policy = &mut case.policy;
+    let grant = some(&mut policy.grants, random, |it| {
+        it.mode != Mode::Stream && ![&*it.subject, &*it.object].contains(&MANAGER)
+    })?;
+    let (subject, object) = (grant.subject.clone(), grant.object.clone());
+    let domain = |name: &str| {
+        let mut all = policy.components.iter();
+        all.find(|it| it.name == name).map(|it| it.domain.clone())
+    };
+    let (from, to) = (domain(&subject)?, domain(&object)?);
+    let others = policy.components.iter();
+    let others = others.filter(|it| ![&from, &to].contains(&&it.domain) && it.name != MANAGER);
+    let others: Vec<_> = others
+        .map(|it| (it.name.clone(), it.domain.clone()))
+        .collect();
+    let (name, own) = random.pick(&others)?.clone();
+    grant.delegate = vec![name];
+    policy
+        .flows
+        .retain(|flow| (&flow.from, &flow.to) != (&own, &to));
+    Some(())
+}
+
+/// A device in any domain that shares nothing with its driver but its registers.
+fn tied_by_registers(case: &mut Case, random: &mut Random) -> Option<()> {
+    let device = random.pick(&case.policy.registers)?.0.clone();
+    let who = Who::Device(device.clone());
+    let mut raised = Vec::new();
+    for pd in &mut case.system.pds {
+        pd.irqs.retain(|irq| {
+            let is_its = irq.device.as_ref() == Some(&device);
+            raised.extend(is_its.then_some(irq.number));
+            !is_its
+        });
+    }
+    let devices = case.system.devices.iter_mut();
+    for own in devices.filter(|it| it.name == device) {
+        own.maps.clear();
+    }
+    let is_raised = |what: &What| matches!(what, What::Irq(number) if raised.contains(number));
+    let statics = &mut case.policy.statics;
+    statics.retain(|line| line.who != who && !is_raised(&line.what));
+    let domain = random.pick(&case.policy.domains)?.clone();
+    some(&mut case.policy.subjects, random, |it| it.0 == who)?.1 = domain;
+    Some(())
+}
+
 fn domain(case: &mut Case, random: &mut Random) -> Option<()> {
     let domain = random.pick(&case.policy.domains)?.clone();
     if random.percent(25) {
@@ -751,8 +814,13 @@ fn domain(case: &mut Case, random: &mut Random) -> Option<()> {
 }
 
 fn never(case: &mut Case, random: &mut Random) -> Option<()> {
-    let [from, to] = [(); 2].map(|()| random.pick(&case.policy.domains).cloned());
-    let rule = (from?, to?);
+    let from = random.pick(&case.policy.domains)?.clone();
+    let to = random.pick(&case.policy.components)?.name.clone();
+    never_between(case, from, &to)
+}
+
+fn never_between(case: &mut Case, from: String, to: &str) -> Option<()> {
+    let rule = (from, case.policy.component(to)?.domain.clone());
     if rule.0 == rule.1 || case.policy.nevers.contains(&rule) {
         return None;
     }

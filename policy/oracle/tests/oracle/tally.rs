@@ -7,6 +7,7 @@ use portcullis_oracle::finding::Kind;
 use portcullis_oracle::generate::elements;
 use portcullis_policy::relation;
 
+use crate::compare::Disagreement;
 use crate::{Said, Verdict};
 
 /// Times that a kind of fact is left out, at most: each is a check of its own.
@@ -76,11 +77,13 @@ impl Tally {
         for kind in kinds {
             *self.findings.entry(kind).or_default() += 1;
         }
+        // Without a kind of fact nothing is said of whose honesty is assumed.
+        let is_wrong = |(it, _): &(Disagreement, String)| *it != Disagreement::Assumed;
         for kind in relation::Kind::ALL {
             let seen = self.facts.entry(kind.name()).or_default();
             if *seen < ENOUGH
                 && let Some(verdict) = said.checked.without(kind)
-                && !said.differences(&verdict).is_empty()
+                && said.differences(&verdict).iter().any(is_wrong)
             {
                 *seen += 1;
             }
