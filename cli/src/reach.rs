@@ -146,7 +146,7 @@ fn report<'p>(policy: &'p Policy, relation: &Relation<'p>, subject: Subject<'p>)
     let held: Vec<&Fact<'_>> = own
         .filter(|fact| !matches!(fact.kind, Kind::Processor | Kind::Activity))
         .collect();
-    let all_memory = held.iter().any(|fact| fact.reaches_all_memory());
+    let all_memory = relation.reach_all_memory().contains(&subject);
     let reached = |end: Subject<'_>, path: &[Hop<'_>]| Reached {
         subject: end.to_string(),
         domain: domain_of(policy, relation, end),
@@ -233,8 +233,7 @@ fn human(report: &Report) -> String {
     let holds = holds.map(|it| vec![it.what.clone(), it.kind.to_owned(), line(it.line)]);
     text += &table(&["what", "kind", ">line"], holds);
     if report.all_memory {
-        text +=
-            "\n\nits device reaches all memory: it can affect everybody, and learn from everybody";
+        text += "\n\nthrough a device it reaches all memory: it can affect everybody, and learn from everybody";
     }
     for (title, all) in [("it can affect", affects), ("it can learn from", learns)] {
         text += &format!("\n\n{title}\n");

@@ -248,7 +248,8 @@ impl<'a> Relation<'a> {
     /// The relation where a subject is not taken for honest: for what it could do, were it taken over.
     #[must_use]
     pub fn distrusting(mut self, subject: Subject<'_>) -> Self {
-        self.opaque_keeper = self.opaque_keeper.filter(|name| *name != subject.name());
+        let keeper = self.opaque_keeper;
+        self.opaque_keeper = keeper.filter(|name| Subject::Component(name) != subject);
         self
     }
 
@@ -297,12 +298,29 @@ impl<'a> Relation<'a> {
         regions
     }
 
-    /// Who must be honest for a verdict to hold: those that reach all memory, and the keeper of the grant
-    /// log where its records are opaque to it.
+    /// Who must be honest for a verdict to hold: those that reach all memory, the keeper of the grant log
+    /// where its records are opaque to it, and whoever has power over one of them.
     pub fn assumed_honest(&self) -> BTreeSet<Subject<'a>> {
-        let all = self.facts.iter().filter(|fact| fact.reaches_all_memory());
         let keeper = self.opaque_keeper.map(Subject::Component);
-        all.map(|fact| fact.subject).chain(keeper).collect()
+        let all = self.reach_all_memory().into_iter().chain(keeper);
+        self.with_power_over(all.collect())
+    }
+
+    /// Those that reach all memory through a device, and whoever has power over one of them.
+    pub fn reach_all_memory(&self) -> BTreeSet<Subject<'a>> {
+        let all = self.facts.iter().filter(|fact| fact.reaches_all_memory());
+        self.with_power_over(all.map(|fact| fact.subject).collect())
+    }
+
+    /// Those, and whoever has power over one of them, at first or second hand.
+    pub(crate) fn with_power_over(&self, mut all: BTreeSet<Subject<'a>>) -> BTreeSet<Subject<'a>> {
+        while let Some(fact) = self.facts.iter().find(|fact| {
+            matches!(fact.object, Object::Power(_, of) if all.contains(&of))
+                && !all.contains(&fact.subject)
+        }) {
+            all.insert(fact.subject);
+        }
+        all
     }
 }
 

@@ -90,12 +90,11 @@ pub fn why<'p>(
                 .any(|known| known.name == name && held.methods.contains(known.method))
     };
     let ceiling = Ceiling::of(policy);
-    // Boot grants come first in the ceiling, so that what is in force is what is found.
-    let held = ceiling.holdings(subject).grants.iter().find(allows);
+    let mut allowing = ceiling.holdings(subject).grants.iter().filter(allows);
+    let is_issued = |held: &&Held| held.when == When::Boot && held.lease_ms.is_none();
+    let held = allowing.clone().find(is_issued).or_else(|| allowing.next());
     Ok(match (held, channel, offered) {
-        (Some(held), _, _) if held.when == When::Boot && held.lease_ms.is_none() => {
-            Verdict::Allowed(*held)
-        }
+        (Some(held), _, _) if is_issued(&held) => Verdict::Allowed(*held),
         (_, Some((rule, rights)), _) if rights.has(Rights::CALL) => Verdict::Channel(rule),
         (Some(held), _, _) => Verdict::Unavailable(*held),
         (None, channel, Ok(interface)) => {

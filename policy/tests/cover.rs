@@ -222,8 +222,8 @@ fn a_device_needs_a_word_on_the_line_that_covers_it() {
             let policy = policy(&lines);
             let number = policy.statics.last().unwrap().place.line;
             let said = format!(
-                "`driver` drives the device of {registers}, and line {number} of `policy.toml` does not \
-                 say what the device's DMA can reach"
+                "`driver` drives {registers}, which may be a device's, and line {number} of \
+                 `policy.toml` does not say what its DMA can reach"
             );
             let expected = if is_said { vec![] } else { vec![said] };
             assert_eq!(dma(&policy, SYSTEM), expected, "{line}");

@@ -21,10 +21,11 @@ use portcullis_blk::api::{Area, Info};
 use portcullis_blk::{BLOCK, Disk, DiskError, Driver, Header, HeaderError, OpenError};
 use portcullis_files::{Mode, Unfinished, open_private, replace};
 use portcullis_ledger::{Log, LogMemory, Scratch};
-use portcullis_log::block::{Block, LogId, LogKind};
+use portcullis_log::block::{LogId, LogKind};
 use portcullis_log::checkpoint::{Checkpoint, origin};
 use portcullis_log::merkle::{Frontier, Hash};
 use portcullis_log::note::{NOTE_MAX, Note, Verifier};
+use portcullis_log::scanner::{Commit, Scanner, Step};
 use portcullis_log::{BootId, Cause, Operation, Outcome, RECORD_MAX, Record};
 
 use super::state::{StateError, file_error, ledger_key, make_secret, random, secret};
@@ -353,13 +354,14 @@ impl Logs {
         LogId(self.info.id)
     }
 
-    /// Whether a log has the commit that a checkpoint vouches for.
+    /// Whether a log has the commit that a checkpoint vouches for: one that counts, as the ledger reads it.
     fn check(&mut self, head: &Head, key: &VerifyingKey) -> Result<Result<(), Lost>, StateError> {
         let &Head {
             log, size, root, ..
         } = head;
         let area = area(log);
-        let mark = self.info.extent(area).mark;
+        let (id, mark) = (self.id(), self.info.extent(area).mark);
+        let mut scanner = Scanner::new(log, id);
         let mut records = 0;
         let mut buffer = vec![0; AT_A_TIME as usize * BLOCK];
         for first in (0..mark).step_by(AT_A_TIME as usize) {
@@ -370,11 +372,12 @@ impl Logs {
                 path: self.path.clone(),
                 why: error.to_string(),
             })?;
-            let blocks = blocks.as_chunks::<BLOCK>().0.iter();
-            let blocks = blocks.filter_map(|block| Block::read(block).ok());
-            for footer in blocks.filter_map(|block| block.footer().copied()) {
+            for block in blocks.as_chunks::<BLOCK>().0 {
+                let Step::Committed(Commit { footer, .. }) = scanner.feed(block, &mut ()) else {
+                    continue;
+                };
                 let is_this = (footer.tree_size.get(), footer.root) == (size, root);
-                if is_this && footer.is_signed(log, self.id(), key) {
+                if is_this && footer.is_signed(log, id, key) {
                     return Ok(Ok(()));
                 }
                 records = records.max(footer.tree_size.get());
@@ -566,6 +569,7 @@ impl fmt::Display for Lost {
 mod tests {
     use super::super::State;
     use super::*;
+    use portcullis_log::block::Block;
     use portcullis_log::checkpoint::text;
     use portcullis_log::note::write_signature;
 
@@ -854,6 +858,35 @@ mod tests {
         case.keep(0);
         fs::write(case.path().join(UNFINISHED), "").unwrap();
         fs::remove_file(case.path().join(DISK)).unwrap();
+        let refused = State::open(&case.path()).unwrap_err();
+        assert!(matches!(refused, StateError::Lost(..)), "{refused}");
+    }
+
+    /// The last block of the lost history says that the checkpoint's commit is there.
+    #[test]
+    fn a_block_of_the_lost_history_is_no_history() {
+        let mut case = Case::new();
+        let disk = case.path().join(DISK);
+        let old = case.scratch.path().join("old");
+        case.grow(0);
+        fs::copy(&disk, &old).unwrap();
+        case.grow(0);
+        case.grow(0);
+        case.keep(0);
+        let region = || {
+            let file = File::options().read(true).write(true).open(&disk);
+            Region(Logs::of(file.unwrap(), &disk).unwrap(), Area::Grants)
+        };
+        let size_at = |number| {
+            let mut block = [0; BLOCK];
+            region().read(number, &mut block).unwrap();
+            let footer = Block::read(&block).ok()?.footer().copied()?;
+            Some((footer.tree_size.get(), block))
+        };
+        let last = (0..8).filter_map(size_at).find(|(size, _)| *size == 3);
+        let (_, last) = last.expect("its commit is there");
+        fs::copy(&old, &disk).unwrap();
+        region().write(1, &last).unwrap();
         let refused = State::open(&case.path()).unwrap_err();
         assert!(matches!(refused, StateError::Lost(..)), "{refused}");
     }

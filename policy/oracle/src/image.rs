@@ -91,12 +91,23 @@ impl Reader<'_> {
     fn memory(&mut self, json: &Value) -> Option<()> {
         let untyped = json["initialiser"]["untyped"].as_array()?.iter();
         let ram = untyped.filter(|it| it["device"] == Value::Bool(false));
-        let ram: Vec<(u64, u64)> = ram
+        let mut ram: Vec<(u64, u64)> = ram
             .map(|it| {
                 let start = hex(&it["phys_addr"])?;
                 Some((start, start + hex(&it["size"])?))
             })
             .collect::<Option<_>>()?;
+        // Memory may lie across untypeds that join.
+        ram.sort_unstable();
+        ram.dedup_by(|next, before| {
+            let joins = next.0 <= before.1;
+            before.1 = if joins {
+                before.1.max(next.1)
+            } else {
+                before.1
+            };
+            joins
+        });
         let mut free = 1 << 48;
         for frames in json["memory"].as_array()? {
             let size = hex(&frames["page_size"])?;

@@ -30,7 +30,7 @@ pub mod world;
 
 use std::collections::BTreeSet;
 
-use case::{Case, Dma, Who};
+use case::{Case, Dma, What, Who};
 use finding::Finding;
 use world::World;
 
@@ -47,20 +47,53 @@ pub fn findings(case: &Case) -> Vec<Finding> {
 /// keeper where it is taken to act on no record.
 pub fn trusted(case: &Case) -> Vec<String> {
     let mut without = case.policy.clone();
+    // One device does what any line says of it.
+    let unbounded = |line: &&case::Static| line.dma == Some(Dma::Unbounded);
+    let unbounded = case.policy.statics.iter().filter(unbounded);
+    let unbounded: BTreeSet<String> = unbounded.map(|line| through(&line.what)).collect();
     for line in &mut without.statics {
-        line.dma = line.dma.filter(|dma| *dma != Dma::Unbounded);
+        line.dma = line
+            .dma
+            .filter(|_| !unbounded.contains(&through(&line.what)));
     }
     let world = World::of(&case.system, &without);
     let everybody = world.everybody.iter();
     let drivers = everybody.filter(|who| !judge::undisclosed(&world, &without, who).is_empty());
     let keeper = case.policy.keeper().filter(|_| case.policy.is_opaque);
-    let all: BTreeSet<Who> = drivers.cloned().chain(keeper.map(Who::pd)).collect();
+    let mut all: BTreeSet<Who> = drivers.cloned().chain(keeper.map(Who::pd)).collect();
+    // An honest program helps nothing where another controls who runs it.
+    let rules = &case.policy.statics;
+    let over = |line: &case::Static| match &line.what {
+        What::Child(name) | What::Cap(_, name) => vec![Who::pd(name)],
+        What::Vm(name) => vec![Who::Guest(name.clone())],
+        What::Region(region, _) => {
+            let driven = case.policy.driven().filter(|(_, it)| it == region);
+            driven
+                .map(|(device, _)| Who::Device(device.to_owned()))
+                .collect()
+        }
+        _ => Vec::new(),
+    };
+    while let Some(line) = rules
+        .iter()
+        .find(|line| !all.contains(&line.who) && over(line).iter().any(|who| all.contains(who)))
+    {
+        all.insert(line.who.clone());
+    }
     let names = all.into_iter().map(|who| match who {
         Who::Pd(name) => name,
         Who::Guest(name) => format!("guest {name}"),
         Who::Device(name) => format!("device {name}"),
     });
     names.collect()
+}
+
+/// The registers of a line, as text.
+fn through(what: &What) -> String {
+    match what {
+        What::Region(region, _) => region.clone(),
+        other => format!("{other:?}"),
+    }
 }
 
 /// What somebody could do in the widest system that the policy would let pass: a line may allow more than

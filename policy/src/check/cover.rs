@@ -37,8 +37,8 @@ pub enum CoverFault {
     },
     /// A device of which no line says what its DMA can reach.
     #[error(
-        "{holder} drives the device of {registers}, and line {line} of `{policy}` does not say what the \
-         device's DMA can reach"
+        "{holder} drives {registers}, which may be a device's, and line {line} of `{policy}` does not say \
+         what its DMA can reach"
     )]
     #[diagnostic(
         code(policy::unbounded_dma),
@@ -153,9 +153,9 @@ pub enum CoverFault {
 }
 
 /// When a device needs another word than the one that is always safe.
-const UNLESS: &str = "Write dma = \"none\" where the device cannot read or write memory by itself, as a \
-                      serial port; where it is behind an IOMMU, name the region in `registers` of its \
-                      [devices.NAME], and leave `dma` out";
+const UNLESS: &str = "Write dma = \"none\" where it is plain memory, or a device that cannot read or \
+                      write memory by itself, as a serial port; where it is behind an IOMMU, name the \
+                      region in `registers` of its [devices.NAME], and leave `dma` out";
 
 /// Holds what is given against what is declared, both ways. A protection domain that is no component is
 /// left to the check of names, and so is a region or virtual machine that the system does not declare.
@@ -199,7 +199,8 @@ pub(super) fn assumed_honest<'a>(relations: &Relations<'a>) -> BTreeSet<Subject<
     let keeper = relations.declared.opaque_keeper;
     let keeper = keeper.map(Subject::Component);
     let drivers = given.filter(reaches).map(|fact| fact.subject);
-    drivers.chain(keeper).collect()
+    let all = drivers.chain(keeper).collect();
+    relations.declared.with_power_over(all)
 }
 
 /// Whether a line must declare it: not a channel to the manager, where a component runs, or that a device

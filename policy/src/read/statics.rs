@@ -29,6 +29,8 @@ const STATIC: &[Field] = &[
 ];
 /// Highest I/O port of x86.
 const LAST_PORT: u64 = 0xffff;
+/// First and last port of PCI's configuration space: CONFIG_ADDRESS and CONFIG_DATA.
+const PCI_PORTS: [u64; 2] = [0xcf8, 0xcff];
 
 impl Reader {
     pub(super) fn statics(&mut self, value: Option<&Value<'_>>) {
@@ -154,7 +156,7 @@ impl Reader {
                 let base = number(self, IOPORT, value, 0, LAST_PORT);
                 let size = fields.required(self, SIZE);
                 let size = size.and_then(|size| number(self, SIZE, size, 1, LAST_PORT + 1));
-                let dma = self.dma(fields);
+                let dma = self.dma_of_ports(fields, base, size);
                 Some(Authority::IoPorts {
                     base: base?,
                     size: size?,
@@ -225,6 +227,25 @@ impl Reader {
             self.unknown_word("bound of DMA", &word, &Dma::ALL.map(Dma::name));
         }
         dma.map(Some)
+    }
+
+    /// The same, of I/O ports. Those of PCI's configuration space reach every device.
+    fn dma_of_ports(
+        &mut self,
+        fields: &Fields<'_, '_>,
+        base: Option<u64>,
+        size: Option<u64>,
+    ) -> Option<Option<Dma>> {
+        let dma = self.dma(fields)?;
+        let (base, size) = (base?, size?);
+        let is_pci = base <= PCI_PORTS[1] && PCI_PORTS[0] < base + size;
+        if is_pci && dma == Some(Dma::None) {
+            let word = fields.optional_text(self, DMA).ok()??;
+            let what = "bound of DMA of what PCI's configuration ports reach";
+            self.unknown_word(what, &word, &[Dma::Unbounded.name()]);
+            return None;
+        }
+        Some(dma)
     }
 
     fn smc(&mut self, value: &Value<'_>) -> Option<Authority> {

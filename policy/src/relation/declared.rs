@@ -1,5 +1,7 @@
 //! The most that a policy allows: its grants and static rules, and what others learn through the manager.
 
+use std::collections::HashSet;
+
 use portcullis_kernel::Mode;
 use portcullis_manager_api::INSPECT;
 
@@ -19,8 +21,11 @@ impl<'a> Relation<'a> {
         for grant in &policy.grants {
             relation.grant(policy, grant);
         }
+        let words = policy.statics.iter().filter_map(dma);
+        let unbounded = words.filter(|(_, word)| *word == Dma::Unbounded);
+        let unbounded = unbounded.map(|(through, _)| through).collect();
         for rule in &policy.statics {
-            relation.rule(policy, rule);
+            relation.rule(policy, rule, &unbounded);
         }
         relation.drivers(policy);
         relation.activity(policy);
@@ -55,22 +60,17 @@ impl<'a> Relation<'a> {
         }
     }
 
-    fn rule(&mut self, policy: &'a Policy, rule: &'a Static) {
+    fn rule(&mut self, policy: &'a Policy, rule: &'a Static, unbounded: &HashSet<Registers<'a>>) {
         let holder = policy.subject(rule.holder);
         let (rights, object, kind) = of_rule(policy, rule);
         self.add(holder, rights, object, kind, Cause::Static(rule));
-        let (through, word) = match &rule.authority {
-            Authority::Region { region, dma, .. } => (Registers::Region(region), *dma),
-            Authority::IoPorts { base, size, dma } => {
-                let (base, size) = (*base, *size);
-                (Registers::Ports { base, size }, *dma)
-            }
-            _ => return,
+        let Some((through, _)) = dma(rule) else {
+            return;
         };
-        let rights = match word {
-            None => return,
-            Some(Dma::None) => Rights::default(),
-            Some(Dma::Unbounded) => Rights::READ | Rights::WRITE,
+        // One device does what another line says of it, too.
+        let rights = match unbounded.contains(&through) {
+            false => Rights::default(),
+            true => Rights::READ | Rights::WRITE,
         };
         let memory = Object::Memory(through);
         self.add(holder, rights, memory, Kind::Dma, Cause::Static(rule));
@@ -170,6 +170,18 @@ pub(crate) fn is_redacted(policy: &Policy, component: &Component) -> bool {
     let to = policy.domain_of(keeper);
     let forbids = |never: &Never| (never.from, never.to) == (component.domain, to);
     opaque_keeper(policy).is_none() && policy.nevers.iter().any(forbids)
+}
+
+/// What a static rule says of a device's DMA, and by what the device is driven.
+fn dma(rule: &Static) -> Option<(Registers<'_>, Dma)> {
+    match &rule.authority {
+        Authority::Region { region, dma, .. } => Some((Registers::Region(region), (*dma)?)),
+        Authority::IoPorts { base, size, dma } => {
+            let (base, size) = (*base, *size);
+            Some((Registers::Ports { base, size }, (*dma)?))
+        }
+        _ => None,
+    }
 }
 
 /// What a static rule declares.

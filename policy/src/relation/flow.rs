@@ -87,7 +87,8 @@ impl<'a> Relation<'a> {
     pub fn each_hop(&self, mut found: impl FnMut(Hop<'a>)) {
         let mut learners: HashMap<Object<'a>, Vec<&Fact<'a>>> = HashMap::new();
         let acts_on = |fact: &&Fact<'_>| {
-            fact.kind != Kind::GrantLog || Some(fact.subject.name()) != self.opaque_keeper
+            let keeper = self.opaque_keeper.map(Subject::Component);
+            fact.kind != Kind::GrantLog || Some(fact.subject) != keeper
         };
         for fact in self
             .facts
