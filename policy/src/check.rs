@@ -36,6 +36,7 @@ pub use priorities::PriorityFault;
 pub use streams::StreamFault;
 pub use system::SystemFault;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use miette::Diagnostic;
@@ -46,7 +47,7 @@ use crate::ceiling::Ceiling;
 use crate::model::{Place, Policy, Subject};
 use crate::problem::{Found, Problem, Problems};
 use crate::read::{self, Incomplete, Reading};
-use crate::relation::{Cause, Fact, Relation};
+use crate::relation::{Cause, Fact, Object, Relation};
 use crate::source::Source;
 
 /// A system description and the text that it was read from.
@@ -143,7 +144,7 @@ fn run_with<'a>(
     never::check(&mut check, &all, described.map(|it| &**it.source));
     let set = described.and_then(|described| custody::symbols(&mut check, described));
     let acknowledged = set.or_else(|| custody::acknowledgement(policy, &relations.declared));
-    let mut said = Vec::new();
+    let mut said = HashSet::new();
     custody::check(&mut check, &relations.declared, acknowledged, &mut said);
     memory::check(&mut check, &relations);
     calls::check(&mut check, &relations.declared);
@@ -180,6 +181,8 @@ struct Relations<'a> {
     given: Relation<'a>,
     /// What of it no line can allow.
     refused: Vec<(Fact<'a>, MemoryFault)>,
+    /// The same: who, to what.
+    unallowed: HashSet<(Subject<'a>, Object<'a>)>,
 }
 
 impl<'a> Relations<'a> {
@@ -190,25 +193,24 @@ impl<'a> Relations<'a> {
 
     fn new(declared: Relation<'a>, given: Relation<'a>) -> Self {
         let mut refused = memory::refused(&given);
+        let about = |(fact, _): &(Fact<'a>, MemoryFault)| (fact.subject, fact.object);
+        let mut unallowed: HashSet<_> = refused.iter().map(about).collect();
         // What is said of the system description is not said again of the line that declares it.
-        let is_new = |fact: &Fact<'_>| {
-            let mut known = refused.iter();
-            !known.any(|(known, _)| (known.subject, known.object) == (fact.subject, fact.object))
-        };
-        let lines = memory::refused(&declared);
-        let lines: Vec<_> = lines.into_iter().filter(|(fact, _)| is_new(fact)).collect();
+        let lines = memory::refused(&declared).into_iter();
+        let lines: Vec<_> = lines.filter(|it| !unallowed.contains(&about(it))).collect();
+        unallowed.extend(lines.iter().map(about));
         refused.extend(lines);
         Self {
             declared,
             given,
             refused,
+            unallowed,
         }
     }
 
     /// Whether no line can allow a fact.
     fn is_refused(&self, fact: &Fact<'_>) -> bool {
-        let mut refused = self.refused.iter();
-        refused.any(|(refused, _)| (refused.subject, refused.object) == (fact.subject, fact.object))
+        self.unallowed.contains(&(fact.subject, fact.object))
     }
 }
 

@@ -55,6 +55,11 @@ impl Found {
         }
     }
 
+    /// Counts problems that were found and not made: there were too many before.
+    pub fn count_more(&mut self, more: usize) {
+        self.more += more;
+    }
+
     /// How many were found.
     pub fn count(&self) -> usize {
         self.kept.len() + self.more

@@ -261,22 +261,35 @@ impl<'a> Relation<'a> {
         self
     }
 
-    /// Who can write a region, with the fact that lets them: by a mapping, or by power over one that
-    /// can.
-    pub fn writers(&self, region: &str) -> BTreeMap<Subject<'a>, Fact<'a>> {
-        let mut writers = BTreeMap::new();
+    /// Who can write each of these regions, with the fact that lets them: by a mapping, or by power over
+    /// one that can.
+    pub fn writers(
+        &self,
+        regions: &BTreeSet<&'a str>,
+    ) -> BTreeMap<&'a str, BTreeMap<Subject<'a>, Fact<'a>>> {
+        let mut all: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+        let mut powers = Vec::new();
         for fact in &self.facts {
-            if fact.object == Object::Region(region) && fact.rights.has(Rights::WRITE) {
-                writers.entry(fact.subject).or_insert(*fact);
+            match fact.object {
+                Object::Region(region)
+                    if fact.rights.has(Rights::WRITE) && regions.contains(region) =>
+                {
+                    let writers = all.entry(region).or_default();
+                    writers.entry(fact.subject).or_insert(*fact);
+                }
+                Object::Power(_, of) => powers.push((*fact, of)),
+                _ => {}
             }
         }
-        while let Some(fact) = self.facts.iter().find(|fact| {
-            matches!(fact.object, Object::Power(_, of) if writers.contains_key(&of))
-                && !writers.contains_key(&fact.subject)
-        }) {
-            writers.insert(fact.subject, *fact);
+        for writers in all.values_mut() {
+            while let Some((fact, _)) = powers
+                .iter()
+                .find(|(fact, of)| writers.contains_key(of) && !writers.contains_key(&fact.subject))
+            {
+                writers.insert(fact.subject, *fact);
+            }
         }
-        writers
+        all
     }
 
     /// The shortest path in `flows`, which are this relation's, that a `never` rule forbids.

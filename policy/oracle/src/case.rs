@@ -439,8 +439,10 @@ impl Policy {
 
     /// The stream by which records reach the log's keeper.
     pub fn log(&self) -> Option<&Grant> {
-        let mut grants = self.grants.iter();
-        grants.find(|it| it.subject == MANAGER && it.mode == Mode::Stream)
+        let streams = self.grants.iter();
+        let streams = streams.filter(|it| it.subject == MANAGER && it.mode == Mode::Stream);
+        // Those of the boot come first.
+        streams.min_by_key(|it| it.on_request)
     }
 
     /// The methods of an interface.

@@ -587,7 +587,7 @@ fn unused(check: &mut Check<'_>, relations: &Relations<'_>, described: Described
             rule.authority,
             Authority::Irq(_) | Authority::IoPorts { .. } | Authority::Smc
         );
-        if elsewhere || !is_declared(policy, system, rule) {
+        if elsewhere {
             continue;
         }
         let holder = policy.subject(rule.holder);
@@ -600,6 +600,9 @@ fn unused(check: &mut Check<'_>, relations: &Relations<'_>, described: Described
             true if says_dma_of_memory(system, rule) => format!("a device at {authority}"),
             true => continue,
         };
+        if !is_declared(policy, system, rule) {
+            continue;
+        }
         let fault = CoverFault::Unused {
             holder: holder.to_string(),
             authority,
@@ -615,8 +618,8 @@ fn says_dma_of_memory(system: &System, rule: &Static) -> bool {
     let Authority::Region { region, dma, .. } = &rule.authority else {
         return false;
     };
-    let id = system.region_named(region);
-    dma.is_some() && id.is_some_and(|id| system.region(id).phys_addr.is_none())
+    let id = dma.and_then(|_| system.region_named(region));
+    id.is_some_and(|id| system.region(id).phys_addr.is_none())
 }
 
 /// Whether the system declares the holder of a rule, and the region or virtual machine that it names.

@@ -8,7 +8,7 @@
 //! Manager and keeper find their memory by the symbols that `system.xml` sets. Each symbol has one
 //! region and exact rights: a name alone protects nothing.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use miette::Diagnostic;
 use portcullis_sdf::{Map, PdId, Perms, RegionId, System};
@@ -34,7 +34,7 @@ const RING: &str = "grant_log";
 const ACKNOWLEDGEMENT: &str = "grant_log_ack";
 
 /// Somebody controls the manager, or it controls somebody.
-#[derive(Clone, PartialEq, Eq, Debug, Error, Diagnostic)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Error, Diagnostic)]
 pub enum CustodyFault {
     /// Through a capability, or as its parent.
     #[error("{holder} would hold {authority}, and could make the manager do anything")]
@@ -196,12 +196,11 @@ pub(super) fn check(
     check: &mut Check<'_>,
     relation: &Relation<'_>,
     acknowledged: Option<&str>,
-    said: &mut Vec<CustodyFault>,
+    said: &mut HashSet<CustodyFault>,
 ) {
-    let mut report = |check: &mut Check<'_>, fact: &Fact<'_>, label, fault| {
-        if !said.contains(&fault) {
-            check.at(&fact.cause, label, fault.clone());
-            said.push(fault);
+    let mut report = |check: &mut Check<'_>, fact: &Fact<'_>, label, fault: CustodyFault| {
+        if said.insert(fault.clone()) {
+            check.at(&fact.cause, label, fault);
         }
     };
     for fact in relation.facts() {
@@ -234,8 +233,8 @@ pub(crate) fn writers<'a>(
     acknowledged: Option<&str>,
 ) -> Vec<(&'a str, Subject<'a>, Fact<'a>)> {
     let mut found = Vec::new();
-    for region in managers_regions(relation) {
-        for (writer, fact) in relation.writers(region) {
+    for (region, writers) in relation.writers(&managers_regions(relation)) {
+        for (writer, fact) in writers {
             let acknowledges = acknowledged == Some(region)
                 && keeper.is_some_and(|it| writer == Subject::Component(it));
             if writer != Subject::Component(MANAGER) && !acknowledges {
@@ -295,7 +294,7 @@ pub(super) fn acknowledgement<'a>(policy: &'a Policy, declared: &Relation<'a>) -
     named.or(found.first()).copied()
 }
 
-fn managers_regions<'a>(relation: &Relation<'a>) -> Vec<&'a str> {
+fn managers_regions<'a>(relation: &Relation<'a>) -> BTreeSet<&'a str> {
     let mapped = relation
         .facts()
         .iter()
@@ -305,10 +304,7 @@ fn managers_regions<'a>(relation: &Relation<'a>) -> Vec<&'a str> {
             }
             _ => None,
         });
-    let mut mapped: Vec<_> = mapped.collect();
-    mapped.sort_unstable();
-    mapped.dedup();
-    mapped
+    mapped.collect()
 }
 
 /// That a fact is power over the manager.

@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use super::Check;
 use crate::model::{DomainId, Flow, Modes, Place, Policy};
-use crate::problem::Problem;
+use crate::problem::{MAX_PROBLEMS, Problem};
 use crate::relation::{Cause, Fact, Hop, Object, Relation};
 
 /// A crossing without a flow, or a flow without a boundary.
@@ -62,16 +62,20 @@ pub(super) fn check(check: &mut Check<'_>, relation: &Relation<'_>) {
             .map(|flow| ((flow.from, flow.to), flow))
             .collect(),
     };
-    let found = crossings.found();
-    let mut lacking: HashMap<(DomainId, DomainId), Modes> = HashMap::new();
-    for crossing in &found {
-        let modes = lacking.entry(crossing.domains).or_default();
-        *modes = modes.with(crossing.mode);
-    }
+    let Lacking { found, more, modes } = crossings.found();
     for crossing in found {
-        let modes = lacking[&crossing.domains];
+        let modes = modes[&crossing.domains];
         check.problems.push(crossings.problem(crossing, modes));
     }
+    check.problems.count_more(more);
+}
+
+/// What crosses without a flow: as many as are said, how many more, and all modes that lack.
+#[derive(Default)]
+struct Lacking<'p> {
+    found: Vec<Crossing<'p>>,
+    more: usize,
+    modes: HashMap<(DomainId, DomainId), Modes>,
 }
 
 /// Something that crosses a boundary without a flow.
@@ -92,21 +96,36 @@ struct Crossings<'r, 'p> {
 impl<'p> Crossings<'_, 'p> {
     /// The crossings of all that `never` looks at too. What two domains share is one crossing, whoever
     /// of them shares it.
-    fn found(&self) -> Vec<Crossing<'p>> {
+    fn found(&self) -> Lacking<'p> {
         let mut shared = HashSet::new();
-        let mut found = Vec::new();
+        let mut lacking = Lacking::default();
         self.relation.each_hop(|hop| {
-            let crossing = self.crossing(&hop);
-            let is_new = |it: &Crossing<'p>| {
-                hop.learned.is_none() || shared.insert((hop.fact.object, it.domains))
+            let Some((domains, mode, place)) = self.lacks(&hop) else {
+                return;
             };
-            found.extend(crossing.filter(is_new));
+            if hop.learned.is_some() && !shared.insert((hop.fact.object, domains)) {
+                return;
+            }
+            let modes = lacking.modes.entry(domains).or_default();
+            *modes = modes.with(mode);
+            if lacking.found.len() == MAX_PROBLEMS {
+                lacking.more += 1;
+                return;
+            }
+            let (what, labels) = self.words(&hop);
+            lacking.found.push(Crossing {
+                domains,
+                mode,
+                what,
+                place,
+                labels,
+            });
         });
-        found
+        lacking
     }
 
-    /// The crossing of one step, where no flow allows it.
-    fn crossing(&self, hop: &Hop<'p>) -> Option<Crossing<'p>> {
+    /// Between which domains a step crosses, how, and where that stands, if no flow allows it.
+    fn lacks(&self, hop: &Hop<'p>) -> Option<((DomainId, DomainId), Mode, &'p Place)> {
         let mode = hop.mode()?;
         // A subject without a domain is reported as unknown.
         let domain = |subject| self.relation.domain_of(subject);
@@ -121,14 +140,7 @@ impl<'p> Crossings<'_, 'p> {
         // What a device does by itself has its line where another hears of it.
         let learned = hop.learned.and_then(|learned| learned.cause.place());
         let place = hop.fact.cause.place().or(learned)?;
-        let (what, labels) = self.words(hop);
-        Some(Crossing {
-            domains,
-            mode,
-            what,
-            place,
-            labels,
-        })
+        Some((domains, mode, place))
     }
 
     /// What crosses in a step, and what its lines have to do with it.

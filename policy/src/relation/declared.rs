@@ -7,7 +7,7 @@ use portcullis_manager_api::INSPECT;
 
 use super::{Cause, Fact, Kind, Object, Power, Registers, Relation, Rights};
 use crate::model::{
-    Authority, Component, ComponentId, Dma, Grant, MANAGER, Never, Policy, Static, Subject,
+    Authority, Component, ComponentId, Dma, Grant, MANAGER, Never, Policy, Static, Subject, When,
 };
 
 impl<'a> Relation<'a> {
@@ -142,11 +142,12 @@ impl<'a> Relation<'a> {
     }
 }
 
-/// The manager's first stream, which carries the grant log.
+/// The manager's first stream, as the manager numbers its grants: it carries the grant log.
 fn stream_of_log(policy: &Policy) -> Option<&Grant> {
     let manager = policy.manager()?;
-    let mut held = policy.grants.iter().filter(|it| it.subject == manager);
-    held.find(|grant| grant.mode == Mode::Stream)
+    let held = policy.grants.iter().filter(|it| it.subject == manager);
+    let streams = held.filter(|grant| grant.mode == Mode::Stream);
+    streams.min_by_key(|grant| grant.when != When::Boot)
 }
 
 /// The region that carries the grant log, and the component that keeps it.
