@@ -56,8 +56,8 @@ impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
     /// for it in its queue. Whom it was serving is answered as the kernel answers a call through no
     /// capability.
     ///
-    /// Of a component that the policy redacts, the log tells the fault without what it was. Of faults that come before the log has taken the revocations of an earlier one, the log tells
-    /// that one's.
+    /// Of a component that the policy redacts, the log tells the fault without what it was. Of faults
+    /// that come before the log has taken the revocations of an earlier one, the log tells that one's.
     pub fn revoke_component<K: CNodes>(
         &mut self,
         kernel: &mut K,

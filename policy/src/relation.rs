@@ -268,28 +268,28 @@ impl<'a> Relation<'a> {
         regions: &BTreeSet<&'a str>,
     ) -> BTreeMap<&'a str, BTreeMap<Subject<'a>, Fact<'a>>> {
         let mut all: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
-        let mut powers = Vec::new();
-        for fact in &self.facts {
-            match fact.object {
-                Object::Region(region)
-                    if fact.rights.has(Rights::WRITE) && regions.contains(region) =>
-                {
-                    let writers = all.entry(region).or_default();
-                    writers.entry(fact.subject).or_insert(*fact);
-                }
-                Object::Power(_, of) => powers.push((*fact, of)),
-                _ => {}
+        for fact in self.facts.iter().filter(|it| it.rights.has(Rights::WRITE)) {
+            if let Object::Region(region) = fact.object
+                && regions.contains(region)
+            {
+                let writers = all.entry(region).or_default();
+                writers.entry(fact.subject).or_insert(*fact);
             }
         }
+        let powers = self.held_powers();
         for writers in all.values_mut() {
-            while let Some((fact, _)) = powers
-                .iter()
-                .find(|(fact, of)| writers.contains_key(of) && !writers.contains_key(&fact.subject))
-            {
-                writers.insert(fact.subject, *fact);
-            }
+            close_over(&powers, writers, |fact| fact);
         }
         all
+    }
+
+    /// Who has power over whom.
+    fn held_powers(&self) -> Vec<(Fact<'a>, Subject<'a>)> {
+        let powers = self.facts.iter().filter_map(|fact| match fact.object {
+            Object::Power(_, of) => Some((*fact, of)),
+            _ => None,
+        });
+        powers.collect()
     }
 
     /// The shortest path in `flows`, which are this relation's, that a `never` rule forbids.
@@ -326,14 +326,25 @@ impl<'a> Relation<'a> {
     }
 
     /// Those, and whoever has power over one of them, at first or second hand.
-    pub(crate) fn with_power_over(&self, mut all: BTreeSet<Subject<'a>>) -> BTreeSet<Subject<'a>> {
-        while let Some(fact) = self.facts.iter().find(|fact| {
-            matches!(fact.object, Object::Power(_, of) if all.contains(&of))
-                && !all.contains(&fact.subject)
-        }) {
-            all.insert(fact.subject);
-        }
-        all
+    pub(crate) fn with_power_over(&self, all: BTreeSet<Subject<'a>>) -> BTreeSet<Subject<'a>> {
+        let mut all = all.into_iter().map(|subject| (subject, ())).collect();
+        close_over(&self.held_powers(), &mut all, |_| ());
+        all.into_keys().collect()
+    }
+}
+
+/// Adds whoever has power over one of `all`, at first or second hand, with what `value` makes of the fact
+/// that says so.
+fn close_over<'a, T>(
+    powers: &[(Fact<'a>, Subject<'a>)],
+    all: &mut BTreeMap<Subject<'a>, T>,
+    value: impl Fn(Fact<'a>) -> T,
+) {
+    while let Some((fact, _)) = powers
+        .iter()
+        .find(|(fact, of)| all.contains_key(of) && !all.contains_key(&fact.subject))
+    {
+        all.insert(fact.subject, value(*fact));
     }
 }
 
