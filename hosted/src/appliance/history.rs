@@ -89,7 +89,7 @@ pub enum Lost {
         /// Records that the checkpoint vouches for.
         kept: u64,
     },
-    /// A log has other records than its checkpoint, or damaged ones.
+    /// A log has other records than its checkpoint.
     Other {
         /// The log.
         log: LogKind,
@@ -355,6 +355,7 @@ impl Logs {
     }
 
     /// Whether a log has the commit that a checkpoint vouches for: one that counts, as the ledger reads it.
+    /// A damaged log fits: the ledger says so, and writes nothing to it.
     fn check(&mut self, head: &Head, key: &VerifyingKey) -> Result<Result<(), Lost>, StateError> {
         let &Head {
             log, size, root, ..
@@ -373,8 +374,10 @@ impl Logs {
                 why: error.to_string(),
             })?;
             for block in blocks.as_chunks::<BLOCK>().0 {
-                let Step::Committed(Commit { footer, .. }) = scanner.feed(block, &mut ()) else {
-                    continue;
+                let footer = match scanner.feed(block, &mut ()) {
+                    Step::Committed(Commit { footer, .. }) => footer,
+                    Step::Damaged(_) => return Ok(Ok(())),
+                    _ => continue,
                 };
                 let is_this = (footer.tree_size.get(), footer.root) == (size, root);
                 if is_this && footer.is_signed(log, id, key) {
@@ -567,6 +570,8 @@ impl fmt::Display for Lost {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::FileExt as _;
+
     use super::super::State;
     use super::*;
     use portcullis_log::block::Block;
@@ -848,6 +853,42 @@ mod tests {
                 }
             }
             case.open();
+        }
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+        /// Where a byte of a log has changed, the appliance starts if its ledger writes nothing to that
+        /// log, or has all that the checkpoint vouches for: so that damage can be looked at.
+        #[test]
+        fn a_damaged_log_is_started_on_and_not_written_to(
+            block in 0..4_u64,
+            byte in 0..BLOCK,
+            behind in 0..2,
+        ) {
+            let mut case = Case::new();
+            for _ in 0..3 {
+                case.grow(0);
+            }
+            case.keep(0);
+            for _ in 0..behind {
+                case.grow(0);
+            }
+            let disk = case.path().join(DISK);
+            let file = File::options().read(true).write(true).open(&disk).unwrap();
+            let mut bytes = [0; BLOCK];
+            file.read_exact_at(&mut bytes, 0).unwrap();
+            let start = Header::decode(&bytes).unwrap().start(Area::Grants);
+            let at = (start + block) * BLOCK as u64 + byte as u64;
+            file.read_exact_at(&mut bytes[..1], at).unwrap();
+            file.write_all_at(&[bytes[0] ^ 1], at).unwrap();
+            let refused = State::open(&case.path()).err();
+            let is_whole = with_log(&case.path(), LogKind::Grants, |log, disk, key| {
+                let takes = log.add(disk, b"record", key).is_ok();
+                !takes || log.size() >= 3
+            });
+            proptest::prop_assert_eq!(refused.is_none(), is_whole, "{:?}", refused);
         }
     }
 
