@@ -99,6 +99,11 @@ impl PolicyTable {
         self.components.get(usize::from(number)).map(String::as_str)
     }
 
+    /// Names of all components.
+    pub fn components(&self) -> impl Iterator<Item = &str> {
+        self.components.iter().map(String::as_str)
+    }
+
     /// Name of an interface.
     pub fn interface(&self, number: u16) -> Option<&str> {
         self.interfaces.get(usize::from(number)).map(String::as_str)
@@ -166,6 +171,11 @@ impl Policies {
     /// Adds a policy.
     pub fn add(&mut self, policy: PolicyTable) {
         self.0.insert(policy.sha256, policy);
+    }
+
+    /// Every policy.
+    pub fn iter(&self) -> impl Iterator<Item = &PolicyTable> {
+        self.0.values()
     }
 
     /// The policy with this hash.

@@ -398,6 +398,10 @@ impl State {
             kind: kept.kind,
             file: kept.file.display().to_string(),
             head,
+            cosigned_by: match kept.said {
+                Said::Named => self.witnesses.iter().map(ToString::to_string).collect(),
+                Said::Found => Vec::new(),
+            },
         })
     }
 

@@ -32,7 +32,7 @@ grant is for `portcullis log verify`.
 An appliance must not run on the disk: what it is writing would look like damage.
 
 Exit codes:
-  0  the disk holds
+  0  the disk holds, as far as it was checked: see the lines of what was not checked
   1  it does not hold, or only in part: no key of a log is at hand
   2  the input cannot be understood
   3  a file cannot be read, or an appliance runs on the disk
@@ -216,7 +216,10 @@ fn verdict(report: &Report, region: Region) -> &'static str {
     let mut unchecked = report.summary.unchecked.iter();
     match of_it.map(|finding| finding.severity).max() {
         Some(Severity::Violation) => Verdict::DoesNotHold.word(),
-        _ if unchecked.any(|it| it.region == region) => Verdict::HoldsInPart.word(),
+        _ if unchecked.any(|it| it.region == region) => match region {
+            Region::Vault => "not checked",
+            _ => Verdict::HoldsInPart.word(),
+        },
         _ => Verdict::Holds.word(),
     }
 }

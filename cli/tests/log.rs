@@ -201,6 +201,13 @@ fn records_are_shown_with_names_of_their_policy() {
         &["show", "state", "--component", "manager"],
     );
     assert_eq!(rows.as_array().unwrap().len(), 2, "one grant a boot");
+    let unknown = ["show", "state", "--component", "manger"];
+    let refused = portcullis(directory.path(), &unknown).code(2);
+    let text = String::from_utf8(refused.get_output().stderr.clone()).unwrap();
+    assert!(
+        text.contains("no policy at hand has a component `manger`; there are "),
+        "{text}"
+    );
 }
 
 #[test]
@@ -372,11 +379,24 @@ fn a_witness_cosigns_what_a_reader_can_ask_for() {
         "cosigned",
         "--witness",
     ];
-    portcullis(path, &[&verify[..], &["w.key.vkey"]].concat()).code(0);
+    let seen = stdout(portcullis(path, &[&verify[..], &["w.key.vkey"]].concat()).code(0));
+    assert!(
+        seen.contains("as in cosigned, cosigned by example.com/w1+"),
+        "{seen}"
+    );
     let missing = portcullis(path, &[&verify[..], &["other.key.vkey"]].concat()).code(2);
     let text = String::from_utf8(missing.get_output().stderr.clone()).unwrap();
     assert!(
         text.contains("cosigned is not cosigned by example.com/w2"),
+        "{text}"
+    );
+    // A key has one name: who checks knows it by its verifier key.
+    let mut another = sign;
+    another[3] = "example.com/w2";
+    let refused = portcullis(path, &another).code(2);
+    let text = String::from_utf8(refused.get_output().stderr.clone()).unwrap();
+    assert!(
+        text.contains("w.key.vkey is not the verifier key of example.com/w2"),
         "{text}"
     );
     // Again: it continues itself. From a request, without a disk's blocks.

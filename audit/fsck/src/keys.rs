@@ -48,6 +48,8 @@ pub struct Checkpoint {
     pub file: String,
     /// Records and the root over them; or why it vouches for nothing.
     pub head: Result<(u64, [u8; 32]), String>,
+    /// The witnesses whose cosignatures the caller checked.
+    pub cosigned_by: Vec<String>,
 }
 
 impl From<VerifyingKey> for LogKey {
@@ -59,8 +61,12 @@ impl From<VerifyingKey> for LogKey {
 
 impl From<(LogKind, u64, [u8; 32])> for Checkpoint {
     fn from((kind, size, root): (LogKind, u64, [u8; 32])) -> Self {
-        let (file, head) = ("a checkpoint".to_owned(), Ok((size, root)));
-        Self { kind, file, head }
+        Self {
+            kind,
+            file: "a checkpoint".to_owned(),
+            head: Ok((size, root)),
+            cosigned_by: Vec::new(),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! what is damage. Records are handed on once the commit after theirs goes on from them, since until
 //! then another may take their place.
 
+use std::fmt;
 use std::io::{self, Read, Seek};
 use std::mem;
 
@@ -71,6 +72,8 @@ pub struct HeldAgainst {
     pub file: String,
     /// Its records.
     pub records: u64,
+    /// The witnesses that cosigned it, of those that were asked for.
+    pub cosigned_by: Vec<String>,
 }
 
 /// Takes a log's records, in order.
@@ -187,6 +190,15 @@ struct Last {
     payload: Vec<u8>,
 }
 
+/// What says that the log had a tree head.
+#[derive(Clone, Copy)]
+enum Voucher<'a> {
+    /// A checkpoint.
+    Checkpoint(&'a Checkpoint),
+    /// A block that the log's key signed, and that lies here, where it does not belong.
+    Block(Place),
+}
+
 struct Walk<'a, S: ?Sized> {
     which: Which<'a>,
     log: Located,
@@ -202,8 +214,8 @@ struct Walk<'a, S: ?Sized> {
     suspects: usize,
     /// After damage: where, and how many blocks hold something.
     unread: Option<(u64, u64)>,
-    /// Those of this log that it was not held against yet.
-    checkpoints: Vec<(u64, Hash, &'a str)>,
+    /// Tree heads that it was not held against yet.
+    vouched: Vec<(Head, Voucher<'a>)>,
     /// Commits of the log by the key that signed them.
     signed: Vec<u64>,
     /// The newest key that signed a commit so far.
@@ -333,7 +345,7 @@ impl<'a, S: Sink + ?Sized> Walk<'a, S> {
                 size: 0,
                 root: tree.root(0),
             },
-            checkpoints: checkpoints.collect(),
+            vouched: checkpoints.collect(),
             signed: vec![0; which.keys.of(which.kind).len()],
             newest: 0,
             end: 0,
@@ -394,7 +406,8 @@ impl<'a, S: Sink + ?Sized> Walk<'a, S> {
         }
         if header.block.get() != number {
             let elsewhere = header.block.get();
-            return self.suspect(number, What::Misplaced { number: elsewhere });
+            self.suspect(number, What::Misplaced { number: elsewhere });
+            return self.keep_head(number, &block);
         }
         if header.part.get() == 0 {
             self.unfinished();
@@ -404,6 +417,16 @@ impl<'a, S: Sink + ?Sized> Walk<'a, S> {
             return self.suspect(number, What::Orphan);
         };
         self.take(number, open, &block);
+    }
+
+    /// No cut moves a block: the log had the tree head that a misplaced one was signed for.
+    fn keep_head(&mut self, number: u64, block: &Sound<'_>) {
+        let Some(footer) = block.footer() else { return };
+        let head = Head::said(footer);
+        if head.size > self.base.size && self.signer(&head, footer).is_some() {
+            let voucher = Voucher::Block(self.place(number));
+            self.vouched.push((head, voucher));
+        }
     }
 
     /// Whether a block holds the root of this log, or of the commit that is being read: then it is of
@@ -475,11 +498,7 @@ impl<'a, S: Sink + ?Sized> Walk<'a, S> {
             size: self.tree.size(),
             root: self.tree.root(self.tree.size()),
         };
-        let said = Head {
-            size: footer.tree_size.get(),
-            root: footer.root,
-        };
-        if head != said {
+        if head != Head::said(footer) {
             let torn = open.torn;
             self.undo(open.from);
             return if torn {
@@ -537,7 +556,7 @@ impl<'a, S: Sink + ?Sized> Walk<'a, S> {
         let Some(last) = self.last.take() else {
             return;
         };
-        self.hold_against_checkpoints(last.head.size);
+        self.hold_against_vouchers(last.head.size);
         let records = Records::new(last.first_record, &last.payload);
         self.sink.commit(records, self.findings);
         let lengths = (last.head.size - last.first_record) * RECORD_OVERHEAD as u64;
@@ -604,19 +623,22 @@ impl<'a, S: Sink + ?Sized> Walk<'a, S> {
         self.summary.whole = false;
     }
 
-    /// Holds the records up to `size` against the checkpoints that lie in them.
-    fn hold_against_checkpoints(&mut self, size: u64) {
+    /// Holds the records up to `size` against the tree heads that lie in them.
+    fn hold_against_vouchers(&mut self, size: u64) {
         let place = Place::new(self.region, At::Whole);
-        for (size, root, file) in self.checkpoints.extract_if(.., |(it, ..)| *it <= size) {
-            let checkpoint = file.to_owned();
-            if self.tree.root(size) == root {
-                self.summary.held_against.push(HeldAgainst {
-                    file: checkpoint,
-                    records: size,
-                });
-            } else {
-                let what = What::Rewritten { checkpoint, size };
-                self.findings.violation(place, what);
+        for (head, voucher) in self.vouched.extract_if(.., |(head, _)| head.size <= size) {
+            match voucher {
+                _ if self.tree.root(head.size) != head.root => {
+                    let (checkpoint, size) = (voucher.to_string(), head.size);
+                    let what = What::Rewritten { checkpoint, size };
+                    self.findings.violation(place, what);
+                }
+                Voucher::Checkpoint(checkpoint) => self.summary.held_against.push(HeldAgainst {
+                    file: checkpoint.file.clone(),
+                    records: head.size,
+                    cosigned_by: checkpoint.cosigned_by.clone(),
+                }),
+                Voucher::Block(_) => {}
             }
         }
     }
@@ -624,20 +646,17 @@ impl<'a, S: Sink + ?Sized> Walk<'a, S> {
     fn finish(mut self) -> LogSummary {
         self.unfinished();
         self.settle();
-        self.hold_against_checkpoints(self.base.size);
+        self.hold_against_vouchers(self.base.size);
         let found = self.base.size;
         let place = Place::new(self.region, At::Whole);
-        for (expected, _, file) in mem::take(&mut self.checkpoints) {
+        for (head, voucher) in mem::take(&mut self.vouched) {
             self.findings.convict(self.suspects);
-            let checkpoint = file.to_owned();
-            self.findings.violation(
-                place,
-                What::Truncated {
-                    checkpoint,
-                    expected,
-                    found,
-                },
-            );
+            let what = What::Truncated {
+                checkpoint: voucher.to_string(),
+                expected: head.size,
+                found,
+            };
+            self.findings.violation(place, what);
         }
         if let Some((number, blocks)) = self.unread.filter(|(_, blocks)| *blocks > 0) {
             let place = self.place(number);
@@ -694,14 +713,33 @@ fn vouches<'k>(
     checkpoint: &'k Checkpoint,
     region: Region,
     findings: &mut Findings,
-) -> Option<(u64, Hash, &'k str)> {
-    match &checkpoint.head {
-        Ok((size, root)) => Some((*size, *root, &checkpoint.file)),
-        Err(why) => {
+) -> Option<(Head, Voucher<'k>)> {
+    match checkpoint.head {
+        Ok((size, root)) => Some((Head { size, root }, Voucher::Checkpoint(checkpoint))),
+        Err(ref why) => {
             let (checkpoint, why) = (checkpoint.file.clone(), why.clone());
             let place = Place::new(region, At::Whole);
             findings.violation(place, What::Checkpoint { checkpoint, why });
             None
+        }
+    }
+}
+
+impl Head {
+    /// What the end of a commit says.
+    const fn said(footer: &Footer) -> Self {
+        Self {
+            size: footer.tree_size.get(),
+            root: footer.root,
+        }
+    }
+}
+
+impl fmt::Display for Voucher<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Checkpoint(checkpoint) => f.write_str(&checkpoint.file),
+            Self::Block(place) => write!(f, "the misplaced commit at {place}"),
         }
     }
 }

@@ -237,6 +237,45 @@ fn a_block_that_belongs_elsewhere_is_noted() {
     assert_eq!(found, ["note misplaced: worm, block 5"]);
 }
 
+/// No cut moves a block: what is signed for a log that went on, or another, says that this one is not all.
+#[test]
+fn a_misplaced_block_is_a_checkpoint() {
+    let written = |range: std::ops::Range<usize>| {
+        let records = entries(30);
+        let mut writer = Writer::new(LogKind::Worm);
+        for index in range {
+            writer.commit(&[&records[index..=index]]);
+        }
+        writer.blocks
+    };
+    let whole = written(0..4);
+    let misplaced = "note misplaced: worm, block 2";
+    // What was before is still there.
+    let found_with = |block| found(&[whole[0], whole[1], block]);
+    assert_eq!(found_with(whole[1]), [misplaced]);
+    // What came after is not.
+    let gone = [
+        "VIOLATION misplaced: worm, block 2",
+        "VIOLATION truncated: worm",
+    ];
+    assert_eq!(found_with(whole[3]), gone);
+    // Another history's, which the log reaches only later.
+    let mut writer = Writer::new(LogKind::Worm);
+    writer.blocks.push(written(4..6)[1]);
+    for record in &entries(3) {
+        writer.commit(&[std::slice::from_ref(record)]);
+    }
+    let forked = ["note misplaced: worm, block 0", "VIOLATION rewritten: worm"];
+    assert_eq!(found(&writer.blocks), forked);
+    // Another key's says nothing.
+    let mut stranger = Writer::new(LogKind::Worm);
+    stranger.key = SigningKey::from_bytes(&[9; 32]);
+    for record in &entries(4) {
+        stranger.commit(&[std::slice::from_ref(record)]);
+    }
+    assert_eq!(found_with(stranger.blocks[3]), [misplaced]);
+}
+
 #[test]
 fn a_block_without_those_before_is_an_orphan() {
     let found = changed(|blocks| {

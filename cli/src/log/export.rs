@@ -74,7 +74,7 @@ fn export(state: &mut State, kind: LogKind, directory: &Path) -> Result<Option<E
         say(format_args!(
             "the log {} is not exported, since it does not hold:\n{}",
             kind.name(),
-            findings(&report).unwrap_or_default()
+            findings(&[report]).unwrap_or_default()
         ));
         return Ok(None);
     }

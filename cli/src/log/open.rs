@@ -137,7 +137,11 @@ pub(crate) fn vouched(kind: LogKind, summary: &LogSummary) -> Vec<String> {
     });
     let checkpoints = summary.held_against.iter().map(|it| {
         let (file, records) = (&it.file, Counted(it.records, "record"));
-        format!("{name}: {records} as in {file}")
+        let mut line = format!("{name}: {records} as in {file}");
+        if !it.cosigned_by.is_empty() {
+            line.push_str(&format!(", cosigned by {}", it.cosigned_by.join(", ")));
+        }
+        line
     });
     keys.chain(checkpoints).collect()
 }

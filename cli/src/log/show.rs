@@ -1,10 +1,10 @@
 //! `portcullis log show`: the records of the grant log.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use clap::Args;
 use portcullis_audit::Hex;
-use portcullis_audit::policies::PolicyTable;
+use portcullis_audit::policies::{Policies, PolicyTable};
 use portcullis_audit::replay::Replay;
 use portcullis_audit::state::State;
 use portcullis_fsck::{Findings, Records, Sink};
@@ -46,7 +46,7 @@ pub(super) struct Show {
 }
 
 #[derive(Serialize)]
-struct Row {
+pub(super) struct Row {
     index: u64,
     boot: String,
     sequence: u64,
@@ -116,7 +116,7 @@ impl Sink for Shown<'_> {
     }
 }
 
-fn row(policy: Option<&PolicyTable>, index: u64, record: &Record) -> Row {
+pub(super) fn row(policy: Option<&PolicyTable>, index: u64, record: &Record) -> Row {
     Row {
         index,
         boot: Hex(&record.boot.0).to_string(),
@@ -154,6 +154,21 @@ impl Show {
         boot && component
     }
 
+    /// Whether there is such a component, in any policy at hand; where there is none, nobody knows.
+    fn is_known(&self, policies: &Policies) -> Result<(), Failure> {
+        let known: BTreeSet<&str> = policies.iter().flat_map(PolicyTable::components).collect();
+        let number = |wanted: &str| wanted.parse::<u16>().is_ok();
+        match self.component.as_deref() {
+            Some(wanted) if !known.is_empty() && !known.contains(wanted) && !number(wanted) => {
+                let known = Vec::from_iter(known).join(", ");
+                Err(Failure::bad_input(format_args!(
+                    "no policy at hand has a component `{wanted}`; there are {known}"
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn rows(&self, state: &State) -> Result<(Vec<Row>, Verdict), Failure> {
         let replay = Replay::new(state.policies());
         let mut shown = Shown {
@@ -170,6 +185,9 @@ impl Run for Show {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
         let state = self.place.open()?;
         let (rows, verdict) = self.rows(&state)?;
+        if rows.is_empty() {
+            self.is_known(state.policies())?;
+        }
         output.print(&rows, |rows| human(rows))?;
         Ok(verdict)
     }
@@ -203,6 +221,21 @@ fn human(rows: &[Row]) -> String {
             ]
         }),
     )
+}
+
+/// What a record says, in a line.
+pub(super) fn line(row: &Row) -> String {
+    let Row {
+        sequence,
+        operation,
+        cause,
+        outcome,
+        ..
+    } = row;
+    let boot = row.boot.get(..8).unwrap_or(&row.boot);
+    let grant = row.grant.iter().map(|it| format!(" of {}", grant(it)));
+    let grant = String::from_iter(grant);
+    format!("boot {boot}, record {sequence}: {operation}{grant}, {cause}, {outcome}")
 }
 
 fn grant(grant: &GrantRow) -> String {

@@ -7,7 +7,7 @@ use portcullis_audit::files::{self, Said};
 use portcullis_audit::state::{CHECKPOINT, LOGS, State};
 use portcullis_audit::verify::Report;
 use portcullis_console::text::Counted;
-use portcullis_fsck::{Finding, Severity};
+use portcullis_fsck::{Finding, Region, Severity};
 use portcullis_log::block::LogKind;
 use portcullis_log::checkpoint::origin;
 use portcullis_log::note::NOTE_MAX;
@@ -187,7 +187,7 @@ fn human(reports: &[Report]) -> String {
     });
     parts.push(vouched.collect::<Vec<_>>().join("\n"));
     parts.extend(reports.iter().filter_map(boots));
-    parts.extend(reports.iter().filter_map(findings));
+    parts.extend(findings(reports));
     parts.retain(|part| !part.is_empty());
     parts.join("\n\n")
 }
@@ -220,11 +220,16 @@ fn boots(report: &Report) -> Option<String> {
     })
 }
 
-pub(super) fn findings(report: &Report) -> Option<String> {
-    if report.findings.is_empty() {
-        return None;
+/// The findings of several logs, each once: what is wrong with their disk is found with each.
+pub(super) fn findings(reports: &[Report]) -> Option<String> {
+    let mut found: Vec<Finding> = Vec::new();
+    for finding in reports.iter().flat_map(|report| &report.findings) {
+        if finding.place.region != Region::Disk || !found.contains(finding) {
+            found.push(finding.clone());
+        }
     }
-    Some(findings_table(&report.findings, report.more_findings))
+    let more = reports.iter().map(|report| report.more_findings).sum();
+    (!found.is_empty()).then(|| findings_table(&found, more))
 }
 
 /// Findings with their places, and for each kind of them what to do.

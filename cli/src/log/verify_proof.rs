@@ -7,6 +7,7 @@ use portcullis_audit::Hex;
 use portcullis_audit::files::{self, Said};
 use portcullis_audit::keys::Keyring;
 use portcullis_audit::proof::{Proof, REQUEST_MAX, Refused};
+use portcullis_log::Record;
 use portcullis_log::block::ENTRY_MAX;
 use portcullis_log::checkpoint::Checkpoint;
 use portcullis_log::note::{NOTE_MAX, Note, NoteError, Verifier};
@@ -15,6 +16,7 @@ use serde::Serialize;
 
 use super::names;
 use super::open::{failure, read_text, unread};
+use super::show::{Row, line, row};
 use crate::Run;
 use crate::failure::{Failure, Verdict};
 use crate::output::Output;
@@ -53,6 +55,9 @@ pub(super) struct VerifyProof {
     old: Option<PathBuf>,
 }
 
+/// How the name of a grant log ends.
+const GRANTS: &str = "/grants";
+
 #[derive(Serialize)]
 struct Verified {
     holds: bool,
@@ -64,6 +69,8 @@ struct Verified {
     index: Option<u64>,
     old_records: Option<u64>,
     record_hex: Option<String>,
+    /// What a record of a grant log says; names are in the policy, so that numbers stand with a #.
+    record: Option<Row>,
     reason: Option<String>,
 }
 
@@ -104,6 +111,7 @@ impl Run for VerifyProof {
             index: None,
             old_records: None,
             record_hex: None,
+            record: None,
             reason: None,
         };
         let verifiers: Vec<_> = of_it.iter().map(|key| key.verifier()).collect();
@@ -146,7 +154,12 @@ impl VerifyProof {
                 verified.index = Some(*index);
                 let given = self.record.as_deref().map(record).transpose()?;
                 let record = proof.verify_inclusion(keys, given.as_deref());
-                Ok(record.map(|record| verified.record_hex = Some(Hex(&record).to_string())))
+                Ok(record.map(|record| {
+                    verified.record_hex = Some(Hex(&record).to_string());
+                    let of_grants = verified.log.ends_with(GRANTS);
+                    let decoded = Record::decode(&record).filter(|_| of_grants);
+                    verified.record = decoded.map(|record| row(None, *index, &record));
+                }))
             }
             Proof::Consistency { old, .. } => {
                 verified.old_records = Some(*old);
@@ -183,6 +196,11 @@ fn human(verified: &Verified) -> String {
         let time = names::time(time.saturating_mul(1_000_000_000));
         format!("cosigned by {witness} at {time}")
     });
-    let lines = [claim].into_iter().chain(key).chain(witnesses);
+    let record = verified.record.iter().map(line);
+    let lines = [claim]
+        .into_iter()
+        .chain(record)
+        .chain(key)
+        .chain(witnesses);
     lines.collect::<Vec<_>>().join("\n")
 }

@@ -9,7 +9,7 @@ use portcullis_audit::keys::Keyring;
 use portcullis_audit::proof::{Hashes, REQUEST_MAX, write_consistency};
 use portcullis_audit::state::{State, StateError};
 use portcullis_audit::witness::{Declined, Witness};
-use portcullis_log::note::Verifier;
+use portcullis_log::note::{NOTE_MAX, Verifier};
 use portcullis_text::Plain;
 use serde::Serialize;
 
@@ -79,7 +79,8 @@ impl Run for WitnessLog {
             ));
         }
         let key = read_key(&self.signing_key)?;
-        Verifier::witness(&self.name, key.verifying_key()).map_err(Failure::bad_input)?;
+        let verifier = Verifier::witness(&self.name, key.verifying_key());
+        self.is_its_own(&verifier.map_err(Failure::bad_input)?)?;
         let witness = Witness {
             name: &self.name,
             key: &key,
@@ -115,6 +116,26 @@ impl Run for WitnessLog {
 }
 
 impl WitnessLog {
+    /// Whether the name is that of the verifier key that `portcullis keygen --name` put beside the private
+    /// one: who checks with that knows no other.
+    fn is_its_own(&self, verifier: &Verifier<'_>) -> Result<(), Failure> {
+        let mut beside = self.signing_key.clone().into_os_string();
+        beside.push(".vkey");
+        let beside = PathBuf::from(beside);
+        if !beside.exists() {
+            return Ok(());
+        }
+        let text = read_text(&beside, NOTE_MAX)?;
+        let made = text.lines().any(|line| line == verifier.to_string());
+        if made {
+            return Ok(());
+        }
+        let (name, beside) = (verifier.name(), Plain(beside.display()));
+        Err(Failure::bad_input(format_args!(
+            "{beside} is not the verifier key of {name}: name with --name what it begins with, or move it away"
+        )))
+    }
+
     /// Proves from the disk that the log grew from the last checkpoint that was cosigned.
     fn request(&self, witness: &Witness<'_>) -> Result<(String, Keyring), Failure> {
         let state: State = self.place.open()?;
@@ -124,7 +145,7 @@ impl WitnessLog {
             let text = format!(
                 "the log {} is not cosigned, since it does not hold:\n{}",
                 kind.name(),
-                findings(&report).unwrap_or_default()
+                findings(&[report]).unwrap_or_default()
             );
             return Err(Failure::does_not_hold(text));
         }
