@@ -1,6 +1,6 @@
 //! Instructions on seL4, counted under QEMU: the same in every run.
 //!
-//! QEMU executes one instruction a nanosecond (`-icount shift=0`), and the image of `images/counts`
+//! QEMU executes one instruction a nanosecond (`-icount shift=0`), and the image of `images/tests/counts`
 //! reads a counter before and after; what the reading takes is subtracted. On the release kernel of
 //! aarch64 that counter has steps of 16 instructions: calls are counted 64 at a time, and so to a
 //! fraction of one, the manager's operations one by one, and so to 16 at worst. The benchmark kernel
@@ -15,7 +15,7 @@ mod size;
 use std::error::Error;
 use std::time::Duration;
 
-use portcullis_boards::{Board, Config, Machine, Sdk, System, root};
+use portcullis_qemu::{Board, Config, Machine, Sdk, System, root};
 use tempfile::TempDir;
 
 use crate::Line;
@@ -75,7 +75,7 @@ fn count(sdk: &Sdk, prepared: &TempDir) -> Result<Counts, Box<dyn Error>> {
     let system = System {
         name: "counts".to_owned(),
         packages: vec!["portcullis-counts".to_owned()],
-        description: root().join("images/counts/system.xml"),
+        description: root().join("images/tests/counts/system.xml"),
     };
     let image = system.build(sdk, prepared.path())?;
     let mut machine = Machine::boot(&image, None, &["-icount", "shift=0,sleep=off"])?;

@@ -1,5 +1,5 @@
 //! `portcullis check --image`, as a user meets it. That each rule is broken and found is tested in
-//! `policy/tests/image/`, and that real images hold in `boards/tests/`.
+//! `policy/tests/image/`, and that real images hold in `qemu/tests/`.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -93,7 +93,7 @@ impl Counts {
 
     fn series(&self, name: &str) -> &Series {
         let found = self.series.get(name);
-        found.unwrap_or_else(|| panic!("images/counts measures {name}"))
+        found.unwrap_or_else(|| panic!("images/tests/counts measures {name}"))
     }
 }
 

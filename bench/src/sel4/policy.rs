@@ -5,9 +5,9 @@ use std::fs;
 use std::sync::Arc;
 
 use ed25519_dalek::SigningKey;
-use portcullis_boards::root;
 use portcullis_policy::{Described, Source};
 use portcullis_policy_format::Policy;
+use portcullis_qemu::root;
 use portcullis_sdf::Target;
 use tempfile::TempDir;
 
@@ -20,8 +20,8 @@ const REQUESTED: usize = 31;
 
 /// A directory with what the image is filled from: the signed policy, and the key that signed it.
 pub(super) fn prepared() -> Result<TempDir, Box<dyn Error>> {
-    let text = fs::read_to_string(root().join("images/counts/system.xml"))?;
-    let description = Arc::new(Source::new("images/counts/system.xml", text));
+    let text = fs::read_to_string(root().join("images/tests/counts/system.xml"))?;
+    let description = Arc::new(Source::new("images/tests/counts/system.xml", text));
     let system = portcullis_sdf::parse(description.text(), &Target::AARCH64)?;
     let described = Described::new(&system, &description);
     let source = Arc::new(Source::new("counts.toml", policy()));

@@ -7,8 +7,8 @@
 use std::error::Error;
 use std::fs;
 
-use portcullis_boards::{Image, Sdk, System};
 use portcullis_hosted::appliance::Appliance;
+use portcullis_qemu::{Image, Sdk, System};
 use serde::Deserialize;
 
 use super::{Bar, root, short};

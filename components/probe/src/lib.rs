@@ -3,7 +3,7 @@
 //! [`Probe`] is a component that was taken over. It knows seL4 and everything in this repository, and
 //! tries to get past its grants with nothing but the system calls that every component has. What only
 //! seL4 has (receiving where it may not, faults, raw invocations) is tried by the programs in
-//! `images/probe`. [`EVERYWHERE`], [`ON_SEL4`] and [`FATAL`] list all of it, so that a test can tell an attempt that was refused
+//! `images/tests/probe`. [`EVERYWHERE`], [`ON_SEL4`] and [`FATAL`] list all of it, so that a test can tell an attempt that was refused
 //! from one that was never made.
 //!
 //! Nothing here is part of the appliance: `system.xml` and `policy.toml` beside this crate add it to

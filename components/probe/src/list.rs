@@ -107,7 +107,7 @@ attempts! {
 }
 
 attempts! {
-    /// What `images/probe` tries on seL4 beside. The other end of an attempt has a line of its own.
+    /// What `images/tests/probe` tries on seL4 beside. The other end of an attempt has a line of its own.
     ON_SEL4:
     captive "recv-from-empty-slots"
         hopes "to receive what others send, through any slot"

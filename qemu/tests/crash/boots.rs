@@ -8,8 +8,8 @@ use std::time::Duration;
 use portcullis_blk::api::RUN_MAX;
 use portcullis_blk::testing::{FaultyDisk, SECTOR};
 use portcullis_blk::{BLOCK, Header, initialise};
-use portcullis_boards::{Board, Error, Image, Machine, watch};
 use portcullis_hosted::appliance::State;
+use portcullis_qemu::{Board, Error, Image, Machine, watch};
 use tempfile::TempDir;
 
 use crate::common;
@@ -170,7 +170,7 @@ impl Appliance {
     /// Boots from these bytes until the board comes to rest.
     pub(crate) fn boot(&self, disk: &[u8]) -> (Machine, Vec<String>) {
         fs::write(self.disk(), disk).unwrap();
-        let disk = portcullis_boards::raw_disk(&self.disk()) + ",cache=unsafe";
+        let disk = portcullis_qemu::raw_disk(&self.disk()) + ",cache=unsafe";
         let mut machine = self.start(&disk, "from a disk that was rebuilt");
         let mut said = Vec::new();
         let through = watch(&mut machine, |line| said.push(line.to_owned())).unwrap();

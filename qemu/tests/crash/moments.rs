@@ -9,13 +9,13 @@ use std::fs;
 
 use portcullis_audit::policies::Policies;
 use portcullis_audit::replay::{InForce, Replay};
-use portcullis_boards::capscan::scan;
-use portcullis_boards::{Image, Memory};
 use portcullis_hosted::appliance::{Scan, compare};
 use portcullis_kernel::Mode;
 use portcullis_log::Record;
 use portcullis_log::ring::SLOT;
 use portcullis_policy_format::Policy;
+use portcullis_qemu::capscan::scan;
+use portcullis_qemu::{Image, Memory};
 
 use crate::oracle::Held;
 use crate::writes::Operation;

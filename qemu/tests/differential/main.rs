@@ -1,6 +1,6 @@
 //! The model against the real kernel: random sequences of kernel operations, every result equal.
 //!
-//! The sequences and the model are here; the image (`images/differential`) only does what it is told
+//! The sequences and the model are here; the image (`images/tests/differential`) only does what it is told
 //! and says what came of it. A sequence on which the two differ is shrunk, and printed with what each
 //! of its operations should have come to.
 //!
@@ -15,12 +15,12 @@ use std::env;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use portcullis_boards::{Board, Config, Line, RootTask, Sdk};
 use portcullis_kernel::{Badge, KernelError, Message, Syscall};
 use portcullis_model::Completion;
 use portcullis_model::invocation::label;
 use portcullis_model::testing::Operation;
 use portcullis_model::testing::differential::{Mismatch, Plan, Report, Step, from_line, to_line};
+use portcullis_qemu::{Board, Config, Line, RootTask, Sdk};
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 

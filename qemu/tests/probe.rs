@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use common::{Case, samples};
 use portcullis_audit::state::State;
-use portcullis_boards::{Board, System, capscan, root};
 use portcullis_kernel::Fault;
 use portcullis_log::block::LogKind;
 use portcullis_log::{Cause, Operation, Outcome, Record};
@@ -18,11 +17,12 @@ use portcullis_manager_api::FORBIDDEN;
 use portcullis_policy::image;
 use portcullis_policy_format::Policy;
 use portcullis_probe::{ABOVE_CEILING, Attempt, EVERYWHERE, FATAL, ON_SEL4};
+use portcullis_qemu::{Board, System, capscan, root};
 
 /// Longer than either board needs on a loaded host.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// Whether the fault is what the offender did. Addresses and numbers are those of
-/// `images/probe/src/bin/offender.rs` and of `system.xml` beside it.
+/// `images/tests/probe/src/bin/offender.rs` and of `system.xml` beside it.
 fn is_due(board: Board, offender: &str, fault: Fault) -> bool {
     match (offender, fault) {
         ("offender_writes", _) => of_memory(board, fault, 0x4c, 7) == Some((0x1000_0000, false)),
@@ -122,7 +122,7 @@ fn every_attempt_is_refused(board: Board) {
 /// The reference system and its policy, with the attackers inserted: nothing of either is repeated.
 fn with_attackers(to: &Path) -> (std::path::PathBuf, std::path::PathBuf) {
     let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
-    let places = ["components/probe", "images/probe"];
+    let places = ["components/probe", "images/tests/probe"];
     let added = places.map(|it| read(&format!("{it}/system.xml"))).concat();
     let system = read("system.xml").replace("</system>", &format!("{added}</system>"));
     let added = places.map(|it| read(&format!("{it}/policy.toml"))).concat();

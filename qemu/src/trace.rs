@@ -153,7 +153,7 @@ impl Account {
 
     pub(crate) fn path(&self) -> io::Result<PathBuf> {
         let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-        let folder = root().join(target).join("boards");
+        let folder = root().join(target).join("qemu");
         fs::create_dir_all(&folder)?;
         Ok(folder.join(format!("{}.txt", self.name)))
     }

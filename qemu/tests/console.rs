@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use portcullis_boards::{Board, Machine, capscan, watch};
+use portcullis_qemu::{Board, Machine, capscan, watch};
 
 use common::Case;
 

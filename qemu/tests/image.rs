@@ -4,9 +4,9 @@ mod common;
 
 use std::fs;
 
-use portcullis_boards::Board;
 use portcullis_policy::image::{self, Image};
 use portcullis_policy_format::Policy;
+use portcullis_qemu::Board;
 
 use common::Case;
 

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use portcullis_boards::{Board, Config, Image, Machine, Sdk, raw_disk};
 use portcullis_hosted::appliance::Appliance;
+use portcullis_qemu::{Board, Config, Image, Machine, Sdk, raw_disk};
 
 /// Many times what a board needs to boot, on a loaded host.
 const PATIENCE: Duration = Duration::from_secs(120);

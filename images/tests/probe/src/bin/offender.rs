@@ -11,7 +11,7 @@ use portcullis_probe_pds::{Info, Number, Registers, raw};
 use portcullis_runtime::Domain;
 use sel4_microkit::{pd_name, protection_domain, var};
 
-/// An address that no protection domain of the appliance maps. `boards/tests/probe.rs` finds it in the
+/// An address that no protection domain of the appliance maps. `qemu/tests/probe.rs` finds it in the
 /// log, and the number of the system call that there is not.
 const NOWHERE: u64 = 0x7000_0000;
 const NO_CALL: Number = Number(-100);

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use clap::{Args, Parser};
-use portcullis_boards::{
-    Board, Config, Error, Image, Machine, Sdk, System, capscan, leave_ended, raw_disk, root, watch,
-};
 use portcullis_hosted::appliance::{Appliance, Begin, State};
 use portcullis_hosted::pack;
+use portcullis_qemu::{
+    Board, Config, Error, Image, Machine, Sdk, System, capscan, leave_ended, raw_disk, root, watch,
+};
 use portcullis_text::{Lines, Plain};
 
 /// Builds the reference appliance for the QEMU boards, and boots it

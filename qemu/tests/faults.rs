@@ -7,13 +7,13 @@ use std::path::Path;
 
 use object::{Object as _, ObjectSymbol as _};
 use portcullis_audit::state::State;
-use portcullis_boards::capscan::{at_rest, compare};
-use portcullis_boards::{Board, System, root, watch};
 use portcullis_fsck::Verdict;
 use portcullis_kernel::Fault;
 use portcullis_log::block::LogKind;
 use portcullis_log::{Cause, Operation, Outcome, Record};
 use portcullis_policy_format::Policy;
+use portcullis_qemu::capscan::{at_rest, compare};
+use portcullis_qemu::{Board, System, root, watch};
 use tempfile::TempDir;
 
 use common::{Case, samples};
@@ -98,16 +98,16 @@ fn faults_are_contained(board: Board) {
     assert_eq!(after.collect::<Vec<_>>(), expected);
 }
 
-/// The reference appliance, with what `images/faults` adds.
+/// The reference appliance, with what `images/tests/faults` adds.
 fn system(sources: &TempDir) -> System {
     let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
     let write = |name: &str, text: String| fs::write(sources.path().join(name), text).unwrap();
-    let added = read("images/faults/faults.xml") + "</system>";
+    let added = read("images/tests/faults/faults.xml") + "</system>";
     write(
         "system.xml",
         read("system.xml").replace("</system>", &added),
     );
-    let added = read("images/faults/faults.toml");
+    let added = read("images/tests/faults/faults.toml");
     write("policy.toml", read("policy/appliance.toml") + &added);
     System {
         name: "faults".to_owned(),

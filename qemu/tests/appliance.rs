@@ -12,10 +12,10 @@ use clap::ValueEnum as _;
 use portcullis_audit::state::State;
 use portcullis_blk::api::Area;
 use portcullis_blk::{BLOCK, Header};
-use portcullis_boards::{Board, Machine, raw_disk, root, watch};
 use portcullis_fsck::Verdict;
 use portcullis_log::block::LogKind;
 use portcullis_log::{BootId, RECORD_MAX, Record};
+use portcullis_qemu::{Board, Machine, raw_disk, root, watch};
 
 use common::{Case, portcullis, samples};
 
@@ -134,7 +134,7 @@ fn without_a_disk(board: Board) {
 fn run_once(board: Board, documents: &Path, state: &Path) -> Output {
     // It runs this one to verify the log.
     portcullis();
-    let mut run = Command::new(env!("CARGO_BIN_EXE_portcullis-boards"));
+    let mut run = Command::new(env!("CARGO_BIN_EXE_portcullis-qemu"));
     let board = board.to_possible_value().unwrap();
     run.args(["run", board.get_name(), "--once"]);
     run.arg("--documents")

@@ -5,8 +5,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use portcullis_boards::{Board, Config, Image, Machine, Sdk, System, raw_disk, root};
 use portcullis_hosted::appliance::Appliance;
+use portcullis_qemu::{Board, Config, Image, Machine, Sdk, System, raw_disk, root};
 use tempfile::TempDir;
 
 /// A system, ready to boot as often as a test likes: its disk stays.
@@ -36,7 +36,7 @@ pub(crate) fn samples() -> PathBuf {
 
 /// The `portcullis` command, beside the one that is tested.
 pub(crate) fn portcullis() -> Command {
-    let built = Path::new(env!("CARGO_BIN_EXE_portcullis-boards")).with_file_name("portcullis");
+    let built = Path::new(env!("CARGO_BIN_EXE_portcullis-qemu")).with_file_name("portcullis");
     let mut cargo = Command::new(env!("CARGO"));
     cargo
         .current_dir(root())

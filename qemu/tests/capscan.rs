@@ -2,11 +2,11 @@
 
 mod common;
 
-use portcullis_boards::capscan::{
+use portcullis_kernel::{Badge, Rights, Source};
+use portcullis_qemu::capscan::{
     Capability, HolderKind, Kernel, Kind, SLOT, Slots, at_rest, compare,
 };
-use portcullis_boards::{Board, Memory, watch};
-use portcullis_kernel::{Badge, Rights, Source};
+use portcullis_qemu::{Board, Memory, watch};
 
 use common::Case;
 

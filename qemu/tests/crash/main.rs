@@ -16,7 +16,7 @@
 //!
 //! ```text
 //! CRASH_FAULTS=1000 CRASH_DISKS=10000 CRASH_DAMAGE=4000 CRASH_BOOTS=10 \
-//!     cargo test -p portcullis-boards --test crash -- --ignored --nocapture
+//!     cargo test -p portcullis-qemu --test crash -- --ignored --nocapture
 //! ```
 
 #[path = "../common/mod.rs"]
@@ -45,7 +45,7 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum as _;
 use portcullis_blk::api::Area;
 use portcullis_blk::{BLOCK, Header};
-use portcullis_boards::{Board, capscan};
+use portcullis_qemu::{Board, capscan};
 
 use boots::{Appliance, End, some_moment};
 use crashes::{Plan, Sample, every_crash};
@@ -196,7 +196,7 @@ fn given_back(appliance: &Appliance, oracle: &mut Oracle, sample: &Sample) {
 /// Who runs the appliance is killed: QEMU goes too, and the next run goes on.
 fn killed_from_outside(board: Board) {
     let state = tempfile::tempdir().unwrap();
-    let mut run = Command::new(env!("CARGO_BIN_EXE_portcullis-boards"));
+    let mut run = Command::new(env!("CARGO_BIN_EXE_portcullis-qemu"));
     let board = board.to_possible_value().unwrap();
     run.args(["run", board.get_name(), "--once", "--state"])
         .arg(state.path());

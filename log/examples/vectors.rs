@@ -1,6 +1,6 @@
 //! Prints the test vectors of the log's formats, as they stand in `vectors/log.json`.
 //!
-//!     cargo run -p portcullis-log --example vectors > audit/log/vectors/log.json
+//!     cargo run -p portcullis-log --example vectors > log/vectors/log.json
 
 use ed25519_dalek::SigningKey;
 use portcullis_kernel::{Fault, Generation, MethodSet, Mode};

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 /// The vectors of this file; `None`, with one line that says so, where the folder is absent.
 pub(crate) fn vectors(name: &str) -> Option<Value> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors/tlog");
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors/tlog");
     let path = root.join(name);
     let Ok(text) = std::fs::read_to_string(&path) else {
         eprintln!("not run: ../shared/vectors/tlog/{name} is absent");
