@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod capscan;
 pub mod files;
 pub mod keys;
 pub mod policies;

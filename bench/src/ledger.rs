@@ -14,10 +14,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use ed25519_dalek::SigningKey;
+use portcullis_appliance::FileDisk;
 use portcullis_blk::api::{Area, Client, Info, RUN_MAX};
 use portcullis_blk::{BLOCK, Blk, DiskError, Header, Remote, SharedBuffer, initialise};
 use portcullis_hosted::component::{Access, Use};
-use portcullis_hosted::disk::FileDisk;
 use portcullis_hosted::machine::{Limits, Machine, Spawner, Start, Stop, WhenIdle};
 use portcullis_hosted::memory::Memory;
 use portcullis_hosted::{Environment, Program};

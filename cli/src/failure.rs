@@ -197,7 +197,7 @@ impl From<Verdict> for ExitCode {
         match verdict {
             Verdict::Holds => ExitCode::SUCCESS,
             Verdict::HoldsInPart | Verdict::DoesNotHold => ExitCode::from(1),
-            Verdict::LeftOut => ExitCode::from(portcullis_hosted::pack::LEFT_OUT),
+            Verdict::LeftOut => ExitCode::from(portcullis_appliance::pack::LEFT_OUT),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use portcullis_hosted::appliance::Begin;
+use portcullis_appliance::Begin;
 
 /// The state directory of an appliance.
 #[derive(Args)]

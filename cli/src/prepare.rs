@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use portcullis_hosted::appliance::{Appliance, State};
-use portcullis_hosted::pack;
+use portcullis_appliance::pack;
+use portcullis_appliance::{Appliance, State};
 use portcullis_text::Plain;
 use serde::Serialize;
 

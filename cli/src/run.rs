@@ -7,11 +7,10 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use portcullis_hosted::appliance::{
-    Appliance, Console, Paused, PlanError, Running, State, Until, spawner,
-};
+use portcullis_appliance::pack;
+use portcullis_appliance::{Appliance, PlanError, State};
+use portcullis_hosted::appliance::{Console, Paused, Running, Until, spawner, start};
 use portcullis_hosted::isolation::{ThisMachine, isolation};
-use portcullis_hosted::pack;
 
 use portcullis_text::Plain;
 
@@ -87,9 +86,8 @@ impl Run for RunAppliance {
         };
         let console = console.map_err(Failure::could_not_run)?;
         let report = Box::new(|event| failure::say(format_args!("kernel: {}", Plain(event))));
-        let mut running = appliance
-            .start(&spawner(walls), console, report)
-            .map_err(Failure::could_not_run)?;
+        let running = start(appliance, &spawner(walls), console, report);
+        let mut running = running.map_err(Failure::could_not_run)?;
         let summary = self.live(&mut running)?;
         output.print(&summary, show::ended)?;
         Ok(summary.verdict())

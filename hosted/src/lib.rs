@@ -6,7 +6,7 @@
 //!   from then on can do one thing: make a system call of the model over its only socket ([`wire`]).
 //! - [`machine`]: the kernel's side. The model, a process for each component, and who runs next.
 //! - [`construct`]: the kernel's objects, from the capability distribution of the image.
-//! - [`appliance`], [`pd`], [`pack`], [`disk`]: the reference appliance, its state and its devices.
+//! - [`appliance`], [`pd`]: the reference appliance, its components and its devices.
 //!
 //! A program that runs components calls [`component_main`] first thing in its `main`: each of them
 //! is another process of the same executable.
@@ -19,11 +19,9 @@
 pub mod appliance;
 pub mod component;
 pub mod construct;
-pub mod disk;
 pub mod isolation;
 pub mod machine;
 pub mod memory;
-pub mod pack;
 pub mod pd;
 pub mod wire;
 

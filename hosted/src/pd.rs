@@ -8,6 +8,7 @@ use std::fmt::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::time::SystemTime;
 
+use portcullis_appliance::FileDisk;
 use portcullis_blk::{Blk, Disk};
 use portcullis_console::{Console, Serial};
 use portcullis_edge::Edge;
@@ -23,7 +24,6 @@ use portcullis_publish::Publish;
 use portcullis_vault::Vault;
 
 use crate::component::{Environment, MappedMut, Program};
-use crate::disk::FileDisk;
 
 /// Names of the parameters that components are told.
 pub mod parameter {

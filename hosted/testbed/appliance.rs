@@ -5,7 +5,8 @@ use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 use std::path::Path;
 
-use portcullis_hosted::appliance::{Appliance, Console, Until};
+use portcullis_appliance::Appliance;
+use portcullis_hosted::appliance::{Console, Until, start};
 use portcullis_hosted::machine::Spawner;
 use portcullis_hosted::{Program, pd};
 
@@ -29,7 +30,7 @@ pub(crate) fn run(
     appliance.pack(documents, &mut |_, _| ())?;
     let console = Console::with_output(io::stdout().as_fd().try_clone_to_owned()?)?;
     let report = Box::new(|event| eprintln!("kernel: {event}"));
-    let mut running = appliance.start(&Spawner::this_executable(), console, report)?;
+    let mut running = start(appliance, &Spawner::this_executable(), console, report)?;
     loop {
         running.run(Until::Settled)?;
         writeln!(io::stdout(), "{SETTLED}")?;

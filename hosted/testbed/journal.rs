@@ -9,8 +9,8 @@
 //!
 //! The last block of the file may name the operation after which the driver is to die.
 
+use portcullis_appliance::FileDisk;
 use portcullis_blk::{BLOCK, Block, Disk, DiskError, Header};
-use portcullis_hosted::disk::FileDisk;
 
 /// First word of an entry.
 const MAGIC: u64 = u64::from_le_bytes(*b"JOURNAL1");

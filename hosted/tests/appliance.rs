@@ -7,13 +7,13 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use portcullis_appliance::Appliance;
+use portcullis_appliance::FileDisk;
+use portcullis_audit::capscan::{Held, Place, Scan, Scanned, To, compare};
 use portcullis_audit::state::State;
 use portcullis_blk::{BLOCK, Header, initialise};
-use portcullis_hosted::appliance::{
-    Appliance, Console, Held, Paused, Place, Running, Scan, Scanned, To, Until, capscan_of, compare,
-};
+use portcullis_hosted::appliance::{Console, Paused, Running, Until, capscan_of, start};
 use portcullis_hosted::component::Isolation;
-use portcullis_hosted::disk::FileDisk;
 use portcullis_hosted::machine::{Event, Spawner};
 use portcullis_kernel::Fault;
 use portcullis_log::block::LogKind;
@@ -49,7 +49,7 @@ impl Case {
 
     /// Gives it a disk of this many blocks, an eighth of them for each log.
     fn disk(&self, blocks: u64) {
-        let state = portcullis_hosted::appliance::State::open(&self.state()).unwrap();
+        let state = portcullis_appliance::State::open(&self.state()).unwrap();
         let mut options = File::options();
         let options = options.read(true).write(true);
         let file = options.open(state.file("disk.img")).unwrap();
@@ -96,7 +96,7 @@ impl Case {
         let console = Console::with_output(self.output.try_clone().unwrap().into()).unwrap();
         let events = Rc::clone(&self.events);
         let report = Box::new(move |event| events.borrow_mut().push(event));
-        appliance.start(&spawner, console, report).unwrap()
+        start(appliance, &spawner, console, report).unwrap()
     }
 
     /// What the console showed in the last boot.
@@ -214,7 +214,7 @@ fn a_fault_and_what_it_led_to_stand_in_the_log() {
     case.document("public/notice.txt", b"for everybody");
     let mut running = case.boot();
     kill_and_settle(&case, &mut running, "publish");
-    let policy = Policy::inspect(running.appliance().policy()).unwrap();
+    let policy = Policy::inspect(&running.appliance().plan().compiled).unwrap();
     let (publish, _) = policy.component("publish").unwrap();
     let cause = Cause::Fault {
         component: publish,
@@ -289,7 +289,7 @@ fn capscan_finds_every_way_in_which_a_slot_can_differ() {
     let mut case = Case::new();
     let running = case.boot();
     let (scan, log) = (running.scan(), running.logged().unwrap());
-    let policy = Policy::inspect(running.appliance().policy()).unwrap();
+    let policy = Policy::inspect(&running.appliance().plan().compiled).unwrap();
     let differences = |slots: Vec<Scanned>| compare(&Scan { slots }, &log, &policy).differences;
     assert_eq!(differences(scan.slots.clone()), [""; 0]);
     for index in 0..scan.slots.len() {
@@ -440,7 +440,7 @@ fn the_disk_is_open_in_its_driver_alone() {
         Some(false)
     );
     let mut components = 0;
-    let policy = Policy::inspect(running.appliance().policy()).unwrap();
+    let policy = Policy::inspect(&running.appliance().plan().compiled).unwrap();
     for component in policy.components() {
         components += 1;
         let process = running.process_id(component.name).unwrap();

@@ -6,8 +6,9 @@ use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use portcullis_appliance::Appliance;
 use portcullis_audit::state::State;
-use portcullis_hosted::appliance::{Appliance, Console, Paused, Until};
+use portcullis_hosted::appliance::{Console, Paused, Until, start};
 use portcullis_hosted::component::Isolation;
 use portcullis_hosted::machine::Spawner;
 use portcullis_log::block::LogKind;
@@ -33,7 +34,7 @@ fn every_attempt_is_refused() {
         let console = Console::with_output(output.try_clone().unwrap().into()).unwrap();
         let events = Rc::new(RefCell::new(Vec::new()));
         let report = Box::new(move |event| events.borrow_mut().push(event));
-        appliance.start(&spawner, console, report).unwrap()
+        start(appliance, &spawner, console, report).unwrap()
     };
     assert_eq!(running.run(Until::Settled).unwrap(), Paused::Idle);
     let mut shown = String::new();

@@ -20,7 +20,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use portcullis_hosted::appliance::{Comparison, Scan, compare_with_log};
+use portcullis_audit::capscan::{Comparison, Scan, compare_with_log};
 use portcullis_policy::distribution::{Configuration, Distribution};
 use portcullis_policy_format::Policy;
 

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use clap::{Args, Parser};
-use portcullis_hosted::appliance::{Appliance, Begin, State};
-use portcullis_hosted::pack;
+use portcullis_appliance::pack;
+use portcullis_appliance::{Appliance, Begin, State};
 use portcullis_qemu::{
     Board, Config, Error, Image, Machine, Sdk, System, capscan, leave_ended, raw_disk, root, watch,
 };

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use portcullis_hosted::appliance::Appliance;
+use portcullis_appliance::Appliance;
 use portcullis_qemu::{Board, Config, Image, Machine, Sdk, raw_disk};
 
 /// Many times what a board needs to boot, on a loaded host.

@@ -7,7 +7,7 @@
 use std::error::Error;
 use std::fs;
 
-use portcullis_hosted::appliance::Appliance;
+use portcullis_appliance::Appliance;
 use portcullis_qemu::{Image, Sdk, System};
 use serde::Deserialize;
 

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use portcullis_appliance::pack::Packed;
+use portcullis_appliance::{Appliance, Began};
+use portcullis_audit::capscan::Comparison;
 use portcullis_console::text::Counted;
-use portcullis_hosted::appliance::{Appliance, Began, Comparison, Running};
+use portcullis_hosted::appliance::Running;
 use portcullis_hosted::component::Isolation;
-use portcullis_hosted::pack::Packed;
 use portcullis_policy::keys::hexadecimal;
 use portcullis_policy_format::Policy;
 use portcullis_text::Plain;
@@ -134,7 +136,7 @@ pub(super) fn prepared(appliance: &Appliance, walls: &Isolation) -> String {
         "state",
         &format!("{}, {what}", Plain(state.path().display())),
     )];
-    if let Ok(policy) = Policy::inspect(appliance.policy()) {
+    if let Ok(policy) = Policy::inspect(&appliance.plan().compiled) {
         let counts = policy.counts();
         let sha256 = hexadecimal(policy.sha256());
         let text = format!(

@@ -11,10 +11,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use portcullis_policy_format::Policy;
-
-use super::capscan::{Comparison, Scan, compare};
-use super::running::logged;
+use portcullis_audit::capscan::{Comparison, Scan, compare_with_log};
 
 /// Name of the socket in the state directory.
 const NAME: &str = "control.sock";
@@ -96,17 +93,7 @@ pub fn scan_of(state: &Path) -> Result<Scan, ControlError> {
 
 /// Holds the slots of the appliance that runs on a state directory against the log on its disk.
 pub fn capscan_of(state: &Path) -> Result<Comparison, ControlError> {
-    compare_with_log(&scan_of(state)?, state)
-}
-
-/// Holds a scan against the log on the disk of a state directory.
-pub fn compare_with_log(scan: &Scan, state: &Path) -> Result<Comparison, ControlError> {
-    let compiled = std::fs::read(state.join("appliance.policy"));
-    let compiled = compiled.map_err(|error| ControlError::Log(error.to_string()))?;
-    let policy = Policy::inspect(&compiled);
-    let policy = policy.map_err(|error| ControlError::Log(error.to_string()))?;
-    let log = logged(state).map_err(ControlError::Log)?;
-    Ok(compare(scan, &log, &policy))
+    compare_with_log(&scan_of(state)?, state).map_err(ControlError::Log)
 }
 
 /// The socket's path by way of the open directory: a socket's own path has at most 107 bytes.

@@ -1,25 +1,15 @@
-//! The reference appliance on the hosted kernel: from files to running components, to the end.
+//! The reference appliance on the hosted kernel: from what was prepared to running components, to the end.
 //!
-//! In order: [`Appliance::prepare`] opens the state directory, checks, compiles and signs the policy
-//! and computes who holds what; [`Appliance::pack`] makes the documents one bundle;
-//! [`Appliance::start`] makes the kernel's objects and starts a process for each protection domain;
+//! [`start`] makes the kernel's objects and starts a process for each protection domain;
 //! [`Running::run`] is the kernel's loop. It prints nothing: who calls it does.
 
-mod capscan;
 mod control;
-mod history;
-mod plan;
 mod running;
 mod serial;
-mod state;
 
-pub use capscan::{Comparison, Held, Place, Scan, Scanned, To, compare, root_index};
-pub use control::{ControlError, capscan_of, compare_with_log, scan_of};
-pub use history::{Began, Begin, Lost};
-pub use plan::PlanError;
+pub use control::{ControlError, capscan_of, scan_of};
 pub use running::{Ended, Paused, Running, Until};
 pub use serial::Console;
-pub use state::{State, StateError};
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,17 +18,14 @@ use std::io::{self, Read as _};
 use std::os::fd::AsFd as _;
 use std::path::Path;
 
+use portcullis_appliance::{Appliance, FileDisk, MANAGER, Plan, StateError, random};
 use zeroize::Zeroizing;
 
 use crate::component::{Access, Isolation, SetupError, Use};
 use crate::construct::{ConstructError, Constructed};
-use crate::disk::FileDisk;
 use crate::machine::{Event, Limits, Machine, Spawner, Start};
 use crate::memory::Memory;
-use crate::pack::{PackError, Packed, apart, pack};
 use crate::pd::{self, device, parameter};
-use plan::{MANAGER, Plan};
-use state::random;
 
 /// Bytes of a page: what regions consist of (aarch64, riscv64 and x86-64 alike).
 const PAGE: u64 = 4096;
@@ -47,13 +34,6 @@ const PAGE: u64 = 4096;
 const COPIED: u64 = 16 << 20;
 /// The components that say how far they came.
 const TELLING: [&str; 2] = ["edge", "ingest"];
-
-/// An appliance that does not run yet.
-pub struct Appliance {
-    state: State,
-    plan: Plan,
-    packed: Packed,
-}
 
 /// Why an appliance does not start.
 #[derive(Debug)]
@@ -70,141 +50,109 @@ pub enum StartError {
     Host(&'static str, io::Error),
 }
 
-impl Appliance {
-    /// Opens the state directory and makes ready what is to run.
-    pub fn prepare(policy: &Path, system: &Path, state: &Path) -> Result<Self, PlanError> {
-        Self::prepare_from(policy, system, State::open(state)?)
-    }
-
-    /// The same, from a state directory that was opened.
-    pub fn prepare_from(policy: &Path, system: &Path, state: State) -> Result<Self, PlanError> {
-        let plan = Plan::new(policy, system, &state)?;
-        state.keep_policy(&plan.compiled)?;
-        Ok(Self {
-            state,
-            plan,
-            packed: Packed::default(),
-        })
-    }
-
-    /// Makes the documents below `directory` the bundle that ingest reads.
-    pub fn pack(
-        &mut self,
-        directory: &Path,
-        progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<&Packed, PackError> {
-        apart(directory, self.state.path())?;
-        self.packed = pack(directory, &self.state.file("inbox.bundle"), progress)?;
-        Ok(&self.packed)
-    }
-
-    /// What was packed.
-    pub fn packed(&self) -> &Packed {
-        &self.packed
-    }
-
-    /// The state directory.
-    pub fn state(&self) -> &State {
-        &self.state
-    }
-
-    /// The compiled policy.
-    pub fn policy(&self) -> &[u8] {
-        &self.plan.compiled
-    }
-
-    /// Starts the kernel, and a process for each protection domain. `console` is what the console
-    /// is connected to; `report` is told what people should know.
-    pub fn start(
-        self,
-        spawner: &Spawner,
-        console: Console,
-        report: Box<dyn FnMut(Event)>,
-    ) -> Result<Running, StartError> {
-        let mut constructed =
-            Constructed::new(&self.plan.distribution).map_err(StartError::Construct)?;
-        let kernel = std::mem::take(&mut constructed.kernel);
-        let mut machine = Machine::new(kernel, Limits::default(), report);
-        let regions = self.regions()?;
-        let outcomes = outcomes()?;
-        let disk = self.state.open_disk().map_err(StartError::State)?;
-        let blocks = FileDisk::blocks_of(&disk).map_err(|error| StartError::Host("disk", error))?;
-        let common = Common {
-            blocks,
-            boot: words(random::<16>().map_err(StartError::State)?),
+/// Starts the kernel, and a process for each protection domain. `console` is what the console
+/// is connected to; `report` is told what people should know.
+pub fn start(
+    appliance: Appliance,
+    spawner: &Spawner,
+    console: Console,
+    report: Box<dyn FnMut(Event)>,
+) -> Result<Running, StartError> {
+    let (plan, state) = (appliance.plan(), appliance.state());
+    let mut constructed = Constructed::new(&plan.distribution).map_err(StartError::Construct)?;
+    let kernel = std::mem::take(&mut constructed.kernel);
+    let mut machine = Machine::new(kernel, Limits::default(), report);
+    let regions = regions(&appliance)?;
+    let outcomes = outcomes()?;
+    let disk = state.open_disk().map_err(StartError::State)?;
+    let blocks = FileDisk::blocks_of(&disk).map_err(|error| StartError::Host("disk", error))?;
+    let common = Common {
+        blocks,
+        boot: words(random::<16>().map_err(StartError::State)?),
+    };
+    for pd in plan.protection_domains() {
+        let start = Start {
+            name: pd.to_owned(),
+            program: pd.to_owned(),
+            regions: mapped(plan, pd, &regions, &outcomes),
+            devices: devices(pd, &disk, &console),
+            parameters: parameters(plan, pd, &common, &console),
         };
-        for pd in self.plan.protection_domains() {
-            let start = Start {
-                name: pd.to_owned(),
-                program: pd.to_owned(),
-                regions: self.mapped(pd, &regions, &outcomes),
-                devices: devices(pd, &disk, &console),
-                parameters: self.parameters(pd, &common, &console),
+        let thread = constructed
+            .thread(pd)
+            .expect("made from the same distribution");
+        let handler = constructed.fault_handler(pd);
+        machine
+            .start(spawner, &start, thread, handler)
+            .map_err(|error| StartError::Component(pd.to_owned(), error))?;
+    }
+    Running::new(appliance, machine, constructed, console, outcomes)
+}
+
+/// Makes every region of the description that is not a device's.
+fn regions(appliance: &Appliance) -> Result<BTreeMap<String, Memory>, StartError> {
+    let memory = appliance.plan().distribution.regions.iter();
+    let memory = memory.filter(|region| region.phys_addr.is_none());
+    let made = memory.map(|region| {
+        let writable = region.mappings.iter().any(|mapping| mapping.write);
+        let memory = match &region.prefill {
+            Some(file) => filled(
+                &region.name,
+                &appliance.state().file(file),
+                region.size,
+                writable,
+            ),
+            None => Memory::zeroed(&region.name, in_pages(region.size.unwrap_or(PAGE))),
+        };
+        memory
+            .map(|memory| (region.name.clone(), memory))
+            .map_err(|error| StartError::Region(region.name.clone(), error))
+    });
+    made.collect()
+}
+
+fn mapped<'m>(
+    plan: &Plan,
+    pd: &str,
+    regions: &'m BTreeMap<String, Memory>,
+    outcomes: &'m BTreeMap<String, Memory>,
+) -> Vec<(String, &'m Memory, Access)> {
+    let described = plan.mapped(pd);
+    let mut mapped: Vec<_> = described
+        .map(|(name, mapping)| {
+            let access = if mapping.write {
+                Access::ReadWrite
+            } else {
+                Access::Read
             };
-            let thread = constructed
-                .thread(pd)
-                .expect("made from the same distribution");
-            let handler = constructed.fault_handler(pd);
-            machine
-                .start(spawner, &start, thread, handler)
-                .map_err(|error| StartError::Component(pd.to_owned(), error))?;
-        }
-        Running::new(self, machine, constructed, console, outcomes)
+            (name.to_owned(), &regions[name], access)
+        })
+        .collect();
+    if let Some(outcome) = outcomes.get(pd) {
+        mapped.push((pd::OUTCOME.to_owned(), outcome, Access::ReadWrite));
     }
+    mapped
+}
 
-    /// Makes every region of the description that is not a device's.
-    fn regions(&self) -> Result<BTreeMap<String, Memory>, StartError> {
-        let memory = self.plan.distribution.regions.iter();
-        let memory = memory.filter(|region| region.phys_addr.is_none());
-        let made = memory.map(|region| {
-            let writable = region.mappings.iter().any(|mapping| mapping.write);
-            let memory = match &region.prefill {
-                Some(file) => filled(&region.name, &self.state.file(file), region.size, writable),
-                None => Memory::zeroed(&region.name, in_pages(region.size.unwrap_or(PAGE))),
-            };
-            memory
-                .map(|memory| (region.name.clone(), memory))
-                .map_err(|error| StartError::Region(region.name.clone(), error))
-        });
-        made.collect()
+fn parameters(plan: &Plan, pd: &str, common: &Common, console: &Console) -> Vec<(String, u64)> {
+    let mut parameters = Vec::new();
+    let mut add = |name: &str, value: u64| parameters.push((name.to_owned(), value));
+    if let Some(channel) = plan.channel(pd) {
+        add(parameter::CHANNEL, channel.into());
     }
-
-    fn mapped<'m>(
-        &self,
-        pd: &str,
-        regions: &'m BTreeMap<String, Memory>,
-        outcomes: &'m BTreeMap<String, Memory>,
-    ) -> Vec<(String, &'m Memory, Access)> {
-        let described = self.plan.mapped(pd);
-        let mut mapped: Vec<_> = described
-            .map(|(name, access)| (name.to_owned(), &regions[name], access))
-            .collect();
-        if let Some(outcome) = outcomes.get(pd) {
-            mapped.push((pd::OUTCOME.to_owned(), outcome, Access::ReadWrite));
-        }
-        mapped
+    if let Some((_, id)) = plan.interrupt(pd) {
+        add(parameter::IRQ, id.into());
     }
-
-    fn parameters(&self, pd: &str, common: &Common, console: &Console) -> Vec<(String, u64)> {
-        let mut parameters = Vec::new();
-        let mut add = |name: &str, value: u64| parameters.push((name.to_owned(), value));
-        if let Some(channel) = self.plan.channel(pd) {
-            add(parameter::CHANNEL, channel.into());
-        }
-        if let Some((_, id)) = self.plan.interrupt(pd) {
-            add(parameter::IRQ, id.into());
-        }
-        match pd {
-            MANAGER => parameter::BOOT
-                .iter()
-                .zip(common.boot)
-                .for_each(|(name, word)| add(name, word)),
-            "blk" => add(parameter::BLOCKS, common.blocks),
-            "console" => add(parameter::IS_TERMINAL, console.is_terminal().into()),
-            _ => {}
-        }
-        parameters
+    match pd {
+        MANAGER => parameter::BOOT
+            .iter()
+            .zip(common.boot)
+            .for_each(|(name, word)| add(name, word)),
+        "blk" => add(parameter::BLOCKS, common.blocks),
+        "console" => add(parameter::IS_TERMINAL, console.is_terminal().into()),
+        _ => {}
     }
+    parameters
 }
 
 /// What is the same for all components of a run.

@@ -5,19 +5,20 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 
-use portcullis_audit::replay::{InForce, Replay};
+use portcullis_appliance::{Appliance, MANAGER};
+use portcullis_audit::capscan::{
+    Comparison, Held, Place, Scan, Scanned, To, compare, logged, root_index,
+};
+use portcullis_audit::replay::InForce;
 use portcullis_kernel::Badge;
-use portcullis_log::block::LogKind;
 use portcullis_model::{Capability, Kernel, ObjectId, ThreadId};
 use portcullis_policy::distribution::CNodeKind;
 use portcullis_policy_format::Policy;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::capscan::{Comparison, Held, Scan, Scanned, To, compare, root_index};
+use super::StartError;
 use super::control::Control;
-use super::plan::MANAGER;
 use super::serial::{Console, Typed};
-use super::{Appliance, Place, StartError};
 use crate::construct::Constructed;
 use crate::machine::{Machine, Stop, WhenIdle};
 use crate::memory::Memory;
@@ -94,10 +95,11 @@ impl Running {
         outcomes: BTreeMap<String, Memory>,
     ) -> Result<Self, StartError> {
         let failed = |what| move |error| StartError::Host(what, error);
-        let control = Control::listen(appliance.state.path()).map_err(failed("control socket"))?;
+        let control =
+            Control::listen(appliance.state().path()).map_err(failed("control socket"))?;
         let signals = signals().map_err(failed("signals"))?;
         let interrupt = appliance
-            .plan
+            .plan()
             .interrupt(CONSOLE)
             .and_then(|(number, _)| constructed.interrupt(number))
             .zip(constructed.thread(CONSOLE))
@@ -198,12 +200,12 @@ impl Running {
 
     /// What the grant slots hold now.
     pub fn scan(&self) -> Scan {
-        let Ok(policy) = Policy::inspect(&self.appliance.plan.compiled) else {
+        let Ok(policy) = Policy::inspect(&self.appliance.plan().compiled) else {
             return Scan::default();
         };
         let kernel = self.machine.kernel();
         let mut slots = Vec::new();
-        for pd in self.appliance.plan.protection_domains() {
+        for pd in self.appliance.plan().protection_domains() {
             let Some(cnode) = self.constructed.cnode(pd, CNodeKind::Grants) else {
                 continue;
             };
@@ -241,7 +243,7 @@ impl Running {
             Capability::Notification { object, .. } => (object, false),
             other => return Held::Other(format!("{other:?}")),
         };
-        let owner = self.appliance.plan.protection_domains().find(|pd| {
+        let owner = self.appliance.plan().protection_domains().find(|pd| {
             let own = if is_endpoint {
                 self.constructed.endpoint(pd)
             } else {
@@ -263,12 +265,12 @@ impl Running {
 
     /// The grants in force, as the log on the disk says.
     pub fn logged(&self) -> Result<Vec<InForce>, String> {
-        logged(self.appliance.state.path())
+        logged(self.appliance.state().path())
     }
 
     /// Holds the live slots against the log on the disk.
     pub fn capscan(&self) -> Result<Comparison, String> {
-        let policy = Policy::inspect(&self.appliance.plan.compiled);
+        let policy = Policy::inspect(&self.appliance.plan().compiled);
         let policy = policy.map_err(|error| error.to_string())?;
         Ok(compare(&self.scan(), &self.logged()?, &policy))
     }
@@ -276,7 +278,7 @@ impl Running {
     /// How far the documents came, and what failed on the way.
     pub fn outcome(&self) -> io::Result<Ended> {
         let mut ended = Ended::default();
-        let left_out = self.appliance.packed.left_out.len() as u64;
+        let left_out = self.appliance.packed().left_out.len() as u64;
         for (name, memory) in &self.outcomes {
             let [is_through, failed] = outcome(memory)?;
             if is_through == 0 {
@@ -305,26 +307,6 @@ impl Running {
     /// The appliance.
     pub fn appliance(&self) -> &Appliance {
         &self.appliance
-    }
-}
-
-/// The grants in force, as the log on the disk of a state directory says.
-pub(super) fn logged(state: &std::path::Path) -> Result<Vec<InForce>, String> {
-    let text = |error: &dyn std::fmt::Display| error.to_string();
-    let state = portcullis_audit::state::State::open(state).map_err(|error| text(&error))?;
-    state.keys(LogKind::Grants).map_err(|error| text(&error))?;
-    let mut replay = Replay::new(state.policies());
-    let read = state.read(LogKind::Grants, &mut replay, |_| ());
-    let (_, mut findings) = read.map_err(|error| text(&error))?;
-    let grants = replay.grants();
-    findings.extend(replay.into_findings());
-    let mut violations = findings.list.iter().filter(|it| it.is_violation());
-    match violations.next() {
-        Some(finding) => Err(format!(
-            "the log does not hold: {}: {}",
-            finding.place, finding.what
-        )),
-        None => Ok(grants),
     }
 }
 

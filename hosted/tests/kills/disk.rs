@@ -4,10 +4,10 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use portcullis_appliance::FileDisk;
+use portcullis_appliance::State;
 use portcullis_blk::testing::FaultyDisk;
 use portcullis_blk::{BLOCK, Disk as _, Header, initialise};
-use portcullis_hosted::appliance::State;
-use portcullis_hosted::disk::FileDisk;
 
 use crate::journal::{Entry, Journaled};
 

@@ -27,7 +27,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use portcullis_hosted::appliance::{Scan, scan_of};
+use portcullis_audit::capscan::Scan;
+use portcullis_hosted::appliance::scan_of;
 use portcullis_vault::Memory;
 use rustix::process::Signal;
 

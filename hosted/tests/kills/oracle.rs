@@ -5,13 +5,13 @@ use std::fs;
 use std::io::Cursor;
 use std::path::Path;
 
+use portcullis_audit::capscan::{Place, Scan, compare_with_log};
 use portcullis_audit::state::{KEYS, LOGS, State};
 use portcullis_audit::verify::verify;
 use portcullis_blk::api::Area;
 use portcullis_blk::testing::FaultyDisk;
 use portcullis_blk::{BLOCK, Header};
 use portcullis_fsck::{Keys, Which, read_log};
-use portcullis_hosted::appliance::{Place, Scan, compare_with_log};
 use portcullis_log::block::LogKind;
 use portcullis_log::merkle::Hash;
 use portcullis_model::testing::SharedRegion;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use portcullis_hosted::appliance::{Held, Place, Scan, Scanned, To, root_index};
+use portcullis_audit::capscan::{Held, Place, Scan, Scanned, To, root_index};
 use portcullis_policy::distribution::{self, CNode, CNodeKind, Distribution, Object};
 use portcullis_policy::image::MONITOR;
 use portcullis_policy_format::Policy;

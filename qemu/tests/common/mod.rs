@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use portcullis_hosted::appliance::Appliance;
+use portcullis_appliance::Appliance;
 use portcullis_qemu::{Board, Config, Image, Machine, Sdk, System, raw_disk, root};
 use tempfile::TempDir;
 

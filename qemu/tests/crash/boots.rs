@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use portcullis_appliance::State;
 use portcullis_blk::api::RUN_MAX;
 use portcullis_blk::testing::{FaultyDisk, SECTOR};
 use portcullis_blk::{BLOCK, Header, initialise};
-use portcullis_hosted::appliance::State;
 use portcullis_qemu::{Board, Error, Image, Machine, watch};
 use tempfile::TempDir;
 

@@ -7,9 +7,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use portcullis_audit::capscan::{Scan, compare};
 use portcullis_audit::policies::Policies;
 use portcullis_audit::replay::{InForce, Replay};
-use portcullis_hosted::appliance::{Scan, compare};
 use portcullis_kernel::Mode;
 use portcullis_log::Record;
 use portcullis_log::ring::SLOT;

@@ -28,18 +28,18 @@ use portcullis_log::note::{NOTE_MAX, Note, Verifier};
 use portcullis_log::scanner::{Commit, Scanner, Step};
 use portcullis_log::{BootId, Cause, Operation, Outcome, RECORD_MAX, Record};
 
-use super::state::{StateError, file_error, ledger_key, make_secret, random, secret};
-use crate::disk::FileDisk;
+use crate::FileDisk;
+use crate::state::{StateError, file_error, ledger_key, make_secret, random, secret};
 
 /// Size of a new disk in bytes: room for a dozen of the largest documents. The file is sparse, so
 /// it takes no more than what is written. Tests copy disks.
 const DISK_SIZE: u64 = if cfg!(test) { 1 << 20 } else { 1 << 30 };
 /// The disk.
-pub(super) const DISK: &str = "disk.img";
+pub(crate) const DISK: &str = "disk.img";
 /// The keys that the disk was written with.
-pub(super) const KEYS: [&str; 2] = ["ledger.key", "vault.key"];
+pub(crate) const KEYS: [&str; 2] = ["ledger.key", "vault.key"];
 /// The public keys of both logs.
-pub(super) const VERIFIERS: &str = "ledger.vkey";
+pub(crate) const VERIFIERS: &str = "ledger.vkey";
 /// There while a new directory is not complete: what is missing then is made.
 const UNFINISHED: &str = "unfinished";
 /// Where what was left behind is kept, in numbered folders.
@@ -118,7 +118,7 @@ struct Head {
 
 /// Makes sure that the disk is the one that the directory knows; where there is neither, makes it. The
 /// id of its logs.
-pub(super) fn settle(path: &Path, begin: Begin) -> Result<(LogId, Began), StateError> {
+pub(crate) fn settle(path: &Path, begin: Begin) -> Result<(LogId, Began), StateError> {
     let kept = Kept::read(path)?;
     let is_marked = is_there(path, UNFINISHED);
     let mut files = [DISK, LEFT].into_iter().chain(KEYS);
@@ -572,8 +572,8 @@ impl fmt::Display for Lost {
 mod tests {
     use std::os::unix::fs::FileExt as _;
 
-    use super::super::State;
     use super::*;
+    use crate::State;
     use portcullis_log::block::Block;
     use portcullis_log::checkpoint::text;
     use portcullis_log::note::write_signature;

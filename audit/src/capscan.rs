@@ -7,12 +7,19 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
-use portcullis_audit::replay::InForce;
 use portcullis_kernel::{GrantBadge, Mode, Rights};
+use portcullis_log::block::LogKind;
 use portcullis_manager_api::{Authority, badge_bits};
 use portcullis_policy_format::Policy;
 use serde::{Deserialize, Serialize};
+
+use crate::replay::{InForce, Replay};
+use crate::state::State;
+
+/// Name of the protection domain that mints grants.
+const MANAGER: &str = "manager";
 
 /// What the grant slots of a running appliance hold.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
@@ -141,6 +148,36 @@ pub fn compare(scan: &Scan, log: &[InForce], policy: &Policy<'_>) -> Comparison 
     }
 }
 
+/// Holds a scan against the log on the disk of a state directory.
+pub fn compare_with_log(scan: &Scan, state: &Path) -> Result<Comparison, String> {
+    let compiled = std::fs::read(state.join("appliance.policy"));
+    let compiled = compiled.map_err(|error| error.to_string())?;
+    let policy = Policy::inspect(&compiled);
+    let policy = policy.map_err(|error| error.to_string())?;
+    let log = logged(state)?;
+    Ok(compare(scan, &log, &policy))
+}
+
+/// The grants in force, as the log on the disk of a state directory says.
+pub fn logged(state: &Path) -> Result<Vec<InForce>, String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let state = State::open(state).map_err(|error| text(&error))?;
+    state.keys(LogKind::Grants).map_err(|error| text(&error))?;
+    let mut replay = Replay::new(state.policies());
+    let read = state.read(LogKind::Grants, &mut replay, |_| ());
+    let (_, mut findings) = read.map_err(|error| text(&error))?;
+    let grants = replay.grants();
+    findings.extend(replay.into_findings());
+    let mut violations = findings.list.iter().filter(|it| it.is_violation());
+    match violations.next() {
+        Some(finding) => Err(format!(
+            "the log does not hold: {}: {}",
+            finding.place, finding.what
+        )),
+        None => Ok(grants),
+    }
+}
+
 /// What the slots of a grant must hold: its root, and the subject's slot unless that is the manager.
 fn expect(in_force: &InForce, policy: &Policy<'_>) -> Option<Vec<(Place, Held)>> {
     let grant = &in_force.grant;
@@ -156,7 +193,7 @@ fn expect(in_force: &InForce, policy: &Policy<'_>) -> Option<Vec<(Place, Held)>>
             Mode::Notify | Mode::Stream => Held::Notification(to),
         }
     };
-    let is_own = subject == super::plan::MANAGER;
+    let is_own = subject == MANAGER;
     let root = match grant.mode {
         // The manager uses its own grant where it lies.
         mode if is_own => mode.rights(),

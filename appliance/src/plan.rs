@@ -4,23 +4,26 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use portcullis_policy::distribution::{AddressSpace, Configuration, Distribution, Mismatch};
+use portcullis_policy::distribution::{
+    AddressSpace, Configuration, Distribution, Mapping, Mismatch,
+};
 use portcullis_policy::{Described, Problems, Source};
 use portcullis_policy_format::PolicyError;
 use portcullis_sdf::{Architecture, Errors, System, Target};
 
-use super::state::{State, StateError};
-use crate::component::Access;
+use crate::state::{State, StateError};
 
 /// Name of the protection domain that mints grants.
-pub(super) const MANAGER: &str = "manager";
+pub const MANAGER: &str = "manager";
 
 /// What runs, and who holds what in it.
-pub(super) struct Plan {
-    pub(super) system: System,
-    pub(super) distribution: Distribution,
-    /// The policy, signed.
-    pub(super) compiled: Vec<u8>,
+pub struct Plan {
+    /// The system description.
+    pub system: System,
+    /// Who holds what.
+    pub distribution: Distribution,
+    /// The compiled policy, signed.
+    pub compiled: Vec<u8>,
 }
 
 /// Why nothing runs.
@@ -47,7 +50,7 @@ pub enum PlanError {
 
 impl Plan {
     /// Reads, checks, compiles and signs.
-    pub(super) fn new(policy: &Path, system: &Path, state: &State) -> Result<Self, PlanError> {
+    pub(crate) fn new(policy: &Path, system: &Path, state: &State) -> Result<Self, PlanError> {
         let read = |path: &Path| {
             let source = Source::read(path).map(Arc::new);
             source.map_err(|error| PlanError::Read(path.to_owned(), error))
@@ -83,16 +86,15 @@ impl Plan {
     }
 
     /// The names of the protection domains.
-    pub(super) fn protection_domains(&self) -> impl Iterator<Item = &str> {
+    pub fn protection_domains(&self) -> impl Iterator<Item = &str> {
         self.distribution
             .protection_domains
             .iter()
             .map(|pd| pd.name.as_str())
     }
 
-    /// The regions that a protection domain maps, and how. Regions of devices are left out: on the
-    /// hosted kernel a device is a descriptor.
-    pub(super) fn mapped(&self, pd: &str) -> impl Iterator<Item = (&str, Access)> {
+    /// The regions that a protection domain maps, and how, but for those of devices.
+    pub fn mapped(&self, pd: &str) -> impl Iterator<Item = (&str, &Mapping)> {
         let memory = self
             .distribution
             .regions
@@ -101,17 +103,12 @@ impl Plan {
         memory.filter_map(move |region| {
             let own = |space: &AddressSpace| matches!(space, AddressSpace::Pd(name) if name == pd);
             let mapping = region.mappings.iter().find(|it| own(&it.space))?;
-            let access = if mapping.write {
-                Access::ReadWrite
-            } else {
-                Access::Read
-            };
-            Some((region.name.as_str(), access))
+            Some((region.name.as_str(), mapping))
         })
     }
 
     /// A protection domain's id of its channel to the manager.
-    pub(super) fn channel(&self, pd: &str) -> Option<u8> {
+    pub fn channel(&self, pd: &str) -> Option<u8> {
         let manager = self.system.pd_named(MANAGER)?;
         let pd = self.system.pd_named(pd)?;
         let mut ends = self.system.ends();
@@ -121,7 +118,7 @@ impl Plan {
     }
 
     /// The first interrupt of a protection domain: its number, and the id of its channel.
-    pub(super) fn interrupt(&self, pd: &str) -> Option<(u64, u8)> {
+    pub fn interrupt(&self, pd: &str) -> Option<(u64, u8)> {
         let pd = self.system.pd(self.system.pd_named(pd)?);
         let irq = pd.irqs.first()?;
         Some((irq.number().value, irq.id.value))

@@ -34,7 +34,7 @@ use portcullis_policy_format::Policy;
 use rustix::fs::{FlockOperation, OFlags};
 use zeroize::Zeroizing;
 
-use super::history::{Began, Begin, DISK, KEYS, Lost, VERIFIERS, settle};
+use crate::history::{Began, Begin, DISK, KEYS, Lost, VERIFIERS, settle};
 
 /// Bytes of a secret key.
 const SECRET: usize = 32;
@@ -174,7 +174,7 @@ fn open_disk(directory: &Path) -> Result<File, StateError> {
 }
 
 /// Random bytes from the system.
-pub(super) fn random<const N: usize>() -> Result<[u8; N], StateError> {
+pub fn random<const N: usize>() -> Result<[u8; N], StateError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| StateError::NoEntropy(error.to_string()))?;
     Ok(bytes)
@@ -232,12 +232,12 @@ fn policy_key(directory: &Path) -> Result<SigningKey, StateError> {
 }
 
 /// The key that signs checkpoints.
-pub(super) fn ledger_key(directory: &Path) -> Result<SigningKey, StateError> {
+pub(crate) fn ledger_key(directory: &Path) -> Result<SigningKey, StateError> {
     Ok(SigningKey::from_bytes(&*secret(directory, KEYS[0])?))
 }
 
 /// The secret in a file.
-pub(super) fn secret(directory: &Path, name: &str) -> Result<Zeroizing<[u8; SECRET]>, StateError> {
+pub(crate) fn secret(directory: &Path, name: &str) -> Result<Zeroizing<[u8; SECRET]>, StateError> {
     let path = directory.join(name);
     let read = read_private(&path, SECRET)?;
     let mut secret = Zeroizing::new([0; SECRET]);
@@ -251,7 +251,7 @@ pub(super) fn secret(directory: &Path, name: &str) -> Result<Zeroizing<[u8; SECR
 }
 
 /// Makes a secret.
-pub(super) fn make_secret(path: &Path) -> Result<(), StateError> {
+pub(crate) fn make_secret(path: &Path) -> Result<(), StateError> {
     let secret = Zeroizing::new(random::<SECRET>()?);
     write(path, &*secret, Mode::Private)
 }
@@ -272,7 +272,7 @@ fn write(path: &Path, content: &[u8], mode: Mode) -> Result<(), StateError> {
     replace(path, content, mode).map_err(file_error(path, "write"))
 }
 
-pub(super) fn file_error(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> StateError {
+pub(crate) fn file_error(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> StateError {
     move |error| StateError::File {
         path: path.to_owned(),
         doing,

@@ -3,11 +3,10 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
 
 use portcullis_ingest::bundle::Bundle;
+use portcullis_model::testing::SharedRegion;
 use sha2::{Digest as _, Sha256};
 
 use super::*;
-use crate::component::{Access, Mapped};
-use crate::memory::Memory;
 
 /// A directory of documents, and the bundle that becomes of it.
 struct Case {
@@ -31,21 +30,13 @@ impl Case {
         fs::write(path, content).unwrap();
     }
 
-    fn pack(&self) -> (Packed, Mapped) {
+    fn pack(&self) -> (Packed, SharedRegion) {
         let bundle = self.scratch.path().join("inbox.bundle");
         let packed = pack(&self.documents(), &bundle, &mut |done, total| {
             assert!(done <= total)
         });
-        let memory = Memory::file(File::open(bundle).unwrap()).unwrap();
-        let file = memory
-            .descriptor(Access::Read)
-            .unwrap()
-            .try_clone_to_owned()
-            .unwrap();
-        (
-            packed.unwrap(),
-            Mapped::read_only(&file, memory.size()).unwrap(),
-        )
+        let region = SharedRegion::with(&fs::read(bundle).unwrap());
+        (packed.unwrap(), region)
     }
 
     /// Packs; the result is each entry's path, and its content or why there is none.

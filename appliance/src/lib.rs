@@ -1,0 +1,76 @@
+//! The reference appliance on a host, before anything runs: its state directory, its keys, its documents,
+//! and who holds what in it.
+//!
+//! In order: [`State::open`] takes the directory, and refuses a disk that is not the one it knows;
+//! [`Appliance::prepare`] checks, compiles and signs the policy, and computes who holds what;
+//! [`Appliance::pack`] makes the documents one bundle. What runs is for others: `hosted/` starts a
+//! process for each protection domain, `qemu/` builds an image and boots it. It prints nothing.
+
+#![forbid(unsafe_code)]
+
+mod disk;
+mod history;
+pub mod pack;
+mod plan;
+mod state;
+
+pub use disk::FileDisk;
+pub use history::{Began, Begin, Lost};
+pub use plan::{MANAGER, Plan, PlanError};
+pub use state::{State, StateError, random};
+
+use std::path::Path;
+
+use pack::{PackError, Packed};
+
+/// An appliance that does not run yet.
+pub struct Appliance {
+    state: State,
+    plan: Plan,
+    packed: Packed,
+}
+
+impl Appliance {
+    /// Opens the state directory and makes ready what is to run.
+    pub fn prepare(policy: &Path, system: &Path, state: &Path) -> Result<Self, PlanError> {
+        Self::prepare_from(policy, system, State::open(state)?)
+    }
+
+    /// The same, from a state directory that was opened.
+    pub fn prepare_from(policy: &Path, system: &Path, state: State) -> Result<Self, PlanError> {
+        let plan = Plan::new(policy, system, &state)?;
+        state.keep_policy(&plan.compiled)?;
+        Ok(Self {
+            state,
+            plan,
+            packed: Packed::default(),
+        })
+    }
+
+    /// Makes the documents below `directory` the bundle that ingest reads. `progress` is told how many of
+    /// how many bytes are done.
+    pub fn pack(
+        &mut self,
+        directory: &Path,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<&Packed, PackError> {
+        pack::apart(directory, self.state.path())?;
+        self.packed = pack::pack(directory, &self.state.file("inbox.bundle"), progress)?;
+        Ok(&self.packed)
+    }
+
+    /// What was packed.
+    pub fn packed(&self) -> &Packed {
+        &self.packed
+    }
+
+    /// The state directory.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// What runs, and who holds what in it.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+}
