@@ -9,44 +9,27 @@
 //! Where the keys are still the disk's, the new history goes on with what the disk holds. Else it begins
 //! on a new disk, whose logs have other names.
 
-use std::fmt;
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
-use ed25519_dalek::{SigningKey, VerifyingKey};
+use ed25519_dalek::VerifyingKey;
 use portcullis_audit::files::{self, FileError, Said};
-use portcullis_blk::api::{Area, Info};
-use portcullis_blk::{BLOCK, Disk, DiskError, Driver, Header, HeaderError, OpenError};
-use portcullis_files::{Mode, Unfinished, open_private, replace};
-use portcullis_ledger::{Log, LogMemory, Scratch};
+use portcullis_files::{Mode, open_private, replace};
+use portcullis_log::Cause;
 use portcullis_log::block::{LogId, LogKind};
 use portcullis_log::checkpoint::{Checkpoint, origin};
 use portcullis_log::merkle::{Frontier, Hash};
 use portcullis_log::note::{NOTE_MAX, Note, Verifier};
-use portcullis_log::scanner::{Commit, Scanner, Step};
-use portcullis_log::{BootId, Cause, Operation, Outcome, RECORD_MAX, Record};
 
-use crate::FileDisk;
-use crate::state::{StateError, file_error, ledger_key, make_secret, random, secret};
+use crate::error::{Lost, StateError, file_error};
+use crate::keys::{KEYS, VERIFIERS, ledger_key, make_secret, secret};
+use crate::logs::{DISK, LOGS, Logs, append, new_disk};
 
-/// Size of a new disk in bytes: room for a dozen of the largest documents. The file is sparse, so
-/// it takes no more than what is written. Tests copy disks.
-const DISK_SIZE: u64 = if cfg!(test) { 1 << 20 } else { 1 << 30 };
-/// The disk.
-pub(crate) const DISK: &str = "disk.img";
-/// The keys that the disk was written with.
-pub(crate) const KEYS: [&str; 2] = ["ledger.key", "vault.key"];
-/// The public keys of both logs.
-pub(crate) const VERIFIERS: &str = "ledger.vkey";
 /// There while a new directory is not complete: what is missing then is made.
 const UNFINISHED: &str = "unfinished";
 /// Where what was left behind is kept, in numbered folders.
 const LEFT: &str = "left";
-/// Blocks that are read at a time.
-const AT_A_TIME: u64 = 64;
-const LOGS: [LogKind; 2] = [LogKind::Grants, LogKind::Worm];
 
 /// What to do where the disk is not the one that the directory knows.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -67,35 +50,6 @@ pub enum Began {
     GoesOn,
     /// With a new history; what it left behind is in this folder.
     NewHistory(PathBuf),
-}
-
-/// Why a disk is not the one that the directory knows.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Lost {
-    /// There is none.
-    Disk,
-    /// A key that it was written with is gone.
-    Key(&'static str),
-    /// It has another id than a file of the directory names.
-    OtherDisk(String),
-    /// `ledger.key` is not the key that a file of the directory was signed with.
-    OtherKey(String),
-    /// A log has fewer records than its checkpoint.
-    Older {
-        /// The log.
-        log: LogKind,
-        /// Records on the disk.
-        found: u64,
-        /// Records that the checkpoint vouches for.
-        kept: u64,
-    },
-    /// A log has other records than its checkpoint.
-    Other {
-        /// The log.
-        log: LogKind,
-        /// Records that the checkpoint vouches for.
-        kept: u64,
-    },
 }
 
 /// What a directory knows of its disk's logs.
@@ -193,7 +147,7 @@ impl Kept {
             return Ok(Err(lost));
         }
         for head in &self.heads {
-            if let Err(lost) = logs.check(head, &key)? {
+            if let Err(lost) = logs.check(head.log, (head.size, head.root), &key)? {
                 return Ok(Err(lost));
             }
         }
@@ -318,163 +272,6 @@ impl Head {
     }
 }
 
-/// The logs on a disk whose driver does not run.
-struct Logs {
-    driver: Driver<FileDisk>,
-    info: Info,
-    path: PathBuf,
-}
-
-impl Logs {
-    fn open(path: &Path) -> Result<Self, StateError> {
-        Self::of(open_private(path, false)?, path)
-    }
-
-    fn of(file: File, path: &Path) -> Result<Self, StateError> {
-        let damaged = |why: &dyn fmt::Display| StateError::Damaged {
-            path: path.to_owned(),
-            why: why.to_string(),
-        };
-        let blocks = FileDisk::blocks_of(&file).map_err(file_error(path, "read"))?;
-        let mut driver = Driver::new(FileDisk::new(file.into(), blocks));
-        let opened = driver.open(&mut [0; BLOCK]);
-        opened.map_err(|error| match error {
-            OpenError::NoDisk | OpenError::Header(HeaderError::Magic) => {
-                damaged(&"it has no header of a Portcullis disk")
-            }
-            OpenError::Header(error) => damaged(&error),
-            OpenError::Disk(error) => damaged(&error),
-        })?;
-        let info = driver.info().expect("it was opened");
-        let path = path.to_owned();
-        Ok(Self { driver, info, path })
-    }
-
-    fn id(&self) -> LogId {
-        LogId(self.info.id)
-    }
-
-    /// Whether a log has the commit that a checkpoint vouches for: one that counts, as the ledger reads it.
-    /// A damaged log fits: the ledger says so, and writes nothing to it.
-    fn check(&mut self, head: &Head, key: &VerifyingKey) -> Result<Result<(), Lost>, StateError> {
-        let &Head {
-            log, size, root, ..
-        } = head;
-        let area = area(log);
-        let (id, mark) = (self.id(), self.info.extent(area).mark);
-        let mut scanner = Scanner::new(log, id);
-        let mut records = 0;
-        let mut buffer = vec![0; AT_A_TIME as usize * BLOCK];
-        for first in (0..mark).step_by(AT_A_TIME as usize) {
-            let count = AT_A_TIME.min(mark - first) as usize;
-            let blocks = &mut buffer[..count * BLOCK];
-            let read = self.driver.read(area, first, blocks);
-            read.map_err(|error| StateError::Damaged {
-                path: self.path.clone(),
-                why: error.to_string(),
-            })?;
-            for block in blocks.as_chunks::<BLOCK>().0 {
-                let footer = match scanner.feed(block, &mut ()) {
-                    Step::Committed(Commit { footer, .. }) => footer,
-                    Step::Damaged(_) => return Ok(Ok(())),
-                    _ => continue,
-                };
-                let is_this = (footer.tree_size.get(), footer.root) == (size, root);
-                if is_this && footer.is_signed(log, id, key) {
-                    return Ok(Ok(()));
-                }
-                records = records.max(footer.tree_size.get());
-            }
-        }
-        Ok(Err(if records < size {
-            Lost::Older {
-                log,
-                found: records,
-                kept: size,
-            }
-        } else {
-            Lost::Other { log, kept: size }
-        }))
-    }
-}
-
-/// A log's region of a disk.
-struct Region(Logs, Area);
-
-impl Disk for Region {
-    fn blocks(&self) -> u64 {
-        self.0.info.length(self.1)
-    }
-
-    fn read(&mut self, first: u64, data: &mut [u8]) -> Result<(), DiskError> {
-        let read = self.0.driver.read(self.1, first, data);
-        read.map_err(|_| DiskError::Read { first })
-    }
-
-    fn write(&mut self, first: u64, data: &[u8]) -> Result<(), DiskError> {
-        let written = self.0.driver.write(self.1, first, data);
-        written.map_err(|_| DiskError::Write { first })
-    }
-
-    fn flush(&mut self) -> Result<(), DiskError> {
-        self.0.driver.flush().map_err(|_| DiskError::Flush)
-    }
-}
-
-/// Appends records to the grant log of a disk, as its ledger would: a boot of their own.
-fn append(file: File, path: &Path, key: &SigningKey, causes: &[Cause]) -> Result<(), StateError> {
-    let failed = |error: &dyn fmt::Display| StateError::Damaged {
-        path: path.to_owned(),
-        why: format!("the new history cannot be recorded: {error}"),
-    };
-    let logs = Logs::of(file, path)?;
-    let (id, extent) = (logs.id(), logs.info.extent(Area::Grants));
-    let mut disk = Region(logs, Area::Grants);
-    let mut memory = Box::new(LogMemory::new());
-    let mut scratch = Box::new(Scratch::new());
-    let mut log = Log::new(LogKind::Grants, &mut memory, ());
-    let opened = log.open(&mut disk, &mut scratch, id, extent, key);
-    opened.map_err(|error| failed(&error))?;
-    let boot = BootId(random()?);
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let time = since.map_or(0, |time| time.as_nanos() as u64);
-    for (sequence, cause) in (0..).zip(causes) {
-        let record = Record {
-            sequence,
-            boot,
-            time,
-            operation: Operation::History,
-            grant: None,
-            cause: *cause,
-            outcome: Outcome::Done,
-        };
-        let added = log.add(&mut disk, record.encode(&mut [0; RECORD_MAX]), key);
-        added.map_err(|error| failed(&error))?;
-    }
-    log.commit(&mut disk, key).map_err(|error| failed(&error))
-}
-
-/// A disk that is empty and has no name yet.
-fn new_disk(path: &Path) -> Result<Unfinished, StateError> {
-    let blocks = DISK_SIZE / BLOCK as u64;
-    let unfinished = Unfinished::new(path, Mode::Private).map_err(file_error(path, "create"))?;
-    let file = unfinished.file().set_len(DISK_SIZE);
-    let file = file.and_then(|()| unfinished.file().try_clone());
-    let file = file.map_err(file_error(path, "create"))?;
-    let header = Header::new(blocks, random()?);
-    let initialised = header
-        .map_err(|error| error.to_string())
-        .and_then(|header| {
-            let mut disk = FileDisk::new(file.into(), blocks);
-            portcullis_blk::initialise(&mut disk, &header).map_err(|error| error.to_string())
-        });
-    initialised.map_err(|why| StateError::Damaged {
-        path: path.to_owned(),
-        why,
-    })?;
-    Ok(unfinished)
-}
-
 /// A new folder for what is left behind.
 fn left_folder(path: &Path) -> Result<PathBuf, StateError> {
     let mut private = DirBuilder::new();
@@ -534,46 +331,17 @@ fn parse_origin(name: &str) -> Option<(LogId, LogKind)> {
     (*origin(log, LogId(id)) == *name).then_some((LogId(id), log))
 }
 
-const fn area(log: LogKind) -> Area {
-    match log {
-        LogKind::Grants => Area::Grants,
-        LogKind::Worm => Area::Worm,
-    }
-}
-
-impl fmt::Display for Lost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Disk => write!(f, "{DISK} is gone, and keys or checkpoints of it are here"),
-            Self::Key(key) => write!(f, "{key} is gone, and {DISK} was written with it"),
-            Self::OtherDisk(file) => write!(f, "{DISK} is not the disk that {file} names"),
-            Self::OtherKey(file) => write!(f, "{} is not the key that {file} names", KEYS[0]),
-            Self::Older { log, found, kept } => {
-                let log = log.name();
-                write!(
-                    f,
-                    "{DISK} went back to an earlier state: it has {found} records of the log {log}, \
-                     and {log}.checkpoint vouches for {kept}"
-                )
-            }
-            Self::Other { log, kept } => {
-                let log = log.name();
-                write!(
-                    f,
-                    "the first {kept} records of the log {log} on {DISK} are not those that \
-                     {log}.checkpoint vouches for"
-                )
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::FileExt as _;
 
     use super::*;
     use crate::State;
+    use crate::logs::Region;
+    use ed25519_dalek::SigningKey;
+    use portcullis_blk::api::Area;
+    use portcullis_blk::{BLOCK, Header};
+    use portcullis_ledger::Log;
     use portcullis_log::block::Block;
     use portcullis_log::checkpoint::text;
     use portcullis_log::note::write_signature;
@@ -803,13 +571,30 @@ mod tests {
     ) -> T {
         let path = state.join(DISK);
         let logs = Logs::of(open_private(&path, true).unwrap(), &path).unwrap();
-        let (id, extent) = (logs.id(), logs.info.extent(area(kind)));
-        let mut disk = Region(logs, area(kind));
         let key = ledger_key(state).unwrap();
-        let (mut memory, mut scratch) = (Box::new(LogMemory::new()), Box::new(Scratch::new()));
-        let mut log = Log::new(kind, &mut memory, ());
-        log.open(&mut disk, &mut scratch, id, extent, &key).unwrap();
-        run(&mut log, &mut disk, &key)
+        let ran = logs.with(kind, &key, |log, disk| run(log, disk, &key));
+        ran.unwrap()
+    }
+
+    /// Where a block of the grant log lies on a disk, in bytes.
+    fn place(disk: &File, number: u64) -> u64 {
+        let mut block = [0; BLOCK];
+        disk.read_exact_at(&mut block, 0).unwrap();
+        (Header::decode(&block).unwrap().start(Area::Grants) + number) * BLOCK as u64
+    }
+
+    fn read_block(disk: &Path, number: u64) -> [u8; BLOCK] {
+        let disk = File::open(disk).unwrap();
+        let mut block = [0; BLOCK];
+        disk.read_exact_at(&mut block, place(&disk, number))
+            .unwrap();
+        block
+    }
+
+    /// Writes a block as no driver would.
+    fn write_block(disk: &Path, number: u64, block: &[u8; BLOCK]) {
+        let disk = File::options().read(true).write(true).open(disk).unwrap();
+        disk.write_all_at(block, place(&disk, number)).unwrap();
     }
 
     fn append_bytes(state: &Path, kind: LogKind, bytes: &[u8]) {
@@ -876,13 +661,9 @@ mod tests {
                 case.grow(0);
             }
             let disk = case.path().join(DISK);
-            let file = File::options().read(true).write(true).open(&disk).unwrap();
-            let mut bytes = [0; BLOCK];
-            file.read_exact_at(&mut bytes, 0).unwrap();
-            let start = Header::decode(&bytes).unwrap().start(Area::Grants);
-            let at = (start + block) * BLOCK as u64 + byte as u64;
-            file.read_exact_at(&mut bytes[..1], at).unwrap();
-            file.write_all_at(&[bytes[0] ^ 1], at).unwrap();
+            let mut bytes = read_block(&disk, block);
+            bytes[byte] ^= 1;
+            write_block(&disk, block, &bytes);
             let refused = State::open(&case.path()).err();
             let is_whole = with_log(&case.path(), LogKind::Grants, |log, disk, key| {
                 let takes = log.add(disk, b"record", key).is_ok();
@@ -914,20 +695,15 @@ mod tests {
         case.grow(0);
         case.grow(0);
         case.keep(0);
-        let region = || {
-            let file = File::options().read(true).write(true).open(&disk);
-            Region(Logs::of(file.unwrap(), &disk).unwrap(), Area::Grants)
-        };
         let size_at = |number| {
-            let mut block = [0; BLOCK];
-            region().read(number, &mut block).unwrap();
+            let block = read_block(&disk, number);
             let footer = Block::read(&block).ok()?.footer().copied()?;
             Some((footer.tree_size.get(), block))
         };
         let last = (0..8).filter_map(size_at).find(|(size, _)| *size == 3);
         let (_, last) = last.expect("its commit is there");
         fs::copy(&old, &disk).unwrap();
-        region().write(1, &last).unwrap();
+        write_block(&disk, 1, &last);
         let refused = State::open(&case.path()).unwrap_err();
         assert!(matches!(refused, StateError::Lost(..)), "{refused}");
     }

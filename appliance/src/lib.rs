@@ -9,15 +9,20 @@
 #![forbid(unsafe_code)]
 
 mod disk;
+mod error;
 mod history;
+mod keys;
+mod logs;
 pub mod pack;
 mod plan;
 mod state;
 
 pub use disk::FileDisk;
-pub use history::{Began, Begin, Lost};
+pub use error::{Lost, StateError};
+pub use history::{Began, Begin};
+pub use keys::random;
 pub use plan::{MANAGER, Plan, PlanError};
-pub use state::{State, StateError, random};
+pub use state::State;
 
 use std::path::Path;
 

@@ -11,7 +11,7 @@ use portcullis_policy::{Described, Problems, Source};
 use portcullis_policy_format::PolicyError;
 use portcullis_sdf::{Architecture, Errors, System, Target};
 
-use crate::state::{State, StateError};
+use crate::{State, StateError};
 
 /// Name of the protection domain that mints grants.
 pub const MANAGER: &str = "manager";

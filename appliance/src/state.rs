@@ -17,27 +17,23 @@
 //! The directory and its private files belong to whoever runs this, and are closed to others; else they
 //! are refused. A secret is in memory only while it is used.
 
-use std::fmt;
 use std::fs::{self, DirBuilder, File};
-use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
-use portcullis_files::{Mode, Refused, open_private, own_directory, read_private, replace};
-use portcullis_log::block::{LogId, LogKind};
-use portcullis_log::checkpoint::origin;
-use portcullis_log::note::Verifier;
-use portcullis_policy::keys::{self, KeyFileError};
+use portcullis_files::{Mode, open_private, own_directory};
+use portcullis_log::block::LogId;
+use portcullis_policy::keys::hexadecimal;
 use portcullis_policy_format::Policy;
 use rustix::fs::{FlockOperation, OFlags};
-use zeroize::Zeroizing;
 
-use crate::history::{Began, Begin, DISK, KEYS, Lost, VERIFIERS, settle};
+use crate::error::{StateError, file_error};
+use crate::history::{Began, Begin, settle};
+use crate::keys::{VERIFIERS, ledger_key, policy_key, verifier_keys, write};
+use crate::logs::DISK;
 
-/// Bytes of a secret key.
-const SECRET: usize = 32;
 /// How long the driver of a run that was killed may take to end, and how often to look. It has one
 /// write of 256 KiB or one flush under way; a disk that takes longer is stuck.
 const ENDING: Duration = Duration::from_secs(10);
@@ -56,37 +52,6 @@ pub struct State {
     pub id: LogId,
     /// How this run began.
     pub began: Began,
-}
-
-/// Why a state directory cannot be used.
-#[derive(Debug)]
-pub enum StateError {
-    /// A file could not be read or written.
-    File {
-        /// Which.
-        path: PathBuf,
-        /// What was done with it.
-        doing: &'static str,
-        /// Why not.
-        error: io::Error,
-    },
-    /// A file is not private, or cannot be.
-    Refused(Refused),
-    /// Another run owns the directory.
-    InUse(PathBuf),
-    /// A file of the directory does not hold what it should.
-    Damaged {
-        /// Which.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The disk is not the one that the directory knows.
-    Lost(PathBuf, Lost),
-    /// A new history was asked for, and the directory fits its disk.
-    NothingLost(PathBuf),
-    /// The system gives no random bytes.
-    NoEntropy(String),
 }
 
 impl State {
@@ -149,7 +114,7 @@ impl State {
             path: path.clone(),
             why: error.to_string(),
         })?;
-        let name = format!("{}.policy", keys::hexadecimal(policy.sha256()));
+        let name = format!("{}.policy", hexadecimal(policy.sha256()));
         for path in [self.path.join("policies").join(name), path] {
             write(&path, compiled, Mode::Public)?;
         }
@@ -171,13 +136,6 @@ fn open_disk(directory: &Path) -> Result<File, StateError> {
     } else {
         Err(StateError::InUse(directory.to_owned()))
     }
-}
-
-/// Random bytes from the system.
-pub fn random<const N: usize>() -> Result<[u8; N], StateError> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| StateError::NoEntropy(error.to_string()))?;
-    Ok(bytes)
 }
 
 fn lock(directory: &Path) -> Result<File, StateError> {
@@ -212,117 +170,10 @@ fn lock_within(patience: Duration, file: &File, path: &Path) -> Result<bool, Sta
     }
 }
 
-/// The key that policies are signed with, which is made where there is none.
-fn policy_key(directory: &Path) -> Result<SigningKey, StateError> {
-    let path = directory.join("policy.key");
-    if fs::symlink_metadata(&path).is_err() {
-        let key = keys::generate().map_err(|error| StateError::NoEntropy(error.to_string()))?;
-        write(&path, keys::write_private(&key).as_bytes(), Mode::Private)?;
-    }
-    let key = keys::read_private(&path).map_err(|error| match error {
-        KeyFileError::File(refused) => StateError::Refused(refused),
-        KeyFileError::Key { path, error } => StateError::Damaged {
-            path,
-            why: error.to_string(),
-        },
-    })?;
-    let public = directory.join("policy.pub");
-    write(&public, key.verifying_key().as_bytes(), Mode::Public)?;
-    Ok(key)
-}
-
-/// The key that signs checkpoints.
-pub(crate) fn ledger_key(directory: &Path) -> Result<SigningKey, StateError> {
-    Ok(SigningKey::from_bytes(&*secret(directory, KEYS[0])?))
-}
-
-/// The secret in a file.
-pub(crate) fn secret(directory: &Path, name: &str) -> Result<Zeroizing<[u8; SECRET]>, StateError> {
-    let path = directory.join(name);
-    let read = read_private(&path, SECRET)?;
-    let mut secret = Zeroizing::new([0; SECRET]);
-    let length = read.len();
-    if length != SECRET {
-        let why = format!("{length} bytes are no key: it has {SECRET}");
-        return Err(StateError::Damaged { path, why });
-    }
-    secret.copy_from_slice(&read);
-    Ok(secret)
-}
-
-/// Makes a secret.
-pub(crate) fn make_secret(path: &Path) -> Result<(), StateError> {
-    let secret = Zeroizing::new(random::<SECRET>()?);
-    write(path, &*secret, Mode::Private)
-}
-
-/// Writes the keys that verify the checkpoints of both logs: C2SP verifier keys, one a line.
-fn verifier_keys(path: &Path, key: &SigningKey, log: LogId) -> Result<(), StateError> {
-    let lines = [LogKind::Grants, LogKind::Worm].map(|kind| {
-        let name = origin(kind, log);
-        let verifier = Verifier::new(&name, key.verifying_key());
-        verifier
-            .map(|verifier| format!("{verifier}\n"))
-            .expect("an origin is a sound key name")
-    });
-    write(path, lines.concat().as_bytes(), Mode::Public)
-}
-
-fn write(path: &Path, content: &[u8], mode: Mode) -> Result<(), StateError> {
-    replace(path, content, mode).map_err(file_error(path, "write"))
-}
-
-pub(crate) fn file_error(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> StateError {
-    move |error| StateError::File {
-        path: path.to_owned(),
-        doing,
-        error,
-    }
-}
-
-impl fmt::Display for StateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File { path, doing, error } => {
-                write!(f, "cannot {doing} {}: {error}", path.display())
-            }
-            Self::InUse(path) => write!(
-                f,
-                "another appliance runs on {}: end it, or name another directory with --state",
-                path.display()
-            ),
-            Self::Refused(error) => error.fmt(f),
-            Self::Damaged { path, why } => write!(f, "{}: {why}", path.display()),
-            Self::Lost(path, lost) => write!(
-                f,
-                "{}: {lost}. Put its newest copy back; or, where that is lost for good, add \
-                 --new-history: it keeps what is here in left/, and records in the grant log which \
-                 history is left behind. A witness (`portcullis log witness`) shows others that there \
-                 was another",
-                path.display()
-            ),
-            Self::NothingLost(path) => write!(
-                f,
-                "{}: there is no history to leave behind, since the disk is the one that its keys and \
-                 checkpoints name: run without --new-history",
-                path.display()
-            ),
-            Self::NoEntropy(why) => write!(f, "the system gives no random bytes: {why}"),
-        }
-    }
-}
-
-impl std::error::Error for StateError {}
-
-impl From<Refused> for StateError {
-    fn from(error: Refused) -> Self {
-        Self::Refused(error)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use portcullis_log::block::LogKind;
     use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
