@@ -1,8 +1,9 @@
 //! `portcullis compile`: from a policy to what the manager reads at boot.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use portcullis_files::Mode;
 use portcullis_policy::keys::KeyId;
 use portcullis_policy::{compile, sign};
 use portcullis_policy_format as format;
@@ -11,10 +12,9 @@ use serde::Serialize;
 
 use crate::Run;
 use crate::failure::{Failure, Verdict};
-use crate::load;
+use crate::load::{self, read_key};
 use crate::options::PolicyArgument;
 use crate::output::Output;
-use crate::sign::{read_key, replace};
 
 const EXAMPLE: &str = "\
 The policy is checked first, alone and against the system; one that does not hold is not compiled.
@@ -98,4 +98,10 @@ impl Compiled {
             self.sha256
         )
     }
+}
+
+/// Puts a file in the place of what was there, so that no reader sees half of it.
+pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), Failure> {
+    portcullis_files::replace(path, content, Mode::Public)
+        .map_err(|error| Failure::file("write", path, error))
 }

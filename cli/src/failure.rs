@@ -10,7 +10,7 @@ use portcullis_policy::Problems;
 use portcullis_text::{Lines, Message, Plain};
 use serde::Serialize;
 
-use crate::output::Output;
+use crate::output::{Output, Unwritten};
 use crate::problem::Found;
 
 /// Most problems that are shown with their place: more are not read, and one mistake can cause many.
@@ -154,6 +154,12 @@ impl Failure {
                 ExitCode::from(3)
             }
         }
+    }
+}
+
+impl From<Unwritten> for Failure {
+    fn from(Unwritten(error): Unwritten) -> Self {
+        Self::file("write", Path::new("standard output"), error)
     }
 }
 

@@ -5,14 +5,17 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use miette::{Diagnostic, LabeledSpan, SourceCode};
+use ed25519_dalek::SigningKey;
+use portcullis_audit::files::{self, FileError, Said};
+use portcullis_policy::keys::{self, KeyFileError};
 use portcullis_policy::sdk::{self, SdkError};
 use portcullis_policy::source::MAX_FILE;
 use portcullis_policy::{Described, Policy, Problems, Source};
 use portcullis_sdf::{Board, System};
-use portcullis_text::{Message, Plain};
+use portcullis_text::Plain;
 
 use crate::failure::{Failure, bounded};
+use crate::problem::SystemProblem;
 
 /// Name of a system description that is found without being named.
 const SYSTEM_NAME: &str = "system.xml";
@@ -31,13 +34,6 @@ impl SystemFile {
     pub(crate) fn described(&self) -> Described<'_> {
         Described::new(&self.system, &self.source)
     }
-}
-
-/// Something wrong with a system description.
-#[derive(Debug)]
-pub(crate) struct SystemProblem {
-    pub(crate) error: portcullis_sdf::Error,
-    pub(crate) source: Arc<Source>,
 }
 
 /// Reads a file as a source.
@@ -210,29 +206,23 @@ pub(crate) fn policy(path: &Path) -> Result<Policy, Failure> {
     check(path, None)?.map_err(Failure::bad_policy)
 }
 
-impl std::fmt::Display for SystemProblem {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        Message(self.error.message()).fmt(f)
+/// Reads a text that somebody named.
+pub(crate) fn read_text(path: &Path, most: usize) -> Result<String, Failure> {
+    files::read_text(path, Said::Named, most).map_err(|error| unread(path, error))
+}
+
+/// A file that cannot be read, or is none that may be.
+pub(crate) fn unread(path: &Path, error: FileError) -> Failure {
+    match error {
+        FileError::Io(error) => Failure::file("read", path, error),
+        error => Failure::bad_input(format!("{}: {error}", Plain(path.display()))),
     }
 }
 
-impl std::error::Error for SystemProblem {}
-
-impl Diagnostic for SystemProblem {
-    fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
-        Some(Box::new(Message(self.error.help())))
-    }
-
-    fn source_code(&self) -> Option<&dyn SourceCode> {
-        Some(&*self.source)
-    }
-
-    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let shown =
-            |span: &portcullis_sdf::Span| self.source.shown(&self.source.place(span.clone()));
-        let here = LabeledSpan::new_primary_with_span(Some("here".into()), shown(&self.error.span));
-        let related = self.error.related.as_ref().map(shown);
-        let related = related.map(|span| LabeledSpan::new_with_span(Some("and here".into()), span));
-        Some(Box::new(std::iter::once(here).chain(related)))
-    }
+/// Reads a private key.
+pub(crate) fn read_key(path: &Path) -> Result<SigningKey, Failure> {
+    keys::read_private(path).map_err(|error| match error {
+        KeyFileError::File(_) => Failure::could_not_run(error),
+        KeyFileError::Key { .. } => Failure::bad_input(error),
+    })
 }

@@ -10,7 +10,7 @@ mod verify;
 mod verify_proof;
 mod witness;
 
-pub(crate) use open::{Progress, failure as state_failure, unread, vouched};
+pub(crate) use open::{Progress, failure as state_failure, vouched};
 pub(crate) use verify::{findings_table, keep_checkpoints};
 
 use clap::{Args, Subcommand};

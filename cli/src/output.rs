@@ -1,12 +1,14 @@
 //! Standard output: aligned tables for people, JSON for programs.
 
-use std::io::{ErrorKind, Write};
+use std::io::{Error, ErrorKind, Write};
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use portcullis_text::{Lines, Plain, misleads};
 use serde::Serialize;
 
-use crate::failure::Failure;
+/// Standard output cannot be written to.
+#[derive(Debug)]
+pub(crate) struct Unwritten(pub(crate) Error);
 
 /// Where a verb's findings go.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +26,7 @@ impl Output {
         self,
         value: &T,
         human: impl FnOnce(&T) -> String,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Unwritten> {
         let text = if self.json {
             let json = serde_json::to_string_pretty(value);
             escaped_json(&json.expect("what verbs print has string keys"))
@@ -41,7 +43,7 @@ impl Output {
 }
 
 /// Prints a text and a newline; nothing where the text is empty.
-pub(crate) fn write_line(text: &str) -> Result<(), Failure> {
+pub(crate) fn write_line(text: &str) -> Result<(), Unwritten> {
     if text.is_empty() {
         return Ok(());
     }
@@ -50,12 +52,10 @@ pub(crate) fn write_line(text: &str) -> Result<(), Failure> {
 
 /// Prints what is no text of another's making, as it is, and a newline. A reader that has gone, as
 /// `head` does, is told no more: what a verb does, and its exit code, stay what they are.
-pub(crate) fn print_as_is(text: &str) -> Result<(), Failure> {
+pub(crate) fn print_as_is(text: &str) -> Result<(), Unwritten> {
     let mut stdout = std::io::stdout().lock();
     match writeln!(stdout, "{text}") {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::file("write", "standard output".as_ref(), error))
-        }
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Unwritten(error)),
         _ => Ok(()),
     }
 }

@@ -1,12 +1,19 @@
 //! What is wrong, as JSON shows it.
 
-use miette::Report;
-use portcullis_policy::Problem;
+use std::sync::Arc;
+
+use miette::{Diagnostic, LabeledSpan, Report, SourceCode};
 use portcullis_policy::model::Place;
+use portcullis_policy::{Problem, Source};
 use portcullis_text::Message;
 use serde::Serialize;
 
-use crate::load::SystemProblem;
+/// Something wrong with a system description.
+#[derive(Debug)]
+pub(crate) struct SystemProblem {
+    pub(crate) error: portcullis_sdf::Error,
+    pub(crate) source: Arc<Source>,
+}
 
 /// Something that is wrong; where that is no line of a text, `file`, `line` and `column` are null.
 #[derive(Serialize)]
@@ -87,5 +94,32 @@ impl Found {
             column: Some(column),
             labels: related.collect(),
         }
+    }
+}
+
+impl std::fmt::Display for SystemProblem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        Message(self.error.message()).fmt(f)
+    }
+}
+
+impl std::error::Error for SystemProblem {}
+
+impl Diagnostic for SystemProblem {
+    fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
+        Some(Box::new(Message(self.error.help())))
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        Some(&*self.source)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let shown =
+            |span: &portcullis_sdf::Span| self.source.shown(&self.source.place(span.clone()));
+        let here = LabeledSpan::new_primary_with_span(Some("here".into()), shown(&self.error.span));
+        let related = self.error.related.as_ref().map(shown);
+        let related = related.map(|span| LabeledSpan::new_with_span(Some("and here".into()), span));
+        Some(Box::new(std::iter::once(here).chain(related)))
     }
 }

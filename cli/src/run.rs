@@ -18,7 +18,7 @@ use crate::Run;
 use crate::failure::{self, Failure, Verdict};
 use crate::load;
 use crate::options::{IntakeOptions, PolicyOption, StateOption};
-use crate::output::{Output, write_line};
+use crate::output::{Output, Unwritten, write_line};
 use show::Summary;
 
 /// Packing that takes longer shows its progress.
@@ -143,7 +143,7 @@ impl RunAppliance {
 struct Say(bool);
 
 impl Say {
-    fn line(self, text: &str) -> Result<(), Failure> {
+    fn line(self, text: &str) -> Result<(), Unwritten> {
         if self.0 { write_line(text) } else { Ok(()) }
     }
 }

@@ -1,20 +1,16 @@
 //! `portcullis sign`: signs a compiled policy in place.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use ed25519_dalek::SigningKey;
 use portcullis_audit::files::{self, Said};
-use portcullis_files::Mode;
-use portcullis_policy::keys::{self, KeyFileError};
 use portcullis_policy::sign;
-
 use portcullis_text::Plain;
 
 use crate::Run;
-use crate::compile::Compiled;
+use crate::compile::{Compiled, replace};
 use crate::failure::{Failure, Verdict};
-use crate::log::unread;
+use crate::load::{read_key, unread};
 use crate::output::Output;
 
 const EXAMPLE: &str = "\
@@ -53,18 +49,4 @@ impl Run for Sign {
         output.print(&Compiled::of(self.file, &signed)?, Compiled::human)?;
         Ok(Verdict::Holds)
     }
-}
-
-/// Reads a private key.
-pub(crate) fn read_key(path: &Path) -> Result<SigningKey, Failure> {
-    keys::read_private(path).map_err(|error| match error {
-        KeyFileError::File(_) => Failure::could_not_run(error),
-        KeyFileError::Key { .. } => Failure::bad_input(error),
-    })
-}
-
-/// Puts a file in the place of what was there, so that no reader sees half of it.
-pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), Failure> {
-    portcullis_files::replace(path, content, Mode::Public)
-        .map_err(|error| Failure::file("write", path, error))
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::load::SystemFile;
-use crate::log::unread;
+use crate::load::unread;
 
 /// What was found in an image.
 #[derive(Serialize)]

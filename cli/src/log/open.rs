@@ -1,11 +1,10 @@
 //! Arguments that every verb of `log` shares, and the walk over a log with a progress bar.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use portcullis_audit::files::{self, FileError, Said};
 use portcullis_audit::keys::{KeyError, Keyring};
 use portcullis_audit::state::{State, StateError};
 use portcullis_console::text::Counted;
@@ -74,19 +73,6 @@ pub(crate) fn failure(error: StateError) -> Failure {
         Failure::could_not_run(error)
     } else {
         Failure::bad_input(error)
-    }
-}
-
-/// Reads a text that somebody named.
-pub(super) fn read_text(path: &Path, most: usize) -> Result<String, Failure> {
-    files::read_text(path, Said::Named, most).map_err(|error| unread(path, error))
-}
-
-/// A file that cannot be read, or is none that may be.
-pub(crate) fn unread(path: &Path, error: FileError) -> Failure {
-    match error {
-        FileError::Io(error) => Failure::file("read", path, error),
-        error => Failure::bad_input(format!("{}: {error}", Plain(path.display()))),
     }
 }
 

@@ -11,9 +11,10 @@ use portcullis_log::note::{NOTE_MAX, Note};
 use portcullis_text::Plain;
 use serde::Serialize;
 
-use super::open::{Place, Which, failure, read, read_text, verdict};
+use super::open::{Place, Which, failure, read, verdict};
 use crate::Run;
 use crate::failure::{Failure, Verdict};
+use crate::load::read_text;
 use crate::options::OutputOption;
 use crate::output::Output;
 

@@ -15,10 +15,11 @@ use portcullis_text::Plain;
 use serde::Serialize;
 
 use super::names;
-use super::open::{failure, read_text, unread};
+use super::open::failure;
 use super::show::{Row, line, row};
 use crate::Run;
 use crate::failure::{Failure, Verdict};
+use crate::load::{read_text, unread};
 use crate::output::Output;
 
 const EXAMPLE: &str = "\

@@ -13,13 +13,13 @@ use portcullis_log::note::{NOTE_MAX, Verifier};
 use portcullis_text::Plain;
 use serde::Serialize;
 
-use super::open::{Place, Which, changed, failure, read, read_text, vouched};
+use super::open::{Place, Which, changed, failure, read, vouched};
 use super::verify::{findings, verify_one};
 use crate::Run;
 use crate::failure::{Failure, Verdict, say};
+use crate::load::{read_key, read_text};
 use crate::options::OutputOption;
 use crate::output::Output;
-use crate::sign::read_key;
 
 const EXAMPLE: &str = "\
 A witness signs what it saw, once, and never two histories: it remembers the last
