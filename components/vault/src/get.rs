@@ -9,29 +9,13 @@ use crate::{
     entry::Entry,
     layout::{CHUNK_BLOCKS, chunk_length, chunks, content_blocks, padded, seals_length},
     seal::Part,
-    store::Buffer,
+    store::{Buffer, Cached},
     table::Object,
     wire::SEALS,
 };
 
 /// Chunks that one request checks at most: 4 MiB, so that others wait for milliseconds.
 const CHECKED_AT_ONCE: u64 = 64;
-
-/// What is in memory of the object that was read last, by the object's number.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Cached {
-    /// The object whose seals are there.
-    seals: Option<u64>,
-    /// The chunk of it that is there, in the clear: readers ask for pieces that cut across chunks.
-    chunk: Option<u32>,
-}
-
-impl Cached {
-    pub(crate) const NOTHING: Self = Self {
-        seals: None,
-        chunk: None,
-    };
-}
 
 impl Store<'_> {
     /// What the vault knows of an object.

@@ -10,7 +10,6 @@ use crate::{
     NAME_MAX, ObjectDigest, StoreError,
     entry::{Entry, Sector, Tip},
     follow::Names,
-    get::Cached,
     layout::{CHUNK, CHUNK_BLOCKS, CHUNKS_MAX, Layout},
     put::Upload,
     seal::Keys,
@@ -87,6 +86,22 @@ pub struct Stat {
     pub recorded: Option<u64>,
     /// How many entries of the ledger it stands for.
     pub references: u32,
+}
+
+/// What is in memory of the object that was read last, by the object's number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Cached {
+    /// The object whose seals are there.
+    pub(crate) seals: Option<u64>,
+    /// The chunk of it that is there, in the clear: readers ask for pieces that cut across chunks.
+    pub(crate) chunk: Option<u32>,
+}
+
+impl Cached {
+    pub(crate) const NOTHING: Self = Self {
+        seals: None,
+        chunk: None,
+    };
 }
 
 /// An object in a list.
