@@ -18,7 +18,7 @@ pub struct System {
     pub name: String,
     /// The packages of `images/` with its programs.
     pub packages: Vec<String>,
-    /// Its description, for `qemu_virt_aarch64`.
+    /// Its description, for any board.
     pub description: PathBuf,
 }
 
@@ -112,11 +112,12 @@ impl System {
     ) -> Result<portcullis_sdf::System, Error> {
         let read = fs::read_to_string(&self.description);
         let text = read.map_err(Error::file("read", &self.description))?;
-        let text = board.adapt(&text);
-        let system = portcullis_sdf::parse(&text, &Target::ANY).map_err(|errors| {
+        let failed = |errors| {
             let path = self.description.clone();
             Error::Description { path, errors }
-        })?;
+        };
+        let text = board.describe(&text).map_err(failed)?;
+        let system = portcullis_sdf::parse(&text, &Target::ANY).map_err(failed)?;
         let compiled = images.join(board.target()).join("release");
         for pd in &system.protection_domains {
             let elf = Path::new(&pd.program.path.value);
