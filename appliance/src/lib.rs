@@ -21,12 +21,13 @@ pub use disk::FileDisk;
 pub use error::{Lost, StateError};
 pub use history::{Began, Begin};
 pub use keys::random;
-pub use plan::{MANAGER, Plan, PlanError};
+pub use plan::{MANAGER, Plan, PlanError, check};
 pub use state::State;
 
 use std::path::Path;
 
 use pack::{PackError, Packed};
+use portcullis_policy::Checked;
 
 /// An appliance that does not run yet.
 pub struct Appliance {
@@ -38,12 +39,12 @@ pub struct Appliance {
 impl Appliance {
     /// Opens the state directory and makes ready what is to run.
     pub fn prepare(policy: &Path, system: &Path, state: &Path) -> Result<Self, PlanError> {
-        Self::prepare_from(policy, system, State::open(state)?)
+        Self::prepare_from(&check(policy, system)?, State::open(state)?)
     }
 
-    /// The same, from a state directory that was opened.
-    pub fn prepare_from(policy: &Path, system: &Path, state: State) -> Result<Self, PlanError> {
-        let plan = Plan::new(policy, system, &state)?;
+    /// The same, of a policy that was checked and a state directory that was opened.
+    pub fn prepare_from(checked: &Checked, state: State) -> Result<Self, PlanError> {
+        let plan = Plan::new(checked, &state)?;
         state.keep_policy(&plan.compiled)?;
         Ok(Self {
             state,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use portcullis_policy::distribution::{
     AddressSpace, Configuration, Distribution, Mapping, Mismatch,
 };
-use portcullis_policy::{Described, Problems, Source};
+use portcullis_policy::{Checked, Problems, Source};
 use portcullis_policy_format::PolicyError;
 use portcullis_sdf::{Architecture, Errors, System, Target};
 
@@ -48,23 +48,25 @@ pub enum PlanError {
     State(StateError),
 }
 
+/// Reads a policy and the description of its system, and checks them.
+pub fn check(policy: &Path, system: &Path) -> Result<Checked, PlanError> {
+    let read = |path: &Path| {
+        let source = Source::read(path).map(Arc::new);
+        source.map_err(|error| PlanError::Read(path.to_owned(), error))
+    };
+    let (policy, source) = (read(policy)?, read(system)?);
+    let system = portcullis_sdf::parse(source.text(), &Target::ANY);
+    let system = system.map_err(|errors| PlanError::System {
+        source: Arc::clone(&source),
+        errors,
+    })?;
+    Checked::new(policy, system, source).map_err(PlanError::Policy)
+}
+
 impl Plan {
-    /// Reads, checks, compiles and signs.
-    pub(crate) fn new(policy: &Path, system: &Path, state: &State) -> Result<Self, PlanError> {
-        let read = |path: &Path| {
-            let source = Source::read(path).map(Arc::new);
-            source.map_err(|error| PlanError::Read(path.to_owned(), error))
-        };
-        let (policy, source) = (read(policy)?, read(system)?);
-        let system = portcullis_sdf::parse(source.text(), &Target::ANY).map_err(|errors| {
-            PlanError::System {
-                source: Arc::clone(&source),
-                errors,
-            }
-        })?;
-        let described = Described::new(&system, &source);
-        let policy = portcullis_policy::load(policy, Some(described)).map_err(PlanError::Policy)?;
-        let compiled = portcullis_policy::compile(&policy, &system).map_err(PlanError::Policy)?;
+    /// Compiles and signs.
+    pub(crate) fn new(checked: &Checked, state: &State) -> Result<Self, PlanError> {
+        let compiled = portcullis_policy::compile(checked);
         let key = state.policy_key()?;
         let compiled = portcullis_policy::sign(&compiled, &key).map_err(PlanError::Compiled)?;
         // It is wiped here, before anything runs.
@@ -76,10 +78,10 @@ impl Plan {
             architecture: Architecture::Aarch64,
             benchmark: false,
         };
-        let distribution =
-            Distribution::new(&policy, &system, &configuration).map_err(PlanError::Mismatch)?;
+        let distribution = Distribution::new(&policy, checked.system(), &configuration)
+            .map_err(PlanError::Mismatch)?;
         Ok(Self {
-            system,
+            system: checked.system().clone(),
             distribution,
             compiled,
         })

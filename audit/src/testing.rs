@@ -16,7 +16,7 @@ use portcullis_log::note::Verifier;
 use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, RECORD_MAX, Record};
 use portcullis_policy_format::testing::Draft;
 use portcullis_policy_format::{
-    Component, Domain, Grant, Interface, InterfaceMethod, OnFault, When,
+    Component, Domain, Grant, Interface, InterfaceMethod, OnFault, Tail, When,
 };
 
 use crate::policies::PolicyTable;
@@ -73,7 +73,7 @@ pub fn policy() -> Vec<u8> {
         flows: [].into(),
         nevers: [].into(),
         grants: [grant(0, 1, 30), grant(1, 1, 40), grant(1, 2, 50)].into(),
-        redacted: 0,
+        tail: Tail::default(),
     };
     draft.sign(&SigningKey::from_bytes(&[0x22; 32]))
 }

@@ -26,7 +26,7 @@ use portcullis_log::ring::{Reader, Writer};
 use portcullis_log::{BootId, RECORD_MAX};
 use portcullis_manager::{Config, Manager, Platform, Table, trusted_keys};
 use portcullis_policy::distribution::{Configuration, Distribution};
-use portcullis_policy::{Described, Source};
+use portcullis_policy::{Checked, Source};
 use portcullis_policy_format::Policy;
 use portcullis_sdf::{Architecture, Target};
 
@@ -98,11 +98,9 @@ impl Bench {
         let description = Arc::new(Source::new("bench.xml", system()));
         let system = portcullis_sdf::parse(description.text(), &Target::ANY)
             .unwrap_or_else(|errors| panic!("the generated system does not hold: {errors}"));
-        let described = Described::new(&system, &description);
-        let policy = portcullis_policy::load(source, Some(described))
+        let checked = Checked::new(source, system.clone(), description)
             .unwrap_or_else(|problems| panic!("the generated policy does not hold: {problems}"));
-        let compiled = portcullis_policy::compile(&policy, &system)
-            .unwrap_or_else(|problems| panic!("the generated policy does not hold: {problems}"));
+        let compiled = portcullis_policy::compile(&checked);
         let key = SigningKey::from_bytes(&[7; 32]);
         let compiled = portcullis_policy::sign(&compiled, &key).expect("it was just compiled");
         let policy = Policy::inspect(&compiled).expect("it was just signed");

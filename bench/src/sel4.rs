@@ -16,7 +16,6 @@ use std::error::Error;
 use std::time::Duration;
 
 use portcullis_qemu::{Board, Config, Machine, Sdk, System, root};
-use tempfile::TempDir;
 
 use crate::Line;
 use counts::Counts;
@@ -50,10 +49,9 @@ fn lines() -> Result<Vec<Line>, Box<dyn Error>> {
     let sdks = KERNELS.map(|(board, config)| Sdk::find(board, config));
     let sdks = sdks.into_iter().collect::<Result<Vec<_>, _>>()?;
     let mut lines = Vec::new();
-    let prepared = policy::prepared()?;
     for sdk in &sdks {
         let name = format!("seL4 {}, {}", short(sdk.board), sdk.config.name());
-        let counts = count(sdk, &prepared)?;
+        let counts = count(sdk)?;
         counts.print(&name);
         lines.extend(compared(&name, &counts));
     }
@@ -71,12 +69,13 @@ fn short(board: Board) -> &'static str {
 }
 
 /// Builds the counting image, boots it, and reads what it prints.
-fn count(sdk: &Sdk, prepared: &TempDir) -> Result<Counts, Box<dyn Error>> {
+fn count(sdk: &Sdk) -> Result<Counts, Box<dyn Error>> {
     let system = System {
         name: "counts".to_owned(),
         packages: vec!["portcullis-counts".to_owned()],
         description: root().join("images/tests/counts/system.xml"),
     };
+    let prepared = policy::prepared(&system.describe(sdk)?)?;
     let image = system.build(sdk, prepared.path())?;
     let mut machine = Machine::boot(&image, None, &["-icount", "shift=0,sleep=off"])?;
     let printed = machine.until("the last count", PATIENCE, |line| line == "end")?;

@@ -4,18 +4,18 @@
 mod image;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use portcullis_policy::check::assumed_honest;
 use portcullis_policy::model::{Grant, MANAGER, OnFault, Place, When};
-use portcullis_policy::{Ceiling, Policy, Problems};
+use portcullis_policy::{Ceiling, Checked, Described, Policy, Problems};
 use portcullis_sdf::System;
 use serde::Serialize;
 
 use crate::Run;
 use crate::failure::{Failure, Verdict, say};
-use crate::load::{self, BoardArguments, Discovered};
+use crate::load::{self, BoardArguments, Discovered, SystemFile};
 use crate::options::PolicyArgument;
 use crate::output::Output;
 use crate::problem::Found;
@@ -107,32 +107,31 @@ impl Run for Check {
         let system = path
             .map(|path| load::system_on(&path, &board))
             .transpose()?;
-        let checked = load::check(self.policy.path(), system.as_ref())?;
-        let image = match (&self.image, &checked, &system) {
-            (Some(path), Ok(policy), Some(system)) => Some(image::check(path, policy, system)?),
-            (Some(_), Ok(_), None) => return Err(no_system()),
+        let system_name = system.as_ref().map(|file| file.source.name().to_owned());
+        let held = Held::check(self.policy.path(), system)?;
+        let image = match (&self.image, &held) {
+            (Some(path), Ok(Held::For(checked))) => Some(image::check(path, checked)?),
+            (Some(_), Ok(Held::Alone(_))) => return Err(no_system()),
             // A policy that does not hold is nothing to hold an image against.
-            (Some(_), Err(_), _) | (None, ..) => None,
+            (Some(_), Err(_)) | (None, _) => None,
         };
-        let described = system.as_ref().map(load::SystemFile::described);
-        let assuming = checked.as_ref();
-        let assuming = assuming.map(|policy| assumed_honest(policy, described));
-        let assuming = assuming.unwrap_or_default();
-        let notes = checked.as_ref().map(notes).unwrap_or_default();
-        let holds = described.filter(|_| checked.is_ok());
-        let stock = holds.map(|it| stock(it.system)).unwrap_or_default();
-        let notes = note.into_iter().chain(notes).chain(stock).collect();
-        let system = system.map(|file| file.source.name().to_owned());
-        let (policy, problems) = match checked {
-            Ok(policy) => (Some(Summary::of(&policy)), None),
-            Err(problems) => (None, Some(problems)),
+        let (policy, assuming, notes, problems) = match held {
+            Ok(held) => {
+                let (policy, described) = (held.policy(), held.described());
+                let stock = described.map(|it| stock(it.system)).unwrap_or_default();
+                let notes = notes(policy).into_iter().chain(stock).collect();
+                let assuming = assumed_honest(policy, described);
+                (Some(Summary::of(policy)), assuming, notes, None)
+            }
+            Err(problems) => (None, Vec::new(), Vec::new(), Some(problems)),
         };
+        let notes = note.into_iter().chain(notes).collect();
         let shown: Vec<_> = problems.iter().flat_map(Problems::iter).collect();
         let report = Report {
             holds: problems.is_none() && image.as_ref().is_none_or(image::Report::holds),
             policy,
-            board: self.board.name().filter(|_| system.is_some()),
-            system,
+            board: self.board.name().filter(|_| system_name.is_some()),
+            system: system_name,
             problems: shown.iter().map(|problem| Found::of(problem)).collect(),
             more_problems: problems.as_ref().map_or(0, Problems::count) - shown.len(),
             assuming,
@@ -152,6 +151,41 @@ impl Run for Check {
             None => Ok(Verdict::of(report.holds)),
             Some(problems) if output.is_json() => Err(Failure::quiet(&problems)),
             Some(problems) => Err(Failure::problems(problems)),
+        }
+    }
+}
+
+/// A policy that holds.
+enum Held {
+    /// By itself.
+    Alone(Box<Policy>),
+    /// For a system.
+    For(Box<Checked>),
+}
+
+impl Held {
+    fn check(path: &Path, system: Option<SystemFile>) -> Result<Result<Self, Problems>, Failure> {
+        let source = load::source(path)?;
+        Ok(match system {
+            Some(file) => Checked::new(source, file.system, file.source)
+                .map(|checked| Self::For(Box::new(checked))),
+            None => {
+                portcullis_policy::load(source, None).map(|policy| Self::Alone(Box::new(policy)))
+            }
+        })
+    }
+
+    fn policy(&self) -> &Policy {
+        match self {
+            Self::Alone(policy) => policy,
+            Self::For(checked) => checked.policy(),
+        }
+    }
+
+    fn described(&self) -> Option<Described<'_>> {
+        match self {
+            Self::Alone(_) => None,
+            Self::For(checked) => Some(checked.described()),
         }
     }
 }

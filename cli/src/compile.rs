@@ -57,8 +57,7 @@ pub(crate) struct Compiled {
 impl Run for Compile {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
         let system = load::system(&self.system)?;
-        let policy = load::check(self.policy.path(), Some(&system))?.map_err(Failure::problems)?;
-        let mut compiled = compile(&policy, &system.system).map_err(Failure::problems)?;
+        let mut compiled = compile(&load::checked(self.policy.path(), system)?);
         if let Some(key) = &self.signing_key {
             let key = read_key(key)?;
             compiled = sign(&compiled, &key).map_err(Failure::bad_input)?;

@@ -10,7 +10,7 @@ use portcullis_audit::files::{self, FileError, Said};
 use portcullis_policy::keys::{self, KeyFileError};
 use portcullis_policy::sdk::{self, SdkError};
 use portcullis_policy::source::MAX_FILE;
-use portcullis_policy::{Described, Policy, Problems, Source};
+use portcullis_policy::{Checked, Described, Policy, Problems, Source};
 use portcullis_sdf::{Board, System};
 use portcullis_text::Plain;
 
@@ -199,6 +199,12 @@ pub(crate) fn check(
     let source = source(path)?;
     let described = system.map(SystemFile::described);
     Ok(portcullis_policy::load(source, described))
+}
+
+/// Reads a policy and checks it against its system: what may be compiled, signed and run.
+pub(crate) fn checked(path: &Path, system: SystemFile) -> Result<Checked, Failure> {
+    let checked = Checked::new(source(path)?, system.system, system.source);
+    checked.map_err(Failure::problems)
 }
 
 /// Reads a policy that must hold by itself, for verbs that explain it.

@@ -52,11 +52,11 @@ struct Prepared {
 impl Run for Prepare {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
         let system = load::system(&self.system)?;
-        load::check(&self.policy.policy, Some(&system))?.map_err(Failure::problems)?;
+        let checked = load::checked(&self.policy.policy, system)?;
         pack::apart(&self.intake.documents, &self.place.state).map_err(Failure::could_not_run)?;
         let state = State::begin(&self.place.state, self.intake.begin());
         let state = state.map_err(Failure::could_not_run)?;
-        let appliance = Appliance::prepare_from(&self.policy.policy, &self.system, state);
+        let appliance = Appliance::prepare_from(&checked, state);
         let mut appliance = appliance.map_err(Failure::could_not_run)?;
         let state = appliance.state().path().to_owned();
         let packed = appliance.pack(&self.intake.documents, &mut |_, _| {});

@@ -69,11 +69,11 @@ impl Run for RunAppliance {
         let walls = isolation(&ThisMachine, self.accept_weaker_isolation)
             .map_err(Failure::could_not_run)?;
         let system = load::system(&self.system)?;
-        load::check(&self.policy.policy, Some(&system))?.map_err(Failure::problems)?;
+        let checked = load::checked(&self.policy.policy, system)?;
         pack::apart(&self.intake.documents, &self.place.state).map_err(Failure::could_not_run)?;
         let state = State::begin(&self.place.state, self.intake.begin());
         let state = state.map_err(Failure::could_not_run)?;
-        let appliance = Appliance::prepare_from(&self.policy.policy, &self.system, state);
+        let appliance = Appliance::prepare_from(&checked, state);
         let mut appliance = appliance.map_err(plan_failure)?;
         let say = Say(!output.is_json());
         say.line(&show::prepared(&appliance, &walls))?;
@@ -148,7 +148,6 @@ impl Say {
     }
 }
 
-/// A policy or description that does not hold was reported before, with its lines.
 fn plan_failure(error: PlanError) -> Failure {
     match error {
         PlanError::Read(..) | PlanError::State(_) => Failure::could_not_run(error),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use assert_cmd::Command;
 use portcullis_policy::distribution::{Configuration, Distribution};
 use portcullis_policy::image::{Image, testing};
-use portcullis_policy::{Source, compile, load};
+use portcullis_policy::{Checked, Source, compile};
 use portcullis_policy_format::Policy;
 use portcullis_sdf::{Architecture, Target};
 use serde_json::Value;
@@ -27,15 +27,17 @@ fn text(path: &str) -> String {
 /// What the builder would write for the reference appliance.
 fn image() -> Image {
     let system = portcullis_sdf::parse(&text("system.xml"), &Target::ANY).unwrap();
-    let policy = load(Arc::new(Source::new(POLICY, text(POLICY))), None).unwrap();
-    let compiled = compile(&policy, &system).unwrap();
+    let description = Arc::new(Source::new("system.xml", text("system.xml")));
+    let policy = Arc::new(Source::new(POLICY, text(POLICY)));
+    let checked = Checked::new(policy, system, description).unwrap();
+    let (compiled, system) = (compile(&checked), checked.system());
     let policy = Policy::inspect(&compiled).unwrap();
     let configuration = Configuration {
         architecture: Architecture::Aarch64,
         benchmark: false,
     };
-    let distribution = Distribution::new(&policy, &system, &configuration).unwrap();
-    testing::finished(&distribution, &policy, &system)
+    let distribution = Distribution::new(&policy, system, &configuration).unwrap();
+    testing::finished(&distribution, &policy, system)
 }
 
 /// An image in a file of its own.

@@ -24,7 +24,7 @@ use portcullis_manager_api::{ComponentView, Find, Found, GrantView, Why};
 use portcullis_policy::distribution::{Configuration, Distribution};
 use portcullis_policy::image::{self, Image};
 use portcullis_policy::source::Source;
-use portcullis_policy::{compile, load};
+use portcullis_policy::{Checked, compile};
 use portcullis_policy_format::{Policy, testing};
 use portcullis_sdf::{Architecture, System, Target};
 use sha2::{Digest, Sha256};
@@ -181,9 +181,11 @@ static APPLIANCE: LazyLock<(Vec<u8>, System)> = LazyLock::new(|| {
     let system = portcullis_sdf::parse(include_str!("../../system.xml"), &Target::ANY);
     let system = system.expect("it is the reference");
     let text = include_str!("../../policy/appliance.toml");
-    let policy = load(Arc::new(Source::new("appliance.toml", text)), None);
-    let policy = compile(&policy.expect("it is the reference"), &system);
-    (policy.expect("the two fit"), system)
+    let description = Source::new("system.xml", include_str!("../../system.xml"));
+    let policy = Arc::new(Source::new("appliance.toml", text));
+    let checked = Checked::new(policy, system, Arc::new(description));
+    let checked = checked.expect("it is the reference");
+    (compile(&checked), checked.system().clone())
 });
 
 /// The image of the reference appliance, cut down to one protection domain.

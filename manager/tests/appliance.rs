@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use portcullis_kernel::Mode;
-use portcullis_policy::{Described, Source, compile, load, sign};
-use portcullis_policy_format::Policy;
+use portcullis_policy::{Checked, Source, compile, sign};
 use portcullis_policy_format::testing::Draft;
+use portcullis_policy_format::{Policy, Tail};
 use portcullis_sdf::Target;
 
 use support::draft::key;
@@ -23,9 +23,8 @@ fn appliance() -> (Vec<u8>, Draft<'static>) {
     let description = Arc::new(Source::read(&root().join("system.xml")).unwrap());
     let system = portcullis_sdf::parse(description.text(), &Target::ANY).unwrap();
     let source = Arc::new(Source::read(&root().join("policy/appliance.toml")).unwrap());
-    let described = Described::new(&system, &description);
-    let policy = load(source, Some(described)).expect("the reference policy holds");
-    let bytes = sign(&compile(&policy, &system).unwrap(), &key()).unwrap();
+    let policy = Checked::new(source, system, description).expect("the reference policy holds");
+    let bytes = sign(&compile(&policy), &key()).unwrap();
     let read = Policy::inspect(bytes.clone().leak()).unwrap();
     let draft = Draft {
         name: read.name(),
@@ -37,7 +36,7 @@ fn appliance() -> (Vec<u8>, Draft<'static>) {
         flows: read.flows().collect(),
         nevers: read.nevers().collect(),
         grants: read.grants().collect(),
-        redacted: 0, // The keeper of the appliance's log takes its records as bytes.
+        tail: Tail::default(), // The keeper of the appliance's log takes its records as bytes.
     };
     (bytes, draft)
 }

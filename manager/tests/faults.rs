@@ -141,7 +141,7 @@ fn what_the_kernel_said_stands_in_the_log() {
 #[test]
 fn the_log_does_not_say_what_the_fault_of_a_redacted_component_was() {
     let mut draft = stopping();
-    draft.redacted = 1 << VAULT;
+    draft.tail.redacted = 1 << VAULT;
     let mut world = World::booted(&draft);
     let before = world.log().len();
     world.machine.fault(VAULT, &FAULT);

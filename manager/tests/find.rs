@@ -122,7 +122,7 @@ fn what_is_not_in_force_is_unavailable_with_its_grant() {
 #[test]
 fn a_redacted_component_leaves_no_record_of_a_denial() {
     let mut draft = small();
-    draft.redacted = 1 << 2;
+    draft.tail.redacted = 1 << 2;
     let mut world = World::booted(&draft);
     let before = world.log().len();
     let answer = world.find(2, "nobody", "worm", Mode::Call);

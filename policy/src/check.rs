@@ -80,6 +80,51 @@ pub fn load(source: Arc<Source>, described: Option<Described<'_>>) -> Result<Pol
     }
 }
 
+/// A policy that holds, and the system that it holds for: what is compiled, signed and run.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    policy: Policy,
+    system: System,
+    description: Arc<Source>,
+}
+
+impl Checked {
+    /// Reads a policy and checks it against the system whose description has this text: all problems at
+    /// once, or both.
+    pub fn new(
+        source: Arc<Source>,
+        system: System,
+        description: Arc<Source>,
+    ) -> Result<Self, Problems> {
+        let policy = load(source, Some(Described::new(&system, &description)))?;
+        Ok(Self {
+            policy,
+            system,
+            description,
+        })
+    }
+
+    /// The policy.
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The system.
+    pub const fn system(&self) -> &System {
+        &self.system
+    }
+
+    /// The text of the system's description.
+    pub fn description(&self) -> &Source {
+        &self.description
+    }
+
+    /// The system with its text.
+    pub const fn described(&self) -> Described<'_> {
+        Described::new(&self.system, &self.description)
+    }
+}
+
 /// Checks a policy alone.
 pub fn alone(policy: &Policy) -> Vec<Problem> {
     run(policy, Incomplete::default(), None).into()

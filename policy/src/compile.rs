@@ -3,48 +3,24 @@
 //! The types and their order are those of `portcullis-policy-format`, which reads what is written
 //! here. Only a policy that holds is compiled.
 
-use std::sync::Arc;
-
 use ed25519_dalek::{Signer, SigningKey};
 use portcullis_policy_format as format;
 use portcullis_policy_format::{Counts, Header, PolicyError};
 use portcullis_sdf::System;
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::ceiling::Ceiling;
-use crate::check;
+use crate::check::Checked;
+use crate::envelope::envelope;
 use crate::model::{MANAGER, Policy};
 use crate::notification::Bits;
-use crate::problem::Problems;
 use crate::relation::is_redacted;
-use crate::source::Source;
 
-/// Compiles a policy for a system: an unsigned header and the body. A policy that does not hold,
-/// alone or for this system, is refused with all its problems.
-pub fn compile(policy: &Policy, system: &System) -> Result<Vec<u8>, Problems> {
-    // The text is not at hand, so that what is wrong in it is named and not quoted.
-    let text = Arc::new(Source::new("system.xml", ""));
-    let problems = check::with_system(policy, system, &text);
-    match Problems::from_found(problems) {
-        Some(problems) => Err(problems),
-        None => Ok(write(policy, system)),
-    }
-}
-
-/// Signs a compiled policy. Its version, its body and their hash stay what they are.
-pub fn sign(compiled: &[u8], key: &SigningKey) -> Result<Vec<u8>, PolicyError> {
-    // What does not hold together is not signed.
-    format::Policy::inspect(compiled)?;
-    let mut signed = compiled.to_vec();
-    let (header, _) =
-        Header::mut_from_prefix(&mut signed).expect("`inspect` found a header of this size");
-    header.key_id = format::key_id(&key.verifying_key());
-    header.signature = key.sign(header.signed_bytes()).to_bytes();
-    Ok(signed)
-}
-
-fn write(policy: &Policy, system: &System) -> Vec<u8> {
+/// Compiles a policy that holds, for its system: an unsigned header and the body.
+pub fn compile(checked: &Checked) -> Vec<u8> {
+    let (policy, system) = (checked.policy(), checked.system());
     let ceiling = Ceiling::of(policy);
     let bits = Bits::assign(policy, &ceiling, system);
     let mut body = Body::default();
@@ -81,9 +57,28 @@ fn write(policy: &Policy, system: &System) -> Vec<u8> {
             line: policy.grants[held.rule].line(),
         });
     }
-    body.push(&(redacted(policy), policy.version));
+    let channel = |name: &str| manager_channel(system, name);
+    body.push(&format::Tail {
+        redacted: redacted(policy),
+        version: policy.version,
+        system: Sha256::digest(checked.description().text()).into(),
+        envelope: envelope(policy, &ceiling, system, channel),
+        successors: policy.successors.as_flattened(),
+    });
     let header = Header::unsigned(policy.version, &body.0);
     [header.as_bytes(), &body.0].concat()
+}
+
+/// Signs a compiled policy. Its version, its body and their hash stay what they are.
+pub fn sign(compiled: &[u8], key: &SigningKey) -> Result<Vec<u8>, PolicyError> {
+    // What does not hold together is not signed.
+    format::Policy::inspect(compiled)?;
+    let mut signed = compiled.to_vec();
+    let (header, _) =
+        Header::mut_from_prefix(&mut signed).expect("`inspect` found a header of this size");
+    header.key_id = format::key_id(&key.verifying_key());
+    header.signature = key.sign(header.signed_bytes()).to_bytes();
+    Ok(signed)
 }
 
 /// A bit for each component that is redacted.

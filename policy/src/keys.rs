@@ -102,6 +102,11 @@ fn parse_private(text: &str) -> Result<SigningKey, KeyError> {
     }
 }
 
+/// A public key from its 64 hexadecimal digits.
+pub fn public(digits: &str) -> Option<VerifyingKey> {
+    VerifyingKey::from_bytes(&*bytes(digits)?).ok()
+}
+
 /// Reads one or more public keys, 32 bytes each.
 pub fn read_public(file: &[u8]) -> Result<Vec<VerifyingKey>, KeyError> {
     let (keys, []) = file.as_chunks::<KEY_BYTES>() else {

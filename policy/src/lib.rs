@@ -50,6 +50,7 @@ pub mod check;
 mod compile;
 pub mod diff;
 pub mod distribution;
+mod envelope;
 pub mod graph;
 pub mod image;
 pub mod keys;
@@ -64,7 +65,7 @@ pub mod text;
 pub mod why;
 
 pub use ceiling::Ceiling;
-pub use check::{Described, load};
+pub use check::{Checked, Described, load};
 pub use compile::{compile, sign};
 pub use model::Policy;
 pub use problem::{Found, Kind, MAX_PROBLEMS, Problem, Problems};

@@ -26,6 +26,8 @@ pub struct Policy {
     pub name: String,
     /// Its version; the manager takes a policy only if it is above the one in force.
     pub version: u32,
+    /// Public keys that may sign the next policy; none: those that may sign this one.
+    pub successors: Vec<[u8; 32]>,
     /// Security domains, in source order; [`DomainId`] indexes them.
     pub domains: Vec<Domain>,
     /// Interfaces, in source order; [`InterfaceId`] indexes them.
@@ -341,6 +343,8 @@ pub struct Never {
     pub from: DomainId,
     /// The domain that it must not reach.
     pub to: DomainId,
+    /// Whether it outlives this policy: one without it needs another image.
+    pub permanent: bool,
     /// Why.
     pub reason: Option<String>,
     /// Where the rule starts.

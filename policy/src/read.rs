@@ -20,10 +20,11 @@ use miette::Diagnostic;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::keys;
 use crate::model::{Place, Policy};
 use crate::problem::{Found, Problem};
 use crate::source::Source;
-use fields::{Field, Fields, number, text};
+use fields::{Field, Fields, Text, number, text, texts};
 use names::Names;
 
 /// What reading a policy gives.
@@ -56,9 +57,11 @@ const MOST_SYNTAX: usize = 5;
 
 const NAME: Field = ("name", "name = \"my-appliance\"");
 const VERSION: Field = ("version", "version = 1");
+const SUCCESSOR_KEYS: Field = ("successor_keys", "successor_keys = [\"1f0a...\"]");
 const FIELDS: &[Field] = &[
     NAME,
     VERSION,
+    SUCCESSOR_KEYS,
     ("domains", ""),
     ("interfaces", ""),
     ("components", ""),
@@ -80,6 +83,7 @@ pub fn read(source: Arc<Source>) -> Reading {
             source: Arc::clone(&source),
             name: UNNAMED.to_owned(),
             version: FIRST_VERSION,
+            successors: Vec::new(),
             domains: Vec::new(),
             interfaces: Vec::new(),
             components: Vec::new(),
@@ -145,6 +149,10 @@ impl Reader {
         if let Some(version) = version.and_then(|value| number(self, VERSION, value, 1, highest)) {
             self.policy.version = version as u32;
         }
+        if let Some(keys) = top.optional("successor_keys") {
+            let keys = texts(self, SUCCESSOR_KEYS, keys).unwrap_or_default();
+            self.policy.successors = keys.iter().filter_map(|it| self.public_key(it)).collect();
+        }
         self.domains(top.optional("domains"));
         self.interfaces(top.optional("interfaces"));
         self.components(top.optional("components"));
@@ -154,6 +162,15 @@ impl Reader {
         self.grants(top.optional("grants"));
         self.statics(top.optional("static"));
         self.nevers(top.optional("never"));
+    }
+
+    fn public_key(&mut self, text: &Text<'_>) -> Option<[u8; 32]> {
+        let key = keys::public(text.value);
+        if key.is_none() {
+            let found = text.value.to_owned();
+            self.report(&text.place, "here", ReadFault::PublicKey { found });
+        }
+        key.map(|key| key.to_bytes())
     }
 
     /// The rules of a `[[list]]`.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use common::{source, system};
 use ed25519_dalek::SigningKey;
 use portcullis_policy::why::{Verdict, why};
-use portcullis_policy::{Described, Source, compile, load, sign};
+use portcullis_policy::{Checked, Described, Source, compile, load, sign};
 use portcullis_policy_format as format;
 
 #[test]
@@ -62,10 +62,11 @@ fn nobody_can_ever_change_what_a_log_holds() {
 
 #[test]
 fn the_manager_reads_what_was_compiled() {
-    let system = system(&source("system.xml"));
-    let policy = load(source("policy/appliance.toml"), None).unwrap();
+    let description = source("system.xml");
+    let policy = source("policy/appliance.toml");
+    let policy = Checked::new(policy, system(&description), description).unwrap();
     let key = SigningKey::from_bytes(&[7; 32]);
-    let signed = sign(&compile(&policy, &system).unwrap(), &key).unwrap();
+    let signed = sign(&compile(&policy), &key).unwrap();
     let read = format::Policy::verify(&signed, &[key.verifying_key()], 0).unwrap();
     assert_eq!(read.name(), "reference-appliance");
     assert_eq!(read.counts().components, 8);
@@ -89,10 +90,10 @@ fn the_manager_reads_what_was_compiled() {
 #[test]
 fn who_must_never_tell_the_log_anything_is_redacted_unless_its_records_are_opaque() {
     let text = source("system.xml");
-    let system = system(&text);
-    let redacted = |text: &str| -> Vec<String> {
-        let policy = load(Arc::new(Source::new("appliance.toml", text)), None).unwrap();
-        let compiled = compile(&policy, &system).unwrap();
+    let redacted = |policy: &str| -> Vec<String> {
+        let policy = Arc::new(Source::new("appliance.toml", policy));
+        let checked = Checked::new(policy, system(&text), Arc::clone(&text)).unwrap();
+        let compiled = compile(&checked);
         let compiled = format::Policy::inspect(&compiled).unwrap();
         let components = (0..).zip(compiled.components());
         let redacted = components.filter(|(number, _)| compiled.is_redacted(*number));

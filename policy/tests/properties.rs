@@ -12,7 +12,7 @@ use ed25519_dalek::SigningKey;
 use portcullis_policy::diff::diff;
 use portcullis_policy::model::{Modes, Policy};
 use portcullis_policy::why::{Verdict, why};
-use portcullis_policy::{Ceiling, Described, Source, compile, load, sign};
+use portcullis_policy::{Ceiling, Checked, Described, Source, compile, load, sign};
 use portcullis_policy_format as format;
 use portcullis_policy_format::When;
 use proptest::collection::vec;
@@ -225,16 +225,14 @@ proptest! {
 
     #[test]
     fn the_compiled_form_says_what_the_policy_says(rules in rules()) {
-        let policy = read(&policy_text(&rules));
-        let system = system(&Source::new("system.xml", system_text()));
-        let compiled = match compile(&policy, &system) {
-            Ok(compiled) => compiled,
-            Err(problems) => panic!("{}", render(&problems)),
-        };
+        let text = Arc::new(Source::new("policy.toml", policy_text(&rules)));
+        let description = Arc::new(Source::new("system.xml", system_text()));
+        let checked = Checked::new(text, system(&description), description).unwrap();
+        let (compiled, policy) = (compile(&checked), checked.policy());
         let key = SigningKey::from_bytes(&[3; 32]);
         let signed = sign(&compiled, &key).unwrap();
         let read = format::Policy::verify(&signed, &[key.verifying_key()], 2).unwrap();
-        let ceiling = Ceiling::of(&policy);
+        let ceiling = Ceiling::of(policy);
         prop_assert_eq!(read.version(), 3);
         prop_assert_eq!(read.grants().count(), ceiling.count());
         let mut bits: BTreeMap<u16, u64> = BTreeMap::new();

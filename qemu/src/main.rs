@@ -98,7 +98,8 @@ fn run(arguments: &Run) -> Result<ExitCode, Box<dyn std::error::Error>> {
         Begin::GoOn
     };
     let state = State::begin(&arguments.state, begin)?;
-    let mut appliance = Appliance::prepare_from(&policy, &system.description, state)?;
+    let checked = portcullis_appliance::check(&policy, &system.describe(&sdk)?)?;
+    let mut appliance = Appliance::prepare_from(&checked, state)?;
     let packed = appliance.pack(&arguments.documents, &mut |_, _| ())?;
     for left_out in &packed.left_out {
         println!("left out {}: {}", Plain(&left_out.path), left_out.why);

@@ -71,11 +71,16 @@ impl System {
 
     fn pack(&self, sdk: &Sdk, prepared: &Path, policy: Option<&str>) -> Result<Image, Error> {
         let images = images(sdk);
+        let (description, system) = self.described(sdk)?;
         let out = images.join(&self.name);
-        fs::create_dir_all(&out).map_err(Error::file("create", &out))?;
         programs(sdk, &images, &self.packages)?;
-        let description = out.join("system.xml");
-        let system = self.describe(sdk.board, &images, &description)?;
+        let compiled = images.join(sdk.board.target()).join("release");
+        for pd in &system.protection_domains {
+            let elf = Path::new(&pd.program.path.value);
+            let program = compiled.join(elf.with_extension(""));
+            let code = fs::read(&program).map_err(Error::file("read", &program))?;
+            replace(&out.join(elf), &code)?;
+        }
         let image = Image {
             board: sdk.board,
             config: sdk.config,
@@ -103,30 +108,25 @@ impl System {
         Ok(image)
     }
 
-    /// Writes the description for a board, and puts the programs that it names beside it.
-    fn describe(
-        &self,
-        board: Board,
-        images: &Path,
-        to: &Path,
-    ) -> Result<portcullis_sdf::System, Error> {
+    /// Writes the description for a board, which its policy is compiled for: where.
+    pub fn describe(&self, sdk: &Sdk) -> Result<PathBuf, Error> {
+        self.described(sdk).map(|(path, _)| path)
+    }
+
+    fn described(&self, sdk: &Sdk) -> Result<(PathBuf, portcullis_sdf::System), Error> {
+        let out = images(sdk).join(&self.name);
+        fs::create_dir_all(&out).map_err(Error::file("create", &out))?;
         let read = fs::read_to_string(&self.description);
         let text = read.map_err(Error::file("read", &self.description))?;
         let failed = |errors| {
             let path = self.description.clone();
             Error::Description { path, errors }
         };
-        let text = board.describe(&text).map_err(failed)?;
+        let text = sdk.board.describe(&text).map_err(failed)?;
         let system = portcullis_sdf::parse(&text, &Target::ANY).map_err(failed)?;
-        let compiled = images.join(board.target()).join("release");
-        for pd in &system.protection_domains {
-            let elf = Path::new(&pd.program.path.value);
-            let program = compiled.join(elf.with_extension(""));
-            let code = fs::read(&program).map_err(Error::file("read", &program))?;
-            replace(&to.with_file_name(elf), &code)?;
-        }
-        replace(to, text.as_bytes())?;
-        Ok(system)
+        let path = out.join("system.xml");
+        replace(&path, text.as_bytes())?;
+        Ok((path, system))
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::error::Error;
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 use ed25519_dalek::SigningKey;
-use portcullis_policy::{Described, Source};
+use portcullis_policy::{Checked, Source};
 use portcullis_policy_format::Policy;
-use portcullis_qemu::root;
 use portcullis_sdf::Target;
 use tempfile::TempDir;
 
@@ -19,14 +19,11 @@ const SERVED: usize = 31;
 const REQUESTED: usize = 31;
 
 /// A directory with what the image is filled from: the signed policy, and the key that signed it.
-pub(super) fn prepared() -> Result<TempDir, Box<dyn Error>> {
-    let text = fs::read_to_string(root().join("images/tests/counts/system.xml"))?;
-    let description = Arc::new(Source::new("images/tests/counts/system.xml", text));
-    let system = portcullis_sdf::parse(description.text(), &Target::AARCH64)?;
-    let described = Described::new(&system, &description);
+pub(super) fn prepared(description: &Path) -> Result<TempDir, Box<dyn Error>> {
+    let description = Arc::new(Source::read(description)?);
+    let system = portcullis_sdf::parse(description.text(), &Target::ANY)?;
     let source = Arc::new(Source::new("counts.toml", policy()));
-    let policy = portcullis_policy::load(source, Some(described))?;
-    let compiled = portcullis_policy::compile(&policy, &system)?;
+    let compiled = portcullis_policy::compile(&Checked::new(source, system, description)?);
     let key = SigningKey::from_bytes(&[7; 32]);
     let compiled = portcullis_policy::sign(&compiled, &key)?;
     assert_eq!(

@@ -27,7 +27,8 @@ pub(super) fn lines(sdk: &Sdk) -> Result<Vec<Line>, Box<dyn Error>> {
     let system = System::appliance();
     let policy = root().join("policy/appliance.toml");
     let state = scratch.path().join("state");
-    let mut appliance = Appliance::prepare(&policy, &system.description, &state)?;
+    let description = system.describe(sdk)?;
+    let mut appliance = Appliance::prepare(&policy, &description, &state)?;
     appliance.pack(&root().join("samples/documents"), &mut |_, _| ())?;
     let with = Sizes::of(&system.build(sdk, appliance.state().path())?)?;
 

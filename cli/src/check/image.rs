@@ -4,13 +4,12 @@ use std::path::Path;
 
 use portcullis_audit::files::{self, Said};
 use portcullis_policy::image::{self, Finding, Image, Rule};
-use portcullis_policy::{Policy, compile};
+use portcullis_policy::{Checked, compile};
 use portcullis_policy_format as format;
 use portcullis_text::Plain;
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::load::SystemFile;
 use crate::load::unread;
 
 /// What was found in an image.
@@ -41,8 +40,8 @@ struct Found {
 /// Longest capability distribution that is read, in bytes: that of the reference appliance has 100 KiB.
 const DISTRIBUTION_MAX: usize = 256 << 20;
 
-/// Holds the distribution in `path` against a policy that holds, and its system description.
-pub(super) fn check(path: &Path, policy: &Policy, file: &SystemFile) -> Result<Report, Failure> {
+/// Holds the distribution in `path` against a policy and its system.
+pub(super) fn check(path: &Path, checked: &Checked) -> Result<Report, Failure> {
     let json =
         files::read(path, Said::Named, DISTRIBUTION_MAX).map_err(|error| unread(path, error))?;
     let image = Image::read(&json).map_err(|error| {
@@ -51,9 +50,9 @@ pub(super) fn check(path: &Path, policy: &Policy, file: &SystemFile) -> Result<R
             "{path} is not the distribution of an image: {error}"
         ))
     })?;
-    let compiled = compile(policy, &file.system).map_err(Failure::problems)?;
+    let compiled = compile(checked);
     let compiled = format::Policy::inspect(&compiled).map_err(Failure::bad_input)?;
-    let findings = image::check(&compiled, &file.system, &image);
+    let findings = image::check(&compiled, checked.system(), &image);
     let cnodes = image.threads().flat_map(|thread| &thread.cspace);
     let bindings = image.threads().map(|thread| thread.tcb.len());
     Ok(Report {

@@ -23,6 +23,7 @@ use portcullis_policy::distribution::{Configuration, Distribution};
 use portcullis_policy::image::{self, Image};
 use portcullis_policy_format::Policy;
 use portcullis_sdf::{Architecture, System, Target};
+use sha2::{Digest as _, Sha256};
 
 use crate::package::{Parts, Sizes};
 use crate::sdk::Board;
@@ -97,6 +98,7 @@ fn bounded(arguments: &Arguments, board: &Board, policy: &Path) -> Result<Sizes>
         .wrap_err_with(|| policy.display().to_string())?;
     let architecture = board.architecture()?;
     let system = described(arguments.system(), architecture)?;
+    is_for(&policy, arguments.system())?;
     let configuration = Configuration {
         architecture,
         benchmark: arguments.config == "benchmark",
@@ -107,6 +109,19 @@ fn bounded(arguments: &Arguments, board: &Board, policy: &Path) -> Result<Sizes>
         hands_out(arguments, image)?;
         refuse(&image::check(&policy, &system, image))
     })
+}
+
+/// A policy is compiled for one description; another may mean something else by the same names.
+fn is_for(policy: &Policy<'_>, description: &Path) -> Result<()> {
+    let found: [u8; 32] = Sha256::digest(read(description)?).into();
+    match policy.system() {
+        Some(system) if *system != found => Err(miette!(
+            help = "compile it for this one: `portcullis compile --system`",
+            "the policy was compiled for another system description than {}",
+            description.display()
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn parts<'a>(

@@ -4,7 +4,7 @@ use ed25519_dalek::SigningKey;
 use portcullis_kernel::{Method, MethodSet, Mode};
 use portcullis_policy_format::testing::Draft;
 use portcullis_policy_format::{
-    Component, Domain, Grant, Interface, InterfaceMethod, Never, OnFault, When,
+    Component, Domain, Grant, Interface, InterfaceMethod, Never, OnFault, Tail, When,
 };
 use proptest::prelude::*;
 
@@ -58,7 +58,7 @@ pub fn empty(components: u16) -> Draft<'static> {
         flows: Vec::new(),
         nevers: Vec::new(),
         grants: Vec::new(),
-        redacted: 0,
+        tail: Tail::default(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use core::marker::PhantomData;
 
+use ed25519_dalek::VerifyingKey;
 use portcullis_kernel::{Method, MethodSet, Mode};
 use serde::{Deserialize, Serialize};
 
@@ -197,28 +198,57 @@ pub(crate) fn read_head(body: &[u8]) -> Result<(&str, Counts, &[u8]), PolicyErro
     Ok((name, counts, items))
 }
 
-/// What follows the grants: a bit for each component that is redacted, and the policy's version once
-/// more, so that two versions have two hashes. A body of the oldest format ends before, and redacts
-/// none.
-pub(crate) fn read_tail(
+/// What follows the grants. A body of the oldest format ends before, and says nothing of it.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub struct Tail<'a> {
+    /// A bit for each component of which the grant log has neither denials nor the details of faults.
+    pub redacted: u64,
+    /// The policy's version once more, so that two versions have two hashes.
+    pub version: u32,
+    /// SHA-256 of the system description that it was compiled for.
+    pub system: [u8; 32],
+    /// SHA-256 of what an image is built for, and no later policy can change without another: see
+    /// `docs/formats.md`.
+    pub envelope: [u8; 32],
+    /// Ed25519 public keys, 32 bytes each, that may sign the next policy; none: those that may sign this
+    /// one.
+    #[serde(borrow)]
+    pub successors: &'a [u8],
+}
+
+/// Reads what follows the grants.
+pub(crate) fn read_tail<'a>(
     header: &Header,
     components: u16,
-    bytes: &[u8],
-) -> Result<u64, PolicyError> {
-    let ((redacted, version), rest) = match header.format.get() {
-        OLDEST_FORMAT => ((0, header.version()), bytes),
+    bytes: &'a [u8],
+) -> Result<Option<Tail<'a>>, PolicyError> {
+    let (tail, rest) = match header.format.get() {
+        OLDEST_FORMAT => (None, bytes),
         _ => {
-            postcard::take_from_bytes::<(u64, u32)>(bytes).map_err(|_| PolicyError::Body("tail"))?
+            let read = postcard::take_from_bytes::<Tail<'_>>(bytes);
+            let (tail, rest) = read.map_err(|_| PolicyError::Body("tail"))?;
+            (Some(tail), rest)
         }
     };
-    if version != header.version() {
-        return Err(PolicyError::Body("version"));
-    }
-    if redacted >> components != 0 {
-        return Err(PolicyError::Body("set of redacted components"));
+    if let Some(tail) = tail {
+        if tail.version != header.version() {
+            return Err(PolicyError::Body("version"));
+        }
+        if tail.redacted >> components != 0 {
+            return Err(PolicyError::Body("set of redacted components"));
+        }
+        let (keys, []) = tail.successors.as_chunks() else {
+            return Err(PolicyError::Body("set of successors' keys"));
+        };
+        if keys
+            .iter()
+            .any(|key| VerifyingKey::from_bytes(key).is_err())
+        {
+            return Err(PolicyError::Body("successor's key"));
+        }
     }
     match rest.len() {
-        0 => Ok(redacted),
+        0 => Ok(tail),
         left => Err(PolicyError::Trailing(left)),
     }
 }

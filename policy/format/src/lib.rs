@@ -22,7 +22,8 @@ mod log_path;
 pub mod testing;
 
 pub use body::{
-    Component, Counts, Domain, Flow, Grant, Interface, InterfaceMethod, Items, Never, OnFault, When,
+    Component, Counts, Domain, Flow, Grant, Interface, InterfaceMethod, Items, Never, OnFault,
+    Tail, When,
 };
 pub use ed25519_dalek::VerifyingKey;
 pub use header::{FORMAT, HEADER_SIZE, Header, MAGIC, OLDEST_FORMAT, key_id};
@@ -51,7 +52,7 @@ pub struct Policy<'a> {
     name: &'a str,
     counts: Counts,
     sections: Sections<'a>,
-    redacted: u64,
+    tail: Option<Tail<'a>>,
 }
 
 /// Why a compiled policy was refused.
@@ -124,13 +125,13 @@ impl<'a> Policy<'a> {
     fn read(header: &'a Header, body: &'a [u8]) -> Result<Self, PolicyError> {
         let (name, counts, items) = body::read_head(body)?;
         let (sections, rest) = check::check(name, &counts, items)?;
-        let redacted = body::read_tail(header, counts.components, rest)?;
+        let tail = body::read_tail(header, counts.components, rest)?;
         Ok(Self {
             header,
             name,
             counts,
             sections,
-            redacted,
+            tail,
         })
     }
 
@@ -197,7 +198,25 @@ impl<'a> Policy<'a> {
     /// Whether the grant log must have neither the denials nor the details of faults of the component
     /// with this number: the log's keeper would learn of them what a `never` rule forbids.
     pub const fn is_redacted(&self, component: u16) -> bool {
-        component < 64 && self.redacted >> component & 1 == 1
+        match self.tail {
+            Some(tail) => component < 64 && tail.redacted >> component & 1 == 1,
+            None => false,
+        }
+    }
+
+    /// SHA-256 of the system description that it was compiled for; `None`: it does not say.
+    pub fn system(&self) -> Option<&[u8; 32]> {
+        self.tail.as_ref().map(|tail| &tail.system)
+    }
+
+    /// SHA-256 of what its image is built for; `None`: it does not say.
+    pub fn envelope(&self) -> Option<&[u8; 32]> {
+        self.tail.as_ref().map(|tail| &tail.envelope)
+    }
+
+    /// The Ed25519 public keys that may sign the next policy; none: those that may sign this one.
+    pub fn successors(&self) -> &'a [[u8; 32]] {
+        self.tail.map_or(&[], |tail| tail.successors.as_chunks().0)
     }
 
     /// The component with this name, and its number.

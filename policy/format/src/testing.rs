@@ -7,7 +7,7 @@ use serde::Serialize;
 use zerocopy::IntoBytes;
 
 use crate::{
-    Component, Counts, Domain, Flow, Grant, Header, Interface, InterfaceMethod, Never, key_id,
+    Component, Counts, Domain, Flow, Grant, Header, Interface, InterfaceMethod, Never, Tail, key_id,
 };
 
 /// What is to stand in a policy. Nothing of it is checked.
@@ -31,8 +31,8 @@ pub struct Draft<'a> {
     pub nevers: Vec<Never>,
     /// Grants, by subject, then by slot.
     pub grants: Vec<Grant>,
-    /// The redacted components, one bit each.
-    pub redacted: u64,
+    /// What follows the grants, but for its version.
+    pub tail: Tail<'a>,
 }
 
 impl Draft<'_> {
@@ -59,7 +59,14 @@ impl Draft<'_> {
         append(&mut body, &self.flows);
         append(&mut body, &self.nevers);
         append(&mut body, &self.grants);
-        append(&mut body, &[(self.redacted, self.version)]);
+        let version = self.version;
+        append(
+            &mut body,
+            &[Tail {
+                version,
+                ..self.tail
+            }],
+        );
         body
     }
 

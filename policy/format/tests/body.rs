@@ -2,12 +2,12 @@
 
 mod common;
 
-use common::{draft, key, method};
+use common::{SUCCESSOR, draft, key, method};
 use portcullis_kernel::{MethodSet, Mode};
 use portcullis_policy_format::testing::{Draft, sign};
 use portcullis_policy_format::{
     Component, Counts, Flow, Grant, Header, MAX_COMPONENTS, MAX_NAME, OLDEST_FORMAT, OnFault,
-    Policy, PolicyError, When,
+    Policy, PolicyError, Tail, When,
 };
 use proptest::prelude::*;
 use zerocopy::IntoBytes;
@@ -44,14 +44,15 @@ fn assert_drafted(policy: &Policy<'_>, draft: &Draft<'_>) {
     let redacted = (0..64).filter(|number| policy.is_redacted(*number));
     assert_eq!(
         redacted.fold(0, |all, number| all | 1 << number),
-        draft.redacted
+        draft.tail.redacted
     );
 }
 
 #[test]
 fn a_body_of_the_oldest_format_ends_with_the_grants_and_redacts_nobody() {
     let mut body = draft().body();
-    body.truncate(body.len() - 2);
+    let tail = postcard::to_stdvec(&draft().tail).unwrap();
+    body.truncate(body.len() - tail.len());
     let mut header = Header::unsigned(5, &body);
     header.format.set(OLDEST_FORMAT);
     let bytes = [header.as_bytes(), &body].concat();
@@ -59,7 +60,7 @@ fn a_body_of_the_oldest_format_ends_with_the_grants_and_redacts_nobody() {
     assert_drafted(
         &policy,
         &Draft {
-            redacted: 0,
+            tail: Tail::default(),
             ..draft()
         },
     );
@@ -92,9 +93,28 @@ fn another_version_is_another_body() {
 }
 
 #[test]
+fn a_policy_says_what_it_was_compiled_for_and_who_signs_the_next() {
+    let draft = draft();
+    let bytes = draft.sign(&key());
+    let policy = Policy::verify(&bytes, &[key().verifying_key()], 0).unwrap();
+    assert_eq!(policy.system(), Some(&draft.tail.system));
+    assert_eq!(policy.envelope(), Some(&draft.tail.envelope));
+    assert_eq!(policy.successors(), [*SUCCESSOR]);
+}
+
+#[test]
+fn what_is_no_key_signs_no_policy() {
+    refused("set of successors' keys", |draft| {
+        draft.tail.successors = &[1; 33];
+    });
+    // The second coordinate is not on the curve.
+    refused("successor's key", |draft| draft.tail.successors = &[2; 32]);
+}
+
+#[test]
 fn a_component_that_is_not_there_is_not_redacted() {
     refused("set of redacted components", |draft| {
-        draft.redacted = 1 << 3
+        draft.tail.redacted = 1 << 3
     });
 }
 
@@ -323,7 +343,7 @@ prop_compose! {
                 .map(|(from, to, modes, line)| Flow { from, to, modes, line })
                 .collect(),
             grants,
-            redacted,
+            tail: Tail { redacted, ..draft().tail },
             ..draft()
         }
     }

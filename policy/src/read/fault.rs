@@ -51,6 +51,19 @@ pub enum ReadFault {
         /// How it could look.
         example: String,
     },
+    /// A public key that is none.
+    #[error("`{found}` is no public key")]
+    #[diagnostic(
+        code(policy::public_key),
+        help(
+            "write its 64 hexadecimal digits: `portcullis keygen --json` shows them as public_key, and \
+             `xxd -p -c 32 FILE.pub` those of a key that is there"
+        )
+    )]
+    PublicKey {
+        /// What is written there.
+        found: String,
+    },
     /// A word that is not one of a few.
     #[error("`{word}` is no {what}")]
     #[diagnostic(code(policy::unknown_word), help("{help}"))]

@@ -134,6 +134,20 @@ impl<'t, 'i> Fields<'t, 'i> {
         }
     }
 
+    /// Whether something is so; without the field it is not.
+    pub(super) fn flag(&self, reader: &mut Reader, (name, example): Field) -> Option<bool> {
+        match self.optional(name) {
+            None => Some(false),
+            Some(value) => match value.get_ref() {
+                DeValue::Boolean(flag) => Some(*flag),
+                other => {
+                    reader.wrong_kind(name, "true or false", example, value, kind(other));
+                    None
+                }
+            },
+        }
+    }
+
     /// The reason, which every rule may have and no check depends on.
     pub(super) fn reason(&self, reader: &mut Reader) -> Option<String> {
         let reason = self.optional_text(reader, REASON).ok().flatten();

@@ -11,7 +11,8 @@ const FROM: Field = ("from", "from = \"vault\"");
 const TO: Field = ("to", "to = \"edge\"");
 const MODES: Field = ("modes", "modes = [\"stream\"]");
 const FLOW: &[Field] = &[FROM, TO, MODES, REASON];
-const NEVER: &[Field] = &[FROM, TO, REASON];
+const NEVER: &[Field] = &[FROM, TO, PERMANENT, REASON];
+const PERMANENT: Field = ("permanent", "permanent = true");
 
 impl Reader {
     pub(super) fn flows(&mut self, value: Option<&Value<'_>>) {
@@ -85,10 +86,12 @@ impl Reader {
         let fields = Fields::open(self, "a never rule", NEVER, rule)?;
         let from = fields.text(self, FROM).and_then(|name| self.domain(&name));
         let to = fields.text(self, TO).and_then(|name| self.domain(&name));
+        let permanent = fields.flag(self, PERMANENT);
         let reason = fields.reason(self);
         Some(Never {
             from: from?,
             to: to?,
+            permanent: permanent?,
             reason,
             place: fields.place,
         })

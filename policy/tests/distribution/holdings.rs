@@ -4,34 +4,27 @@ use std::collections::BTreeMap;
 
 use portcullis_kernel::{Badge, Rights, cspace};
 use portcullis_manager_api::{Authority, guard_bits};
+use portcullis_policy::compile;
 use portcullis_policy::distribution::{
     AddressSpace, CNodeKind, Capability, Configuration, Distribution, Irq, Mismatch, Object,
 };
-use portcullis_policy::{Source, compile, load};
 use portcullis_policy_format::Policy;
 use portcullis_sdf::{Architecture, System, Target};
 
-use crate::common::{source, system};
+use crate::checked::{checked, nothing};
+use crate::common::source;
 use crate::{AARCH64, appliance, cap, named};
 
 /// A distribution without grants: every protection domain as Microkit makes it, narrowed.
 fn plain(xml: &str, configuration: &Configuration) -> Distribution {
     let system = parse(xml);
-    let empty = compiled_empty();
+    let empty = nothing();
     let policy = Policy::inspect(&empty).unwrap();
     Distribution::new(&policy, &system, configuration).unwrap()
 }
 
 fn parse(xml: &str) -> System {
     portcullis_sdf::parse(xml, &Target::ANY).unwrap()
-}
-
-/// An empty policy grants nothing, and fits a system of which it knows nothing.
-fn compiled_empty() -> Vec<u8> {
-    let text = "name = \"empty\"\nversion = 1\n";
-    let empty = std::sync::Arc::new(Source::new("empty.toml", text));
-    let policy = load(empty, None).unwrap();
-    compile(&policy, &System::default()).unwrap()
 }
 
 fn slots<'d>(all: &'d Distribution, pd: &str, kind: CNodeKind) -> &'d BTreeMap<u32, Capability> {
@@ -288,9 +281,7 @@ fn on_x86_a_guest_runs_on_its_owners_thread() {
 #[test]
 fn a_policy_for_another_system_is_refused() {
     let described = source("system.xml");
-    let system = system(&described);
-    let policy = load(source("policy/appliance.toml"), None).unwrap();
-    let compiled = compile(&policy, &system).unwrap();
+    let compiled = compile(&checked(source("policy/appliance.toml"), &described));
     let policy = Policy::inspect(&compiled).unwrap();
     let refused = |xml: &str| Distribution::new(&policy, &parse(xml), &AARCH64).unwrap_err();
 

@@ -1,13 +1,16 @@
 //! Who is to hold what in the image of the reference appliance.
 
+#[path = "../common/checked.rs"]
+mod checked;
 #[path = "../common/mod.rs"]
 mod common;
 mod holdings;
 
-use common::{render, source, system};
+use checked::checked;
+use common::{source, system};
 use portcullis_kernel::Rights;
+use portcullis_policy::compile;
 use portcullis_policy::distribution::{Capability, Configuration, Distribution, Object};
-use portcullis_policy::{Described, compile, load};
 use portcullis_policy_format::Policy;
 use portcullis_sdf::Architecture;
 
@@ -20,10 +23,7 @@ const AARCH64: Configuration = Configuration {
 fn appliance() -> Distribution {
     let described = source("system.xml");
     let system = system(&described);
-    let of = Described::new(&system, &described);
-    let policy = load(source("policy/appliance.toml"), Some(of))
-        .unwrap_or_else(|problems| panic!("{}", render(&problems)));
-    let compiled = compile(&policy, &system).unwrap();
+    let compiled = compile(&checked(source("policy/appliance.toml"), &described));
     let policy = Policy::inspect(&compiled).unwrap();
     Distribution::new(&policy, &system, &AARCH64).unwrap()
 }

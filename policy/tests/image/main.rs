@@ -3,16 +3,19 @@
 
 mod broken;
 mod change;
+#[path = "../common/checked.rs"]
+mod checked;
 #[path = "../common/mod.rs"]
 mod common;
 mod robust;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
-use common::{render, source, system};
+use checked::{checked, nothing};
+use common::{source, system};
+use portcullis_policy::compile;
 use portcullis_policy::distribution::{Configuration, Distribution};
 use portcullis_policy::image::{self, Finding, Image};
-use portcullis_policy::{Described, Source, compile, load};
 use portcullis_policy_format::Policy;
 use portcullis_sdf::{Architecture, System};
 
@@ -31,10 +34,7 @@ struct Appliance {
 static APPLIANCE: LazyLock<Appliance> = LazyLock::new(|| {
     let described = source("system.xml");
     let system = system(&described);
-    let of = Described::new(&system, &described);
-    let policy = load(source("policy/appliance.toml"), Some(of))
-        .unwrap_or_else(|problems| panic!("{}", render(&problems)));
-    let policy = compile(&policy, &system).unwrap();
+    let policy = compile(&checked(source("policy/appliance.toml"), &described));
     let compiled = Policy::inspect(&policy).unwrap();
     let distribution = Distribution::new(&compiled, &system, &AARCH64).unwrap();
     let image = image::testing::finished(&distribution, &compiled, &system);
@@ -120,9 +120,7 @@ fn the_managers_memory_is_nobody_elses() {
 fn a_system_without_a_manager_holds() {
     let described = source("policy/tests/fixtures/systems/family.xml");
     let system = system(&described);
-    let text = "name = \"empty\"\nversion = 1\n";
-    let policy = load(Arc::new(Source::new("empty.toml", text)), None).unwrap();
-    let policy = compile(&policy, &System::default()).unwrap();
+    let policy = nothing();
     let policy = Policy::inspect(&policy).unwrap();
     let distribution = Distribution::new(&policy, &system, &AARCH64).unwrap();
     let mut image = image::testing::finished(&distribution, &policy, &system);

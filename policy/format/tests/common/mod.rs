@@ -1,15 +1,21 @@
 //! A policy with every kind of item, and the key that signs it.
 
+use std::sync::LazyLock;
+
 use ed25519_dalek::SigningKey;
 use portcullis_kernel::{Method, MethodSet, Mode};
 use portcullis_policy_format::testing::Draft;
 use portcullis_policy_format::{
-    Component, Domain, Flow, Grant, Interface, InterfaceMethod, Never, OnFault, When,
+    Component, Domain, Flow, Grant, Interface, InterfaceMethod, Never, OnFault, Tail, When,
 };
 
 pub(crate) fn key() -> SigningKey {
     SigningKey::from_bytes(&[7; 32])
 }
+
+/// A key that may sign the next policy: the public one of seed 9, 9, ... 9 (RFC 8032).
+pub(crate) static SUCCESSOR: LazyLock<[u8; 32]> =
+    LazyLock::new(|| SigningKey::from_bytes(&[9; 32]).verifying_key().to_bytes());
 
 pub(crate) fn method(number: u8) -> Method {
     Method::new(number).unwrap()
@@ -92,6 +98,12 @@ pub(crate) fn draft() -> Draft<'static> {
             },
         ]
         .into(),
-        redacted: 0b10,
+        tail: Tail {
+            redacted: 0b10,
+            version: 0,
+            system: [0x51; 32],
+            envelope: [0xe2; 32],
+            successors: &*SUCCESSOR,
+        },
     }
 }

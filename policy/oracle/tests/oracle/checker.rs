@@ -6,7 +6,7 @@ use std::sync::Arc;
 use portcullis_oracle::case::Case;
 use portcullis_oracle::finding::Kind;
 use portcullis_policy::check::{assumed_honest, without};
-use portcullis_policy::{Described, Source, load, read, relation};
+use portcullis_policy::{Described, Source, read, relation};
 use portcullis_sdf::{System, Target};
 use serde_json::Value;
 
@@ -92,15 +92,14 @@ impl Checked {
                 described: None,
             };
         };
-        let described = Described::new(&system, &source);
+        let text = Arc::new(Source::new("policy.toml", policy.clone()));
         let mut emitted = None;
-        let verdict = match load(
-            Arc::new(Source::new("policy.toml", policy.clone())),
-            Some(described),
-        ) {
-            Ok(policy) => {
-                emitted = image::emitted(&policy, &system);
-                Verdict::Holds(assumed_honest(&policy, Some(described)))
+        let checked = portcullis_policy::Checked::new(text, system.clone(), Arc::clone(&source));
+        let verdict = match checked {
+            Ok(checked) => {
+                emitted = image::emitted(&checked);
+                let described = Some(checked.described());
+                Verdict::Holds(assumed_honest(checked.policy(), described))
             }
             Err(problems) => Verdict::of(problems.iter()),
         };

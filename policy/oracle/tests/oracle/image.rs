@@ -7,9 +7,9 @@ use portcullis_oracle::finding::{Finding, Kind};
 use portcullis_oracle::random::Random;
 use portcullis_oracle::{findings, image, read};
 use portcullis_policy::distribution::{Configuration, Distribution};
-use portcullis_policy::{Described, Source, compile, load};
+use portcullis_policy::{Checked, Source, compile};
 use portcullis_policy_format::Policy;
-use portcullis_sdf::{Architecture, System, Target};
+use portcullis_sdf::{Architecture, Target};
 use serde_json::{Value, json};
 
 use crate::Disagreement;
@@ -25,14 +25,13 @@ fn appliance() -> Value {
     let source = Arc::new(Source::new("system.xml", system_text));
     let system = portcullis_sdf::parse(system_text, &Target::ANY).unwrap();
     let policy = Arc::new(Source::new("appliance.toml", policy_text));
-    let policy = load(policy, Some(Described::new(&system, &source))).unwrap();
-    emitted(&policy, &system).unwrap()
+    emitted(&Checked::new(policy, system, source).unwrap()).unwrap()
 }
 
 /// The distribution of an image of a policy that holds, as the builder would write it; `None`: the
 /// builder does not make one.
-pub(crate) fn emitted(policy: &portcullis_policy::Policy, system: &System) -> Option<Value> {
-    let compiled = compile(policy, system).unwrap_or_else(|it| panic!("{it}"));
+pub(crate) fn emitted(checked: &Checked) -> Option<Value> {
+    let (compiled, system) = (compile(checked), checked.system());
     let compiled = Policy::inspect(&compiled).unwrap();
     let configuration = Configuration {
         architecture: Architecture::Aarch64,
