@@ -1,10 +1,11 @@
 //! Random changes to a case that fits: most break something, some break nothing.
 
+use crate::boot::RUNTIME;
 use crate::case::{
     CapKind, Case, Component, Device, Dma, End, ExtraCap, Flow, Grant, Irq, MANAGER, Map, Mode, Pd,
-    Perms, Region, Static, What, Who,
+    Perms, Ports, Region, Static, What, Who,
 };
-use crate::generate::complete;
+use crate::generate::{complete, symbols};
 use crate::random::Random;
 
 /// Policies that cannot be read, each in one way.
@@ -203,7 +204,7 @@ pub const CHANGES: &[(&str, Change)] = &[
         pd.irqs.push(Irq {
             number: 70,
             id: 49,
-            device: None,
+            ..Irq::default()
         });
         Some(())
     }),
@@ -216,6 +217,7 @@ pub const CHANGES: &[(&str, Change)] = &[
             number: 21,
             id: 46,
             device,
+            ..Irq::default()
         });
         Some(())
     }),
@@ -228,6 +230,8 @@ pub const CHANGES: &[(&str, Change)] = &[
         pd.symbols = Some("other.elf".to_owned());
         Some(())
     }),
+    ("a symbol that is not to be set", patched),
+    ("a symbol that is not to be set", patched),
     ("a manager that calls", manager_calls),
     ("a log that nobody keeps", |case, _| {
         let log = case.policy.log()?.clone();
@@ -353,7 +357,7 @@ pub const CHANGES: &[(&str, Change)] = &[
         }
         case.system.devices.push(Device {
             name: name.clone(),
-            maps: Vec::new(),
+            ..Device::default()
         });
         let domain = random.pick(&case.policy.domains)?.clone();
         case.policy
@@ -447,6 +451,7 @@ pub const CHANGES: &[(&str, Change)] = &[
         manager.guest = Some(Device {
             name: "vm".to_owned(),
             maps: vec![Map::new("ram", "rwx")],
+            ..Device::default()
         });
         case.system.regions.push(region);
         let domain = random.pick(&case.policy.domains)?.clone();
@@ -479,15 +484,19 @@ pub const CHANGES: &[(&str, Change)] = &[
     }),
     ("ports added", |case, random| {
         let pd = some(&mut case.system.pds, random, |pd| pd.ports.is_empty())?;
-        pd.ports.push((0x2f8 + random.below(2) as u64, 8));
+        pd.ports.push(Ports {
+            base: 0x2f8 + random.below(2) as u64,
+            size: 8,
+            ..Ports::default()
+        });
         Some(())
     }),
     ("ports of another", |case, random| {
         let pds = case.system.pds.iter();
-        let (base, size) =
-            *random.pick(&pds.flat_map(|pd| pd.ports.clone()).collect::<Vec<_>>())?;
+        let all: Vec<&Ports> = pds.flat_map(|pd| &pd.ports).collect();
+        let ports = *random.pick(&all)?;
         let who = Who::pd(&random.pick(&case.policy.components)?.name);
-        let what = What::Ports(base + random.below(2) as u64, size);
+        let what = What::Ports(ports.base + random.below(2) as u64, ports.size);
         let dma = Some(Dma::None);
         case.policy.statics.push(Static { who, what, dma });
         complete(case);
@@ -495,7 +504,7 @@ pub const CHANGES: &[(&str, Change)] = &[
     }),
     ("ports widened", |case, random| {
         let pd = some(&mut case.system.pds, random, |pd| !pd.ports.is_empty())?;
-        pd.ports[0].1 += 8;
+        pd.ports[0].size += 8;
         Some(())
     }),
     ("an address told", |case, random| {
@@ -534,6 +543,7 @@ pub const CHANGES: &[(&str, Change)] = &[
         case.system.devices.push(Device {
             name: name.clone(),
             maps: vec![map],
+            ..Device::default()
         });
         let domain = random.pick(&case.policy.domains)?.clone();
         case.policy.subjects.push((Who::Device(name), domain));
@@ -855,6 +865,37 @@ fn symbols_swapped(case: &mut Case, random: &mut Random) -> Option<()> {
     (one != other).then_some(())
 }
 
+/// Sets a symbol by any form: of the manager, or one that a runtime has.
+fn patched(case: &mut Case, random: &mut Random) -> Option<()> {
+    let of_manager = random.percent(40);
+    let symbol = match random.percent(if of_manager { 50 } else { 85 }) {
+        true => (*random.pick(&RUNTIME)?).to_owned(),
+        false => (*random.pick(&["grant_log_size", "policy", "generation", "table"])?).to_owned(),
+    };
+    let region = random.pick(&case.system.regions)?.name.clone();
+    let name = case.system.pds[random.below(case.system.pds.len())]
+        .name
+        .clone();
+    let name = if of_manager { MANAGER.to_owned() } else { name };
+    let taken = case.system.symbols(&name).contains(&symbol.as_str());
+    if random.percent(20) {
+        let pd = case.system.pds.iter_mut().find(|it| it.name == name)?;
+        if random.percent(50) {
+            pd.paddrs.push((symbol, region));
+        } else {
+            some(&mut pd.maps, random, |it| it.symbol.is_none())?.symbol = Some(symbol);
+        }
+    } else {
+        let mut places: Vec<_> = symbols(case)
+            .into_iter()
+            .filter(|it| it.0 == name)
+            .collect();
+        let place = random.below(places.len().max(1));
+        *places.get_mut(place)?.1 = Some(symbol);
+    }
+    (!taken).then_some(())
+}
+
 fn mapping(case: &mut Case, random: &mut Random) -> Option<()> {
     let region = random.pick(&case.system.regions)?.name.clone();
     let map = Map {
@@ -931,6 +972,7 @@ fn channel(case: &mut Case, random: &mut Random) -> Option<()> {
         id: 48,
         pp,
         notify,
+        ..End::default()
     };
     let ends = [
         end(one, pp, !pp || random.percent(30)),
@@ -979,7 +1021,7 @@ fn manager_calls(case: &mut Case, random: &mut Random) -> Option<()> {
         pd: pd.to_owned(),
         id: 59,
         pp,
-        notify: false,
+        ..End::default()
     };
     case.system
         .channels

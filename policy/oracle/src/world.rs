@@ -278,8 +278,9 @@ impl World {
             self.raised
                 .extend(raises.map(|it| (it.clone(), name.to_owned())));
         }
-        for (base, size) in &pd.ports {
-            self.hold(&own, Object::Ports(*base, *size), "rw", Source::Image);
+        for ports in &pd.ports {
+            let on = Object::Ports(ports.base, ports.size);
+            self.hold(&own, on, "rw", Source::Image);
         }
         if pd.smc {
             self.hold(&own, Object::Smc, "rw", Source::Image);

@@ -167,7 +167,7 @@ fn the_image_of_the_appliance_allows_no_attack() {
 #[test]
 fn an_image_that_hands_out_more_is_found() {
     type Change = fn(&mut Value);
-    let changes: [(&str, Kind, Change); 15] = [
+    let changes: [(&str, Kind, Change); 18] = [
         ("another's thread", Kind::Undeclared, |it| {
             give(it, "edge", "root", json!({"tcb": "vault"}), "rwgp", "0x0")
         }),
@@ -263,6 +263,15 @@ fn an_image_that_hands_out_more_is_found() {
         }),
         ("faults that nobody is told of", Kind::OwnThread, |it| {
             pd(it, "edge")["tcb"]["fault_endpoint"]["object"] = json!({"endpoint": "console"});
+        }),
+        ("a channel that is not there", Kind::Patched, |it| {
+            pd(it, "manager")["symbols"]["microkit_pps"] = json!("0x4");
+        }),
+        ("time of its own", Kind::Patched, |it| {
+            pd(it, "vault")["symbols"]["microkit_passive"] = json!("0x0");
+        }),
+        ("another value for the manager", Kind::Patched, |it| {
+            pd(it, "manager")["symbols"]["generation"] = json!("0x4");
         }),
         ("another's badge", Kind::Impersonates, |it| {
             let badge = pd(it, "ingest")["tcb"]["fault_endpoint"]["badge"].clone();
