@@ -310,15 +310,17 @@ pub const CHANGES: &[(&str, Change)] = &[
         let from = random.pick(&case.policy.components)?.domain.clone();
         never_between(case, from, MANAGER)
     }),
-    ("a never for who delegates", |case, random| {
+    ("a never for who delegates", delegates),
+    ("a notification delegated to its object", |case, random| {
         let grant = some(&mut case.policy.grants, random, |it| {
-            !it.delegate.is_empty()
+            it.mode == Mode::Notify && it.object != MANAGER && it.delegate.is_empty()
         })?;
-        let (subject, delegate) = (Who::pd(&grant.subject), grant.delegate[0].clone());
-        let from = case.policy.domain_of(&subject)?.to_owned();
-        never_between(case, from, &delegate)
+        grant.delegate.push(grant.object.clone());
+        complete(case);
+        Some(())
     }),
     ("a device tied by its registers alone", tied_by_registers),
+    ("another's call received", received),
     ("registers forgotten", |case, random| {
         take(&mut case.policy.registers, random).map(drop)
     }),
@@ -789,6 +791,57 @@ fn delegated_across(case: &mut Case, random: &mut Random) -> Option<()> {
     Some(())
 }
 
+/// Who may hand a grant on tells whom it is handed to nothing else, where it is one way.
+fn delegates(case: &mut Case, random: &mut Random) -> Option<()> {
+    let to = random.pick(&case.policy.components)?.name.clone();
+    let grant = some(&mut case.policy.grants, random, |it| {
+        let is_one_way = matches!(it.mode, Mode::Send | Mode::Notify);
+        is_one_way || !it.delegate.is_empty()
+    })?;
+    let ends = [&*grant.subject, &*grant.object, MANAGER];
+    if grant.delegate.is_empty() && !ends.contains(&&*to) {
+        grant.delegate.push(to);
+    }
+    let (subject, delegate) = (Who::pd(&grant.subject), grant.delegate.first()?.clone());
+    let from = case.policy.domain_of(&subject)?.to_owned();
+    complete(case);
+    never_between(case, from, &delegate)
+}
+
+/// Without a manager, two who share whom they call, and a rule that keeps their domains apart.
+fn received(case: &mut Case, random: &mut Random) -> Option<()> {
+    if case.system.pd(MANAGER).is_some() {
+        return None;
+    }
+    let pds = &case.system.pds;
+    let mut three: Vec<&Pd> = Vec::new();
+    while three.len() < 3.min(pds.len()) {
+        let pd = random.pick(pds)?;
+        if !three.iter().any(|it| it.name == pd.name) {
+            three.push(pd);
+        }
+    }
+    three.sort_by_key(|pd| pd.priority);
+    let [one, other, server] = three.as_slice() else {
+        return None;
+    };
+    let domain = |pd: &Pd| Some(case.policy.component(&pd.name)?.domain.clone());
+    let (from, to) = (domain(one)?, other.name.clone());
+    let end = |pd: &Pd, id, pp| End {
+        pd: pd.name.clone(),
+        id,
+        pp,
+        ..End::default()
+    };
+    let channels = [one, other].map(|pd| [end(pd, 44, true), end(server, 0, false)]);
+    for (mut ends, id) in channels.into_iter().zip([44, 45]) {
+        ends[1].id = id;
+        case.system.channels.push(ends);
+    }
+    complete(case);
+    never_between(case, from, &to)
+}
+
 /// A device in any domain that shares nothing with its driver but its registers.
 fn tied_by_registers(case: &mut Case, random: &mut Random) -> Option<()> {
     let device = random.pick(&case.policy.registers)?.0.clone();
@@ -989,7 +1042,7 @@ fn cap(case: &mut Case, random: &mut Random) -> Option<()> {
     pd.caps.push(ExtraCap {
         kind,
         of,
-        slot: if random.percent(15) { 1 } else { 3 },
+        slot: if random.percent(30) { 1 } else { 3 },
     });
     Some(())
 }
