@@ -3,13 +3,14 @@
 
 mod image;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use portcullis_policy::check::assumed_honest;
-use portcullis_policy::model::{Grant, MANAGER, OnFault, Place, When};
-use portcullis_policy::{Ceiling, Checked, Described, Policy, Problems};
+use portcullis_policy::model::{Grant, MANAGER, OnFault, Place, Subject, When};
+use portcullis_policy::relation::{Kind, Object};
+use portcullis_policy::{Ceiling, Checked, Described, Policy, Problems, Relation};
 use portcullis_sdf::System;
 use serde::Serialize;
 
@@ -118,7 +119,9 @@ impl Run for Check {
         let (policy, assuming, notes, problems) = match held {
             Ok(held) => {
                 let (policy, described) = (held.policy(), held.described());
-                let stock = described.map(|it| stock(it.system)).unwrap_or_default();
+                let stock = described
+                    .map(|it| stock(policy, it.system))
+                    .unwrap_or_default();
                 let notes = notes(policy).into_iter().chain(stock).collect();
                 let assuming = assumed_honest(policy, described);
                 (Some(Summary::of(policy)), assuming, notes, None)
@@ -299,30 +302,45 @@ fn notes(policy: &Policy) -> Vec<String> {
         .collect()
 }
 
-/// What a system without a manager adds to its description: Microkit's own tool builds it, and the
-/// capabilities of its channels carry Read.
-fn stock(system: &System) -> Vec<String> {
+/// What a system without a manager adds to its description: Microkit's own tool builds it. Its capabilities
+/// to call carry Read, which `never` counts, and each protection domain has a copy of the one by which its
+/// faults reach the monitor, which nothing counts.
+fn stock(policy: &Policy, system: &System) -> Vec<String> {
     if system.pd_named(MANAGER).is_some() {
         return Vec::new();
     }
-    let note = |id| {
-        let ends = system.ends();
-        let holders =
-            ends.filter(|(end, other)| other.pd.value == id && (end.pp.value || end.notify.value));
-        let names: BTreeSet<&str> = holders
-            .map(|(end, _)| system.pd(end.pd.value).name.value.as_str())
-            .collect();
-        let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-        let own = &system.pd(id).name.value;
-        (!names.is_empty()).then(|| {
-            format!(
-                "Microkit's own tool, which builds a system without `{MANAGER}`, adds Read to a channel's \
-                 capabilities: what others send to `{own}` can be received by {}",
-                names.join(", ")
-            )
-        })
-    };
-    system.pd_ids().filter_map(note).collect()
+    let relation = Relation::declared(policy);
+    let mut receivers: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for fact in relation
+        .facts()
+        .iter()
+        .filter(|it| it.kind == Kind::Receive)
+    {
+        // A guest's faults are received; it holds no capability to receive itself.
+        if let (Object::Input(own), Subject::Component(_)) = (fact.object, fact.subject) {
+            receivers
+                .entry(own)
+                .or_default()
+                .insert(fact.subject.to_string());
+        }
+    }
+    let of_channels = receivers.into_iter().map(|(own, names)| {
+        let names: Vec<String> = names.into_iter().collect();
+        format!(
+            "Microkit's own tool, which builds a system without `{MANAGER}`, adds Read to a channel's \
+             capabilities: what others send to `{own}` can be received by {}",
+            names.join(", ")
+        )
+    });
+    let parentless = system.protection_domains.iter();
+    let several = parentless.filter(|pd| pd.parent.is_none()).count() > 1;
+    let of_monitor = (several && !policy.nevers.is_empty()).then(|| {
+        format!(
+            "Microkit's own tool, which builds a system without `{MANAGER}`, lets every protection domain \
+             send to its monitor, and receive what others send there: no `never` rule is about that"
+        )
+    });
+    of_channels.chain(of_monitor).collect()
 }
 
 /// What of a grant nothing serves yet.

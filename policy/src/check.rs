@@ -18,6 +18,7 @@ mod notifications;
 mod offers;
 mod priorities;
 mod streams;
+pub(crate) mod symbols;
 mod system;
 
 pub use calls::CallFault;
@@ -197,6 +198,7 @@ fn run_with<'a>(
         against(&mut check, &relations, incomplete, described, set);
         custody::check(&mut check, &relations.given, set, &mut said);
         custody::maps(&mut check, described);
+        custody::set_symbols(&mut check, described);
     }
     check.problems
 }

@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use crate::distribution::{CNode, Capability, Memory, Object};
 
 /// Version of the JSON that the builder writes and `check` reads.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// Version of the Microkit SDK whose slots and names the rules know.
 pub const SDK: &str = "2.3.0";
 /// Name of Microkit's monitor. No protection domain can have it.
@@ -105,6 +105,9 @@ pub struct ProtectionDomain {
     pub tcb: BTreeMap<Binding, Capability>,
     /// Its CNodes.
     pub cspace: Vec<CNode>,
+    /// The symbols of its program that the Microkit tool sets, each of a word or, for a flag, of a byte.
+    #[serde(with = "hex::map")]
+    pub symbols: BTreeMap<String, u64>,
     /// Its VSpace.
     pub vspace: VSpace,
 }
@@ -225,6 +228,16 @@ pub struct Untyped {
     /// Whether it is device memory.
     pub device: bool,
 }
+
+/// The symbols that the Microkit tool sets in every program, for its runtime (`symbols.rs` of the tool;
+/// `microkit_name` is text).
+pub const RUNTIME_SYMBOLS: [&str; 5] = [
+    "microkit_passive",
+    "microkit_irqs",
+    "microkit_notifications",
+    "microkit_pps",
+    "microkit_ioports",
+];
 
 /// Why a distribution cannot be read.
 #[derive(Debug, thiserror::Error)]

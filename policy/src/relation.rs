@@ -54,6 +54,8 @@ pub enum Object<'a> {
     Region(&'a str),
     /// A component, which takes calls, messages and signals.
     Component(&'a str),
+    /// What is sent to a component: calls, and the faults of its children and guest.
+    Input(&'a str),
     /// Power over another subject.
     Power(Power, Subject<'a>),
     /// An interrupt, by its number.
@@ -134,6 +136,9 @@ pub enum Kind {
     Channel,
     /// A channel to the manager.
     ManagerChannel,
+    /// What Microkit's own tool adds to a channel's capability to call, and to a child's fault endpoint:
+    /// whoever holds it receives what others send there.
+    Receive,
     /// A child protection domain.
     Child,
     /// A virtual machine.
@@ -453,6 +458,7 @@ impl Object<'_> {
         match self {
             Self::Region(name) => format!("memory region `{name}`"),
             Self::Component(name) => format!("a channel to `{name}`"),
+            Self::Input(name) => format!("what is sent to `{name}`"),
             Self::Power(Power::Parent, of) => format!("child {of}"),
             Self::Power(Power::Monitor, of) => format!("virtual machine `{}`", of.name()),
             Self::Power(Power::Driver, of) => format!("control of {of}"),
@@ -488,7 +494,7 @@ impl fmt::Display for Registers<'_> {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Grant,
         Self::Delegated,
         Self::Delegation,
@@ -501,6 +507,7 @@ impl Kind {
         Self::Address,
         Self::Channel,
         Self::ManagerChannel,
+        Self::Receive,
         Self::Child,
         Self::VirtualMachine,
         Self::Capability,
@@ -528,6 +535,7 @@ impl Kind {
             Self::Address => "address",
             Self::Channel => "channel",
             Self::ManagerChannel => "manager_channel",
+            Self::Receive => "receive",
             Self::Child => "child",
             Self::VirtualMachine => "vm",
             Self::Capability => "cap",
@@ -604,6 +612,7 @@ impl Fact<'_> {
                 format!("can send to `{name}`")
             }
             Object::Component(name) => format!("can notify `{name}`"),
+            Object::Input(name) => format!("can receive what others send to `{name}`"),
             Object::Power(Power::Parent, of) => format!("controls {of} and handles its faults"),
             Object::Power(Power::Monitor, of) => {
                 format!("runs virtual machine `{}`", of.name())

@@ -157,6 +157,30 @@ fn a_rule_forbids_what_would_complete_a_path() {
     assert!(!no_call("console", "edge"));
 }
 
+/// `vault` and `web` call `hub`, or notify it; nothing may flow from the vault to the edge.
+const HUB: &str = "[domains]\nedge = {}\nvault = {}\nweb = {}\nhub = {}\n[interfaces.i]\nm = 0\n\
+    [components.edge]\ndomain = \"edge\"\noffers = [\"i\"]\n[components.vault]\ndomain = \"vault\"\n\
+    [components.web]\ndomain = \"web\"\n[components.hub]\ndomain = \"hub\"\n\
+    [[static]]\ncomponent = \"vault\"\nchannel = \"hub\"\nmode = \"MODE\"\n\
+    [[static]]\ncomponent = \"web\"\nchannel = \"hub\"\nmode = \"MODE\"\n\
+    [[never]]\nfrom = \"vault\"\nto = \"edge\"\n";
+
+/// Microkit's own tool makes the channels of a system without a manager.
+#[test]
+fn who_may_call_one_receives_what_others_send_to_it() {
+    let answer = |mode, more: &str| {
+        let policy = policy(&(HUB.replace("MODE", mode) + more));
+        match why(&policy, "web", "edge", "m").unwrap() {
+            Verdict::Forbidden { path, .. } => path.join(" "),
+            other => other.word().to_owned(),
+        }
+    };
+    assert_eq!(answer("call", ""), "`vault` `web` `edge`");
+    assert_eq!(answer("notify", ""), "not permitted");
+    let manager = "[domains.manager]\n[components.manager]\ndomain = \"manager\"\n";
+    assert_eq!(answer("call", manager), "`vault` `hub` `web` `edge`");
+}
+
 #[test]
 fn a_channel_that_only_notifies_carries_no_method() {
     let channel = "[[static]]\ncomponent = \"console\"\nchannel = \"edge\"\nmode = \"notify\"\n\

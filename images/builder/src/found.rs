@@ -11,14 +11,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use microkit_tool::UntypedObject;
 use microkit_tool::capdl::CapDLSpecContainer;
 use microkit_tool::capdl::spec::FillContent;
-use microkit_tool::sdf::SystemDescription;
+use microkit_tool::elf::ElfFile;
+use microkit_tool::sdf::{ProtectionDomain as PdDescription, SystemDescription};
 use microkit_tool::sel4::Config;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use portcullis_kernel::Rights;
 use portcullis_manager_api::MANAGER;
 use portcullis_policy::distribution::{CNode, Capability, Memory, Object};
 use portcullis_policy::image::{
-    Binding, Carried, FORMAT, Image, Initialiser, Irq, MONITOR, ProtectionDomain, Untyped,
+    Binding, Carried, FORMAT, Image, Initialiser, Irq, MONITOR, ProtectionDomain, RUNTIME_SYMBOLS,
+    Untyped,
 };
 use portcullis_policy_format::Policy;
 use sel4_capdl_initializer_types::{
@@ -39,6 +41,8 @@ pub struct Source<'a> {
     pub system: &'a SystemDescription,
     /// The specification that the payload was made from: it has the names.
     pub spec: &'a CapDLSpecContainer,
+    /// The programs as they are packed, in the order of their protection domains.
+    pub programs: &'a [ElfFile],
     /// The memory that the kernel gives the initialiser.
     pub untyped: &'a [UntypedObject],
 }
@@ -57,8 +61,10 @@ impl Source<'_> {
             tables: BTreeSet::new(),
         };
         let mut protection_domains = Vec::new();
-        for pd in pds {
-            protection_domains.extend(reader.thread(pd)?);
+        for (pd, program) in system.protection_domains.iter().zip(self.programs) {
+            let symbols = symbols(pd, program)?;
+            let thread = reader.thread(&pd.name)?;
+            protection_domains.extend(thread.map(|thread| ProtectionDomain { symbols, ..thread }));
         }
         let monitor = reader.thread(MONITOR)?;
         let monitor = monitor.ok_or_else(|| miette!("the payload has no monitor"))?;
@@ -280,6 +286,7 @@ impl Reader<'_> {
             starts: tcb.extra.resume,
             tcb: self.bindings(id)?,
             cspace: self.cspace(name)?,
+            symbols: BTreeMap::new(),
             vspace,
         }))
     }
@@ -359,6 +366,26 @@ impl Reader<'_> {
             .filter(|object| matches!(object, Object::Other { .. }))
             .collect()
     }
+}
+
+/// What the tool wrote into a program: its runtime's symbols, and those that the description sets.
+fn symbols(pd: &PdDescription, program: &ElfFile) -> Result<BTreeMap<String, u64>> {
+    let set = pd.setvars.iter().map(|setvar| setvar.symbol.as_str());
+    let value = |symbol: &str| {
+        let (vaddr, size) = program
+            .find_symbol(symbol)
+            .map_err(|error| miette!("{error}"))?;
+        let bytes = program
+            .get_data(vaddr, size)
+            .filter(|bytes| bytes.len() <= 8);
+        let bytes = bytes.ok_or_else(|| miette!("'{}': '{symbol}' is no word in it", pd.name))?;
+        let value = bytes
+            .iter()
+            .rev()
+            .fold(0, |value, byte| value << 8 | u64::from(*byte));
+        Ok((symbol.to_owned(), value))
+    };
+    RUNTIME_SYMBOLS.into_iter().chain(set).map(value).collect()
 }
 
 pub(crate) fn slots(object: &Archived) -> &[ArchivedCapTableEntry] {

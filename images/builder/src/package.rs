@@ -149,6 +149,7 @@ impl Parts<'_> {
             config,
             system,
             spec: &spec,
+            programs,
             untyped: &info.untyped_objects,
         };
         accept(&source.found(payload(&initialiser.elf)?)?)?;

@@ -19,6 +19,24 @@ const MANAGERS: [(&str, &str); 4] = [
     ("grant_log_ack", "r"),
 ];
 const KEEPERS: [(&str, &str); 2] = [("grant_log", "r"), ("grant_log_ack", "rw")];
+/// Symbols that libmicrokit and rust-sel4 have in every program: Microkit sets the first ones, and then
+/// whatever the description sets, so that the description has the last word.
+pub const RUNTIME: [&str; 14] = [
+    "microkit_name",
+    "microkit_passive",
+    "microkit_irqs",
+    "microkit_notifications",
+    "microkit_pps",
+    "microkit_ioports",
+    "microkit_have_signal",
+    "microkit_signal_cap",
+    "microkit_signal_msg",
+    "__sel4_ipc_buffer",
+    "__sel4_ipc_buffer_obj",
+    "__sel4_runtime_common__stack_bottom",
+    "_start",
+    "protected",
+];
 /// Grants that the manager's table has room for.
 const MAX_GRANTS: usize = 1024;
 /// Bits of a notification that Microkit leaves to ids.
@@ -33,6 +51,7 @@ pub fn failures(case: &Case, world: &World) -> Vec<Finding> {
     };
     boot.manager(&mut found);
     boot.slots(&mut found);
+    boot.patched(&mut found);
     found.extend(runs(world, &case.policy));
     found.sort();
     found.dedup();
@@ -196,6 +215,35 @@ impl Boot<'_> {
             if self.system.pd(pd).is_some_and(|it| it.symbols.is_some()) {
                 let text = format!("`{pd}` looks where another program has its symbols");
                 found.push(Finding::new(Kind::Symbol, [pd], text));
+            }
+        }
+    }
+
+    /// A program that starts with another value than its own, or Microkit's, where nobody expects one.
+    fn patched(&self, found: &mut Vec<Finding>) {
+        for pd in &self.system.pds {
+            let name = pd.name.as_str();
+            // By the mapping of one of its regions, and as what it is: address or size.
+            let is_size = |symbol: &String| {
+                let role = symbol.strip_suffix("_size");
+                MANAGERS.iter().any(|(own, _)| Some(*own) == role)
+            };
+            let is_address = |symbol: &String| MANAGERS.iter().any(|(own, _)| own == symbol);
+            let addresses = pd.maps.iter().filter_map(|map| map.symbol.as_ref());
+            let sizes = pd.maps.iter().filter_map(|map| map.size.as_ref());
+            let needed: Vec<&String> = addresses
+                .filter(|it| is_address(it))
+                .chain(sizes.filter(|it| is_size(it)))
+                .collect();
+            for symbol in self.system.symbols(name) {
+                let is_found = match name == MANAGER {
+                    true => !needed.iter().any(|own| *own == symbol),
+                    false => RUNTIME.contains(&symbol),
+                };
+                if is_found {
+                    let text = format!("`{name}` starts with another `{symbol}` than it has");
+                    found.push(Finding::new(Kind::Patched, [name, symbol], text));
+                }
             }
         }
     }

@@ -58,12 +58,14 @@ pub struct Pd {
     pub smc: bool,
     /// Its parent.
     pub parent: Option<String>,
+    /// The symbol of its parent that gets its id.
+    pub id_symbol: Option<String>,
     /// What it maps.
     pub maps: Vec<Map>,
     /// Its interrupts.
     pub irqs: Vec<Irq>,
-    /// Its I/O ports: first, how many.
-    pub ports: Vec<(u64, u64)>,
+    /// Its I/O ports.
+    pub ports: Vec<Ports>,
     /// Symbols that get the physical address of a region.
     pub paddrs: Vec<(String, String)>,
     /// Extra capabilities.
@@ -83,6 +85,21 @@ pub struct Irq {
     pub id: u8,
     /// The device behind the IOMMU that raises it, where it is such a one's.
     pub device: Option<String>,
+    /// The symbol that gets its id.
+    pub symbol: Option<String>,
+}
+
+/// A range of I/O ports.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Ports {
+    /// The first.
+    pub base: u64,
+    /// How many.
+    pub size: u64,
+    /// The symbol that gets its id.
+    pub symbol: Option<String>,
+    /// The symbol that gets the first port.
+    pub addr_symbol: Option<String>,
 }
 
 /// A mapping.
@@ -96,6 +113,8 @@ pub struct Map {
     pub symbol: Option<String>,
     /// The symbol that gets its size.
     pub size: Option<String>,
+    /// The symbol that gets the size of what fills it.
+    pub prefill_size: Option<String>,
 }
 
 /// What may be done to memory.
@@ -138,6 +157,8 @@ pub struct Device {
     pub name: String,
     /// What it maps.
     pub maps: Vec<Map>,
+    /// The symbol of a guest's monitor that gets the id of its vCPU.
+    pub symbol: Option<String>,
 }
 
 /// One end of a channel.
@@ -151,6 +172,8 @@ pub struct End {
     pub pp: bool,
     /// Whether it may notify the other.
     pub notify: bool,
+    /// The symbol that gets its id.
+    pub symbol: Option<String>,
 }
 
 /// A policy.
@@ -390,6 +413,33 @@ impl System {
     /// A memory region by its name.
     pub fn region(&self, name: &str) -> Option<&Region> {
         self.regions.iter().find(|region| region.name == name)
+    }
+
+    /// All symbols of a protection domain's program that are set.
+    pub fn symbols(&self, name: &str) -> Vec<&str> {
+        let mut all: Vec<&Option<String>> = Vec::new();
+        let mut set = Vec::new();
+        for pd in &self.pds {
+            if pd.parent.as_deref() == Some(name) {
+                all.push(&pd.id_symbol);
+            }
+        }
+        for end in self.channels.iter().flatten().filter(|it| it.pd == name) {
+            all.push(&end.symbol);
+        }
+        if let Some(pd) = self.pd(name) {
+            for map in &pd.maps {
+                all.extend([&map.symbol, &map.size, &map.prefill_size]);
+            }
+            all.extend(pd.irqs.iter().map(|it| &it.symbol));
+            for ports in &pd.ports {
+                all.extend([&ports.symbol, &ports.addr_symbol]);
+            }
+            all.extend(pd.guest.iter().map(|it| &it.symbol));
+            set.extend(pd.paddrs.iter().map(|(symbol, _)| symbol.as_str()));
+        }
+        set.extend(all.into_iter().flatten().map(String::as_str));
+        set
     }
 
     /// Both ends of every channel, each with the other.

@@ -89,6 +89,7 @@ kinds! {
     NoRing, "is never granted anything: no record can be written", ["no_log_ring"], None;
     SmallRing, "is not granted what does not fit the ring", ["log_ring_too_small"], None;
     Symbol, "takes one memory for another", ["symbol_not_set", "symbol_split", "symbol_rights", "symbol_swapped", "symbols_elsewhere"], None;
+    Patched, "runs as the description wants, not as its program does", ["manager_symbol", "runtime_symbol"], None;
     Mute, "cannot ask the manager", ["no_manager_channel"], None;
     SendToPassive, "never runs when it is sent to", ["send_to_passive"], None;
     NotWritten, "cannot write its stream", ["stream_not_written"], None;

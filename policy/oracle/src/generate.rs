@@ -5,7 +5,7 @@
 
 use crate::case::{
     CapKind, Case, Component, Device, Dma, End, ExtraCap, Flow, Grant, Irq, MANAGER, Map, Mode, Pd,
-    Perms, Policy, Region, Static, System, What, Who,
+    Perms, Policy, Ports, Region, Static, System, What, Who,
 };
 use crate::judge::{self, crossings};
 use crate::random::Random;
@@ -35,6 +35,7 @@ pub fn case(random: &mut Random) -> Case {
     make.guests();
     make.families();
     make.channels();
+    make.symbols();
     make.case.policy.inline = make.random.percent(15);
     let mut case = make.case;
     complete(&mut case);
@@ -115,8 +116,8 @@ fn lines(case: &mut Case) {
         for irq in &pd.irqs {
             want(&who, What::Irq(irq.number));
         }
-        for (base, size) in &pd.ports {
-            want(&who, What::Ports(*base, *size));
+        for ports in &pd.ports {
+            want(&who, What::Ports(ports.base, ports.size));
         }
         for cap in &pd.caps {
             want(&who, What::Cap(cap.kind, cap.of.clone()));
@@ -341,7 +342,7 @@ impl Make<'_> {
                 pd: pd.to_owned(),
                 id,
                 pp,
-                notify: false,
+                ..End::default()
             };
             system
                 .channels
@@ -545,7 +546,7 @@ impl Make<'_> {
                 pd.irqs.push(Irq {
                     number: 40 + number as u64,
                     id: 50 + number as u8,
-                    device: None,
+                    ..Irq::default()
                 });
             }
             if self.random.percent(40) {
@@ -557,7 +558,11 @@ impl Make<'_> {
         }
         if self.random.percent(12) {
             let driver = self.someone();
-            self.case.system.pds[driver].ports.push((0x3f8, 8));
+            self.case.system.pds[driver].ports.push(Ports {
+                base: 0x3f8,
+                size: 8,
+                ..Ports::default()
+            });
         }
         if self.random.percent(12) {
             for _ in 0..self.random.range(1, 2) {
@@ -579,6 +584,7 @@ impl Make<'_> {
         let mut device = Device {
             name: "nic".to_owned(),
             maps: vec![map(&buffer)],
+            ..Device::default()
         };
         // What a driver knows the address of is bounded where its device maps it.
         let known = self.case.system.pds[driver].paddrs.clone();
@@ -595,6 +601,7 @@ impl Make<'_> {
                 number: 20,
                 id: 47,
                 device,
+                ..Irq::default()
             });
         }
         let domain = match self.random.percent(70) {
@@ -634,6 +641,7 @@ impl Make<'_> {
         let mut guest = Device {
             name: "vm".to_owned(),
             maps: vec![Map::new(&ram, "rwx")],
+            ..Device::default()
         };
         if self.random.percent(30) {
             let shared = self.region("virtio");
@@ -673,6 +681,17 @@ impl Make<'_> {
         }
     }
 
+    /// Symbols of which nobody but their program knows anything.
+    fn symbols(&mut self) {
+        let others = symbols(&mut self.case).into_iter();
+        let others = others.filter(|(pd, _)| pd != MANAGER).enumerate();
+        for (number, (_, symbol)) in others {
+            if self.random.percent(30) {
+                *symbol = Some(format!("own_{number}"));
+            }
+        }
+    }
+
     fn channels(&mut self) {
         for place in 0..self.random.below(3) {
             let (one, other) = (self.someone(), self.someone());
@@ -690,6 +709,7 @@ impl Make<'_> {
                 id: 30 + place as u8,
                 pp,
                 notify,
+                ..End::default()
             };
             self.case
                 .system
@@ -697,6 +717,40 @@ impl Make<'_> {
                 .push([end(from, pp, notify.0), end(to, false, notify.1)]);
         }
     }
+}
+
+/// The symbols that get an id, an I/O port or the size of a file, in the programs of others than the
+/// manager: of whom, each by its form.
+pub fn symbols(case: &mut Case) -> Vec<(String, &mut Option<String>)> {
+    let System {
+        pds,
+        channels,
+        regions,
+        ..
+    } = &mut case.system;
+    let mut all = Vec::new();
+    let is_filled = |name: &str| {
+        let mut own = regions.iter();
+        own.any(|it| it.name == name && it.prefill.is_some())
+    };
+    for end in channels.iter_mut().flatten() {
+        all.push((end.pd.clone(), &mut end.symbol));
+    }
+    for pd in pds {
+        let name = || pd.name.clone();
+        all.extend(pd.irqs.iter_mut().map(|it| (name(), &mut it.symbol)));
+        for ports in &mut pd.ports {
+            all.push((name(), &mut ports.symbol));
+            all.push((name(), &mut ports.addr_symbol));
+        }
+        all.extend(pd.guest.iter_mut().map(|it| (name(), &mut it.symbol)));
+        let maps = pd.maps.iter_mut().filter(|it| is_filled(&it.region));
+        all.extend(maps.map(|it| (name(), &mut it.prefill_size)));
+        if let Some(parent) = &pd.parent {
+            all.push((parent.clone(), &mut pd.id_symbol));
+        }
+    }
+    all
 }
 
 /// Every kind of element, and whether a case has it: what the run must have seen in each verdict.
@@ -747,6 +801,35 @@ pub fn elements(case: &Case) -> Vec<(&'static str, bool)> {
         "map setvar_vaddr",
         pds.iter()
             .any(|it| it.maps.iter().any(|it| it.symbol.is_some())),
+    );
+    let set = |is: &dyn Fn(&Pd) -> bool| pds.iter().any(is);
+    has(
+        "map setvar_prefill_size",
+        set(&|it| it.maps.iter().any(|it| it.prefill_size.is_some())),
+    );
+    has(
+        "irq setvar_id",
+        set(&|it| it.irqs.iter().any(|it| it.symbol.is_some())),
+    );
+    has(
+        "ioport setvar_id",
+        set(&|it| it.ports.iter().any(|it| it.symbol.is_some())),
+    );
+    has(
+        "ioport setvar_addr",
+        set(&|it| it.ports.iter().any(|it| it.addr_symbol.is_some())),
+    );
+    has(
+        "vcpu setvar_id",
+        set(&|it| it.guest.as_ref().is_some_and(|it| it.symbol.is_some())),
+    );
+    has(
+        "child protection_domain setvar_id",
+        set(&|it| it.parent.is_some() && it.id_symbol.is_some()),
+    );
+    has(
+        "end setvar_id",
+        channels.iter().flatten().any(|it| it.symbol.is_some()),
     );
     has("irq", pds.iter().any(|it| !it.irqs.is_empty()));
     has(

@@ -2,8 +2,8 @@
 //!
 //! The builder emits it as JSON (`docs/image-rules.md`). Nothing of the system description is needed:
 //! what is in the image counts, whatever it was built from. What a distribution does not tell is not
-//! judged: which symbol has which address, and so which physical addresses a driver knows; what guests and
-//! devices map; and by which of two lines a parent has its child's TCB.
+//! judged: which physical addresses a driver knows; what guests and devices map; and by which of two lines a
+//! parent has its child's TCB.
 
 use std::collections::BTreeMap;
 
@@ -46,6 +46,10 @@ struct Reader<'p> {
     found: Vec<Finding>,
 }
 
+/// Where Microkit's CNode has the capabilities of channels (to notify, to call), interrupts and I/O ports,
+/// each by its id (Microkit's manual, "Internals").
+const SLOTS: [u64; 4] = [10, 74, 138, 394];
+
 /// Somebody's own memory, which nobody else sees.
 const PRIVATE: [&str; 3] = ["program", "stack", "ipc_buffer"];
 
@@ -62,6 +66,7 @@ impl Reader<'_> {
             self.world.everybody.push(who.clone());
             self.world.threads.insert((*name).to_owned(), thread(pd)?);
             self.bindings(name, pd)?;
+            self.told(name, pd)?;
             // It sees what its thread is bound to, whoever it was made for.
             let bound = |kind: &str| {
                 let object = &pd["tcb"][kind]["object"];
@@ -295,6 +300,42 @@ impl Reader<'_> {
         Some(())
     }
 
+    /// What a program is told of itself is so, and the manager's is told of its memory besides.
+    fn told(&mut self, name: &str, pd: &Value) -> Option<()> {
+        let symbols = pd["symbols"].as_object()?;
+        let cnodes = pd["cspace"].as_array()?.iter();
+        let slots = cnodes.filter(|it| it["kind"] == "microkit");
+        let slots = slots.filter_map(|it| it["slots"].as_object()).flatten();
+        let slots: Vec<u64> = slots.filter_map(|(slot, _)| slot.parse().ok()).collect();
+        let ids = |base: u64| {
+            let own = slots.iter().filter_map(|slot| slot.checked_sub(base));
+            own.filter(|id| *id < 64).fold(0, |bits, id| bits | 1 << id)
+        };
+        let is_so = |symbol: &str, value: &Value| {
+            let stated = match symbol {
+                "microkit_passive" => u64::from(pd["passive"].as_bool()?),
+                "microkit_notifications" => ids(SLOTS[0]),
+                "microkit_pps" => ids(SLOTS[1]),
+                "microkit_irqs" => ids(SLOTS[2]),
+                "microkit_ioports" => ids(SLOTS[3]),
+                _ => {
+                    let role = symbol.strip_suffix("_size").unwrap_or(symbol);
+                    let roles = ["policy", "policy_keys", "grant_log", "grant_log_ack"];
+                    return Some(name != MANAGER || roles.contains(&role));
+                }
+            };
+            Some(hex(value)? == stated)
+        };
+        for (symbol, value) in symbols {
+            if !is_so(symbol, value)? {
+                let text = format!("`{name}` is told {value} by `{symbol}`");
+                self.found
+                    .push(Finding::new(Kind::Patched, [name, symbol], text));
+            }
+        }
+        Some(())
+    }
+
     /// A receiver knows a sender by its badge alone.
     fn taken_for_another(&mut self, pds: &[Value]) {
         let mut known: BTreeMap<(String, String), String> = BTreeMap::new();
@@ -325,7 +366,7 @@ impl Reader<'_> {
         }
     }
 
-    /// An image has no symbols: the manager's memory is the ring of its policy, the one region that the
+    /// Whatever the symbols say: the manager's memory is the ring of its policy, the one region that the
     /// log's keeper writes for it, and two that nobody else writes.
     fn managers_memory(&mut self) {
         let ring = self.policy.log().and_then(|it| it.region.clone());

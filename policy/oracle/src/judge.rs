@@ -69,6 +69,8 @@ fn needs<'s>(step: &'s Step, policy: &Policy) -> Option<(&'s Who, &'s Who, Mode)
         | How::Controls { back: true, .. }
         | How::Code(_)
         | How::Delegates(_)
+        | How::Taken(_)
+        | How::InPlace(_)
         | How::Inspects
         | How::Records(_) => None,
     }

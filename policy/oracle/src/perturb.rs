@@ -1,10 +1,11 @@
 //! Random changes to a case that fits: most break something, some break nothing.
 
+use crate::boot::RUNTIME;
 use crate::case::{
     CapKind, Case, Component, Device, Dma, End, ExtraCap, Flow, Grant, Irq, MANAGER, Map, Mode, Pd,
-    Perms, Region, Static, What, Who,
+    Perms, Ports, Region, Static, What, Who,
 };
-use crate::generate::complete;
+use crate::generate::{complete, symbols};
 use crate::random::Random;
 
 /// Policies that cannot be read, each in one way.
@@ -203,7 +204,7 @@ pub const CHANGES: &[(&str, Change)] = &[
         pd.irqs.push(Irq {
             number: 70,
             id: 49,
-            device: None,
+            ..Irq::default()
         });
         Some(())
     }),
@@ -216,6 +217,7 @@ pub const CHANGES: &[(&str, Change)] = &[
             number: 21,
             id: 46,
             device,
+            ..Irq::default()
         });
         Some(())
     }),
@@ -228,6 +230,8 @@ pub const CHANGES: &[(&str, Change)] = &[
         pd.symbols = Some("other.elf".to_owned());
         Some(())
     }),
+    ("a symbol that is not to be set", patched),
+    ("a symbol that is not to be set", patched),
     ("a manager that calls", manager_calls),
     ("a log that nobody keeps", |case, _| {
         let log = case.policy.log()?.clone();
@@ -306,15 +310,17 @@ pub const CHANGES: &[(&str, Change)] = &[
         let from = random.pick(&case.policy.components)?.domain.clone();
         never_between(case, from, MANAGER)
     }),
-    ("a never for who delegates", |case, random| {
+    ("a never for who delegates", delegates),
+    ("a notification delegated to its object", |case, random| {
         let grant = some(&mut case.policy.grants, random, |it| {
-            !it.delegate.is_empty()
+            it.mode == Mode::Notify && it.object != MANAGER && it.delegate.is_empty()
         })?;
-        let (subject, delegate) = (Who::pd(&grant.subject), grant.delegate[0].clone());
-        let from = case.policy.domain_of(&subject)?.to_owned();
-        never_between(case, from, &delegate)
+        grant.delegate.push(grant.object.clone());
+        complete(case);
+        Some(())
     }),
     ("a device tied by its registers alone", tied_by_registers),
+    ("another's call received", received),
     ("registers forgotten", |case, random| {
         take(&mut case.policy.registers, random).map(drop)
     }),
@@ -353,7 +359,7 @@ pub const CHANGES: &[(&str, Change)] = &[
         }
         case.system.devices.push(Device {
             name: name.clone(),
-            maps: Vec::new(),
+            ..Device::default()
         });
         let domain = random.pick(&case.policy.domains)?.clone();
         case.policy
@@ -447,6 +453,7 @@ pub const CHANGES: &[(&str, Change)] = &[
         manager.guest = Some(Device {
             name: "vm".to_owned(),
             maps: vec![Map::new("ram", "rwx")],
+            ..Device::default()
         });
         case.system.regions.push(region);
         let domain = random.pick(&case.policy.domains)?.clone();
@@ -479,15 +486,19 @@ pub const CHANGES: &[(&str, Change)] = &[
     }),
     ("ports added", |case, random| {
         let pd = some(&mut case.system.pds, random, |pd| pd.ports.is_empty())?;
-        pd.ports.push((0x2f8 + random.below(2) as u64, 8));
+        pd.ports.push(Ports {
+            base: 0x2f8 + random.below(2) as u64,
+            size: 8,
+            ..Ports::default()
+        });
         Some(())
     }),
     ("ports of another", |case, random| {
         let pds = case.system.pds.iter();
-        let (base, size) =
-            *random.pick(&pds.flat_map(|pd| pd.ports.clone()).collect::<Vec<_>>())?;
+        let all: Vec<&Ports> = pds.flat_map(|pd| &pd.ports).collect();
+        let ports = *random.pick(&all)?;
         let who = Who::pd(&random.pick(&case.policy.components)?.name);
-        let what = What::Ports(base + random.below(2) as u64, size);
+        let what = What::Ports(ports.base + random.below(2) as u64, ports.size);
         let dma = Some(Dma::None);
         case.policy.statics.push(Static { who, what, dma });
         complete(case);
@@ -495,7 +506,7 @@ pub const CHANGES: &[(&str, Change)] = &[
     }),
     ("ports widened", |case, random| {
         let pd = some(&mut case.system.pds, random, |pd| !pd.ports.is_empty())?;
-        pd.ports[0].1 += 8;
+        pd.ports[0].size += 8;
         Some(())
     }),
     ("an address told", |case, random| {
@@ -534,6 +545,7 @@ pub const CHANGES: &[(&str, Change)] = &[
         case.system.devices.push(Device {
             name: name.clone(),
             maps: vec![map],
+            ..Device::default()
         });
         let domain = random.pick(&case.policy.domains)?.clone();
         case.policy.subjects.push((Who::Device(name), domain));
@@ -779,6 +791,57 @@ fn delegated_across(case: &mut Case, random: &mut Random) -> Option<()> {
     Some(())
 }
 
+/// Who may hand a grant on tells whom it is handed to nothing else, where it is one way.
+fn delegates(case: &mut Case, random: &mut Random) -> Option<()> {
+    let to = random.pick(&case.policy.components)?.name.clone();
+    let grant = some(&mut case.policy.grants, random, |it| {
+        let is_one_way = matches!(it.mode, Mode::Send | Mode::Notify);
+        is_one_way || !it.delegate.is_empty()
+    })?;
+    let ends = [&*grant.subject, &*grant.object, MANAGER];
+    if grant.delegate.is_empty() && !ends.contains(&&*to) {
+        grant.delegate.push(to);
+    }
+    let (subject, delegate) = (Who::pd(&grant.subject), grant.delegate.first()?.clone());
+    let from = case.policy.domain_of(&subject)?.to_owned();
+    complete(case);
+    never_between(case, from, &delegate)
+}
+
+/// Without a manager, two who share whom they call, and a rule that keeps their domains apart.
+fn received(case: &mut Case, random: &mut Random) -> Option<()> {
+    if case.system.pd(MANAGER).is_some() {
+        return None;
+    }
+    let pds = &case.system.pds;
+    let mut three: Vec<&Pd> = Vec::new();
+    while three.len() < 3.min(pds.len()) {
+        let pd = random.pick(pds)?;
+        if !three.iter().any(|it| it.name == pd.name) {
+            three.push(pd);
+        }
+    }
+    three.sort_by_key(|pd| pd.priority);
+    let [one, other, server] = three.as_slice() else {
+        return None;
+    };
+    let domain = |pd: &Pd| Some(case.policy.component(&pd.name)?.domain.clone());
+    let (from, to) = (domain(one)?, other.name.clone());
+    let end = |pd: &Pd, id, pp| End {
+        pd: pd.name.clone(),
+        id,
+        pp,
+        ..End::default()
+    };
+    let channels = [one, other].map(|pd| [end(pd, 44, true), end(server, 0, false)]);
+    for (mut ends, id) in channels.into_iter().zip([44, 45]) {
+        ends[1].id = id;
+        case.system.channels.push(ends);
+    }
+    complete(case);
+    never_between(case, from, &to)
+}
+
 /// A device in any domain that shares nothing with its driver but its registers.
 fn tied_by_registers(case: &mut Case, random: &mut Random) -> Option<()> {
     let device = random.pick(&case.policy.registers)?.0.clone();
@@ -853,6 +916,37 @@ fn symbols_swapped(case: &mut Case, random: &mut Random) -> Option<()> {
         (pd.maps[one].size, pd.maps[other].size) = (second.size, first.size);
     }
     (one != other).then_some(())
+}
+
+/// Sets a symbol by any form: of the manager, or one that a runtime has.
+fn patched(case: &mut Case, random: &mut Random) -> Option<()> {
+    let of_manager = random.percent(40);
+    let symbol = match random.percent(if of_manager { 50 } else { 85 }) {
+        true => (*random.pick(&RUNTIME)?).to_owned(),
+        false => (*random.pick(&["grant_log_size", "policy", "generation", "table"])?).to_owned(),
+    };
+    let region = random.pick(&case.system.regions)?.name.clone();
+    let name = case.system.pds[random.below(case.system.pds.len())]
+        .name
+        .clone();
+    let name = if of_manager { MANAGER.to_owned() } else { name };
+    let taken = case.system.symbols(&name).contains(&symbol.as_str());
+    if random.percent(20) {
+        let pd = case.system.pds.iter_mut().find(|it| it.name == name)?;
+        if random.percent(50) {
+            pd.paddrs.push((symbol, region));
+        } else {
+            some(&mut pd.maps, random, |it| it.symbol.is_none())?.symbol = Some(symbol);
+        }
+    } else {
+        let mut places: Vec<_> = symbols(case)
+            .into_iter()
+            .filter(|it| it.0 == name)
+            .collect();
+        let place = random.below(places.len().max(1));
+        *places.get_mut(place)?.1 = Some(symbol);
+    }
+    (!taken).then_some(())
 }
 
 fn mapping(case: &mut Case, random: &mut Random) -> Option<()> {
@@ -931,6 +1025,7 @@ fn channel(case: &mut Case, random: &mut Random) -> Option<()> {
         id: 48,
         pp,
         notify,
+        ..End::default()
     };
     let ends = [
         end(one, pp, !pp || random.percent(30)),
@@ -947,7 +1042,7 @@ fn cap(case: &mut Case, random: &mut Random) -> Option<()> {
     pd.caps.push(ExtraCap {
         kind,
         of,
-        slot: if random.percent(15) { 1 } else { 3 },
+        slot: if random.percent(30) { 1 } else { 3 },
     });
     Some(())
 }
@@ -979,7 +1074,7 @@ fn manager_calls(case: &mut Case, random: &mut Random) -> Option<()> {
         pd: pd.to_owned(),
         id: 59,
         pp,
-        notify: false,
+        ..End::default()
     };
     case.system
         .channels

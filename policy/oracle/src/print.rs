@@ -69,6 +69,7 @@ impl System {
                 if !end.notify {
                     out.push_str(" notify=\"false\"");
                 }
+                attribute("setvar_id", &end.symbol, &mut out);
                 out.push_str(" />");
             }
             out.push_str("</channel>\n");
@@ -110,6 +111,7 @@ impl System {
         );
         if let Some(id) = id {
             put!(out, " id=\"{id}\"");
+            attribute("setvar_id", &pd.id_symbol, out);
         }
         if pd.passive {
             out.push_str(" passive=\"true\"");
@@ -141,19 +143,25 @@ impl System {
                 Some(device) => {
                     put!(
                         out,
-                        "    <irq pcidev=\"0:{device}.0\" handle=\"0\" vector=\"{number}\" id=\"{id}\" />\n"
+                        "    <irq pcidev=\"0:{device}.0\" handle=\"0\" vector=\"{number}\" id=\"{id}\""
                     );
                 }
                 None => {
-                    put!(out, "    <irq irq=\"{number}\" id=\"{id}\" />\n");
+                    put!(out, "    <irq irq=\"{number}\" id=\"{id}\"");
                 }
             }
+            attribute("setvar_id", &irq.symbol, out);
+            out.push_str(" />\n");
         }
-        for (place, (base, size)) in pd.ports.iter().enumerate() {
+        for (place, ports) in pd.ports.iter().enumerate() {
+            let (base, size) = (ports.base, ports.size);
             put!(
                 out,
-                "    <ioport id=\"{place}\" addr=\"{base:#x}\" size=\"{size}\" />\n"
+                "    <ioport id=\"{place}\" addr=\"{base:#x}\" size=\"{size}\""
             );
+            attribute("setvar_id", &ports.symbol, out);
+            attribute("setvar_addr", &ports.addr_symbol, out);
+            out.push_str(" />\n");
         }
         for (symbol, region) in &pd.paddrs {
             put!(
@@ -177,9 +185,11 @@ impl System {
         if let Some(guest) = &pd.guest {
             put!(
                 out,
-                "    <virtual_machine name=\"{}\">\n    <vcpu id=\"60\" />\n",
+                "    <virtual_machine name=\"{}\">\n    <vcpu id=\"60\"",
                 guest.name
             );
+            attribute("setvar_id", &guest.symbol, out);
+            out.push_str(" />\n");
             maps(&guest.maps, out);
             out.push_str("    </virtual_machine>\n");
         }
@@ -194,6 +204,13 @@ impl System {
     }
 }
 
+/// An attribute that sets a symbol, where one is set.
+fn attribute(name: &str, symbol: &Option<String>, out: &mut String) {
+    if let Some(symbol) = symbol {
+        put!(out, " {name}=\"{symbol}\"");
+    }
+}
+
 /// Mappings one after the other, 1 GiB apart.
 fn maps(maps: &[Map], out: &mut String) {
     for (place, map) in maps.iter().enumerate() {
@@ -204,12 +221,9 @@ fn maps(maps: &[Map], out: &mut String) {
             map.region,
             map.perms
         );
-        if let Some(symbol) = &map.symbol {
-            put!(out, " setvar_vaddr=\"{symbol}\"");
-        }
-        if let Some(symbol) = &map.size {
-            put!(out, " setvar_size=\"{symbol}\"");
-        }
+        attribute("setvar_vaddr", &map.symbol, out);
+        attribute("setvar_size", &map.size, out);
+        attribute("setvar_prefill_size", &map.prefill_size, out);
         out.push_str(" />\n");
     }
 }

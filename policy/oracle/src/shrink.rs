@@ -1,6 +1,7 @@
 //! Makes a case that shows something as small as it goes, so that people can read it.
 
 use crate::case::{Case, What, Who};
+use crate::generate::symbols;
 
 /// The smallest case that is reached by taking out one thing after the other while `shows` says yes.
 pub fn shrink(case: &Case, shows: impl Fn(&Case) -> bool) -> Case {
@@ -75,6 +76,12 @@ fn candidates(case: &Case) -> Vec<Case> {
         let grant = &mut smaller.policy.grants[place];
         (grant.lease, grant.on_request, grant.delegate) = (false, false, Vec::new());
         all.push(smaller);
+    }
+    let count = symbols(&mut case.clone()).len();
+    for place in 0..count {
+        let mut plain = case.clone();
+        *symbols(&mut plain)[place].1 = None;
+        all.push(plain);
     }
     let mut plain = case.clone();
     plain.system.schedule.clear();

@@ -43,6 +43,10 @@ pub enum How {
     Inspects,
     /// The same, and the other reads the manager's ring.
     Records(String),
+    /// Sends something to a component, or faults to it, and the other receives it first.
+    Taken(String),
+    /// Replies, in a component's place, to what was sent to it.
+    InPlace(String),
     /// Raises an interrupt.
     Interrupts,
     /// Writes a port that the other reads, among those from this one on.
@@ -91,6 +95,7 @@ pub fn steps(world: &World, policy: &Policy) -> Vec<Step> {
             );
         }
     }
+    taken(world, &mut add);
     memory(world, &mut add);
     registers(world, policy, &mut add);
     ports(world, &mut add);
@@ -102,6 +107,23 @@ pub fn steps(world: &World, policy: &Policy) -> Vec<Step> {
     all.sort();
     all.dedup();
     all
+}
+
+/// What is sent to a component is received by whoever receives at its endpoint first.
+fn taken(world: &World, add: &mut impl FnMut(&Who, &Who, How)) {
+    for (taker, of) in &world.receivers {
+        let owner = Who::pd(of);
+        let callers = world.caps.iter().filter_map(|cap| match &cap.on {
+            Object::Endpoint(to) if to == of && cap.write => Some(cap.holder.clone()),
+            Object::Child(child) if cap.holder == owner => Some(Who::pd(child)),
+            Object::Vm(guest) if cap.holder == owner => Some(Who::Guest(guest.clone())),
+            _ => None,
+        });
+        for sender in callers {
+            add(&sender, taker, How::Taken(of.clone()));
+            add(taker, &sender, How::InPlace(of.clone()));
+        }
+    }
 }
 
 fn controls(holder: &Who, target: &Who, by: &Object, add: &mut impl FnMut(&Who, &Who, How)) {
@@ -286,6 +308,8 @@ impl fmt::Display for Step {
             How::Ports(base) => {
                 write!(f, "{from} writes ports from {base:#x}, and {to} reads them")
             }
+            How::Taken(of) => write!(f, "{from} calls `{of}`, and {to} receives it"),
+            How::InPlace(of) => write!(f, "{from} replies to {to} in the place of `{of}`"),
             How::Interrupts => write!(f, "{from} interrupts {to}"),
             How::Firmware => write!(f, "{from} leaves a word with the firmware for {to}"),
             How::Inspects => write!(

@@ -29,6 +29,8 @@ pub struct World {
     pub paddrs: Vec<(String, String)>,
     /// Whose faults go to whom; `None`: to the monitor.
     pub faults: BTreeMap<String, Option<String>>,
+    /// Who receives what is sent to whom, by what Microkit's own tool adds to a capability.
+    pub receivers: Vec<(Who, String)>,
     /// Symbols of protection domains: name and symbol, with the region of which they have the address.
     pub symbols: BTreeMap<(String, String), String>,
 }
@@ -143,7 +145,29 @@ impl World {
         }
         world.channels(system);
         world.grant(policy);
+        // Microkit's own tool builds it: who may send to an endpoint can receive there.
+        if policy.component(MANAGER).is_none() {
+            world.receive();
+        }
         world
+    }
+
+    /// Lets whoever may send to an endpoint by what the image gives receive there, and children, which hold
+    /// the capability by which they fault.
+    fn receive(&mut self) {
+        self.receivers.clear();
+        for cap in &self.caps {
+            match (&cap.on, cap.by) {
+                (Object::Endpoint(of), Source::Image | Source::Line) if cap.write => {
+                    self.receivers.push((cap.holder.clone(), of.clone()));
+                }
+                (Object::Child(child), _) => {
+                    let parent = cap.holder.name().to_owned();
+                    self.receivers.push((Who::pd(child), parent));
+                }
+                _ => {}
+            }
+        }
     }
 
     /// The same, with all that the lines of the policy allow besides: the widest system that this policy
@@ -195,6 +219,9 @@ impl World {
                 world.map(&Who::pd(&grant.subject), region, Perms::of("rw"));
                 world.map(&Who::pd(&grant.object), region, Perms::of("r"));
             }
+        }
+        if policy.component(MANAGER).is_none() {
+            world.receive();
         }
         let known = policy.components.iter().map(|it| Who::pd(&it.name));
         let known = known.chain(policy.subjects.iter().map(|(who, _)| who.clone()));
@@ -278,8 +305,9 @@ impl World {
             self.raised
                 .extend(raises.map(|it| (it.clone(), name.to_owned())));
         }
-        for (base, size) in &pd.ports {
-            self.hold(&own, Object::Ports(*base, *size), "rw", Source::Image);
+        for ports in &pd.ports {
+            let on = Object::Ports(ports.base, ports.size);
+            self.hold(&own, on, "rw", Source::Image);
         }
         if pd.smc {
             self.hold(&own, Object::Smc, "rw", Source::Image);

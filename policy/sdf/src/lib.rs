@@ -68,7 +68,7 @@ pub use model::{
     BootInfo, Channel, Domain, DomainSchedule, Duration, End, ExtraCap, ExtraCapKind, FileId,
     IoAddressSpace, IoMap, IoPorts, Irq, IrqSource, Map, MemoryRegion, PAGE_SIZES, Parent,
     PciAddress, PdId, Perms, Polarity, Prefill, Program, ProtectionDomain, RegionId, SetVar, Span,
-    Spanned, System, Trigger, Unit, Vcpu, VirtualMachine,
+    Spanned, SymbolValue, System, Trigger, Unit, Vcpu, VirtualMachine,
 };
 pub use number::parse_number;
 pub use target::{Architecture, Target};

@@ -131,6 +131,19 @@ pub struct SetVar {
     pub region: Spanned<RegionId>,
 }
 
+/// What the description sets a symbol to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SymbolValue {
+    /// A number that the description says: an address, an id, the first I/O port.
+    Number(u64),
+    /// The size of a memory region, in bytes.
+    Size(RegionId),
+    /// The size of the file that fills a memory region, in bytes.
+    PrefillSize(RegionId),
+    /// The physical address of a memory region.
+    PhysicalAddress(RegionId),
+}
+
 /// A child of `<cspace>`: a capability in a slot of the root CNode.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ExtraCap {
@@ -259,6 +272,46 @@ impl System {
             let [a, b] = &channel.ends;
             [(a, b), (b, a)]
         })
+    }
+
+    /// The symbols of a protection domain's program that the description sets, each with what to: by
+    /// `<setvar>`, and by every `setvar_` attribute of its mappings, interrupts, I/O ports, vCPUs, children
+    /// and channel ends.
+    pub fn symbols(&self, id: PdId) -> impl Iterator<Item = (&Spanned<String>, SymbolValue)> {
+        let pd = self.pd(id);
+        let maps = pd.maps.iter().flat_map(|map| {
+            let region = map.region.value;
+            [
+                (&map.setvar_vaddr, SymbolValue::Number(map.vaddr.value)),
+                (&map.setvar_size, SymbolValue::Size(region)),
+                (&map.setvar_prefill_size, SymbolValue::PrefillSize(region)),
+            ]
+        });
+        let number = |id: &Spanned<u8>| SymbolValue::Number(id.value.into());
+        let irqs = pd.irqs.iter();
+        let irqs = irqs.map(move |irq| (&irq.setvar_id, number(&irq.id)));
+        let ports = pd.ioports.iter().flat_map(move |ports| {
+            let first = SymbolValue::Number(ports.addr.value);
+            [
+                (&ports.setvar_id, number(&ports.id)),
+                (&ports.setvar_addr, first),
+            ]
+        });
+        let vcpus = pd.virtual_machine.iter().flat_map(|vm| &vm.vcpus);
+        let vcpus = vcpus.map(move |vcpu| (&vcpu.setvar_id, number(&vcpu.id)));
+        let children = self.children(id);
+        let children = children.filter_map(|child| self.pd(child).parent.as_ref());
+        let children = children.map(move |own| (&own.setvar_id, number(&own.id)));
+        let ends = self.channels.iter().flat_map(|channel| &channel.ends);
+        let ends = ends.filter(move |end| end.pd.value == id);
+        let ends = ends.map(move |end| (&end.setvar_id, number(&end.id)));
+        let attributes = maps.chain(irqs).chain(ports).chain(vcpus);
+        let attributes = attributes.chain(children).chain(ends);
+        let attributes = attributes.filter_map(|(symbol, value)| Some((symbol.as_ref()?, value)));
+        attributes.chain(pd.setvars.iter().map(|setvar| {
+            let address = SymbolValue::PhysicalAddress(setvar.region.value);
+            (&setvar.symbol, address)
+        }))
     }
 
     /// Whether the stock tool gives this protection domain an endpoint: something can call it, or

@@ -1,8 +1,8 @@
 //! Descriptions that others could have written are read in full.
 
 use portcullis_sdf::{
-    BootInfo, ExtraCapKind, IrqSource, PciAddress, Perms, Polarity, Prefill, System, Target,
-    Trigger, Unit, parse,
+    BootInfo, ExtraCapKind, IrqSource, PciAddress, Perms, Polarity, Prefill, SymbolValue, System,
+    Target, Trigger, Unit, parse,
 };
 
 const MICROKIT: &str = include_str!("fixtures/valid/microkit.system");
@@ -190,6 +190,21 @@ fn what_only_x86_has_is_read() {
     );
     let edu = &system.io_address_spaces[0];
     assert_eq!(edu.maps[0].perms.value, Perms::READ_WRITE);
+    let symbols = system.symbols(system.pd_named("serial").unwrap());
+    let symbols: Vec<_> = symbols
+        .map(|(symbol, value)| (symbol.value.as_str(), value))
+        .collect();
+    let dma = system.region_named("dma").unwrap();
+    assert_eq!(
+        symbols,
+        [
+            ("pin_id", SymbolValue::Number(2)),
+            ("msi_id", SymbolValue::Number(3)),
+            ("com1_id", SymbolValue::Number(1)),
+            ("com1_addr", SymbolValue::Number(0x3f8)),
+            ("dma_paddr", SymbolValue::PhysicalAddress(dma)),
+        ]
+    );
     // A device may write what it cannot read.
     assert!(edu.maps[1].perms.value.write && !edu.maps[1].perms.value.read);
     assert_eq!(

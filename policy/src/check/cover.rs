@@ -479,6 +479,7 @@ fn field<'a>(fact: &Fact<'a>, given: &Given<'_, 'a>) -> Option<String> {
         Object::Ports { base, size } => format!("ioport = {base:#x}, size = {size}{dma}"),
         Object::Firmware => "smc = true".to_owned(),
         Object::Power(Power::Driver, _)
+        | Object::Input(_)
         | Object::Memory(_)
         | Object::Activity(_)
         | Object::Processor { .. } => return None,

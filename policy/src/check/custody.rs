@@ -6,15 +6,16 @@
 //! records: the manager takes nothing from it but a count, and believes it only so far.
 //!
 //! Manager and keeper find their memory by the symbols that `system.xml` sets. Each symbol has one
-//! region and exact rights: a name alone protects nothing.
+//! region and exact rights: a name alone protects nothing. No other symbol of the manager is set, and no
+//! symbol of anybody's runtime ([`symbols`](super::symbols)).
 
 use std::collections::{BTreeSet, HashSet};
 
 use miette::Diagnostic;
-use portcullis_sdf::{Map, PdId, Perms, RegionId, System};
+use portcullis_sdf::{Map, PdId, Perms, RegionId, Spanned, System};
 use thiserror::Error;
 
-use super::{Check, Described};
+use super::{Check, Described, symbols};
 use crate::model::{MANAGER, Policy, Subject};
 use crate::problem::Problem;
 use crate::relation::{Cause, Fact, Kind, Object, Power, Registers, Relation, Rights, grant_log};
@@ -174,6 +175,37 @@ pub enum CustodyFault {
         what: &'static str,
         /// The region that it is, in words.
         expected: String,
+    },
+    /// A symbol of the manager that is none of those by which it finds its memory.
+    #[error(
+        "a setvar sets `{symbol}` in `{MANAGER}`, where only the symbols of its four regions may be set"
+    )]
+    #[diagnostic(
+        code(policy::manager_symbol),
+        help(
+            "remove it: to set any other symbol changes the manager's program, or what Microkit tells \
+             it of its channels"
+        )
+    )]
+    ManagerSymbol {
+        /// The symbol.
+        symbol: String,
+    },
+    /// A symbol of a program's runtime.
+    #[error("a setvar sets `{symbol}` in `{pd}`, a symbol of the runtime")]
+    #[diagnostic(
+        code(policy::runtime_symbol),
+        help(
+            "name a variable of the program's own: names that begin with \"_\", \"microkit_\" or \
+             \"sel4_\", and the entry points, are those of Microkit and seL4, and setting one changes \
+             how the component receives"
+        )
+    )]
+    RuntimeSymbol {
+        /// The protection domain.
+        pd: String,
+        /// The symbol.
+        symbol: String,
     },
     /// The manager's symbols are looked up in a file that is not its program.
     #[error("the symbols of `{pd}` are looked up in `{path}`, and not in its program")]
@@ -352,6 +384,16 @@ fn role(map: &Map) -> Option<(RegionId, Perms)> {
     role.map(|(_, perms)| (map.region.value, *perms))
 }
 
+/// The symbols by which the manager finds its memory, as far as this mapping sets them.
+pub(super) fn needed_symbols(map: &Map) -> impl Iterator<Item = &Spanned<String>> {
+    let is_role = |symbol: &str| MANAGERS.iter().any(|(role, _)| symbol == *role);
+    let address = map.setvar_vaddr.as_ref();
+    let size = map.setvar_size.as_ref();
+    let size = size.filter(move |it| it.value.strip_suffix("_size").is_some_and(is_role));
+    let address = address.filter(move |it| is_role(&it.value));
+    address.into_iter().chain(size)
+}
+
 /// What the manager maps beside the regions of its symbols, or with more rights than their roles need.
 pub(crate) fn surplus(system: &System, manager: PdId) -> Vec<&Map> {
     let maps = &system.pd(manager).maps;
@@ -382,6 +424,16 @@ pub(super) fn maps(check: &mut Check<'_>, described: Described<'_>) {
             "the manager's",
             CustodyFault::Holds { does },
         );
+    }
+}
+
+/// Whether no symbol is set that must not be.
+pub(super) fn set_symbols(check: &mut Check<'_>, described: Described<'_>) {
+    let system = described.system;
+    for (symbol, fault) in system.pd_ids().flat_map(|id| symbols::refused(system, id)) {
+        let place = described.source.place(symbol.span.clone());
+        let problem = Problem::broken(described.source, &place, "this symbol", fault);
+        check.problems.push(problem);
     }
 }
 

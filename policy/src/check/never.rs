@@ -18,7 +18,7 @@ pub enum NeverFault {
         code(policy::never_broken),
         help(
             "remove one of these steps, or turn it around; a call flows both ways, since its reply \
-             flows back, and so does memory that both may write{log}"
+             flows back, and so does memory that both may write{hint}"
         )
     )]
     Broken {
@@ -28,8 +28,8 @@ pub enum NeverFault {
         to: String,
         /// The subjects on the way, with the policy line of every step.
         path: String,
-        /// What to do where the grant log is on the way.
-        log: String,
+        /// What to do where the way is one that no line of its own is about.
+        hint: String,
     },
     /// A rule from a domain to itself.
     #[error("something always flows from `{domain}` to itself")]
@@ -86,7 +86,7 @@ fn broken(
         from: policy.domain(never.from).name.clone(),
         to: policy.domain(never.to).name.clone(),
         path: start.unwrap_or_default() + &steps.collect::<String>(),
-        log: log(policy, relation, path),
+        hint: hint(policy, relation, path),
     };
     let mut problem = Problem::broken(&policy.source, &never.place, "must never be", fault);
     for (number, hop) in (1..).zip(path) {
@@ -101,6 +101,17 @@ fn broken(
         }
     }
     problem
+}
+
+/// What to do about what Microkit's own tool hands out, and about the grant log.
+fn hint(policy: &Policy, relation: &Relation<'_>, path: &[Hop<'_>]) -> String {
+    match path.iter().any(|hop| hop.fact.kind == Kind::Receive) {
+        true => String::from(
+            "; in a system without a manager, whoever may call a component can also receive what others \
+             send to it: add a manager, or let one of the two notify it instead",
+        ),
+        false => log(policy, relation, path),
+    }
 }
 
 /// The rule that keeps a component's denials and faults out of the grant log.

@@ -12,7 +12,7 @@ use super::memory::check_memory;
 use super::rule::{Finding, Rule};
 use super::stated::Stated;
 use super::{Binding, Image, MONITOR, ProtectionDomain, SDK};
-use crate::check::custody;
+use crate::check::{custody, symbols};
 use crate::distribution::layout::MONITOR_SCHED_CONTEXTS;
 use crate::distribution::{CNode, CNodeKind, Capability, Object};
 use crate::relation::Relation;
@@ -38,6 +38,11 @@ pub fn check(policy: &Policy<'_>, system: &System, image: &Image) -> Vec<Finding
             findings.settings(&stated, id, pd);
             findings.bindings(&pd.name, &stated.tcb(id), &pd.tcb);
             findings.cspace(&pd.name, &stated.cspace(id), &pd.cspace);
+            findings.symbols(&stated.symbols(id, image), pd);
+            for (_, fault) in symbols::refused(system, id) {
+                let place = "its program";
+                findings.note(Rule::Symbols, &pd.name, place, fault, "no such setvar");
+            }
         }
     }
     findings.monitor(&stated, &image.monitor);
@@ -104,6 +109,25 @@ impl Findings {
             None => "no policy".to_owned(),
         };
         self.equal(Rule::Policy, (MANAGER, "its memory"), carried, this);
+    }
+
+    /// Whether the symbols of a program that are set are those that must be, and say what they must.
+    fn symbols(&mut self, stated: &BTreeMap<&str, Option<u64>>, pd: &ProtectionDomain) {
+        let names = pd.symbols.keys().map(String::as_str);
+        let names: BTreeSet<&str> = names.chain(stated.keys().copied()).collect();
+        let shown = |value: u64| format!("{value:#x}");
+        for symbol in names {
+            let found = pd.symbols.get(symbol).copied();
+            let expected = match stated.get(symbol) {
+                None => String::from("not set"),
+                // Not known until the image is built.
+                Some(None) if found.is_some() => continue,
+                Some(value) => value.map_or_else(|| String::from("a value"), shown),
+            };
+            let found = found.map_or_else(|| String::from("not set"), shown);
+            let place = format!("symbol '{symbol}'");
+            self.equal(Rule::Symbols, (&pd.name, &place), found, expected);
+        }
     }
 
     /// Whether manager and keeper find their memory by their symbols, and nobody else writes it.
@@ -276,6 +300,7 @@ impl Findings {
         self.equal(Rule::Processor, (MONITOR, "core"), monitor.cpu, 0);
         self.equal(Rule::Processor, (MONITOR, "started"), monitor.starts, true);
         self.bindings(MONITOR, &stated.monitor_tcb(), &monitor.tcb);
+        self.symbols(&BTreeMap::new(), monitor);
         self.cspace(MONITOR, &[stated.monitor()], &monitor.cspace);
     }
 

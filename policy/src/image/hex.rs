@@ -23,6 +23,33 @@ fn parse<E: Error>(text: &str) -> Result<u64, E> {
     })
 }
 
+/// The same for values by name.
+pub(crate) mod map {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// Writes a value as `0x` and the digits.
+    pub(crate) fn serialize<S: Serializer>(
+        values: &BTreeMap<String, u64>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let values = values.iter();
+        serializer.collect_map(values.map(|(name, value)| (name, format!("{value:#x}"))))
+    }
+
+    /// Reads `0x` and the digits.
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<String, u64>, D::Error> {
+        let texts = BTreeMap::<String, String>::deserialize(deserializer)?;
+        let values = texts.into_iter();
+        values
+            .map(|(name, text)| Ok((name, super::parse(&text)?)))
+            .collect()
+    }
+}
+
 /// The same for a value that can be missing.
 pub(crate) mod option {
     use serde::{Deserialize, Deserializer, Serializer};

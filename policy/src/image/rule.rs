@@ -55,6 +55,10 @@ rules! {
         "The manager and the keeper of the grant log find each of their regions by its symbol, with exact \
          rights; the manager has nothing else, and nobody else can write what it maps."
         "correct the <map> elements of both, and build the image again";
+    Symbols "symbols"
+        "The symbols that are set in a program are those of the system description and of Microkit's \
+         runtime, with their values; in the manager's, those by which it finds its memory and no other."
+        "remove the setvar that sets it, and build the image again";
     Sdk "sdk"
         "The image was built with the Microkit SDK whose slots and names these rules know."
         "build it with Microkit SDK 2.3.0, or check it with the Portcullis made for its SDK";

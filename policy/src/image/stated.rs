@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use portcullis_kernel::{Badge, Mode, Rights, cspace};
 use portcullis_manager_api::{Authority, MANAGER, grants_radix, guard_bits};
 use portcullis_policy_format::Policy;
-use portcullis_sdf::{ExtraCapKind, PdId, System};
+use portcullis_sdf::{ExtraCapKind, PdId, SymbolValue, System};
 
-use super::{Binding, MONITOR};
+use super::{Binding, Image, MONITOR, RUNTIME_SYMBOLS};
 use crate::distribution::layout::{
     ARM_SMC, MONITOR as MONITOR_RIGHTS, MONITOR_FAULT_ENDPOINT, MONITOR_NOTIFICATIONS,
     MONITOR_REPLY, MONITOR_SCHED_CONTEXTS, MONITOR_TCBS, NOTIFICATION,
@@ -227,6 +227,51 @@ impl<'a> Stated<'a> {
             }
             _ => None,
         }
+    }
+
+    /// The symbols that are set in a program, each with its value; `None`: that is the size of a file.
+    pub(super) fn symbols(&self, id: PdId, image: &Image) -> BTreeMap<&'a str, Option<u64>> {
+        let of = |region| Memory::Region(self.system.region(region).name.value.clone());
+        let frames = |region| {
+            let of = of(region);
+            image.memory.iter().filter(move |frames| frames.of == of)
+        };
+        let value = |value| match value {
+            SymbolValue::Number(number) => Some(number),
+            SymbolValue::Size(region) => match &self.system.region(region).size {
+                Some(size) => Some(size.value),
+                None => Some(frames(region).fold(0_u64, |size, frames| {
+                    size.saturating_add(frames.pages.saturating_mul(frames.page_size))
+                })),
+            },
+            SymbolValue::PhysicalAddress(region) => {
+                let first = frames(region).find(|frames| frames.first_page == 0);
+                Some(first.and_then(|frames| frames.phys_addr).unwrap_or(0))
+            }
+            SymbolValue::PrefillSize(_) => None,
+        };
+        let set = self.system.symbols(id);
+        let set = set.map(|(symbol, to)| (symbol.value.as_str(), value(to)));
+        let runtime = RUNTIME_SYMBOLS.into_iter().zip(self.runtime(id));
+        // What the description sets wins, in the tool; here its own values must.
+        set.chain(runtime.map(|(symbol, value)| (symbol, Some(value))))
+            .collect()
+    }
+
+    /// The values of [`RUNTIME_SYMBOLS`]: a bit for each id.
+    fn runtime(&self, id: PdId) -> [u64; 5] {
+        let pd = self.system.pd(id);
+        let bits = |ids: &mut dyn Iterator<Item = u8>| ids.fold(0, |bits, id| bits | 1_u64 << id);
+        let ends = || self.system.ends().filter(|(end, _)| end.pd.value == id);
+        let notifies = ends().filter(|(end, _)| end.notify.value);
+        let calls = ends().filter(|(end, _)| end.pp.value);
+        [
+            pd.passive.value.into(),
+            bits(&mut pd.irqs.iter().map(|irq| irq.id.value)),
+            bits(&mut notifies.map(|(end, _)| end.id.value)),
+            bits(&mut calls.map(|(end, _)| end.id.value)),
+            bits(&mut pd.ioports.iter().map(|ports| ports.id.value)),
+        ]
     }
 
     /// What is bound to the TCB of a protection domain.

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use portcullis_kernel::{Rights, cspace};
 use portcullis_policy_format::Policy;
-use portcullis_sdf::{IrqSource, MemoryRegion, PdId, System, Trigger};
+use portcullis_sdf::{IrqSource, MemoryRegion, PdId, SymbolValue, System, Trigger};
 
 use super::{
     Binding, Carried, FORMAT, Frames, Image, Initialiser, Irq, MONITOR, Mapping, ProtectionDomain,
-    SDK, Untyped, VSpace,
+    RUNTIME_SYMBOLS, SDK, Untyped, VSpace,
 };
 use crate::distribution::{
     self, AddressSpace, CNodeKind, Capability, Distribution, Memory, Object,
@@ -103,8 +103,40 @@ impl Finished<'_> {
             starts: true,
             tcb,
             cspace: own.cspace.clone(),
+            symbols: self.symbols(id),
             vspace,
         }
+    }
+
+    /// What the tool writes into a program: its runtime's symbols, and then what the description sets.
+    fn symbols(&self, id: PdId) -> BTreeMap<String, u64> {
+        let pd = self.system.pd(id);
+        let mut runtime = [u64::from(pd.passive.value), 0, 0, 0, 0];
+        let mut set = |place: usize, bit: u8| runtime[place] |= 1 << bit;
+        pd.irqs.iter().for_each(|irq| set(1, irq.id.value));
+        for end in self.system.channels.iter().flat_map(|it| &it.ends) {
+            if end.pd.value == id {
+                end.notify.value.then(|| set(2, end.id.value));
+                end.pp.value.then(|| set(3, end.id.value));
+            }
+        }
+        pd.ioports.iter().for_each(|ports| set(4, ports.id.value));
+        let mut symbols: BTreeMap<String, u64> = RUNTIME_SYMBOLS
+            .iter()
+            .map(|symbol| (*symbol).to_owned())
+            .zip(runtime)
+            .collect();
+        for (symbol, value) in self.system.symbols(id) {
+            let frames = |region| region_frames(self.system.region(region));
+            let value = match value {
+                SymbolValue::Number(number) => number,
+                SymbolValue::Size(region) => frames(region).pages * PAGE,
+                SymbolValue::PrefillSize(_) => FILE_PAGES * PAGE,
+                SymbolValue::PhysicalAddress(region) => frames(region).phys_addr.unwrap_or(0),
+            };
+            symbols.insert(symbol.value.clone(), value);
+        }
+        symbols
     }
 
     fn mapping(&self, region: &distribution::Region, own: &distribution::Mapping) -> Mapping {
@@ -146,6 +178,7 @@ impl Finished<'_> {
             starts: true,
             tcb: bindings(MONITOR, root),
             cspace: vec![self.distribution.monitor.clone()],
+            symbols: BTreeMap::new(),
             vspace: private(MONITOR, 1),
         }
     }

@@ -28,6 +28,9 @@ impl<'a> Relation<'a> {
             relation.rule(policy, rule, &unbounded);
         }
         relation.drivers(policy);
+        if policy.manager().is_none() {
+            relation.receivers();
+        }
         relation.activity(policy);
         relation
     }
@@ -96,6 +99,29 @@ impl<'a> Relation<'a> {
                 let power = Object::Power(Power::Driver, device);
                 self.add(subject, Rights::CONTROL, power, Kind::Driver, cause);
             }
+        }
+    }
+
+    /// Who receives what is sent to a component, beside itself. Microkit's own tool builds a system without
+    /// a manager. Its capabilities to call a component carry Read, and so does a child's copy of the one by
+    /// which its faults reach its parent: their holders take each other's messages and faults, and reply. A
+    /// guest's faults can be taken, too. A notification is bound to its owner, for whom alone it is.
+    fn receivers(&mut self) {
+        let taken = self.facts.iter().filter_map(|fact| {
+            let (who, of) = match fact.object {
+                Object::Component(of)
+                    if fact.kind == Kind::Channel && fact.rights.has(Rights::CALL) =>
+                {
+                    (fact.subject, of)
+                }
+                Object::Power(Power::Parent | Power::Monitor, of) => (of, fact.subject.name()),
+                _ => return None,
+            };
+            Some((who, Object::Input(of), fact.cause))
+        });
+        for (who, input, cause) in taken.collect::<Vec<_>>() {
+            let rights = Rights::SEND | Rights::RECEIVE;
+            self.add(who, rights, input, Kind::Receive, cause);
         }
     }
 

@@ -202,7 +202,7 @@ impl<'a> Hop<'a> {
             (Kind::Channel, _) if self.fact.rights == Rights::SIGNAL => Some(Mode::Notify),
             (Kind::Interrupt, _) => Some(Mode::Notify),
             // No line is about them: they are for `never` alone.
-            (Kind::ManagerChannel | Kind::Delegation | Kind::Activity, _) => None,
+            (Kind::ManagerChannel | Kind::Receive | Kind::Delegation | Kind::Activity, _) => None,
             (Kind::IoPorts, _) => Some(Mode::Stream),
             _ if matches!(self.fact.object, Object::Region(_)) => Some(Mode::Stream),
             _ => Some(Mode::Call),

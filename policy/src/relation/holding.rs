@@ -71,9 +71,12 @@ impl<'a> Relation<'a> {
     /// The facts that are neither grants nor what comes with being there.
     pub fn beside_grants(&self) -> impl Iterator<Item = &Fact<'a>> {
         self.facts.iter().filter(|fact| match fact.kind {
-            Kind::Grant | Kind::Delegated | Kind::Delegation | Kind::Activity | Kind::Processor => {
-                false
-            }
+            Kind::Grant
+            | Kind::Delegated
+            | Kind::Delegation
+            | Kind::Receive
+            | Kind::Activity
+            | Kind::Processor => false,
             // That a device does no DMA is nothing to hold.
             Kind::Dma => fact.reaches_all_memory(),
             _ => fact.object != Object::Activity(fact.subject.name()),

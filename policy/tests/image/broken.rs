@@ -6,7 +6,7 @@ use portcullis_kernel::{Badge, Rights};
 use portcullis_policy::distribution::{CNode, CNodeKind, Capability, Memory, Object};
 use portcullis_policy::image::{Binding, Frames, Image, Mapping, Rule};
 
-use crate::change::{cnode, frames, give, irq, mapping, name, pd, region, share, slot, tcb};
+use crate::change::{cnode, frames, give, irq, mapping, name, pd, region, set, share, slot, tcb};
 use crate::{APPLIANCE, check};
 
 /// The rule, how it is broken, and the line that says so, up to the remedy.
@@ -31,6 +31,48 @@ const CASES: &[Case] = &[
         Rule::Custody,
         |image| image.policy.as_mut().unwrap().region = name("inbox"),
         "manager, its memory: the policy in region 'inbox'; expected in region 'policy'",
+    ),
+    (
+        Rule::Symbols,
+        |image| set(image, "manager", "microkit_pps", 1),
+        "manager, symbol 'microkit_pps': 0x1; expected 0x0",
+    ),
+    (
+        Rule::Symbols,
+        |image| set(image, "edge", "microkit_passive", 1),
+        "edge, symbol 'microkit_passive': 0x1; expected 0x0",
+    ),
+    (
+        Rule::Symbols,
+        |image| set(image, "manager", "policy_size", 0x2000),
+        "manager, symbol 'policy_size': 0x2000; expected 0x3000",
+    ),
+    (
+        Rule::Symbols,
+        |image| set(image, "ledger", "grant_log", 0x1010_0000),
+        "ledger, symbol 'grant_log': 0x10100000; expected 0x10000000",
+    ),
+    (
+        Rule::Symbols,
+        |image| set(image, "blk", "virtio_dma_paddr", 0x4000_0000),
+        "blk, symbol 'virtio_dma_paddr': 0x40000000; expected 0x0",
+    ),
+    (
+        Rule::Symbols,
+        |image| set(image, "manager", "generation", 1),
+        "manager, symbol 'generation': 0x1; expected not set",
+    ),
+    (
+        Rule::Symbols,
+        |image| set(image, "monitor", "pd_names_len", 1),
+        "monitor, symbol 'pd_names_len': 0x1; expected not set",
+    ),
+    (
+        Rule::Symbols,
+        |image| {
+            pd(image, "edge").symbols.remove("publish_edge");
+        },
+        "edge, symbol 'publish_edge': not set; expected 0x10000000",
     ),
     (
         Rule::Sdk,
@@ -437,7 +479,7 @@ const CASES: &[Case] = &[
     (
         Rule::PhysicalAddress,
         |image| {
-            frames(image, &region("virtio_dma")).phys_addr = Some(0x900_0000);
+            lay_dma(image, 0x900_0000);
             image.initialiser.untyped[0].phys_addr = 0x900_0000;
         },
         "image, memory region 'virtio_dma': begins at 0x9000000, inside the memory region \
@@ -445,13 +487,13 @@ const CASES: &[Case] = &[
     ),
     (
         Rule::PhysicalAddress,
-        |image| frames(image, &region("virtio_dma")).phys_addr = Some(0x801_0000),
+        |image| lay_dma(image, 0x801_0000),
         "image, memory region 'virtio_dma', page 0: physical address 0x8010000; expected \
          ordinary memory",
     ),
     (
         Rule::PhysicalAddress,
-        |image| frames(image, &region("virtio_dma")).phys_addr = Some(0x7fff_f000),
+        |image| lay_dma(image, 0x7fff_f000),
         "image, memory region 'virtio_dma', page 0: physical address 0x7ffff000; expected \
          ordinary memory",
     ),
@@ -459,8 +501,9 @@ const CASES: &[Case] = &[
         Rule::PhysicalAddress,
         |image| {
             let (dma, last) = (region("virtio_dma"), 127);
+            lay_dma(image, 0x4000_0000);
             let first = frames(image, &dma);
-            (first.phys_addr, first.pages) = (Some(0x4000_0000), last);
+            first.pages = last;
             let second = Frames {
                 first_page: last,
                 pages: 1,
@@ -483,6 +526,12 @@ const CASES: &[Case] = &[
          the address after the page before",
     ),
 ];
+
+/// Lays the region that the disk's driver is told the address of, and tells it.
+fn lay_dma(image: &mut Image, address: u64) {
+    frames(image, &region("virtio_dma")).phys_addr = Some(address);
+    set(image, "blk", "virtio_dma_paddr", address);
+}
 
 #[test]
 fn each_rule_broken_in_turn_is_found() {

@@ -57,6 +57,15 @@ pub(crate) fn irq(image: &mut Image, number: u64) -> &mut Irq {
         .unwrap()
 }
 
+/// Sets a symbol of a program.
+pub(crate) fn set(image: &mut Image, name: &str, symbol: &str, value: u64) {
+    let pd = match name {
+        "monitor" => &mut image.monitor,
+        name => pd(image, name),
+    };
+    pd.symbols.insert(symbol.to_owned(), value);
+}
+
 pub(crate) fn region(name: &str) -> Memory {
     Memory::Region(name.to_owned())
 }

@@ -99,34 +99,9 @@ fn child_ids(system: &System, id: PdId, found: &mut Findings) {
 }
 
 fn symbols(system: &System, id: PdId, found: &mut Findings) {
-    let pd = system.pd(id);
-    let maps = pd.maps.iter().flat_map(|map| {
-        [
-            &map.setvar_vaddr,
-            &map.setvar_size,
-            &map.setvar_prefill_size,
-        ]
-    });
-    let ports = pd
-        .ioports
-        .iter()
-        .flat_map(|ports| [&ports.setvar_id, &ports.setvar_addr]);
-    let vcpus = pd.virtual_machine.iter().flat_map(|vm| &vm.vcpus);
-    let children = system
-        .children(id)
-        .filter_map(|child| system.pd(child).parent.as_ref());
-    let ends = system.channels.iter().flat_map(|channel| &channel.ends);
-    let own_ends = ends.filter(|end| end.pd.value == id);
-    let optional = maps
-        .chain(pd.irqs.iter().map(|irq| &irq.setvar_id))
-        .chain(ports)
-        .chain(vcpus.map(|vcpu| &vcpu.setvar_id))
-        .chain(children.map(|parent| &parent.setvar_id))
-        .chain(own_ends.map(|end| &end.setvar_id))
-        .flatten();
-    let all = optional.chain(pd.setvars.iter().map(|setvar| &setvar.symbol));
-    let name = &pd.name.value;
-    for_each_second(all, |second, first| {
+    let name = &system.pd(id).name.value;
+    let symbols = system.symbols(id).map(|(symbol, _)| symbol);
+    for_each_second(symbols, |second, first| {
         let fault = Fault::DuplicateSymbol {
             symbol: second.value.clone(),
             pd: name.clone(),
