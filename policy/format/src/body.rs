@@ -2,10 +2,10 @@
 
 use core::marker::PhantomData;
 
-use portcullis_kernel::{Method, MethodSet, Mode};
+use portcullis_kernel::{Grant, Method};
 use serde::{Deserialize, Serialize};
 
-use crate::{Header, OLDEST_FORMAT, PolicyError};
+use crate::{Header, OLDEST_FORMAT, Part, PolicyError};
 
 /// How many items of each kind the body holds.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
@@ -99,21 +99,11 @@ pub struct Never {
     pub line: u32,
 }
 
-/// A grant that the policy allows.
+/// A grant that the policy allows, and when.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Grant {
-    /// Number of the component that holds it.
-    pub subject: u16,
-    /// Slot of the subject's grants CNode, from 1: slot 0 stays empty.
-    pub slot: u16,
-    /// Number of the component that serves it.
-    pub object: u16,
-    /// Number of the interface.
-    pub interface: u16,
-    /// The methods it includes.
-    pub methods: MethodSet,
-    /// Its mode.
-    pub mode: Mode,
+pub struct AllowedGrant {
+    /// The grant.
+    pub grant: Grant,
     /// The bit it sets in the object's notification: `notify` and `stream` only.
     pub notification: Option<u8>,
     /// When it is issued.
@@ -193,7 +183,7 @@ pub(crate) struct Sections<'a> {
 /// Reads the policy's name and the counts; what is left are the items.
 pub(crate) fn read_head(body: &[u8]) -> Result<(&str, Counts, &[u8]), PolicyError> {
     let ((name, counts), items) = postcard::take_from_bytes::<(&str, Counts)>(body)
-        .map_err(|_| PolicyError::Body("name or count"))?;
+        .map_err(|_| PolicyError::Body(Part::Head))?;
     Ok((name, counts, items))
 }
 
@@ -207,15 +197,14 @@ pub(crate) fn read_tail(
 ) -> Result<u64, PolicyError> {
     let ((redacted, version), rest) = match header.format.get() {
         OLDEST_FORMAT => ((0, header.version()), bytes),
-        _ => {
-            postcard::take_from_bytes::<(u64, u32)>(bytes).map_err(|_| PolicyError::Body("tail"))?
-        }
+        _ => postcard::take_from_bytes::<(u64, u32)>(bytes)
+            .map_err(|_| PolicyError::Body(Part::Tail))?,
     };
     if version != header.version() {
-        return Err(PolicyError::Body("version"));
+        return Err(PolicyError::Body(Part::Version));
     }
     if redacted >> components != 0 {
-        return Err(PolicyError::Body("set of redacted components"));
+        return Err(PolicyError::Body(Part::Redacted));
     }
     match rest.len() {
         0 => Ok(redacted),
