@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-use portcullis_kernel::{GrantBadge, Mode, Rights};
+use portcullis_kernel::{Grant, GrantBadge, Mode, Rights};
 use portcullis_log::block::LogKind;
 use portcullis_manager_api::{Authority, badge_bits};
 use portcullis_policy_format::Policy;
@@ -180,12 +180,15 @@ pub fn logged(state: &Path) -> Result<Vec<InForce>, String> {
 
 /// What the slots of a grant must hold: its root, and the subject's slot unless that is the manager.
 fn expect(in_force: &InForce, policy: &Policy<'_>) -> Option<Vec<(Place, Held)>> {
-    let grant = &in_force.grant;
+    let logged = &in_force.grant;
+    let grant = &logged.grant;
     let name = |number: u16| Some(policy.components().nth(number.into())?.name);
-    let allowed = policy.grants().nth(grant.index.into())?;
-    let badge = GrantBadge::new(grant.index, grant.generation, grant.methods)?;
+    let place = |it: &Grant| (it.subject, it.slot);
+    let mut allowed = policy.grants();
+    let allowed = allowed.find(|it| place(&it.grant) == place(grant))?;
+    let badge = GrantBadge::new(logged.index, logged.generation, grant.methods)?;
     let badge = badge_bits(badge, allowed.notification);
-    let (subject, object) = (name(grant.subject)?, name(grant.object)?);
+    let (subject, object) = (name(grant.subject.component())?, name(grant.object)?);
     let held = |rights| {
         let to = To::new(object, badge, rights);
         match grant.mode {
@@ -200,7 +203,13 @@ fn expect(in_force: &InForce, policy: &Policy<'_>) -> Option<Vec<(Place, Held)>>
         Mode::Call | Mode::Send => Rights::ALL,
         Mode::Notify | Mode::Stream => NOTIFICATION,
     };
-    let mut slots = vec![(Place::Root { index: grant.index }, held(root))];
+    let root = (
+        Place::Root {
+            index: logged.index,
+        },
+        held(root),
+    );
+    let mut slots = vec![root];
     if !is_own {
         let place = Place::Grants {
             component: subject.to_owned(),

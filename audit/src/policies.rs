@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use portcullis_kernel::{Method, MethodSet};
+use portcullis_kernel::{Method, MethodSet, Principal};
 use portcullis_log::GrantFields;
-use portcullis_policy_format::{Grant, Policy, PolicyError, When};
+use portcullis_policy_format::{AllowedGrant, Policy, PolicyError, When};
 
 use crate::files::{self, FileError, Said};
 
@@ -28,7 +28,7 @@ pub struct PolicyTable {
     components: Vec<String>,
     interfaces: Vec<String>,
     methods: HashMap<(u16, Method), String>,
-    grants: HashMap<(u16, u16), Grant>,
+    grants: HashMap<(Principal, u16), AllowedGrant>,
     boot_grants: u32,
 }
 
@@ -69,7 +69,7 @@ impl PolicyTable {
         let policy = Policy::inspect(bytes)?;
         let grants: HashMap<_, _> = policy
             .grants()
-            .map(|grant| ((grant.subject, grant.slot), grant))
+            .map(|it| ((it.grant.subject, it.grant.slot), it))
             .collect();
         Ok(Self {
             name: policy.name().to_owned(),
@@ -115,26 +115,28 @@ impl PolicyTable {
     }
 
     /// The line that allows this grant, or what is wrong with it.
-    pub fn allows(&self, grant: &GrantFields) -> Result<u32, String> {
-        let Some(allowed) = self.grants.get(&(grant.subject, grant.slot)) else {
+    pub fn allows(&self, logged: &GrantFields) -> Result<u32, String> {
+        let grant = &logged.grant;
+        let Some(rule) = self.grants.get(&(grant.subject, grant.slot)) else {
             return Err(format!(
                 "the policy gives {} nothing in slot {}",
-                self.component_name(grant.subject),
+                self.component_name(grant.subject.component()),
                 grant.slot
             ));
         };
+        let allowed = &rule.grant;
         let differs = [
             (allowed.object != grant.object, "object"),
             (allowed.interface != grant.interface, "interface"),
             (allowed.mode != grant.mode, "mode"),
             (!grant.methods.is_subset(allowed.methods), "methods"),
-            (longer(grant.lease_ms, allowed.lease_ms), "lease"),
+            (longer(logged.lease_ms, rule.lease_ms), "lease"),
         ];
         match differs.iter().find(|(differs, _)| *differs) {
-            None => Ok(allowed.line),
+            None => Ok(rule.line),
             Some((_, field)) => Err(format!(
                 "the grant's {field} goes beyond line {} of the policy",
-                allowed.line
+                rule.line
             )),
         }
     }

@@ -98,7 +98,7 @@ impl<'p> Replay<'p> {
     /// The grants in force, by subject and slot.
     pub fn grants(&self) -> Vec<InForce> {
         let mut grants: Vec<_> = self.table.in_force().collect();
-        grants.sort_by_key(|it| (it.grant.subject, it.grant.slot, it.grant.index));
+        grants.sort_by_key(|it| (it.grant.grant.subject, it.grant.grant.slot, it.grant.index));
         grants
     }
 
@@ -254,11 +254,14 @@ impl<'p> Replay<'p> {
         match self.table.slot(&grant) {
             Some(slot) => {
                 if let Some(holder) = slot.replace(grant.index) {
-                    let text = format!("slot {} already holds grant {holder}", grant.slot);
+                    let text = format!("slot {} already holds grant {holder}", grant.grant.slot);
                     self.wrong(index, text);
                 }
             }
-            None => self.wrong(index, format!("no component can have slot {}", grant.slot)),
+            None => self.wrong(
+                index,
+                format!("no component can have slot {}", grant.grant.slot),
+            ),
         }
         self.put(index, record, grant);
     }
@@ -284,9 +287,7 @@ impl<'p> Replay<'p> {
             );
         };
         entry.children += 1;
-        let within = grant.methods.is_subset(from.methods)
-            && (grant.object, grant.interface) == (from.object, from.interface);
-        if !within {
+        if !grant.grant.is_within(&from.grant) {
             self.wrong(
                 index,
                 format!("the grant goes beyond its parent, grant {parent}"),
@@ -302,21 +303,9 @@ impl<'p> Replay<'p> {
         let Some(before) = self.table.entry(grant.index).in_force else {
             return self.issue(index, record);
         };
-        let from = before.grant;
-        let same_place = (
-            grant.subject,
-            grant.slot,
-            grant.object,
-            grant.interface,
-            grant.mode,
-        ) == (
-            from.subject,
-            from.slot,
-            from.object,
-            from.interface,
-            from.mode,
-        );
-        if !same_place || !grant.methods.is_subset(from.methods) {
+        let from = before.grant.grant;
+        let same_place = (grant.grant.subject, grant.grant.slot) == (from.subject, from.slot);
+        if !same_place || !grant.grant.is_within(&from) {
             self.wrong(
                 index,
                 format!("grant {} was not narrowed but changed", grant.index),

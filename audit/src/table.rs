@@ -38,10 +38,14 @@ impl Table {
 
     /// What lies in a grant's slot; `None` where no component can have it.
     pub(crate) fn slot(&mut self, grant: &GrantFields) -> Option<&mut Option<u16>> {
-        let (subject, slot) = (usize::from(grant.subject), usize::from(grant.slot));
-        if grant.subject >= MAX_COMPONENTS || slot >= MAX_GRANTS_PER_COMPONENT as usize {
+        let (subject, slot) = (
+            grant.grant.subject.component(),
+            usize::from(grant.grant.slot),
+        );
+        if subject >= MAX_COMPONENTS || slot >= MAX_GRANTS_PER_COMPONENT as usize {
             return None;
         }
+        let subject = usize::from(subject);
         if self.slots.len() <= subject {
             self.slots.resize(subject + 1, Vec::new());
         }

@@ -7,7 +7,7 @@ use ed25519_dalek::SigningKey;
 use portcullis_blk::api::Area;
 use portcullis_blk::testing::FaultyDisk;
 use portcullis_blk::{BLOCK, Driver, Header, MIN_BLOCKS, initialise};
-use portcullis_kernel::{Generation, MethodSet, Mode};
+use portcullis_kernel::{Generation, Grant, MethodSet, Mode, Principal};
 use portcullis_log::block::{BLOCK_SIZE, Footer, LogId, LogKind};
 use portcullis_log::builder::{Builder, PushError, Tip};
 use portcullis_log::checkpoint::origin;
@@ -16,7 +16,7 @@ use portcullis_log::note::Verifier;
 use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, RECORD_MAX, Record};
 use portcullis_policy_format::testing::Draft;
 use portcullis_policy_format::{
-    Component, Domain, Grant, Interface, InterfaceMethod, OnFault, Tail, When,
+    AllowedGrant, Component, Domain, Interface, InterfaceMethod, OnFault, Tail, When,
 };
 
 use crate::policies::PolicyTable;
@@ -46,13 +46,8 @@ pub fn policy() -> Vec<u8> {
         channel,
         on_fault: OnFault::Stop,
     };
-    let grant = |subject, slot, line| Grant {
-        subject,
-        slot,
-        object: 2,
-        interface: 0,
-        methods: MethodSet(0b11),
-        mode: Mode::Call,
+    let allowed = |subject, slot, line| AllowedGrant {
+        grant: grant(0, subject, slot).grant,
         notification: None,
         when: When::Boot,
         lease_ms: None,
@@ -72,7 +67,7 @@ pub fn policy() -> Vec<u8> {
         .into(),
         flows: [].into(),
         nevers: [].into(),
-        grants: [grant(0, 1, 30), grant(1, 1, 40), grant(1, 2, 50)].into(),
+        grants: [allowed(0, 1, 30), allowed(1, 1, 40), allowed(1, 2, 50)].into(),
         tail: Tail::default(),
     };
     draft.sign(&SigningKey::from_bytes(&[0x22; 32]))
@@ -83,12 +78,14 @@ pub fn grant(index: u16, subject: u16, slot: u16) -> GrantFields {
     GrantFields {
         index,
         generation: Generation::default(),
-        subject,
-        slot,
-        object: 2,
-        interface: 0,
-        methods: MethodSet(0b11),
-        mode: Mode::Call,
+        grant: Grant {
+            subject: Principal::Component(subject),
+            slot,
+            object: 2,
+            interface: 0,
+            methods: MethodSet(0b11),
+            mode: Mode::Call,
+        },
         parent: None,
         lease_ms: None,
     }
@@ -100,7 +97,8 @@ pub fn boot(number: u8) -> Vec<Record> {
         .expect("the sample policy is sound")
         .sha256;
     let by = |line| Cause::Policy { line };
-    let asked = |line| Cause::Request { component: 1, line };
+    let by_one = Principal::Component(1);
+    let asked = |line| Cause::Request { by: by_one, line };
     let done = Outcome::Done;
     [
         (

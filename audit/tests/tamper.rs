@@ -447,7 +447,7 @@ fn every_wrong_record_is_named() {
         ["record 3: the policy gives ledger nothing in slot 2"]
     );
     assert_eq!(
-        case(&|it| it[3].grant.as_mut().unwrap().methods.0 = 0b111),
+        case(&|it| it[3].grant.as_mut().unwrap().grant.methods.0 = 0b111),
         ["record 3: the grant's methods goes beyond line 50 of the policy"]
     );
     assert_eq!(

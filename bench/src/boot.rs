@@ -7,7 +7,6 @@
 //! itself takes out and acknowledges in the ledger's place.
 
 use std::convert::Infallible;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -24,7 +23,7 @@ use portcullis_kernel::{
 };
 use portcullis_log::ring::{Reader, Writer};
 use portcullis_log::{BootId, RECORD_MAX};
-use portcullis_manager::{Config, Manager, Platform, Table, trusted_keys};
+use portcullis_manager::{Config, Manager, Platform, Report, Table, trusted_keys};
 use portcullis_policy::distribution::{Configuration, Distribution};
 use portcullis_policy::{Checked, Source};
 use portcullis_policy_format::Policy;
@@ -262,7 +261,7 @@ impl Platform for Quiet {
         since.map_or(0, |time| time.as_nanos() as u64)
     }
 
-    fn report(&mut self, _: fmt::Arguments<'_>) {}
+    fn report(&mut self, _: Report, _: Option<&Policy<'_>>) {}
 }
 
 fn manager(mut environment: Environment) -> Infallible {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use portcullis_audit::policies::Policies;
 use portcullis_audit::verify::verify;
 use portcullis_fsck::{Keys, Verdict, Which, read_blocks};
-use portcullis_kernel::{Generation, MethodSet, Mode};
+use portcullis_kernel::{Generation, Grant, MethodSet, Mode, Principal};
 use portcullis_log::block::{Footer, LogId, LogKind, Records};
 use portcullis_log::builder::{Builder, PushError, Tip};
 use portcullis_log::merkle::Frontier;
@@ -67,12 +67,14 @@ fn record(sequence: u64) -> Record {
     let grant = GrantFields {
         index: index as u16,
         generation: Generation::new((round / 2) as u16).expect("a thousand rounds"),
-        subject: (index % 40) as u16,
-        slot: (index / 40) as u16,
-        object: 7,
-        interface: 2,
-        methods: MethodSet(0b10111),
-        mode: Mode::Call,
+        grant: Grant {
+            subject: Principal::Component((index % 40) as u16),
+            slot: (index / 40) as u16,
+            object: 7,
+            interface: 2,
+            methods: MethodSet(0b10111),
+            mode: Mode::Call,
+        },
         parent: None,
         lease_ms: None,
     };

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 use portcullis_appliance::FileDisk;
 use portcullis_blk::{Blk, Disk};
+use portcullis_console::report::Worded;
 use portcullis_console::{Console, Serial};
 use portcullis_edge::Edge;
 use portcullis_ingest::Ingest;
@@ -19,7 +20,8 @@ use portcullis_kernel::{
 use portcullis_ledger::Ledger;
 use portcullis_log::BootId;
 use portcullis_log::ring::Writer;
-use portcullis_manager::{Config, MAX_TABLE, Manager, Platform, Table, trusted_keys};
+use portcullis_manager::{Config, MAX_TABLE, Manager, Platform, Report, Table, trusted_keys};
+use portcullis_policy_format::Policy;
 use portcullis_publish::Publish;
 use portcullis_vault::Vault;
 
@@ -114,10 +116,10 @@ impl Platform for Host {
         since.map_or(0, |time| time.as_nanos() as u64)
     }
 
-    fn report(&mut self, line: fmt::Arguments<'_>) {
+    fn report(&mut self, report: Report, policy: Option<&Policy<'_>>) {
         let mut text = Line::default();
         // What does not fit is cut; an error says no more than that.
-        let _ = writeln!(text, "manager: {line}");
+        let _ = writeln!(text, "manager: {}", Worded(report, policy));
         write_all(&self.output, &text.0);
     }
 }
@@ -181,7 +183,9 @@ fn console(mut environment: Environment) -> Infallible {
         is_terminal: number(&environment, parameter::IS_TERMINAL) != 0,
     };
     let irq = number(&environment, parameter::IRQ) as u8;
-    let mut console = Console::new(channel(&environment), irq, serial);
+    let policy = environment.region("policy");
+    let policy = policy.constant().expect("nobody writes the policy");
+    let mut console = Console::new(channel(&environment), irq, policy, serial);
     serve(&mut environment.kernel, &mut console)
 }
 

@@ -1,9 +1,39 @@
-//! Grants as their subjects hold them: one type a mode.
+//! What a grant is, and grants as their subjects hold them: one type a mode.
 //!
 //! A call through a capability without GrantReply would block its caller for ever, so that it
 //! cannot be written down.
 
-use crate::{CPtr, Message, Method, Refusal, Syscalls, label};
+use serde::{Deserialize, Serialize};
+
+use crate::{CPtr, Message, Method, MethodSet, Mode, Principal, Refusal, Syscalls, label};
+
+/// What a grant is, wherever it stands: in the policy, the manager's table, the log. Components and
+/// interfaces are numbers of the policy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Grant {
+    /// Who holds it.
+    pub subject: Principal,
+    /// Slot of the subject's grants CNode, from 1: slot 0 stays empty.
+    pub slot: u16,
+    /// The component that serves it.
+    pub object: u16,
+    /// The interface.
+    pub interface: u16,
+    /// The methods it includes.
+    pub methods: MethodSet,
+    /// Its mode.
+    pub mode: Mode,
+}
+
+impl Grant {
+    /// Whether it reaches nothing that `other` does not reach, whoever holds them.
+    pub const fn is_within(&self, other: &Self) -> bool {
+        self.object == other.object
+            && self.interface == other.interface
+            && self.mode as u8 == other.mode as u8
+            && self.methods.is_subset(other.methods)
+    }
+}
 
 /// A grant of mode `call`: a message and its reply.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

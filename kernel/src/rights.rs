@@ -79,6 +79,11 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// Whether its capability is to the object's notification, and not to its endpoint.
+    pub const fn signals(self) -> bool {
+        matches!(self, Self::Notify | Self::Stream)
+    }
+
     /// The rights of the capability that the subject holds. Never Read and never Grant: with Read
     /// a subject could receive another's messages, with Grant it could pass capabilities on.
     pub const fn rights(self) -> Rights {

@@ -3,7 +3,7 @@
 //!     cargo run -p portcullis-log --example vectors > log/vectors/log.json
 
 use ed25519_dalek::SigningKey;
-use portcullis_kernel::{Fault, Generation, MethodSet, Mode};
+use portcullis_kernel::{Fault, Generation, Grant, MethodSet, Mode, Principal};
 use portcullis_log::block::{Footer, LogId, LogKind};
 use portcullis_log::builder::{Builder, Tip};
 use portcullis_log::checkpoint::{origin, text};
@@ -59,17 +59,22 @@ fn samples() -> Vec<Record> {
     let grant = GrantFields {
         index: 300,
         generation: Generation::new(2).expect("below the last"),
-        subject: 3,
-        slot: 130,
-        object: 5,
-        interface: 1,
-        methods: MethodSet(0x8000_0005),
-        mode: Mode::Call,
+        grant: Grant {
+            subject: Principal::Component(3),
+            slot: 130,
+            object: 5,
+            interface: 1,
+            methods: MethodSet(0x8000_0005),
+            mode: Mode::Call,
+        },
         parent: None,
         lease_ms: None,
     };
     let leased = GrantFields {
-        mode: Mode::Notify,
+        grant: Grant {
+            mode: Mode::Notify,
+            ..grant.grant
+        },
         parent: Some(299),
         lease_ms: Some(60_000),
         ..grant
@@ -78,7 +83,8 @@ fn samples() -> Vec<Record> {
         version: 7,
         sha256: [0xcd; 32],
     };
-    let asked = |line| Cause::Request { component: 3, line };
+    let by = Principal::Component(3);
+    let asked = |line| Cause::Request { by, line };
     let fault = |fault| Cause::Fault {
         component: 4,
         fault,

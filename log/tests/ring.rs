@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use portcullis_kernel::{Fault, Generation, MethodSet, Mode, OutOfRange, Region, RegionMut};
+use portcullis_kernel::{
+    Fault, Generation, Grant, MethodSet, Mode, OutOfRange, Principal, Region, RegionMut,
+};
 use portcullis_log::block::{LogId, LogKind};
 use portcullis_log::ring::{ACKNOWLEDGED, HEAD, Reader, RingFault, SLOT, SLOTS_OFFSET, Writer};
 use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, RECORD_MAX, Record};
@@ -289,12 +291,14 @@ fn any_record() -> impl Strategy<Value = Record> {
                 GrantFields {
                     index,
                     generation: Generation::new(generation).unwrap(),
-                    subject,
-                    slot,
-                    object,
-                    interface,
-                    methods: MethodSet(methods),
-                    mode,
+                    grant: Grant {
+                        subject: Principal::Component(subject),
+                        slot,
+                        object,
+                        interface,
+                        methods: MethodSet(methods),
+                        mode,
+                    },
                     parent,
                     lease_ms,
                 }
@@ -303,8 +307,10 @@ fn any_record() -> impl Strategy<Value = Record> {
     let log = prop::sample::select(vec![LogKind::Grants, LogKind::Worm]);
     let cause = prop_oneof![
         any::<u32>().prop_map(|line| Cause::Policy { line }),
-        any::<(u16, Option<u32>)>()
-            .prop_map(|(component, line)| Cause::Request { component, line }),
+        any::<(u16, Option<u32>)>().prop_map(|(by, line)| Cause::Request {
+            by: Principal::Component(by),
+            line
+        }),
         any::<(u32, [u8; 32])>().prop_map(|(version, sha256)| Cause::Load { version, sha256 }),
         any::<u32>().prop_map(|grants| Cause::Complete { grants }),
         (any::<u16>(), any_fault())

@@ -1,90 +1,153 @@
 //! What a component may ask on its static channel: where its grants lie.
 
-use portcullis_kernel::{Message, Region, RegionMut, label};
-use portcullis_manager_api::{Buffer, Find, Found, NOT_PERMITTED, UNAVAILABLE};
-use portcullis_policy_format::Policy;
+use portcullis_kernel::{Message, Mode, Principal, label};
+use portcullis_log::{Cause, Operation, Outcome};
+use portcullis_manager_api::{Buffer, FORBIDDEN, Find, Found, NOT_PERMITTED, UNAVAILABLE};
 
-use crate::deny::{Denial, forbidden};
-use crate::{Manager, Platform};
+use crate::grants::Grants;
+use crate::journal::{Event, Journal};
+use crate::loaded::Loaded;
+use crate::members::Members;
 
-impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
-    /// Answers the component on static channel `channel`. The kernel says which channel it is, so
-    /// nobody can ask in another's name.
-    pub(crate) fn find(&mut self, channel: u8, message: &mut Message) {
-        let Some(policy) = self.policy().copied() else {
-            return message.refuse(UNAVAILABLE);
-        };
-        let mut members = (0..).zip(&self.members);
-        let asks = members.find(|(_, member)| member.channel == Some(channel));
-        let Some((subject, _)) = asks else {
-            // The policy knows no component on this channel, so there is nobody to hold a record
-            // against.
-            return message.refuse(NOT_PERMITTED);
-        };
-        let mut buffer: Buffer = [0; _];
-        let Some(wanted) = message.decode(&mut buffer) else {
-            return message.refuse(label::BAD_REQUEST);
-        };
-        match self.locate(&policy, subject, &wanted) {
-            Ok(found) => answer(message, &found),
-            Err(denial) => {
-                self.record_denial(subject, denial);
-                message.refuse(denial.code());
-            }
+/// Records of a component's denied requests in one boot. One more says that there are others: its
+/// grant and its policy line are both absent and its outcome is *unavailable*, which no single
+/// denial's record has. Three times what a component of the reference appliance ever looks for.
+pub const DENIAL_RECORDS: u8 = 16;
+
+/// Records that the ring must have room for before a denial is recorded: so no component can take
+/// the room that grants and revocations need.
+pub const DENIAL_ROOM: u64 = 64;
+
+/// Why a component does not get what it looks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Denial {
+    /// No rule allows it.
+    NotPermitted,
+    /// The rule in this line forbids it.
+    Forbidden(u32),
+    /// It is the grant with this number, which is allowed but not in force.
+    Unavailable(u16),
+}
+
+impl Denial {
+    /// The code that the component gets.
+    const fn code(self) -> u64 {
+        match self {
+            Self::NotPermitted => NOT_PERMITTED,
+            Self::Forbidden(_) => FORBIDDEN,
+            Self::Unavailable(_) => UNAVAILABLE,
         }
     }
+}
 
-    /// Says why the policy was refused. That tells of the policy alone: no component could do anything yet.
-    pub(crate) fn show_reason(&self, message: &mut Message) {
-        match self.refused() {
-            Some(reason) => answer(message, &format_args!("{reason}")),
-            None => message.refuse(label::BAD_METHOD),
+/// Answers the component on static channel `channel`. The kernel says which channel it is, so
+/// nobody can ask in another's name.
+pub(crate) fn find(
+    loaded: &Loaded<'_>,
+    grants: &Grants<'_>,
+    members: &mut Members,
+    journal: &mut impl Journal,
+    channel: u8,
+    message: &mut Message,
+) {
+    let Some(subject) = loaded.on_channel(channel) else {
+        // The policy knows no component on this channel, so there is nobody to hold a record against.
+        return message.refuse(NOT_PERMITTED);
+    };
+    let mut buffer: Buffer = [0; _];
+    let Some(wanted) = message.decode(&mut buffer) else {
+        return message.refuse(label::BAD_REQUEST);
+    };
+    match locate(loaded, grants, members, subject, &wanted) {
+        Ok(found) => answer(message, &found),
+        Err(denial) => {
+            record_denial(loaded, grants, members, journal, subject, denial);
+            message.refuse(denial.code());
         }
     }
+}
 
-    fn locate(
-        &self,
-        policy: &Policy<'_>,
-        subject: u16,
-        wanted: &Find<'_>,
-    ) -> Result<Found, Denial> {
-        let (object, served) = policy
-            .component(wanted.object)
-            .ok_or(Denial::NotPermitted)?;
-        let (interface, _) = policy
-            .interface(wanted.interface)
-            .ok_or(Denial::NotPermitted)?;
-        let member = &self.members[usize::from(subject)];
-        let sought = (object, interface, wanted.mode);
-        let mut closed = None;
-        for (index, grant) in member.grants() {
-            if (grant.object, grant.interface, grant.mode) != sought {
-                continue;
-            }
-            if self.is_usable(index) || self.seems_usable(index) {
-                let methods = self.grants.at(index).methods;
-                let slot = grant.slot;
-                return Ok(Found { slot, methods });
-            }
-            closed.get_or_insert(index);
+fn locate(
+    loaded: &Loaded<'_>,
+    grants: &Grants<'_>,
+    members: &Members,
+    subject: u16,
+    wanted: &Find<'_>,
+) -> Result<Found, Denial> {
+    let policy = loaded.policy();
+    let object = policy.component(wanted.object);
+    let (object, served) = object.ok_or(Denial::NotPermitted)?;
+    let interface = policy.interface(wanted.interface);
+    let (interface, _) = interface.ok_or(Denial::NotPermitted)?;
+    let sought = (object, interface, wanted.mode);
+    let mut closed = None;
+    for (number, allowed) in loaded.grants_of(subject) {
+        let grant = &allowed.grant;
+        if (grant.object, grant.interface, grant.mode) != sought {
+            continue;
         }
-        if let Some(index) = closed {
-            return Err(Denial::Unavailable(index));
+        let is_down = members.is_down(object);
+        if is_usable(grants, members, number, object) || seems_usable(wanted.mode, is_down) {
+            let (slot, methods) = (grant.slot, grant.methods);
+            return Ok(Found { slot, methods });
         }
-        let rule = forbidden(policy, member.domain, served.domain, Some(wanted.mode));
-        Err(rule.map_or(Denial::NotPermitted, Denial::Forbidden))
+        closed.get_or_insert(number);
     }
-
-    /// Whether a grant is one way and its object was stopped: what its subject sends is lost without a
-    /// word, and asking must not tell it either, since nothing flows back.
-    fn seems_usable(&self, index: u16) -> bool {
-        let entry = self.grants.at(index);
-        !entry.mode.flows_back() && self.is_down(entry.object)
+    if let Some(number) = closed {
+        return Err(Denial::Unavailable(number));
     }
+    let domain = loaded.domain(subject).ok_or(Denial::NotPermitted)?;
+    let rule = policy.forbids(domain, served.domain, Some(wanted.mode));
+    Err(rule.map_or(Denial::NotPermitted, Denial::Forbidden))
+}
 
-    /// Whether a grant is in force and its object up.
-    pub(crate) fn is_usable(&self, index: u16) -> bool {
-        self.is_in_force(index) && !self.is_down(self.grants.at(index).object)
+/// Whether grant `number` of the policy, to `object`, is in force and its object up.
+pub(crate) fn is_usable(grants: &Grants<'_>, members: &Members, number: u16, object: u16) -> bool {
+    grants.in_force_as(number).is_some() && !members.is_down(object)
+}
+
+/// Whether a grant is one way and its object was stopped: what its subject sends is lost without a
+/// word, and asking must not tell it either, since nothing flows back.
+const fn seems_usable(mode: Mode, is_down: bool) -> bool {
+    !mode.flows_back() && is_down
+}
+
+/// Records that a component was denied what it asked for, where the policy does not redact it, and
+/// its share of records and the ring's room allow it.
+fn record_denial(
+    loaded: &Loaded<'_>,
+    grants: &Grants<'_>,
+    members: &mut Members,
+    journal: &mut impl Journal,
+    component: u16,
+    denial: Denial,
+) {
+    let denials = members.denials(component);
+    let is_redacted = loaded.policy().is_redacted(component);
+    if is_redacted || denials > DENIAL_RECORDS || !journal.has_room(DENIAL_ROOM + 1) {
+        return;
+    }
+    let (grant, line, outcome) = match denial {
+        _ if denials == DENIAL_RECORDS => (None, None, Outcome::Unavailable),
+        Denial::NotPermitted => (None, None, Outcome::NotPermitted),
+        Denial::Forbidden(line) => (None, Some(line), Outcome::Forbidden),
+        Denial::Unavailable(number) => {
+            let allowed = loaded.grant(number);
+            let grant = allowed.map(|it| grants.fields_of(number, it));
+            (grant, allowed.map(|it| it.line), Outcome::Unavailable)
+        }
+    };
+    let recorded = journal.record(Event {
+        operation: Operation::Deny,
+        grant,
+        cause: Cause::Request {
+            by: Principal::Component(component),
+            line,
+        },
+        outcome,
+    });
+    if recorded.is_ok() {
+        members.count_denial(component);
     }
 }
 

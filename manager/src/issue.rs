@@ -1,291 +1,390 @@
 //! Issuing grants: the record first, then, once it is durable, the root and the subject's copy.
 
-use core::fmt;
-
-use portcullis_kernel::{CNodes, GrantBadge, Invocation, KernelError, Region, RegionMut};
-use portcullis_log::Outcome;
+use portcullis_kernel::{CNodes, GrantBadge, Invocation, KernelError, Principal, Rights};
 use portcullis_log::ring::Full;
+use portcullis_log::{Cause, GrantFields, Operation, Outcome};
+use portcullis_manager_api::{Report, Unissued, badge_bits};
+use portcullis_policy_format::{AllowedGrant, When};
 
-use crate::entry::{By, Entry, Next, Origin, State};
-use crate::manager::Stage;
-use crate::{Manager, Platform, slots};
+use crate::grants::{By, Claimed, Grants, Next};
+use crate::journal::{Event, Journal};
+use crate::loaded::Loaded;
+use crate::members::Members;
+use crate::revoke::log_revocations;
+use crate::slots;
 
 /// Records that the ring must have room for before a grant is logged: the grant's, and the one that
 /// says that the kernel refused it.
 pub const ISSUE_ROOM: u64 = 2;
 
-/// Why a grant was not issued.
+/// How far the boot has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Unissued {
-    /// The policy does not allow it: there is no such grant, it is not issued on request, or the
-    /// grant that it is to be derived from is not the delegator's own of the same methods or more.
-    NotPermitted,
-    /// It is allowed, but is in force already, or cannot be: its index is retired, its subject is
-    /// down, or it has a lease, which nothing ends yet.
-    Unavailable,
-    /// The ring has no room for its record.
-    Full,
-    /// The kernel refused.
-    Kernel(KernelError),
+pub(crate) enum Boot {
+    /// The `boot` record is to be written.
+    Loaded,
+    /// Boot grants are being issued.
+    Issuing,
+    /// All boot grants were issued, and the `seal` record says so.
+    Sealed,
 }
 
-impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
-    /// Issues grant `index` (its number in the policy) because its subject asked for it, or because
-    /// the holder of grant `parent` delegates it. Its record is written, and it is in force when that
-    /// is durable: [`announce`](Self::announce) it afterwards.
-    pub fn issue<K: CNodes>(
-        &mut self,
-        kernel: &mut K,
-        index: u16,
-        parent: Option<u16>,
-    ) -> Result<GrantBadge, Unissued> {
-        self.progress(kernel);
-        let requester = self.permits(index, parent)?;
-        let entry = self.grants.at(index);
-        let down = self.is_down(entry.subject) || self.is_down(entry.object);
-        if entry.state != State::Idle || down {
-            return Err(Unissued::Unavailable);
-        }
-        if matches!(self.stage, Stage::Loaded(_)) || self.has_unlogged() {
-            return Err(Unissued::Full);
-        }
-        if let Some(parent) = parent {
-            self.grants.adopt(parent, index);
-        }
-        let logged = self.log(index, By::Request(requester));
-        match logged {
-            Ok(_) => self.await_durable(index),
-            Err(_) => self.grants.orphan(index),
-        }
-        logged
+/// Does what was put off for want of room in the ring, or until records are durable, as far as it
+/// can be done now: first the records of what was revoked, then the grants that are due.
+#[inline(always)]
+pub(crate) fn progress(
+    loaded: &Loaded<'_>,
+    boot: &mut Boot,
+    grants: &mut Grants<'_>,
+    members: &mut Members,
+    journal: &mut impl Journal,
+    kernel: &mut impl CNodes,
+) {
+    let issues = grants.first_due().is_some() || grants.first_awaited().is_some();
+    if *boot == Boot::Sealed && !has_unlogged(grants, members) && !issues {
+        return;
     }
+    catch_up(loaded, boot, grants, members, journal, kernel);
+}
 
-    /// The component that asks for grant `index`, where the policy allows it to.
-    fn permits(&self, index: u16, parent: Option<u16>) -> Result<u8, Unissued> {
-        let allowed = self.grant_in_policy(index).ok_or(Unissued::NotPermitted)?;
-        match (allowed.origin, parent) {
-            (Origin::Request, None) => Ok(allowed.subject),
-            (Origin::Delegated(from), Some(parent)) => {
-                let held = self.grant_in_policy(parent).ok_or(Unissued::NotPermitted)?;
-                let reach = |it: &Entry| (it.object, it.interface, it.mode);
-                if held.subject != from
-                    || reach(held) != reach(allowed)
-                    || !allowed.methods.is_subset(held.methods)
-                {
-                    Err(Unissued::NotPermitted)
-                } else if held.state != State::InForce {
-                    Err(Unissued::Unavailable)
-                } else {
-                    Ok(from)
-                }
-            }
-            _ => Err(Unissued::NotPermitted),
-        }
+/// Out of line: there is seldom something to do.
+#[inline(never)]
+fn catch_up(
+    loaded: &Loaded<'_>,
+    boot: &mut Boot,
+    grants: &mut Grants<'_>,
+    members: &mut Members,
+    journal: &mut impl Journal,
+    kernel: &mut impl CNodes,
+) {
+    if log_boot(loaded, boot, journal).is_err()
+        || log_revocations(loaded, grants, members, journal).is_err()
+    {
+        return;
     }
-
-    /// The entry of a grant that the policy in force allows.
-    pub(crate) fn grant_in_policy(&self, index: u16) -> Option<&Entry> {
-        let allowed = self.policy()?.counts().grants;
-        self.grants
-            .get(index)
-            .filter(|_| u32::from(index) < allowed)
+    if issue_due(loaded, grants, members, journal, kernel) {
+        seal(loaded, boot, grants.in_force(), journal);
     }
+}
 
-    /// Issues the grants that are due: first their records, then, when these are durable, the grants.
-    /// Says whether that is all, and no other has to wait for room in the ring or for the ledger.
-    pub(crate) fn issue_due<K: CNodes>(&mut self, kernel: &mut K) -> bool {
-        while self.make_durable(kernel).is_ok() {
-            if self.due.first().is_none() {
-                return true;
-            }
-            if self.log_due(kernel).is_err() {
-                return false;
-            }
-        }
-        false
+/// Whether something was done whose record is not yet written.
+fn has_unlogged(grants: &Grants<'_>, members: &Members) -> bool {
+    members.first_unlogged().is_some() || grants.first_unlogged().is_some()
+}
+
+/// Writes the `boot` record, where it is not yet written.
+pub(crate) fn log_boot(
+    loaded: &Loaded<'_>,
+    boot: &mut Boot,
+    journal: &mut impl Journal,
+) -> Result<(), Full> {
+    if *boot != Boot::Loaded {
+        return Ok(());
     }
+    journal.record(Event {
+        operation: Operation::Boot,
+        grant: None,
+        cause: Cause::Load {
+            version: loaded.policy().version(),
+            sha256: *loaded.policy().sha256(),
+        },
+        outcome: Outcome::Done,
+    })?;
+    *boot = Boot::Issuing;
+    Ok(())
+}
 
-    /// Writes the records of the grants that are due, and makes those at once without which no record
-    /// becomes durable.
-    fn log_due<K: CNodes>(&mut self, kernel: &mut K) -> Result<(), Full> {
-        while let Some(index) = self.due.first() {
-            let entry = self.grants.at(index);
-            let subject = entry.subject;
-            if self.is_down(subject) || self.is_down(entry.object) {
-                self.grants.at_mut(index).state = State::Idle;
-                self.due.pop(&self.grants);
-                continue;
-            }
-            let logged = self.log(index, By::Policy);
-            if logged == Err(Unissued::Full) {
-                return Err(Full);
-            }
-            self.due.pop(&self.grants);
-            let issued = logged.and_then(|badge| {
-                if self.log_path & 1 << subject != 0 {
-                    return self.make(kernel, index, badge);
-                }
-                self.await_durable(index);
-                Ok(())
-            });
-            if let Err(reason) = issued {
-                self.report_unissued(index, reason);
-            }
-        }
-        Ok(())
+/// Writes the `seal` record, where all boot grants are issued and it is not yet written.
+fn seal(loaded: &Loaded<'_>, boot: &mut Boot, grants: u32, journal: &mut impl Journal) {
+    if *boot != Boot::Issuing {
+        return;
     }
-
-    /// Puts a grant into the queue of those whose records are in the ring.
-    fn await_durable(&mut self, index: u16) {
-        self.grants.at_mut(index).state = State::Logged;
-        self.logged.push(&mut self.grants, index);
+    let sealed = journal.record(Event {
+        operation: Operation::Seal,
+        grant: None,
+        cause: Cause::Complete { grants },
+        outcome: Outcome::Done,
+    });
+    if sealed.is_ok() {
+        *boot = Boot::Sealed;
+        journal.report(Report::InForce { grants }, Some(loaded));
     }
+}
 
-    /// Makes the grants whose records are durable. `Err` where others have to wait: for the ledger, or
-    /// for room for the record that the kernel refused.
-    fn make_durable<K: CNodes>(&mut self, kernel: &mut K) -> Result<(), Full> {
-        let durable = self.journal.durable() as u32;
-        let mut has_room = self.journal.has_room(1);
-        while let Some(index) = self.logged.first() {
-            let entry = self.grants.at(index);
-            let (badge, waits) = (entry.badge(index), entry.logged_at.wrapping_sub(durable));
-            // The ring is far shorter than half of the numbers.
-            if waits.cast_signed() > 0 || !has_room {
-                return Err(Full);
-            }
-            self.logged.pop(&self.grants);
-            if let Some(badge) = badge
-                && let Err(reason) = self.make(kernel, index, badge)
-            {
-                self.report_unissued(index, reason);
-                has_room = self.journal.has_room(1);
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes the record that a grant is issued, or why it cannot be.
-    fn log(&mut self, index: u16, by: By) -> Result<GrantBadge, Unissued> {
-        if !self.journal.has_room(ISSUE_ROOM) {
-            return Err(Unissued::Full);
-        }
-        let entry = self.grants.at(index);
-        let (badge, issuing) = (entry.badge(index), entry.issuing(index));
-        let badge = badge.ok_or(Unissued::NotPermitted)?;
-        if let Some((outcome, reason)) = self.obstacle(entry) {
-            self.record_grant(issuing, index, by, outcome)?;
-            self.grants.at_mut(index).state = State::Idle;
-            return Err(reason);
-        }
-        self.record_grant(issuing, index, by, Outcome::Done)?;
-        let logged_at = self.journal.written() as u32;
-        let entry = self.grants.at_mut(index);
-        (entry.by, entry.logged_at) = (by, logged_at);
-        Ok(badge)
-    }
-
-    /// Has the kernel make the capabilities of a grant whose record is written. Where that fails a
-    /// second record says so, the grant is not in force, and its generation is not used again.
-    fn make<K: CNodes>(
-        &mut self,
-        kernel: &mut K,
-        index: u16,
-        badge: GrantBadge,
-    ) -> Result<(), Unissued> {
-        match self.mint(kernel, index, badge) {
-            Ok(()) => {
-                self.grants.at_mut(index).state = State::InForce;
-                self.count(index, true);
-                Ok(())
-            }
-            Err(Failed { error, next }) => {
-                let entry = *self.grants.at(index);
-                // Whoever comes here has seen that there is room for this record.
-                let _ = self.record_grant(entry.issuing(index), index, entry.by, error.into());
-                self.renew(index, next);
-                Err(Unissued::Kernel(error))
-            }
+/// Checks the endpoint capabilities that grants are minted from.
+///
+/// Mint gives, silently, no more rights than its source has, and no invocation reads a slot
+/// back. But CancelBadgedSends demands an endpoint capability with every right, and does
+/// nothing where it has no badge. Sources do not change after boot, so checking each once
+/// proves that every root minted from it has all rights, and every copy the mode's. (A source
+/// that is badged makes Mint fail; a notification that lacks a right makes a grant that does
+/// not signal, which `portcullis check --image` finds.)
+pub(crate) fn check_sources(
+    loaded: &Loaded<'_>,
+    members: &mut Members,
+    journal: &mut impl Journal,
+    kernel: &mut impl CNodes,
+) {
+    for component in loaded.sources() {
+        let source = slots::authority(loaded.layout().endpoint(component));
+        if let Err(error) = kernel.invoke(&Invocation::CancelBadgedSends(source)) {
+            members.set_unsound(component, error);
+            journal.report(Report::Unsound { component, error }, Some(loaded));
         }
     }
+}
 
-    /// What makes it impossible to issue a grant, with the outcome to record.
-    fn obstacle(&self, entry: &Entry) -> Option<(Outcome, Unissued)> {
-        // A grant that outlived its lease would be above the ceiling, and nothing ends leases yet.
-        if entry.lease_ms.is_some() {
-            return Some((Outcome::Unavailable, Unissued::Unavailable));
-        }
-        if !entry.is_endpoint() {
-            return None;
-        }
-        let unsound = self.members[usize::from(entry.object)].unsound;
-        unsound.map(|error| (error.into(), Unissued::Kernel(error)))
+/// Issues grant `number` of the policy because its subject asked for it, or because the holder of
+/// grant `parent` of the policy delegates it: it is in force when its record is durable.
+pub(crate) fn issue(
+    loaded: &Loaded<'_>,
+    boot: Boot,
+    grants: &mut Grants<'_>,
+    members: &Members,
+    journal: &mut impl Journal,
+    number: u16,
+    parent: Option<u16>,
+) -> Result<GrantBadge, Unissued> {
+    let allowed = loaded.grant(number).ok_or(Unissued::NotPermitted)?;
+    let (requester, parent) = permits(loaded, grants, allowed, parent)?;
+    let wanted = &allowed.grant;
+    if members.is_down(wanted.subject.component()) || members.is_down(wanted.object) {
+        return Err(Unissued::Unavailable);
     }
+    if grants.issued_as(number).is_some() {
+        return Err(Unissued::Unavailable);
+    }
+    let has_room = boot != Boot::Loaded && !has_unlogged(grants, members);
+    if !has_room || !journal.has_room(ISSUE_ROOM) {
+        return Err(Unissued::Full);
+    }
+    let claimed = grants.claim(number, allowed, By::Request(requester), parent);
+    let claimed = claimed.ok_or(Unissued::Unavailable)?;
+    match log(loaded, grants, members, journal, &claimed) {
+        Ok(badge) => {
+            grants.await_durable(claimed, journal.written() as u32);
+            Ok(badge)
+        }
+        Err(reason) => {
+            grants.release(claimed);
+            Err(reason)
+        }
+    }
+}
 
-    /// Makes the root and the subject's copy of it, or neither.
-    fn mint<K: CNodes>(&self, kernel: &mut K, index: u16, badge: GrantBadge) -> Result<(), Failed> {
-        let entry = self.grants.at(index);
-        let (layout, is_own) = (self.layout, self.is_own(index));
-        let root = slots::authority(layout.root(index));
-        let source = if entry.is_endpoint() {
-            layout.endpoint(entry.object.into())
-        } else {
-            layout.notification(entry.object.into())
-        };
-        let minted = kernel.invoke(&Invocation::Mint {
-            destination: root,
-            source: slots::authority(source),
-            rights: entry.root_rights(is_own),
-            badge: entry.badge_bits(badge),
-        });
-        minted.map_err(|error| Failed {
-            error,
-            next: Next::Idle,
-        })?;
-        if is_own {
+/// Who asks for a grant, where the policy allows it, and the index of the grant that it is derived from.
+fn permits(
+    loaded: &Loaded<'_>,
+    grants: &Grants<'_>,
+    allowed: &AllowedGrant,
+    parent: Option<u16>,
+) -> Result<(Principal, Option<u16>), Unissued> {
+    match (allowed.when, parent) {
+        (When::Request, None) => Ok((allowed.grant.subject, None)),
+        (When::Delegated(from), Some(parent)) => {
+            let from = Principal::Component(from);
+            let held = loaded.grant(parent).ok_or(Unissued::NotPermitted)?;
+            if held.grant.subject != from || !allowed.grant.is_within(&held.grant) {
+                return Err(Unissued::NotPermitted);
+            }
+            let parent = grants.in_force_as(parent);
+            parent
+                .map(|parent| (from, Some(parent)))
+                .ok_or(Unissued::Unavailable)
+        }
+        _ => Err(Unissued::NotPermitted),
+    }
+}
+
+/// Issues the grants that are due: first their records, then, when these are durable, the grants.
+/// Says whether that is all, and no other has to wait for room in the ring or for the ledger.
+fn issue_due(
+    loaded: &Loaded<'_>,
+    grants: &mut Grants<'_>,
+    members: &Members,
+    journal: &mut impl Journal,
+    kernel: &mut impl CNodes,
+) -> bool {
+    while make_durable(loaded, grants, members, journal, kernel).is_ok() {
+        if grants.first_due().is_none() {
+            return true;
+        }
+        if log_due(loaded, grants, members, journal, kernel).is_err() {
+            return false;
+        }
+    }
+    false
+}
+
+/// Writes the records of the grants that are due, and makes those at once without which no record
+/// becomes durable.
+fn log_due(
+    loaded: &Loaded<'_>,
+    grants: &mut Grants<'_>,
+    members: &Members,
+    journal: &mut impl Journal,
+    kernel: &mut impl CNodes,
+) -> Result<(), Full> {
+    while let Some(index) = grants.first_due() {
+        let grant = grants.grant(index);
+        let (subject, object) = (grant.subject.component(), grant.object);
+        let is_down = members.is_down(subject) || members.is_down(object);
+        if !is_down && !journal.has_room(ISSUE_ROOM) {
+            return Err(Full);
+        }
+        let Some(claimed) = grants.take_due() else {
             return Ok(());
-        }
-        let copied = kernel.invoke(&Invocation::Copy {
-            destination: slots::grants(layout, entry.subject.into(), entry.slot),
-            source: root,
-            rights: entry.mode.rights(),
-        });
-        copied.map_err(|error| {
-            let freed = kernel.invoke(&Invocation::Delete(root));
-            let next = freed.map_or(Next::Retired, |()| Next::Idle);
-            Failed { error, next }
-        })
-    }
-
-    /// Ends a use of the index: the next, if there is one, has another generation.
-    pub(crate) fn renew(&mut self, index: u16, next: Next) {
-        self.grants.orphan(index);
-        let entry = self.grants.at_mut(index);
-        let generation = entry.generation.next();
-        entry.state = match (next, generation) {
-            (Next::Retired, _) | (_, None) => State::Retired,
-            (Next::Idle | Next::Due, Some(_)) => State::Idle,
         };
-        entry.generation = generation.unwrap_or(entry.generation);
-        if entry.state == State::Retired {
-            let subject = entry.subject;
-            self.platform.report(format_args!(
-                "grant {index} of '{}' is retired until the next boot",
-                self.component_name(subject.into())
-            ));
-        } else if next == Next::Due {
-            self.make_due(index);
+        if is_down {
+            grants.release(claimed);
+            continue;
+        }
+        match log(loaded, grants, members, journal, &claimed) {
+            Ok(badge) if loaded.is_on_log_path(subject) => {
+                make(loaded, grants, members, journal, kernel, (claimed, badge));
+            }
+            Ok(_) => grants.await_durable(claimed, journal.written() as u32),
+            Err(reason) => {
+                report_unissued(loaded, journal, grants.number(index), reason);
+                grants.release(claimed);
+            }
         }
     }
+    Ok(())
+}
 
-    fn report_unissued(&mut self, index: u16, reason: Unissued) {
-        let entry = self.grants.at(index);
-        let (line, subject, object) = (entry.line, entry.subject, entry.object);
-        self.platform.report(format_args!(
-            "the grant of '{}' to '{}' in line {line} of the policy was not issued: {reason}",
-            self.component_name(object.into()),
-            self.component_name(subject.into())
-        ));
+/// Makes the grants whose records are durable. `Err` where others have to wait: for the ledger, or
+/// for room for the record that the kernel refused.
+fn make_durable(
+    loaded: &Loaded<'_>,
+    grants: &mut Grants<'_>,
+    members: &Members,
+    journal: &mut impl Journal,
+    kernel: &mut impl CNodes,
+) -> Result<(), Full> {
+    let durable = journal.durable() as u32;
+    let mut has_room = journal.has_room(1);
+    while let Some(awaited) = grants.first_awaited() {
+        // The ring is far shorter than half of the numbers.
+        if awaited.wrapping_sub(durable).cast_signed() > 0 || !has_room {
+            return Err(Full);
+        }
+        if let Some(claimed) = grants.take_logged()
+            && let Some(badge) = grants.badge(claimed.index())
+            && !make(loaded, grants, members, journal, kernel, (claimed, badge))
+        {
+            has_room = journal.has_room(1);
+        }
     }
+    Ok(())
+}
+
+/// Writes the record that a grant is issued, or why it cannot be. The ring has room for it.
+fn log(
+    loaded: &Loaded<'_>,
+    grants: &Grants<'_>,
+    members: &Members,
+    journal: &mut impl Journal,
+    claimed: &Claimed,
+) -> Result<GrantBadge, Unissued> {
+    let index = claimed.index();
+    let badge = grants.badge(index).ok_or(Unissued::NotPermitted)?;
+    let fields = grants.fields(index);
+    let obstacle = obstacle(&fields, members);
+    let outcome = obstacle.map_or(Outcome::Done, |(outcome, _)| outcome);
+    let (about, by) = ((loaded, grants, members), grants.by(index));
+    let recorded = journal.record_grant(about, issuing(grants, index), index, by, outcome);
+    recorded.map_err(|Full| Unissued::Full)?;
+    obstacle.map_or(Ok(badge), |(_, reason)| Err(reason))
+}
+
+/// The operation that a record of a grant's being issued tells.
+fn issuing(grants: &Grants<'_>, index: u16) -> Operation {
+    match grants.parent(index) {
+        Some(_) => Operation::Copy,
+        None => Operation::Mint,
+    }
+}
+
+/// What makes it impossible to issue a grant, with the outcome to record.
+fn obstacle(issued: &GrantFields, members: &Members) -> Option<(Outcome, Unissued)> {
+    // A grant that outlived its lease would be above the ceiling, and nothing ends leases yet.
+    if issued.lease_ms.is_some() {
+        return Some((Outcome::Unavailable, Unissued::Unavailable));
+    }
+    if issued.grant.mode.signals() {
+        return None;
+    }
+    let unsound = members.unsound(issued.grant.object);
+    unsound.map(|error| (error.into(), Unissued::Kernel(error)))
+}
+
+/// Has the kernel make the capabilities of a grant whose record is written. Where that fails a
+/// second record says so, for which the ring has room; the grant is not in force, and its generation is
+/// not used again. Says whether it is in force.
+fn make(
+    loaded: &Loaded<'_>,
+    grants: &mut Grants<'_>,
+    members: &Members,
+    journal: &mut impl Journal,
+    kernel: &mut impl CNodes,
+    (claimed, badge): (Claimed, GrantBadge),
+) -> bool {
+    let index = claimed.index();
+    let Err(Failed { error, next }) = mint(loaded, grants, kernel, index, badge) else {
+        grants.enter_force(claimed);
+        return true;
+    };
+    let (about, by) = ((loaded, &*grants, members), grants.by(index));
+    let _ = journal.record_grant(about, issuing(grants, index), index, by, error.into());
+    let (number, subject) = (grants.number(index), grants.grant(index).subject);
+    if grants.fail(claimed, next) {
+        journal.report(Report::Retired { index, subject }, Some(loaded));
+    }
+    report_unissued(loaded, journal, number, Unissued::Kernel(error));
+    false
+}
+
+/// Makes the root and the subject's copy of it, or neither.
+fn mint(
+    loaded: &Loaded<'_>,
+    grants: &Grants<'_>,
+    kernel: &mut impl CNodes,
+    index: u16,
+    badge: GrantBadge,
+) -> Result<(), Failed> {
+    let (layout, grant) = (loaded.layout(), grants.grant(index));
+    let is_own = loaded.is_own(grant.subject);
+    let root = slots::authority(layout.root(index));
+    let allowed = loaded.grant(grants.number(index));
+    let minted = kernel.invoke(&Invocation::Mint {
+        destination: root,
+        source: slots::source(layout, grant),
+        // All, so that copies have what the mode says and queued messages can be cancelled; where the
+        // manager itself is to use the root, no more than the mode's.
+        rights: if is_own {
+            grant.mode.rights()
+        } else {
+            Rights::ALL
+        },
+        badge: badge_bits(badge, allowed.and_then(|it| it.notification)),
+    });
+    minted.map_err(|error| Failed {
+        error,
+        next: Next::Free,
+    })?;
+    if is_own {
+        return Ok(());
+    }
+    let copied = kernel.invoke(&Invocation::Copy {
+        destination: slots::grants(layout, grant.subject.component(), grant.slot),
+        source: root,
+        rights: grant.mode.rights(),
+    });
+    copied.map_err(|error| {
+        let freed = kernel.invoke(&Invocation::Delete(root));
+        let next = freed.map_or(Next::Retired, |()| Next::Free);
+        Failed { error, next }
+    })
 }
 
 /// What the kernel refused, and what becomes of the index.
@@ -294,24 +393,20 @@ struct Failed {
     next: Next,
 }
 
-impl From<Full> for Unissued {
-    fn from(_: Full) -> Self {
-        Self::Full
+/// Tells the operator that grant `number` of the policy was not issued.
+pub(crate) fn report_unissued(
+    loaded: &Loaded<'_>,
+    journal: &mut impl Journal,
+    number: u16,
+    reason: Unissued,
+) {
+    if let Some(AllowedGrant { grant, line, .. }) = loaded.grant(number) {
+        let report = Report::Unissued {
+            subject: grant.subject,
+            object: grant.object,
+            line: *line,
+            reason,
+        };
+        journal.report(report, Some(loaded));
     }
 }
-
-impl fmt::Display for Unissued {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotPermitted => f.write_str("the policy does not allow it"),
-            Self::Unavailable => f.write_str(
-                "it is in force already, or its index is retired, a component is stopped, or it has \
-                 a lease, which nothing would end",
-            ),
-            Self::Full => f.write_str("the log has no room for its record"),
-            Self::Kernel(error) => write!(f, "the kernel refused it ({error})"),
-        }
-    }
-}
-
-impl core::error::Error for Unissued {}

@@ -1,8 +1,24 @@
-//! Records of this boot on their way into the ring.
+//! What the manager tells: records of this boot for the log, and reports for the operator.
 
 use portcullis_kernel::{Region, RegionMut};
 use portcullis_log::ring::{Full, Writer};
 use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, Record};
+use portcullis_manager_api::Report;
+use portcullis_policy_format::Policy;
+
+use crate::grants::{By, Grants};
+use crate::loaded::Loaded;
+use crate::members::Members;
+
+/// The clock, and the operator's eyes.
+pub trait Platform {
+    /// The time in nanoseconds: since 1970-01-01 UTC where the platform knows it, else since boot.
+    /// Where it goes back, records carry the latest time seen.
+    fn now(&mut self) -> u64;
+
+    /// Tells the operator. The numbers are those of the policy, which is in force.
+    fn report(&mut self, report: Report, policy: Option<&Policy<'_>>);
+}
 
 /// What a record says, beside when.
 #[derive(Clone, Copy, Debug)]
@@ -13,18 +29,72 @@ pub(crate) struct Event {
     pub(crate) outcome: Outcome,
 }
 
+/// Where records and reports go.
+pub(crate) trait Journal {
+    /// Writes a record.
+    fn record(&mut self, event: Event) -> Result<(), Full>;
+
+    /// Whether that many records can be written before the ring is full.
+    fn has_room(&mut self, records: u64) -> bool;
+
+    /// Records of this boot.
+    fn written(&self) -> u64;
+
+    /// Of these, durable ones.
+    fn durable(&mut self) -> u64;
+
+    /// The record of this boot with this number, while it is in the ring.
+    fn read(&self, sequence: u64) -> Option<Record>;
+
+    /// Tells the operator.
+    fn report(&mut self, report: Report, loaded: Option<&Loaded<'_>>);
+
+    /// Writes a record about a grant.
+    fn record_grant(
+        &mut self,
+        (loaded, grants, members): (&Loaded<'_>, &Grants<'_>, &Members),
+        operation: Operation,
+        index: u16,
+        by: By,
+        outcome: Outcome,
+    ) -> Result<(), Full> {
+        let grant = grants.fields(index);
+        let line = loaded.line(grants.number(index));
+        let event = |cause| Event {
+            operation,
+            grant: Some(grant),
+            cause,
+            outcome,
+        };
+        // Each cause is written in place: to choose one first and then copy it takes longer.
+        match by {
+            By::Policy => self.record(event(Cause::Policy { line })),
+            By::Request(by) => self.record(event(Cause::Request {
+                by,
+                line: Some(line),
+            })),
+            By::Fault(component) => {
+                let fault = members.fault(component);
+                self.record(event(Cause::Fault { component, fault }))
+            }
+        }
+    }
+}
+
 /// Numbers and dates records, and puts them into the ring.
 #[derive(Debug)]
-pub(crate) struct Journal<R, A> {
+pub(crate) struct Ring<P, R, A> {
+    platform: P,
     ring: Writer<R, A>,
     boot: BootId,
     latest: u64,
     announced: u64,
 }
 
-impl<R: RegionMut, A: Region> Journal<R, A> {
-    pub(crate) const fn new(ring: Writer<R, A>, boot: BootId) -> Self {
+impl<P, R: RegionMut, A: Region> Ring<P, R, A> {
+    pub(crate) const fn new(platform: P, ring: Writer<R, A>, boot: BootId) -> Self {
         Self {
+            platform,
             ring,
             boot,
             latest: 0,
@@ -32,15 +102,32 @@ impl<R: RegionMut, A: Region> Journal<R, A> {
         }
     }
 
+    pub(crate) const fn platform(&self) -> &P {
+        &self.platform
+    }
+
+    /// Whether there are records that the ledger was not told of.
+    pub(crate) const fn has_news(&self) -> bool {
+        self.announced < self.ring.head()
+    }
+
+    /// Notes that the ledger was told of all records.
+    pub(crate) const fn announce(&mut self) {
+        self.announced = self.ring.head();
+    }
+}
+
+impl<P: Platform, R: RegionMut, A: Region> Journal for Ring<P, R, A> {
+    /// In line, so that a record is put together where it is written from.
     #[inline(always)]
-    pub(crate) fn push(&mut self, now: u64, event: Event) -> Result<(), Full> {
+    fn record(&mut self, event: Event) -> Result<(), Full> {
         let Event {
             operation,
             grant,
             cause,
             outcome,
         } = event;
-        self.latest = self.latest.max(now);
+        self.latest = self.latest.max(self.platform.now());
         self.ring.push(&Record {
             sequence: self.ring.head(),
             boot: self.boot,
@@ -52,32 +139,23 @@ impl<R: RegionMut, A: Region> Journal<R, A> {
         })
     }
 
-    /// Whether that many records can be pushed before the ring is full.
-    pub(crate) fn has_room(&mut self, records: u64) -> bool {
+    fn has_room(&mut self, records: u64) -> bool {
         self.ring.has_room(records)
     }
 
-    /// Records of this boot.
-    pub(crate) const fn written(&self) -> u64 {
+    fn written(&self) -> u64 {
         self.ring.head()
     }
 
-    /// Of these, durable ones.
-    pub(crate) fn durable(&mut self) -> u64 {
+    fn durable(&mut self) -> u64 {
         self.ring.acknowledged()
     }
 
-    pub(crate) fn record(&self, sequence: u64) -> Option<Record> {
+    fn read(&self, sequence: u64) -> Option<Record> {
         self.ring.record(sequence)
     }
 
-    /// Whether there are records that the ledger was not told of.
-    pub(crate) const fn has_news(&self) -> bool {
-        self.announced < self.ring.head()
-    }
-
-    /// Notes that the ledger was told of all records.
-    pub(crate) const fn announce(&mut self) {
-        self.announced = self.ring.head();
+    fn report(&mut self, report: Report, loaded: Option<&Loaded<'_>>) {
+        self.platform.report(report, loaded.map(Loaded::policy));
     }
 }

@@ -1,27 +1,8 @@
 //! The keys that may sign a policy, as the memory region `policy_keys` holds them.
 
-use core::fmt;
-
 use heapless::Vec;
+use portcullis_manager_api::{KEY_BYTES, KeysError, MAX_KEYS};
 use portcullis_policy_format::VerifyingKey;
-
-/// Most keys that are trusted at once: a signer's, its successor's while they change, and as much
-/// again for a second signer and spares. Few, since each can replace the whole policy.
-pub const MAX_KEYS: usize = 8;
-
-/// Bytes of a public key (RFC 8032).
-const KEY_BYTES: usize = 32;
-
-/// Why a region of keys cannot be used.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum KeysError {
-    /// There are more than [`MAX_KEYS`].
-    TooMany,
-    /// The key with this number, from 1, is no point of the curve.
-    NotAKey(usize),
-    /// What follows the last whole key is not zeros.
-    Length(usize),
-}
 
 /// Reads public keys, 32 bytes each, up to the end or to the first that is all zeros: a region is
 /// whole pages, filled up with zeros. No key at all is no error; no policy is then taken.
@@ -45,27 +26,6 @@ pub fn trusted_keys(region: &[u8]) -> Result<Vec<VerifyingKey, MAX_KEYS>, KeysEr
     }
     Ok(keys)
 }
-
-impl fmt::Display for KeysError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooMany => write!(
-                f,
-                "there are more trusted keys than {MAX_KEYS}: remove some"
-            ),
-            Self::NotAKey(number) => write!(
-                f,
-                "trusted key {number} is no Ed25519 public key: `portcullis keygen` makes one"
-            ),
-            Self::Length(bytes) => write!(
-                f,
-                "{bytes} bytes are no public keys: each has {KEY_BYTES} bytes, and zeros follow"
-            ),
-        }
-    }
-}
-
-impl core::error::Error for KeysError {}
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,14 @@
 //! the granted interface `inspect` may look at everything and change nothing.
 //!
 //! It decides nothing that the policy does not say, makes no log durable (the ledger does), and
-//! stands in no call's way: once a grant is issued, calls go from subject to object.
+//! stands in no call's way: once a grant is issued, calls go from subject to object. It speaks in
+//! numbers of the policy: names and words are for whoever shows what it says.
+//!
+//! Its state is in parts, and each function's parameters say which of them it reads and which it
+//! changes: `Loaded`, the policy and what follows from it, fixed while it is in force; `Grants`, the
+//! table, which changes by the transitions of a grant alone; `Members`, what became of each component;
+//! `Journal`, records and reports on their way out; and the kernel. [`Manager`] itself only passes
+//! requests on.
 //!
 //! Invariants, at every moment between two of its system calls:
 //!
@@ -22,8 +29,9 @@
 //! - An index and generation are never used twice. Where a kernel call fails such that a badge might
 //!   still be queued, or the grant root cannot be freed, the index is retired.
 //!
-//! A grant's index is its number in the policy: each allowed grant has a slot, and so an entry, of its
-//! own, and nothing is ever searched for on the way to a mint.
+//! A grant's number is its position in the policy, and its slot is the policy's; its index is that of
+//! the entry of the table which it takes when it is issued, and so of its badge and of its root in the
+//! authority CNode.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -31,28 +39,25 @@
 #[cfg(test)]
 extern crate std;
 
-mod boot;
-mod deny;
-mod entry;
 mod find;
+mod grants;
 mod inspect;
 mod issue;
 mod journal;
 mod keys;
+mod loaded;
 mod manager;
-mod member;
-mod platform;
-mod queue;
+mod members;
 mod revoke;
 mod slots;
-mod table;
 
-pub use boot::Refused;
-pub use deny::{DENIAL_RECORDS, DENIAL_ROOM};
-pub use issue::{ISSUE_ROOM, Unissued};
-pub use keys::{KeysError, MAX_KEYS, trusted_keys};
-pub use manager::{Config, Manager};
-pub use platform::Platform;
-pub use portcullis_policy_format::{MANAGER_TABLE, VerifyingKey};
+pub use find::{DENIAL_RECORDS, DENIAL_ROOM};
+pub use grants::{GRANTS, MAX_TABLE, Table};
+pub use issue::ISSUE_ROOM;
+pub use journal::Platform;
+pub use keys::trusted_keys;
+pub use loaded::Config;
+pub use manager::Manager;
+pub use portcullis_manager_api::{KeysError, MAX_KEYS, Refused, Report, Unissued};
+pub use portcullis_policy_format::{MANAGER_TABLE, Policy, VerifyingKey};
 pub use revoke::RevokeError;
-pub use table::{GRANTS, MAX_TABLE, Table};

@@ -1,78 +1,42 @@
-//! The manager as a component, and its state.
+//! The manager as a component: which request goes to which part.
 
-use heapless::Vec;
 use portcullis_kernel::{
-    CNodes, Caller, Component, Fault, Message, Method, NotifyGrant, Region, RegionMut, label,
+    CNodes, Caller, Component, Fault, GrantBadge, Message, Method, NotifyGrant, Principal, Region,
+    RegionMut, label,
 };
-use portcullis_log::ring::{Full, Writer};
-use portcullis_log::{BootId, Cause, Operation, Outcome};
-use portcullis_manager_api::{Authority, DURABLE, FIND, REASON};
-use portcullis_policy_format::{MAX_COMPONENTS, Policy, VerifyingKey};
+use portcullis_log::ring::Writer;
+use portcullis_manager_api::{DURABLE, FIND, REASON, Refused, Report, UNAVAILABLE, Unissued};
+use portcullis_policy_format::{AllowedGrant, Policy};
 
-use crate::entry::{By, State};
-use crate::journal::{Event, Journal};
-use crate::member::Member;
-use crate::queue::Queue;
-use crate::table::Grants;
-use crate::{KeysError, Platform, Refused, Table, slots};
-
-/// Members that a policy can have.
-const MEMBERS: usize = MAX_COMPONENTS as usize;
-
-/// What the manager starts from.
-#[derive(Clone, Copy, Debug)]
-pub struct Config<'p> {
-    /// The compiled policy: the whole memory region. It does not change while the manager lives.
-    pub policy: &'p [u8],
-    /// The keys that may sign it, or why they cannot be read: see
-    /// [`trusted_keys`](crate::trusted_keys).
-    pub keys: Result<&'p [VerifyingKey], KeysError>,
-    /// The version that is in force; 0: none.
-    pub in_force: u32,
-    /// Tells this boot apart from all others.
-    pub boot: BootId,
-}
+use crate::find::{answer, find};
+use crate::grants::{By, Grants};
+use crate::issue::{self, Boot, check_sources};
+use crate::journal::{Journal, Ring};
+use crate::loaded::Loaded;
+use crate::members::Members;
+use crate::revoke::{self, RevokeError};
+use crate::{Config, Platform, Table, inspect, slots};
 
 /// The capability manager. See the crate's documentation.
 #[derive(Debug)]
 pub struct Manager<'p, P, R, A> {
-    pub(crate) platform: P,
-    pub(crate) journal: Journal<R, A>,
-    pub(crate) config: Config<'p>,
-    pub(crate) grants: Grants<'p>,
-    pub(crate) stage: Stage<'p>,
-    pub(crate) members: Vec<Member<'p>, MEMBERS>,
-    pub(crate) layout: Authority,
-    /// Number of the manager's own component, and of the interface that it serves.
-    pub(crate) own: Option<u16>,
-    pub(crate) inspect: Option<u16>,
-    /// The stream on which the ledger is told of records: the manager's first.
-    pub(crate) ledger: Option<u16>,
-    pub(crate) in_force: u32,
-    /// Components, a bit each, without whose grants no record becomes durable.
-    pub(crate) log_path: u64,
-    /// Grants to issue: their records come first, as soon as the ring has room.
-    pub(crate) due: Queue,
-    /// Grants whose records are in the ring: in force as soon as these are durable.
-    pub(crate) logged: Queue,
-    /// Revoked grants whose records are to be written as soon as the ring has room.
-    pub(crate) unlogged: Queue,
-    pub(crate) unlogged_faults: bool,
+    stage: Stage<'p>,
+    boot: Boot,
+    grants: Grants<'p>,
+    members: Members,
+    journal: Ring<P, R, A>,
 }
 
-/// How far the manager has come.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Stage<'p> {
-    /// `init` did not run.
-    New,
+/// What is in force.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one, and no allocator")]
+enum Stage<'p> {
+    /// Nothing yet: `init` loads this, into this memory.
+    New(Config<'p>, &'p mut [AllowedGrant]),
     /// The policy was refused; nothing is granted in this boot.
     Refused(Refused),
-    /// The policy is in force; the `boot` record is to be written.
-    Loaded(Policy<'p>),
-    /// Boot grants are being issued.
-    Issuing(Policy<'p>),
-    /// All boot grants were issued, and the `seal` record says so.
-    Sealed(Policy<'p>),
+    /// This policy.
+    Loaded(Loaded<'p>),
 }
 
 impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
@@ -84,31 +48,21 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
         ring: Writer<R, A>,
         table: &'p mut Table<GRANTS>,
     ) -> Self {
+        let (memory, grants) = table.split();
         Self {
-            platform,
-            journal: Journal::new(ring, config.boot),
-            config,
-            grants: Grants(table.entries()),
-            stage: Stage::New,
-            members: Vec::new(),
-            layout: Authority::new(0),
-            own: None,
-            inspect: None,
-            ledger: None,
-            in_force: 0,
-            log_path: 0,
-            due: Queue::EMPTY,
-            logged: Queue::EMPTY,
-            unlogged: Queue::EMPTY,
-            unlogged_faults: false,
+            journal: Ring::new(platform, ring, config.boot),
+            stage: Stage::New(config, memory),
+            boot: Boot::Loaded,
+            grants,
+            members: Members::NEW,
         }
     }
 
     /// The policy in force.
     pub const fn policy(&self) -> Option<&Policy<'p>> {
         match &self.stage {
-            Stage::New | Stage::Refused(_) => None,
-            Stage::Loaded(policy) | Stage::Issuing(policy) | Stage::Sealed(policy) => Some(policy),
+            Stage::New(..) | Stage::Refused(_) => None,
+            Stage::Loaded(loaded) => Some(loaded.policy()),
         }
     }
 
@@ -121,84 +75,112 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
     }
 
     /// Whether all boot grants were issued and the `seal` record is written.
-    pub const fn is_sealed(&self) -> bool {
-        matches!(self.stage, Stage::Sealed(_))
+    pub fn is_sealed(&self) -> bool {
+        self.boot == Boot::Sealed
     }
 
-    /// Whether the grant with this index (its number in the policy) is in force.
+    /// The index, as in its badge, of the grant with this number in the policy; `None` where that is
+    /// neither due, nor issued, nor waiting for its revocation to be logged.
+    pub fn issued_as(&self, number: u16) -> Option<u16> {
+        self.grants.issued_as(number)
+    }
+
+    /// Whether the grant with this index is in force.
     pub fn is_in_force(&self, index: u16) -> bool {
         self.grants.is_in_force(index)
     }
 
     /// How many grants are in force.
     pub const fn in_force(&self) -> u32 {
-        self.in_force
+        self.grants.in_force()
     }
 
     /// The platform that the manager was given.
     pub const fn platform(&self) -> &P {
-        &self.platform
+        self.journal.platform()
     }
 
-    /// Writes a record. In line, so that it is put together where it is written from.
-    #[inline(always)]
-    pub(crate) fn record(&mut self, event: Event) -> Result<(), Full> {
-        self.journal.push(self.platform.now(), event)
-    }
-
-    /// Writes a record about grant `index`.
-    pub(crate) fn record_grant(
+    /// Issues grant `number` of the policy because its subject asked for it, or because the holder of
+    /// grant `parent` of the policy delegates it. Its record is written, and it is in force when that
+    /// is durable: [`announce`](Self::announce) it afterwards.
+    pub fn issue<K: CNodes>(
         &mut self,
-        operation: Operation,
-        index: u16,
-        by: By,
-        outcome: Outcome,
-    ) -> Result<(), Full> {
-        let entry = self.grants.at(index);
-        let (grant, line) = (entry.fields(index), entry.line);
-        let event = |cause| Event {
-            operation,
-            grant: Some(grant),
-            cause,
-            outcome,
+        kernel: &mut K,
+        number: u16,
+        parent: Option<u16>,
+    ) -> Result<GrantBadge, Unissued> {
+        self.progress(kernel);
+        let Stage::Loaded(loaded) = &self.stage else {
+            return Err(Unissued::NotPermitted);
         };
-        // Each cause is written in place: to choose one first and then copy it takes longer.
-        match by {
-            By::Policy => self.record(event(Cause::Policy { line })),
-            By::Request(component) => self.record(event(Cause::Request {
-                component: component.into(),
-                line: Some(line),
-            })),
-            By::Fault(component) => {
-                let fault = self.members[usize::from(component)].fault;
-                self.record(event(Cause::Fault {
-                    component: component.into(),
-                    fault,
-                }))
-            }
-        }
+        let (grants, journal) = (&mut self.grants, &mut self.journal);
+        issue::issue(
+            loaded,
+            self.boot,
+            grants,
+            &self.members,
+            journal,
+            number,
+            parent,
+        )
     }
 
-    /// Does what was put off for want of room in the ring, or until records are durable, as far as it
-    /// can be done now: first the records of what was revoked, then the grants that are due.
-    #[inline(always)]
-    pub(crate) fn progress<K: CNodes>(&mut self, kernel: &mut K) {
-        let issues = self.due.first().or(self.logged.first()).is_some();
-        if self.is_sealed() && !self.has_unlogged() && !issues {
-            return;
-        }
-        self.catch_up(kernel);
+    /// Revokes the grant with this index and, before it, everything derived from it, deepest first. `by`
+    /// is the component that asked for it; `None`: none did. [`announce`](Self::announce) its record
+    /// afterwards.
+    ///
+    /// What cannot be taken back stays in force while everything else is revoked. A call that its
+    /// object is already serving keeps its reply.
+    pub fn revoke<K: CNodes>(
+        &mut self,
+        kernel: &mut K,
+        index: u16,
+        by: Option<Principal>,
+    ) -> Result<(), RevokeError> {
+        let Stage::Loaded(loaded) = &self.stage else {
+            return Err(RevokeError::NotInForce);
+        };
+        let is_known = by.is_none_or(|by| loaded.has_component(by.component()));
+        let (grants, members) = (&mut self.grants, &mut self.members);
+        let revoked = if is_known && grants.is_issued(index) {
+            let by = by.map_or(By::Policy, By::Request);
+            let journal = &mut self.journal;
+            revoke::revoke_tree(loaded, grants, members, journal, kernel, index, by)
+                .map_err(RevokeError::Kernel)
+        } else {
+            Err(RevokeError::NotInForce)
+        };
+        self.progress(kernel);
+        revoked
     }
 
-    /// Out of line: there is seldom something to do.
-    #[inline(never)]
-    fn catch_up<K: CNodes>(&mut self, kernel: &mut K) {
-        if self.log_boot().is_err() || self.log_revocations().is_err() {
-            return;
-        }
-        if self.issue_due(kernel) {
-            self.seal();
-        }
+    /// Takes note of a component's fault: see [`Component::faulted`].
+    pub fn revoke_component<K: CNodes>(
+        &mut self,
+        kernel: &mut K,
+        number: u8,
+        fault: Fault,
+    ) -> Result<(), RevokeError> {
+        let component = number.into();
+        let loaded = match &self.stage {
+            Stage::Loaded(loaded) => Some(loaded),
+            Stage::New(..) | Stage::Refused(_) => None,
+        };
+        self.journal
+            .report(Report::Faulted { component, fault }, loaded);
+        let loaded = loaded.ok_or(RevokeError::NotInForce)?;
+        let revoked = revoke::revoke_component(
+            loaded,
+            &mut self.boot,
+            &mut self.grants,
+            &mut self.members,
+            &mut self.journal,
+            kernel,
+            (component, fault),
+        );
+        self.progress(kernel);
+        self.announce(kernel);
+        revoked
     }
 
     /// Tells the ledger of new records, where it can be told. The manager does so itself at the end of
@@ -206,52 +188,50 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
     /// so when done, once for all of them.
     pub fn announce<K: CNodes>(&mut self, kernel: &mut K) {
         if self.journal.has_news()
-            && let Some(index) = self.ledger
-            && self.is_in_force(index)
+            && let Stage::Loaded(loaded) = &self.stage
+            && let Some(number) = loaded.ledger()
+            && let Some(index) = self.grants.in_force_as(number)
         {
             self.journal.announce();
-            NotifyGrant(slots::pointer(self.layout.root(index))).signal(kernel);
+            NotifyGrant(slots::pointer(loaded.layout().root(index))).signal(kernel);
         }
     }
 
-    /// Counts grant `index` in, or out, where it is held and where it is served.
-    pub(crate) fn count(&mut self, index: u16, in_force: bool) {
-        let entry = self.grants.at(index);
-        let (subject, object) = (usize::from(entry.subject), usize::from(entry.object));
-        let step = |count: &mut u32| {
-            *count = if in_force { *count + 1 } else { *count - 1 };
-        };
-        step(&mut self.in_force);
-        step(&mut self.members[subject].holds);
-        step(&mut self.members[object].serves);
-    }
-
-    /// Whether static channel `id` is that of the component that makes records durable.
-    fn is_ledger(&self, id: u8) -> bool {
-        let ledger = self.ledger.map(|index| self.grants.at(index).object);
-        let member = ledger.and_then(|number| self.members.get(usize::from(number)));
-        member.is_some_and(|member| member.channel == Some(id))
-    }
-
-    /// Whether the component was stopped after a fault.
-    pub(crate) fn is_down(&self, component: u8) -> bool {
-        self.members
-            .get(usize::from(component))
-            .is_some_and(|member| member.down)
+    /// Does what was put off, as far as it can be done now.
+    #[inline(always)]
+    fn progress<K: CNodes>(&mut self, kernel: &mut K) {
+        if let Stage::Loaded(loaded) = &self.stage {
+            let (grants, members) = (&mut self.grants, &mut self.members);
+            issue::progress(
+                loaded,
+                &mut self.boot,
+                grants,
+                members,
+                &mut self.journal,
+                kernel,
+            );
+        }
     }
 }
 
 impl<K: CNodes, P: Platform, R: RegionMut, A: Region> Component<K> for Manager<'_, P, R, A> {
     fn init(&mut self, kernel: &mut K) {
-        match self.load() {
-            Ok(()) => {
-                self.check_sources(kernel);
+        let Stage::New(config, memory) = &mut self.stage else {
+            return;
+        };
+        match Loaded::load(config, core::mem::take(memory)) {
+            Ok(loaded) => {
+                self.grants.open(loaded.policy().counts().grants);
+                for (number, allowed) in loaded.boot_grants() {
+                    self.grants.schedule(number, allowed);
+                }
+                check_sources(&loaded, &mut self.members, &mut self.journal, kernel);
+                self.stage = Stage::Loaded(loaded);
                 self.progress(kernel);
                 self.announce(kernel);
             }
             Err(reason) => {
-                self.platform
-                    .report(format_args!("no grant is issued: {reason}"));
+                self.journal.report(Report::Refused(reason), None);
                 self.stage = Stage::Refused(reason);
             }
         }
@@ -259,13 +239,36 @@ impl<K: CNodes, P: Platform, R: RegionMut, A: Region> Component<K> for Manager<'
 
     fn call(&mut self, kernel: &mut K, caller: Caller, method: Method, message: &mut Message) {
         self.progress(kernel);
-        match caller {
-            Caller::Channel(id) if method == FIND => self.find(id, message),
-            Caller::Channel(_) if method == REASON => self.show_reason(message),
+        let Self {
+            stage,
+            grants,
+            members,
+            journal,
+            ..
+        } = self;
+        match (stage, caller) {
+            (Stage::Loaded(loaded), Caller::Channel(id)) if method == FIND => {
+                find(loaded, grants, members, journal, id, message);
+            }
+            (_, Caller::Channel(_)) if method == FIND => message.refuse(UNAVAILABLE),
+            // That tells of the policy alone: no component could do anything yet.
+            (Stage::Refused(reason), Caller::Channel(_)) if method == REASON => {
+                answer(message, reason);
+            }
             // What it says is not believed, but was looked up. The reply goes nowhere.
-            Caller::Channel(id) if method == DURABLE && self.is_ledger(id) => message.reply(&[]),
-            Caller::Channel(_) => message.refuse(label::BAD_METHOD),
-            Caller::Grant(badge) => self.serve_inspect(badge, method, message),
+            (Stage::Loaded(loaded), Caller::Channel(id))
+                if method == DURABLE && loaded.is_ledger(id) =>
+            {
+                message.reply(&[]);
+            }
+            (_, Caller::Channel(_)) => message.refuse(label::BAD_METHOD),
+            // The badge includes the method; it may be stale, or of another interface.
+            (Stage::Loaded(loaded), Caller::Grant(badge))
+                if grants.is_badge(badge) && loaded.is_inspect(grants.grant(badge.index())) =>
+            {
+                inspect::serve(loaded, self.boot, grants, members, journal, method, message);
+            }
+            (_, Caller::Grant(_)) => message.refuse(UNAVAILABLE),
         }
         self.announce(kernel);
     }
@@ -278,18 +281,5 @@ impl<K: CNodes, P: Platform, R: RegionMut, A: Region> Component<K> for Manager<'
     fn faulted(&mut self, kernel: &mut K, number: u8, fault: Fault) {
         // What could not be revoked is still in force, and in the log as such.
         let _ = self.revoke_component(kernel, number, fault);
-    }
-}
-
-impl<P, R, A> Manager<'_, P, R, A> {
-    /// Whether the entry's subject is the manager itself.
-    pub(crate) fn is_own(&self, index: u16) -> bool {
-        self.own == Some(self.grants.at(index).subject.into())
-    }
-
-    /// Puts a grant into the queue of those to issue.
-    pub(crate) fn make_due(&mut self, index: u16) {
-        self.grants.at_mut(index).state = State::Due;
-        self.due.push(&mut self.grants, index);
     }
 }

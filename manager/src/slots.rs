@@ -1,11 +1,20 @@
 //! The slots that the manager names in its CNode invocations, and no others.
 
-use portcullis_kernel::{CNodeSlot, CPtr, cspace};
+use portcullis_kernel::{CNodeSlot, CPtr, Grant, cspace};
 use portcullis_manager_api::Authority;
 
 /// A slot of the authority CNode.
 pub(crate) const fn authority(slot: u32) -> CNodeSlot {
     slot_of(Authority::ITSELF, slot)
+}
+
+/// The capability that a grant is minted from.
+pub(crate) const fn source(layout: Authority, grant: &Grant) -> CNodeSlot {
+    authority(if grant.mode.signals() {
+        layout.notification(grant.object)
+    } else {
+        layout.endpoint(grant.object)
+    })
 }
 
 /// A slot of the grants CNode of component `number`.

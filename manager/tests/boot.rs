@@ -3,13 +3,13 @@
 mod support;
 
 use ed25519_dalek::SigningKey;
-use portcullis_kernel::{Caller, KernelError, Mode, Refusal, Rights};
+use portcullis_kernel::{Caller, KernelError, Mode, Principal, Refusal, Rights};
 use portcullis_log::{Cause, Operation, Outcome};
-use portcullis_manager::Refused;
+use portcullis_manager::{Refused, Report, Unissued};
 use portcullis_manager_api::{REASON, UNAVAILABLE};
 use portcullis_model::Capability;
 use portcullis_policy_format::testing::{Draft, sign};
-use portcullis_policy_format::{Grant, HEADER_SIZE, Header, Policy, PolicyError, When, key_id};
+use portcullis_policy_format::{HEADER_SIZE, Header, Part, Policy, PolicyError, When, key_id};
 use zerocopy::IntoBytes;
 
 use support::draft::{call, empty, key, small};
@@ -26,14 +26,10 @@ fn boot_grants_are_issued_logged_and_sealed() {
     expected.extend(BOOT_GRANTS.map(|index| (Operation::Mint, Some(index), Outcome::Done)));
     expected.push((Operation::Seal, None, Outcome::Done));
     assert_eq!(world.log(), expected);
-    assert!(
-        BOOT_GRANTS
-            .iter()
-            .all(|index| world.manager.is_in_force(*index))
-    );
+    assert!(BOOT_GRANTS.iter().all(|index| world.is_in_force(*index)));
     assert_eq!(
-        world.manager.platform().lines,
-        ["policy 'drafted', version 1, is in force: 6 grants issued"]
+        world.manager.platform().reports,
+        [Report::InForce { grants: 6 }]
     );
 }
 
@@ -47,10 +43,7 @@ fn records_say_which_policy_and_which_line() {
     assert_eq!(records[0].cause, Cause::Load { version: 1, sha256 });
     assert_eq!(records[3].cause, Cause::Policy { line: 131 });
     let grant = records[3].grant.unwrap();
-    assert_eq!(
-        (grant.subject, grant.slot, grant.object, grant.mode),
-        (3, 1, 1, Mode::Call)
-    );
+    assert_eq!(grant.grant, call(3, 1, 1).grant);
     assert_eq!(records[7].cause, Cause::Complete { grants: 6 });
     assert!(records.iter().all(|record| record.boot == BOOT));
 }
@@ -111,14 +104,10 @@ fn refused(world: World) -> Refused {
         .manager
         .refused()
         .expect("a refused policy has a reason");
-    assert_eq!(
-        world.manager.platform().lines,
-        [format!("no grant is issued: {reason}")]
-    );
+    assert_eq!(world.manager.platform().reports, [Report::Refused(reason)]);
     for channel in 0..8 {
-        let mut buffer = [0; _];
-        let told: Result<&str, _> = world.call(Caller::Channel(channel), REASON, &(), &mut buffer);
-        assert_eq!(told, Ok(&*reason.to_string()));
+        let told = world.call(Caller::Channel(channel), REASON, &(), &mut [0; _]);
+        assert_eq!(told, Ok(reason));
     }
     reason
 }
@@ -202,9 +191,12 @@ fn a_version_that_is_not_above_the_one_in_force_is_refused() {
 #[test]
 fn a_signed_body_that_is_not_sound_is_refused() {
     let mut draft = small();
-    draft.grants[2].subject = 60;
+    draft.grants[2].grant.subject = Principal::Component(60);
     let world = World::with_policy(&small(), draft.sign(&key()), ROOMY);
-    assert_eq!(refused(world), Refused::Policy(PolicyError::Body("grant")));
+    assert_eq!(
+        refused(world),
+        Refused::Policy(PolicyError::Body(Part::Grant))
+    );
     let garbage = sign(1, b"no body", &key());
     assert!(matches!(refused_bytes(&garbage), PolicyError::Body(_)));
 }
@@ -249,20 +241,18 @@ fn the_kernel_refuses_each_invocation_in_turn() {
             let missing = failed.len() as u32;
             assert_eq!(world.manager.in_force(), 6 - missing);
             assert_eq!(
-                world.manager.platform().lines.len() as u32,
+                world.manager.platform().reports.len() as u32,
                 1 + missing + unsound(&world)
             );
         }
     }
 }
 
-/// Lines about sources.
+/// Reports about sources.
 fn unsound(world: &World) -> u32 {
-    let lines = &world.manager.platform().lines;
-    lines
-        .iter()
-        .filter(|line| line.contains("lacks rights"))
-        .count() as u32
+    let reports = world.manager.platform().reports.iter();
+    let unsound = reports.filter(|it| matches!(it, Report::Unsound { .. }));
+    unsound.count() as u32
 }
 
 #[test]
@@ -275,7 +265,7 @@ fn a_failed_grant_has_two_records_and_takes_nothing_with_it() {
         .grants
         .iter()
         .filter(|it| it.notification.is_none());
-    let sources: std::collections::BTreeSet<_> = sources.map(|it| it.object).collect();
+    let sources: std::collections::BTreeSet<_> = sources.map(|it| it.grant.object).collect();
     world.refuse(sources.len() as u64 + 2, KernelError::DeleteFirst);
     world.boot();
     let of_grant: Vec<_> = world
@@ -290,7 +280,7 @@ fn a_failed_grant_has_two_records_and_takes_nothing_with_it() {
             (Operation::Mint, Some(1), Outcome::Error(8)),
         ]
     );
-    assert!(!world.manager.is_in_force(1));
+    assert!(!world.is_in_force(1));
     assert_eq!(world.manager.in_force(), 5);
     let root = world.machine.layout.root(1).into();
     assert_eq!(
@@ -302,9 +292,13 @@ fn a_failed_grant_has_two_records_and_takes_nothing_with_it() {
         "the root is freed"
     );
     assert_eq!(
-        world.manager.platform().lines[0],
-        "the grant of 'vault' to 'ledger' in line 111 of the policy was not issued: the kernel \
-         refused it (destination slot is occupied)"
+        world.manager.platform().reports[0],
+        Report::Unissued {
+            subject: Principal::Component(1),
+            object: 2,
+            line: 111,
+            reason: Unissued::Kernel(KernelError::DeleteFirst),
+        }
     );
 }
 
@@ -335,7 +329,7 @@ fn a_source_that_lacks_a_right_issues_nothing() {
         world.boot();
         // Grants 1 and 3 are of the vault.
         for index in [1, 3] {
-            assert!(!world.manager.is_in_force(index));
+            assert!(!world.is_in_force(index));
             let refused = (Operation::Mint, Some(index), Outcome::Error(3));
             assert!(world.log().contains(&refused), "{rights:?}");
             let done = (Operation::Mint, Some(index), Outcome::Done);
@@ -383,12 +377,9 @@ fn a_ring_without_room_for_a_failure_issues_nothing() {
 #[test]
 fn a_grant_with_a_lease_is_not_issued_while_nothing_would_end_it() {
     let mut draft = small();
-    draft.grants[2] = Grant {
-        lease_ms: Some(1_000),
-        ..draft.grants[2]
-    };
+    draft.grants[2].lease_ms = Some(1_000);
     let world = World::booted(&draft);
-    assert!(!world.manager.is_in_force(2));
+    assert!(!world.is_in_force(2));
     assert!(
         world
             .log()

@@ -24,7 +24,7 @@ fn until_the_ledger_acknowledges_nothing_is_in_force_but_what_it_needs() {
     world.start();
     let in_force = |world: &World| -> Vec<u16> {
         let mut grants = BOOT_GRANTS.to_vec();
-        grants.retain(|index| world.manager.is_in_force(*index));
+        grants.retain(|index| world.is_in_force(*index));
         grants
     };
     assert_eq!(in_force(&world), LOG_PATH);
@@ -66,7 +66,7 @@ fn a_component_that_is_stopped_before_its_grant_is_durable_never_holds_it() {
         world.fault(stopped as u8).unwrap();
         world.acknowledge();
         world.notify();
-        assert!(!world.manager.is_in_force(4), "ingest's to publish");
+        assert!(!world.is_in_force(4), "ingest's to publish");
         let log = world.log();
         let of_grant: Vec<_> = log.iter().filter(|it| it.1 == Some(4)).collect();
         let operations: Vec<_> = of_grant.iter().map(|it| it.0).collect();
@@ -79,7 +79,7 @@ fn a_component_that_is_stopped_before_its_grant_is_durable_never_holds_it() {
 fn a_grant_that_is_asked_for_is_in_force_when_its_own_record_is_durable() {
     let mut world = World::booted(&small());
     world.issue(8, None).unwrap();
-    assert!(!world.manager.is_in_force(8));
+    assert!(!world.is_in_force(8));
     assert_eq!(
         world.issue(8, None),
         Err(Unissued::Unavailable),
@@ -89,10 +89,10 @@ fn a_grant_that_is_asked_for_is_in_force_when_its_own_record_is_durable() {
     // A later one's record is not durable yet, which is not for this one to wait for.
     world.issue(5, Some(3)).unwrap();
     world.notify();
-    assert!(world.manager.is_in_force(8) && !world.manager.is_in_force(5));
+    assert!(world.is_in_force(8) && !world.is_in_force(5));
     world.acknowledge();
     world.notify();
-    assert!(world.manager.is_in_force(5));
+    assert!(world.is_in_force(5));
 }
 
 #[test]
@@ -105,8 +105,8 @@ fn what_is_taken_back_before_it_is_durable_never_was_in_force() {
         world.revoke(revoked).unwrap();
         world.acknowledge();
         world.notify();
-        assert!(!world.manager.is_in_force(5));
-        assert!(world.manager.is_in_force(8), "the other one is not lost");
+        assert!(!world.is_in_force(5));
+        assert!(world.is_in_force(8), "the other one is not lost");
         let log = world.log();
         let of_grant: Vec<_> = log.iter().filter(|it| it.1 == Some(5)).collect();
         let operations: Vec<_> = of_grant.iter().map(|it| it.0).collect();

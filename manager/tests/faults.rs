@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use portcullis_kernel::{Badge, Fault, KernelError, Message, Mode, Syscall, cspace, label};
 use portcullis_log::{Cause, Operation, Outcome};
+use portcullis_manager::Report;
 use portcullis_manager_api::{FIND, Find};
 use portcullis_model::{Completion, ThreadState};
 use portcullis_policy_format::OnFault;
@@ -31,8 +32,8 @@ fn stopping() -> Draft<'static> {
 
 /// Calls, or sends, through grant `index`.
 fn use_grant(world: &mut World, index: u16) {
-    let grant = world.machine.draft.grants[usize::from(index)];
-    let thread = world.machine.thread(grant.subject);
+    let grant = world.machine.draft.grants[usize::from(index)].grant;
+    let thread = world.machine.thread(grant.subject.component());
     let method = grant.methods.iter().next().expect("a grant has a method");
     let message = Message::request(method, &[]);
     let to = cspace::grant(grant.slot.into());
@@ -124,7 +125,8 @@ fn what_the_kernel_said_stands_in_the_log() {
             .iter()
             .map(|it| {
                 assert_eq!((it.cause, it.outcome), (cause, Outcome::Done));
-                (it.operation, it.grant.map(|grant| grant.index))
+                let number = |grant| world.machine.number_of(&grant) as u16;
+                (it.operation, it.grant.map(number))
             })
             .collect();
         // It holds nothing; ledger and ingest call it.
@@ -133,8 +135,9 @@ fn what_the_kernel_said_stands_in_the_log() {
             index => (Operation::Revoke, index),
         });
         assert_eq!(said, revoked);
-        let line = world.manager.platform().lines.last().unwrap();
-        assert_eq!(*line, format!("'vault' faulted: {fault}"));
+        let component = VAULT;
+        let report = Report::Faulted { component, fault };
+        assert_eq!(world.manager.platform().reports.last(), Some(&report));
     }
 }
 
@@ -202,7 +205,7 @@ fn whom_it_was_serving_is_told_that_the_grant_is_gone() {
         fault(&mut world, VAULT);
         assert!(is_refused(&world.machine.threads.completed(INGEST)));
         assert_eq!(state(&mut world, INGEST), ThreadState::Running);
-        assert_eq!(world.manager.is_in_force(3), on_fault == OnFault::Restart);
+        assert_eq!(world.is_in_force(3), on_fault == OnFault::Restart);
     }
 }
 
@@ -255,8 +258,9 @@ fn without_a_policy_a_fault_is_only_told() {
     world.machine.fault(VAULT, &FAULT);
     world.serve();
     assert_eq!(world.log(), []);
-    let line = world.manager.platform().lines.last().unwrap();
-    assert_eq!(*line, format!("component 2 faulted: {FAULT}"));
+    let (component, fault) = (VAULT, FAULT);
+    let report = Report::Faulted { component, fault };
+    assert_eq!(world.manager.platform().reports.last(), Some(&report));
 }
 
 #[test]
@@ -322,10 +326,11 @@ proptest! {
             match step {
                 Step::Use(index) if grants > 0 => {
                     let index = index.index(grants);
-                    let grant = &draft.grants[index];
-                    let is_running = state(&mut world, grant.subject) == ThreadState::Running;
-                    if grant.subject != MANAGER && is_running {
-                        waits_for.insert(grant.subject, grant.object);
+                    let grant = &draft.grants[index].grant;
+                    let subject = grant.subject.component();
+                    let is_running = state(&mut world, subject) == ThreadState::Running;
+                    if subject != MANAGER && is_running {
+                        waits_for.insert(subject, grant.object);
                         use_grant(&mut world, index as u16);
                     }
                 }

@@ -2,7 +2,7 @@
 
 mod support;
 
-use portcullis_kernel::{Caller, Method, MethodSet, Mode, Refusal, cspace, label};
+use portcullis_kernel::{Caller, Method, MethodSet, Mode, Principal, Refusal, cspace, label};
 use portcullis_log::{Cause, Operation, Outcome, Record};
 use portcullis_manager::{DENIAL_RECORDS, DENIAL_ROOM};
 use portcullis_manager_api::{FIND, FORBIDDEN, Find, Found, NOT_PERMITTED, UNAVAILABLE};
@@ -19,12 +19,13 @@ fn each_component_finds_its_own_grants_and_no_others() {
             for interface in ["inspect", "worm"] {
                 for mode in [Mode::Call, Mode::Send, Mode::Notify, Mode::Stream] {
                     let found = world.find(channel, object, interface, mode).ok();
-                    let own = (0..).zip(&draft.grants).find(|(index, grant)| {
-                        grant.subject == channel.into()
+                    let grants = (0..).zip(draft.grants.iter().map(|it| &it.grant));
+                    let own = grants.clone().find(|(index, grant)| {
+                        grant.subject.component() == channel.into()
                             && NAMES[usize::from(grant.object)] == object
                             && ["inspect", "worm"][usize::from(grant.interface)] == interface
                             && grant.mode == mode
-                            && world.manager.is_in_force(*index)
+                            && world.is_in_force(*index)
                     });
                     let expected = own.map(|(_, grant)| Found {
                         slot: grant.slot,
@@ -69,14 +70,8 @@ fn what_no_rule_allows_is_not_permitted() {
         );
         let denial = denial(&world).unwrap();
         assert_eq!(denial.outcome, Outcome::NotPermitted);
-        let component = 3;
-        assert_eq!(
-            denial.cause,
-            Cause::Request {
-                component,
-                line: None
-            }
-        );
+        let (by, line) = (Principal::Component(3), None);
+        assert_eq!(denial.cause, Cause::Request { by, line });
         assert_eq!(denial.grant, None);
     }
 }
@@ -94,8 +89,8 @@ fn what_a_rule_forbids_is_forbidden_with_its_line() {
         assert_eq!(answer, Err(Refusal::Object(FORBIDDEN)));
         let denial = denial(&world).unwrap();
         assert_eq!(denial.outcome, Outcome::Forbidden);
-        let (component, line) = (channel.into(), Some(7));
-        assert_eq!(denial.cause, Cause::Request { component, line });
+        let (by, line) = (Principal::Component(channel.into()), Some(7));
+        assert_eq!(denial.cause, Cause::Request { by, line });
     }
     let one_way = world.find(2, "ledger", "worm", Mode::Send);
     assert_eq!(one_way, Err(Refusal::Object(NOT_PERMITTED)));
@@ -114,8 +109,8 @@ fn what_is_not_in_force_is_unavailable_with_its_grant() {
         assert_eq!(denial.outcome, Outcome::Unavailable);
         assert_eq!(denial.grant.unwrap().index, index);
         let line = Some(world.machine.draft.grants[usize::from(index)].line);
-        let component = channel.into();
-        assert_eq!(denial.cause, Cause::Request { component, line });
+        let by = Principal::Component(channel.into());
+        assert_eq!(denial.cause, Cause::Request { by, line });
     }
 }
 
@@ -201,14 +196,8 @@ fn a_flood_of_requests_fills_no_log_and_takes_nobody_elses_share() {
     assert_eq!(denials.len(), usize::from(DENIAL_RECORDS) + 1);
     let last = denials.last().unwrap();
     assert_eq!((last.operation, last.grant), (Operation::Deny, None));
-    let component = 5;
-    assert_eq!(
-        last.cause,
-        Cause::Request {
-            component,
-            line: None
-        }
-    );
+    let (by, line) = (Principal::Component(5), None);
+    assert_eq!(last.cause, Cause::Request { by, line });
     assert_eq!(last.outcome, Outcome::Unavailable);
     let whole = usize::from(DENIAL_RECORDS);
     assert!(

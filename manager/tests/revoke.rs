@@ -3,17 +3,20 @@
 mod support;
 
 use portcullis_kernel::{
-    Badge, Generation, KernelError, Message, Mode, Refusal, Syscall, cspace, label,
+    Badge, Generation, KernelError, Message, Mode, Principal, Refusal, Syscall, cspace, label,
 };
-use portcullis_log::{Cause, Operation, Outcome};
-use portcullis_manager::{RevokeError, Unissued};
+use portcullis_log::{Cause, GrantFields, Operation, Outcome};
+use portcullis_manager::{Report, RevokeError, Unissued};
 use portcullis_manager_api::UNAVAILABLE;
 use portcullis_model::{Completion, ThreadId, ThreadState};
-use portcullis_policy_format::OnFault;
 use portcullis_policy_format::testing::Draft;
+use portcullis_policy_format::{AllowedGrant, OnFault, When};
 
 use support::draft::{call, empty, small};
 use support::world::{FAULT, ROOMY, World};
+
+/// Number of a component of [`small`].
+const INGEST: u16 = 3;
 
 /// A request for method 0.
 fn request() -> Message {
@@ -121,7 +124,7 @@ fn a_queued_call_is_cancelled_and_nobody_elses() {
 #[test]
 fn what_was_derived_goes_first_the_deepest_before_all() {
     let mut world = World::booted(&small());
-    world.grant(5, Some(3)).unwrap();
+    let middle = world.grant(5, Some(3)).unwrap().index();
     world.grant(6, Some(5)).unwrap();
     world.grant(7, Some(3)).unwrap();
     let issued = world.log().len();
@@ -135,7 +138,7 @@ fn what_was_derived_goes_first_the_deepest_before_all() {
         .iter()
         .map(|record| record.grant.unwrap().parent)
         .collect();
-    assert_eq!(parents, [Some(3), Some(5), Some(3), None]);
+    assert_eq!(parents, [Some(3), Some(middle), Some(3), None]);
 }
 
 #[test]
@@ -147,16 +150,12 @@ fn revoking_a_derived_grant_leaves_what_it_was_derived_from() {
     world.revoke(5).unwrap();
     let left: Vec<_> = [3, 5, 6, 7]
         .into_iter()
-        .filter(|it| world.manager.is_in_force(*it))
+        .filter(|it| world.is_in_force(*it))
         .collect();
     assert_eq!(left, [3, 7]);
     world.grant(5, Some(3)).unwrap();
     world.revoke(3).unwrap();
-    assert!(
-        ![3, 5, 6, 7]
-            .into_iter()
-            .any(|it| world.manager.is_in_force(it))
-    );
+    assert!(![3, 5, 6, 7].into_iter().any(|it| world.is_in_force(it)));
 }
 
 #[test]
@@ -185,7 +184,7 @@ fn a_grant_is_derived_from_the_delegators_own_only() {
 #[test]
 fn methods_beyond_the_parents_are_not_delegated() {
     let mut draft = small();
-    draft.grants[5].methods.0 = 0b111;
+    draft.grants[5].grant.methods.0 = 0b111;
     let mut world = World::booted(&draft);
     assert_eq!(world.issue(5, Some(3)), Err(Unissued::NotPermitted));
 }
@@ -203,15 +202,12 @@ fn a_revoked_grant_is_not_revoked_again() {
 #[test]
 fn who_asked_stands_in_the_record() {
     let mut world = World::booted(&small());
-    world
-        .manager
-        .revoke(&mut world.machine, 2, Some(6))
-        .unwrap();
-    world.check();
+    let by = Principal::Component(6);
+    world.revoke_by(2, Some(by)).unwrap();
     let cause = world.machine.records.last().unwrap().cause;
     let line = Some(131);
-    assert_eq!(cause, Cause::Request { component: 6, line });
-    let nobody = world.manager.revoke(&mut world.machine, 3, Some(7));
+    assert_eq!(cause, Cause::Request { by, line });
+    let nobody = world.revoke_by(3, Some(Principal::Component(7)));
     assert_eq!(nobody, Err(RevokeError::NotInForce));
 }
 
@@ -240,30 +236,71 @@ fn the_kernel_refuses_each_invocation_of_a_revocation_in_turn() {
             assert_eq!(result, Err(RevokeError::Kernel(error)));
             let record = (Operation::Revoke, Some(index), Outcome::from(error));
             assert!(world.log().contains(&record));
-            assert!(world.manager.is_in_force(index));
+            assert!(world.is_in_force(index));
             revoked.retain(|it| *it != index);
             world
                 .revoke(index)
                 .expect("the second time the kernel does it");
         } else {
             assert_eq!(result, Ok(()), "no subject holds it");
-            let parent = [Some(5), Some(3), None][refused as usize / 3];
-            if let Some(parent) = parent {
-                // Its badge may be queued, or its root is taken: never again in this boot.
-                let _ = world.grant(parent, Some(3));
-                assert!(world.issue(index, Some(parent)).is_err());
-            }
-            assert!(
-                world
-                    .manager
-                    .platform()
-                    .lines
-                    .last()
-                    .unwrap()
-                    .contains("is retired")
-            );
+            let (index, subject) = match index {
+                3 => (3, INGEST),
+                number => (number + 1, number - 1),
+            };
+            let subject = Principal::Component(subject);
+            // Its badge may be queued, or its root is taken: never again in this boot.
+            let retired = Report::Retired { index, subject };
+            assert!(world.manager.platform().reports.contains(&retired));
         }
-        assert!(!revoked.into_iter().any(|it| world.manager.is_in_force(it)));
+        assert!(!revoked.into_iter().any(|it| world.is_in_force(it)));
+    }
+}
+
+#[test]
+fn a_grant_whose_index_is_retired_gets_another_while_there_is_one() {
+    // Of two indices, one for each grant.
+    let draft = Draft {
+        grants: vec![
+            AllowedGrant {
+                when: When::Request,
+                ..call(1, 1, 2)
+            },
+            AllowedGrant {
+                when: When::Request,
+                ..call(2, 1, 1)
+            },
+        ],
+        ..empty(3)
+    };
+    let mut world = World::booted(&draft);
+    for index in [0, 1] {
+        assert_eq!(world.grant(0, None).unwrap().index(), index);
+        // The calls that are queued cannot be cancelled.
+        world.refuse(1, KernelError::IllegalOperation);
+        world.revoke(0).unwrap();
+    }
+    for number in [0, 1] {
+        assert_eq!(world.issue(number, None), Err(Unissued::Unavailable));
+    }
+}
+
+#[test]
+fn an_index_says_nothing_of_the_grant_that_takes_it() {
+    let mut world = World::booted(&small());
+    // Six boot grants; then in the order of asking, whatever the policy's.
+    for (number, parent, index) in [(8, None, 6), (5, Some(3), 7), (7, Some(3), 8)] {
+        assert_eq!(world.grant(number, parent).unwrap().index(), index);
+    }
+    assert_eq!(world.badge(9).index(), 5, "the last in the policy");
+    world.revoke(8).unwrap();
+    world.revoke(7).unwrap();
+    // One was never used; then those that were given back, under another generation.
+    for (number, parent, index, generation) in [(7, Some(3), 9, 0), (8, None, 6, 1)] {
+        let badge = world.grant(number, parent).unwrap();
+        assert_eq!(
+            (badge.index(), badge.generation().number()),
+            (index, generation)
+        );
     }
 }
 
@@ -273,7 +310,7 @@ fn a_full_ring_delays_records_and_no_revocation() {
     assert_eq!(world.room(), 1);
     for index in [4, 1, 3] {
         world.revoke(index).unwrap();
-        assert!(!world.manager.is_in_force(index));
+        assert!(!world.is_in_force(index));
     }
     assert_eq!(world.room(), 0);
     assert_eq!(world.issue(8, None), Err(Unissued::Full));
@@ -309,13 +346,14 @@ fn a_restarted_component_holds_its_boot_grants_under_a_new_generation() {
     let before = world.log().len();
     world.fault(3).unwrap();
     let records = &world.machine.records[before..];
+    let number = |grant: GrantFields| world.machine.number_of(&grant);
     let said: Vec<_> = records
         .iter()
         .map(|it| {
             (
                 it.operation,
                 it.grant
-                    .map(|grant| (grant.index, grant.generation.number())),
+                    .map(|grant| (number(grant), grant.generation.number())),
             )
         })
         .collect();
@@ -338,12 +376,12 @@ fn a_restarted_component_holds_its_boot_grants_under_a_new_generation() {
     };
     assert!(records[..5].iter().all(|record| record.cause == fault));
     assert_eq!(records[5].cause, Cause::Policy { line: 131 });
-    assert!(!world.manager.is_in_force(3), "the records are not durable");
+    assert!(!world.is_in_force(3), "the records are not durable");
     world.acknowledge();
     world.notify();
     assert_eq!(world.badge(3).generation(), Generation::new(1).unwrap());
     assert!(
-        !world.manager.is_in_force(5),
+        !world.is_in_force(5),
         "what was derived does not come again"
     );
     assert!(world.find(3, "vault", "worm", Mode::Call).is_ok());
@@ -354,9 +392,9 @@ fn a_stopped_component_holds_nothing_and_is_not_found() {
     let mut draft = small();
     draft.grants.insert(2, call(2, 1, 1));
     let mut world = World::booted(&draft);
-    assert!(world.manager.is_in_force(2));
+    assert!(world.is_in_force(2));
     world.fault(2).unwrap();
-    assert!(!world.manager.is_in_force(2));
+    assert!(!world.is_in_force(2));
     let answer = world.find(3, "vault", "worm", Mode::Call);
     assert_eq!(answer, Err(Refusal::Object(UNAVAILABLE)));
     let answer = world.find(2, "ledger", "worm", Mode::Call);
@@ -384,18 +422,15 @@ fn a_component_that_is_stopped_while_its_grants_are_due_does_not_get_them() {
     draft.components[3].on_fault = OnFault::Stop;
     let mut world = World::new(&draft, 4);
     world.boot();
-    assert!(!world.manager.is_in_force(3));
+    assert!(!world.is_in_force(3));
     world.fault(3).unwrap();
     for _ in 0..10 {
         world.acknowledge();
         world.notify();
     }
     assert!(world.manager.is_sealed());
-    assert_eq!(
-        [2, 3, 4].map(|index| world.manager.is_in_force(index)),
-        [false; 3]
-    );
-    assert!(world.manager.is_in_force(9));
+    assert_eq!([2, 3, 4].map(|index| world.is_in_force(index)), [false; 3]);
+    assert!(world.is_in_force(9));
 }
 
 #[test]
@@ -403,7 +438,7 @@ fn what_was_asked_for_does_not_come_again_after_a_restart() {
     let mut world = World::booted(&small());
     world.grant(8, None).unwrap();
     world.fault(5).unwrap();
-    assert!(!world.manager.is_in_force(8));
+    assert!(!world.is_in_force(8));
     assert!(world.grant(8, None).is_ok(), "it may ask again");
 }
 
@@ -414,10 +449,7 @@ fn a_fault_with_a_full_ring_is_logged_and_repaired_when_there_is_room() {
     let before = world.log().len();
     world.fault(3).unwrap();
     world.fault(3).unwrap();
-    assert_eq!(
-        [2, 3, 4].map(|index| world.manager.is_in_force(index)),
-        [false; 3]
-    );
+    assert_eq!([2, 3, 4].map(|index| world.is_in_force(index)), [false; 3]);
     for _ in 0..3 {
         world.acknowledge();
         world.notify();
@@ -438,10 +470,7 @@ fn a_fault_with_a_full_ring_is_logged_and_repaired_when_there_is_room() {
             (Operation::Mint, Some(4)),
         ]
     );
-    assert_eq!(
-        [2, 3, 4].map(|index| world.manager.is_in_force(index)),
-        [true; 3]
-    );
+    assert_eq!([2, 3, 4].map(|index| world.is_in_force(index)), [true; 3]);
 }
 
 #[test]
@@ -471,12 +500,15 @@ fn an_index_whose_generations_are_used_up_is_retired() {
         world.machine.acknowledge();
         portcullis_kernel::Component::notified(&mut world.manager, &mut world.machine, 1);
     }
-    assert!(!world.manager.is_in_force(0));
+    assert!(!world.is_in_force(0));
     assert_eq!(
-        world.manager.platform().lines.last().unwrap(),
-        "grant 0 of 'ledger' is retired until the next boot"
+        world.manager.platform().reports.last(),
+        Some(&Report::Retired {
+            index: 0,
+            subject: Principal::Component(1),
+        })
     );
     let answer = world.manager.revoke_component(&mut world.machine, 1, FAULT);
     assert_eq!(answer, Ok(()));
-    assert!(!world.manager.is_in_force(0));
+    assert!(!world.is_in_force(0));
 }

@@ -4,8 +4,9 @@
 //! here. Only a policy that holds is compiled.
 
 use ed25519_dalek::{Signer, SigningKey};
+use portcullis_kernel::{Grant, Principal};
 use portcullis_policy_format as format;
-use portcullis_policy_format::{Counts, Header, PolicyError};
+use portcullis_policy_format::{AllowedGrant, Counts, Header, PolicyError};
 use portcullis_sdf::System;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -44,13 +45,15 @@ pub fn compile(checked: &Checked) -> Vec<u8> {
     }
     body.rules(policy);
     for held in ceiling.grants() {
-        body.push(&format::Grant {
-            subject: held.subject.0,
-            slot: held.slot as u16,
-            object: held.object.0,
-            interface: held.interface.0,
-            methods: held.methods,
-            mode: held.mode,
+        body.push(&AllowedGrant {
+            grant: Grant {
+                subject: Principal::Component(held.subject.0),
+                slot: held.slot as u16,
+                object: held.object.0,
+                interface: held.interface.0,
+                methods: held.methods,
+                mode: held.mode,
+            },
             notification: bits.of(held),
             when: held.when,
             lease_ms: held.lease_ms,

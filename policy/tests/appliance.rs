@@ -74,7 +74,8 @@ fn the_manager_reads_what_was_compiled() {
     assert_eq!(component.channel, Some(7));
     let slots: Vec<u16> = read
         .grants()
-        .filter(|grant| grant.subject == ingest)
+        .map(|it| it.grant)
+        .filter(|grant| grant.subject.component() == ingest)
         .map(|grant| grant.slot)
         .collect();
     assert_eq!(slots, [1, 2, 3, 4]);
@@ -82,7 +83,7 @@ fn the_manager_reads_what_was_compiled() {
     let (ledger, _) = read.component("ledger").unwrap();
     let stream = read
         .grants()
-        .find(|it| it.object == ledger && it.notification.is_some());
+        .find(|it| it.grant.object == ledger && it.notification.is_some());
     assert_eq!(stream.unwrap().notification, Some(1));
 }
 

@@ -237,16 +237,17 @@ proptest! {
         prop_assert_eq!(read.grants().count(), ceiling.count());
         let mut bits: BTreeMap<u16, u64> = BTreeMap::new();
         for (written, held) in read.grants().zip(ceiling.grants()) {
-            prop_assert_eq!(written.subject, held.subject.0);
-            prop_assert_eq!(u32::from(written.slot), held.slot);
-            prop_assert_eq!(written.object, held.object.0);
-            prop_assert_eq!(written.methods, held.methods);
-            prop_assert_eq!(written.mode, held.mode);
+            let grant = written.grant;
+            prop_assert_eq!(grant.subject.component(), held.subject.0);
+            prop_assert_eq!(u32::from(grant.slot), held.slot);
+            prop_assert_eq!(grant.object, held.object.0);
+            prop_assert_eq!(grant.methods, held.methods);
+            prop_assert_eq!(grant.mode, held.mode);
             prop_assert_eq!(written.when, held.when);
             prop_assert_eq!(written.lease_ms, held.lease_ms);
             prop_assert_eq!(written.line, policy.grants[held.rule].line());
             if let Some(bit) = written.notification {
-                let used = bits.entry(written.object).or_default();
+                let used = bits.entry(grant.object).or_default();
                 prop_assert_eq!(*used & 1 << bit, 0, "no bit twice");
                 prop_assert!(bit > 0, "bit 0 is the channel to the manager");
                 *used |= 1 << bit;

@@ -259,7 +259,7 @@ fn the_log_tells_it(board: Board, state: &Path) {
             .iter()
             .filter(|record| record.operation == Operation::Deny);
         let by = asked.filter(|record| match record.cause {
-            Cause::Request { component, .. } => policy.component(component) == Some(name),
+            Cause::Request { by, .. } => policy.component(by.component()) == Some(name),
             _ => false,
         });
         by.map(|record| record.outcome).collect()

@@ -90,11 +90,11 @@ fn policy() -> String {
         ("manager", "policy_keys", "r"),
         ("manager", "grant_log_ack", "r"),
         ("server", "grant_log_ack", "rw"),
-        ("client", "uart", "rw"),
     ] {
         text += &format!(
             "[[static]]\ncomponent = \"{component}\"\nregion = \"{region}\"\nperms = \"{perms}\"\n"
         );
     }
-    text + "[[static]]\ncomponent = \"client\"\nchannel = \"stock\"\n"
+    text + "[[static]]\ncomponent = \"client\"\nregion = \"uart\"\nperms = \"rw\"\ndma = \"none\"\n\
+            [[static]]\ncomponent = \"client\"\nchannel = \"stock\"\n"
 }

@@ -63,12 +63,9 @@ pub(super) fn outcome(outcome: Outcome) -> String {
 pub(super) fn cause(policy: Option<&PolicyTable>, cause: Cause) -> String {
     match cause {
         Cause::Policy { line } => format!("line {line}"),
-        Cause::Request {
-            component: from,
-            line,
-        } => {
+        Cause::Request { by, line } => {
             let line = line.map_or_else(|| "no line".into(), |line| format!("line {line}"));
-            format!("asked by {}, {line}", component(policy, from))
+            format!("asked by {}, {line}", component(policy, by.component()))
         }
         Cause::Load { version, sha256 } => {
             let name = policy.map_or_else(String::new, |policy| format!("{} ", policy.name));

@@ -73,18 +73,19 @@ pub(super) struct GrantRow {
 }
 
 impl GrantRow {
-    pub(super) fn new(policy: Option<&PolicyTable>, grant: &portcullis_log::GrantFields) -> Self {
+    pub(super) fn new(policy: Option<&PolicyTable>, logged: &portcullis_log::GrantFields) -> Self {
+        let grant = &logged.grant;
         Self {
-            index: grant.index,
-            generation: grant.generation.number(),
-            subject: names::component(policy, grant.subject),
+            index: logged.index,
+            generation: logged.generation.number(),
+            subject: names::component(policy, grant.subject.component()),
             slot: grant.slot,
             object: names::component(policy, grant.object),
             interface: names::interface(policy, grant.interface),
             methods: names::methods(policy, grant.interface, grant.methods),
             mode: grant.mode.name(),
-            parent: grant.parent,
-            lease_ms: grant.lease_ms,
+            parent: logged.parent,
+            lease_ms: logged.lease_ms,
         }
     }
 }
@@ -138,15 +139,14 @@ impl Show {
             .is_none_or(|id| row.boot.starts_with(&id.to_lowercase()));
         let component = self.component.as_ref().is_none_or(|wanted| {
             let from = match record.cause {
-                Cause::Request { component, .. } | Cause::Fault { component, .. } => {
-                    Some(component)
-                }
+                Cause::Request { by, .. } => Some(by.component()),
+                Cause::Fault { component, .. } => Some(component),
                 _ => None,
             };
             let parts = record
                 .grant
                 .iter()
-                .flat_map(|grant| [grant.subject, grant.object]);
+                .flat_map(|it| [it.grant.subject.component(), it.grant.object]);
             parts.chain(from).any(|number| {
                 names::component(policy, number) == *wanted || number.to_string() == *wanted
             })

@@ -2,8 +2,6 @@
 
 use core::fmt;
 
-use portcullis_manager_api::Why;
-
 /// A command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Command<'a> {
@@ -13,8 +11,19 @@ pub(crate) enum Command<'a> {
     Grants(Option<&'a str>),
     /// The last records of this boot's grant log.
     Log(u64),
-    Why(Why<'a>),
+    Why(Question<'a>),
     Status,
+}
+
+/// What `why` asks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Question<'a> {
+    /// The component that would call.
+    pub(crate) subject: &'a str,
+    /// The component that would be called.
+    pub(crate) object: &'a str,
+    /// The method: its name, or `interface.method`.
+    pub(crate) method: &'a str,
 }
 
 /// Why a line is no command.
@@ -75,11 +84,13 @@ impl<'a> Command<'a> {
                 count.parse().map(Command::Log).map_err(|_| usage(3))
             }
             ("log", _) => Err(usage(3)),
-            ("why", [Some(subject), Some(object), Some(method), None]) => Ok(Command::Why(Why {
-                subject,
-                object,
-                method,
-            })),
+            ("why", [Some(subject), Some(object), Some(method), None]) => {
+                Ok(Command::Why(Question {
+                    subject,
+                    object,
+                    method,
+                }))
+            }
             ("why", _) => Err(usage(4)),
             ("status", [None, ..]) => Ok(Command::Status),
             ("status", _) => Err(usage(5)),
@@ -130,7 +141,7 @@ mod tests {
             ("status", Some(Command::Status)),
             (
                 "why edge vault read",
-                Some(Command::Why(Why {
+                Some(Command::Why(Question {
                     subject: "edge",
                     object: "vault",
                     method: "read",

@@ -8,9 +8,9 @@ use portcullis_manager_api::reason;
 use crate::api::{self, Progress, TEXT_MAX};
 use crate::command::Command;
 use crate::editor::{Edit, Editor, interrupts};
-use crate::inspect::Inspect;
+use crate::inspect::{Inspect, Source};
 use crate::output::Output;
-use crate::senders::{NAME_MAX, Senders};
+use crate::senders::Senders;
 use crate::text::{Denied, Plain};
 use crate::{Serial, show};
 
@@ -21,18 +21,22 @@ const LINES_MAX: usize = 16;
 const INPUT_MAX: usize = 256;
 /// Bytes of input that are kept while a command is at work; what is typed beyond is lost.
 const TYPED_MAX: usize = 128;
+/// What is said where the names are not those of the manager's numbers.
+const STRANGE: &str = "the policy at hand is not the one in force; names and grants are not shown";
 /// What stands before what is being typed.
 const PROMPT: &str = "> ";
 
 /// The console.
 #[derive(Debug)]
-pub struct Console<S> {
+pub struct Console<'p, S> {
     channel: u8,
     irq: u8,
-    inspect: Option<Inspect>,
+    /// The compiled policy: the whole memory region.
+    region: &'p [u8],
+    source: Option<Source<'p>>,
     start: Start,
-    senders: Senders,
-    repeats: Repeats,
+    senders: Senders<'p>,
+    repeats: Repeats<'p>,
     editor: Editor,
     pub(crate) screen: Screen<S>,
 }
@@ -57,22 +61,24 @@ pub(crate) struct Screen<S> {
 
 /// The last text, so that a component that says the same for ever does not bury what others say.
 #[derive(Debug)]
-struct Repeats {
+struct Repeats<'p> {
     sender: Option<GrantBadge>,
     text: heapless::String<TEXT_MAX>,
-    name: heapless::String<NAME_MAX>,
+    name: &'p str,
     /// How often it came again.
     count: u64,
 }
 
-impl<S: Serial> Console<S> {
+impl<'p, S: Serial> Console<'p, S> {
     /// The console on `serial`. It asks the manager on its static channel `channel`, and input is
-    /// announced by bit `irq` of its notification: the ids in `system.xml`.
-    pub const fn new(channel: u8, irq: u8, serial: S) -> Self {
+    /// announced by bit `irq` of its notification: the ids in `system.xml`. `region` is the compiled
+    /// policy, which has the names.
+    pub const fn new(channel: u8, irq: u8, region: &'p [u8], serial: S) -> Self {
         Self {
             channel,
             irq,
-            inspect: None,
+            region,
+            source: None,
             start: Start::Silent,
             senders: Senders::new(),
             repeats: Repeats::new(),
@@ -92,10 +98,9 @@ impl<S: Serial> Console<S> {
         }
         if let Err(refusal) = self.begin(kernel) {
             self.start = Start::Shown;
-            match reason(kernel, self.channel, &mut [0; _]) {
+            match reason(kernel, self.channel) {
                 Ok(reason) => self.screen.line(format_args!(
-                    "Portcullis: the policy was refused, and nothing is granted in this boot: {}",
-                    Plain(reason)
+                    "Portcullis: the policy was refused, and nothing is granted in this boot: {reason}"
                 )),
                 Err(_) => self.screen.line(format_args!(
                     "console: cannot ask the manager: {}; names and grants are not shown",
@@ -108,19 +113,24 @@ impl<S: Serial> Console<S> {
     }
 
     fn begin(&mut self, kernel: &mut impl Syscalls) -> Result<(), Refusal> {
-        let inspect = match self.inspect {
-            Some(inspect) => inspect,
-            None => *self.inspect.insert(Inspect::find(kernel, self.channel)?),
+        let inspect = match self.source {
+            Some(source) => source.inspect,
+            None => Inspect::find(kernel, self.channel)?,
         };
-        let mut buffer = [0; _];
-        let status = inspect.status(kernel, &mut buffer)?;
+        let status = inspect.status(kernel)?;
+        self.source = Source::new(inspect, self.region, &status);
+        let Some(source) = &self.source else {
+            self.start = Start::Shown;
+            self.screen.line(format_args!("console: {STRANGE}"));
+            return Ok(());
+        };
         if status.sealed {
             self.start = Start::Shown;
-            return show::banner(kernel, inspect, &mut self.screen);
+            return show::banner(kernel, source, &mut self.screen);
         }
         if self.start == Start::Silent {
             self.start = Start::Waiting;
-            show::waiting(&status, &mut self.screen);
+            show::waiting(&source.policy, &mut self.screen);
         }
         Ok(())
     }
@@ -140,7 +150,7 @@ impl<S: Serial> Console<S> {
             return;
         }
         repeats.end(screen);
-        let name = senders.sender(kernel, self.inspect, from).name();
+        let name = senders.sender(kernel, self.source.as_ref(), from).name;
         repeats.start(from, text, name);
         let mut lines = text.lines();
         for line in lines.by_ref().take(LINES_MAX) {
@@ -154,7 +164,7 @@ impl<S: Serial> Console<S> {
     }
 
     fn progress(&mut self, kernel: &mut impl Syscalls, from: GrantBadge, progress: Progress<'_>) {
-        let sender = self.senders.sender(kernel, self.inspect, from);
+        let sender = self.senders.sender(kernel, self.source.as_ref(), from);
         let done = progress.done.min(progress.total);
         // In 128 bits the product cannot overflow; nothing to do is all done.
         let percent = (u128::from(done) * 100)
@@ -165,11 +175,11 @@ impl<S: Serial> Console<S> {
             let quarter = Some(percent / 25);
             if quarter != sender.quarter {
                 sender.quarter = quarter;
-                let name = sender.name();
+                let name = sender.name;
                 self.screen.line(format_args!("{name}: {what} {percent} %"));
             }
         } else if self.editor.line().is_empty() {
-            let (name, bar) = (sender.name(), Bar(percent));
+            let (name, bar) = (sender.name, Bar(percent));
             self.screen
                 .output
                 .bottom(format_args!("{name}: {bar} {percent:>3} % {what}"));
@@ -213,7 +223,7 @@ impl<S: Serial> Console<S> {
         match Command::parse(editor.line()) {
             Ok(None) => {}
             Ok(Some(command)) => {
-                if let Err(refusal) = obey(kernel, self.inspect, command, screen) {
+                if let Err(refusal) = obey(kernel, self.source.as_ref(), command, screen) {
                     screen.line(format_args!("{}", Denied(refusal)));
                 }
             }
@@ -226,7 +236,7 @@ impl<S: Serial> Console<S> {
 /// Shows what `command` asks for.
 fn obey<S: Serial>(
     kernel: &mut impl Syscalls,
-    inspect: Option<Inspect>,
+    source: Option<&Source<'_>>,
     command: Command<'_>,
     screen: &mut Screen<S>,
 ) -> Result<(), Refusal> {
@@ -234,21 +244,21 @@ fn obey<S: Serial>(
         show::help(screen);
         return Ok(());
     }
-    let Some(inspect) = inspect else {
+    let Some(source) = source else {
         screen.line(format_args!("the console has no grant to ask the manager"));
         return Ok(());
     };
     match command {
         Command::Help => Ok(()),
-        Command::Components => show::components(kernel, inspect, screen),
-        Command::Grants(of) => show::grants(kernel, inspect, screen, of),
-        Command::Log(count) => show::log(kernel, inspect, screen, count),
-        Command::Why(why) => show::why(kernel, inspect, screen, &why),
-        Command::Status => show::status(kernel, inspect, screen),
+        Command::Components => show::components(kernel, source, screen),
+        Command::Grants(of) => show::grants(kernel, source, screen, of),
+        Command::Log(count) => show::log(kernel, source, screen, count),
+        Command::Why(question) => show::why(kernel, source, screen, &question),
+        Command::Status => show::status(kernel, source, screen),
     }
 }
 
-impl<K: Syscalls, S: Serial> Component<K> for Console<S> {
+impl<K: Syscalls, S: Serial> Component<K> for Console<'_, S> {
     fn init(&mut self, kernel: &mut K) {
         self.look(kernel);
     }
@@ -316,12 +326,12 @@ impl<S: Serial> Screen<S> {
     }
 }
 
-impl Repeats {
+impl<'p> Repeats<'p> {
     const fn new() -> Self {
         Self {
             sender: None,
             text: heapless::String::new(),
-            name: heapless::String::new(),
+            name: "",
             count: 0,
         }
     }
@@ -338,7 +348,7 @@ impl Repeats {
     }
 
     fn show<S: Serial>(&self, screen: &mut Screen<S>) {
-        let (name, count) = (&self.name, self.count);
+        let (name, count) = (self.name, self.count);
         let times = if count == 1 { "time" } else { "times" };
         screen.line(format_args!("{name}: (the same {count} more {times})"));
     }
@@ -352,12 +362,11 @@ impl Repeats {
         self.count = 0;
     }
 
-    fn start(&mut self, sender: GrantBadge, text: &str, name: &str) {
+    fn start(&mut self, sender: GrantBadge, text: &str, name: &'p str) {
         self.text.clear();
-        self.name.clear();
+        self.name = name;
         // A text longer than the interface allows is not compared: it never comes again.
-        let whole = self.text.push_str(text).is_ok() && self.name.push_str(name).is_ok();
-        self.sender = whole.then_some(sender);
+        self.sender = self.text.push_str(text).is_ok().then_some(sender);
     }
 }
 

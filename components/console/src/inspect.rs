@@ -1,11 +1,12 @@
 //! What the console asks the manager: the interface `inspect`, from its caller's side.
 
-use portcullis_kernel::{CallGrant, Refusal, Syscalls};
+use portcullis_kernel::{CallGrant, GrantBadge, Refusal, Syscalls};
 use portcullis_log::Record;
 use portcullis_manager_api::{
-    Buffer, COMPONENT, ComponentView, GRANTS, GrantView, INSPECT, MANAGER, NO_MORE, RECORD, STATUS,
-    Status, Verdict, WHY, Why, ask, find_call,
+    COMPONENT, ComponentView, GRANTS, GrantView, INSPECT, MANAGER, NO_MORE, RECORD, STATUS, Status,
+    WHY, Why, ask, find_call,
 };
+use portcullis_policy_format::Policy;
 
 /// The grant to ask.
 #[derive(Clone, Copy, Debug)]
@@ -17,13 +18,12 @@ impl Inspect {
     }
 
     /// The first grant in force at or after `index`; `None` where there is none.
-    pub(crate) fn grant<'b>(
+    pub(crate) fn grant(
         self,
         kernel: &mut impl Syscalls,
         index: u16,
-        buffer: &'b mut Buffer,
-    ) -> Result<Option<GrantView<'b>>, Refusal> {
-        match ask::<_, GrantView<'_>>(kernel, self.0, GRANTS, &index, buffer) {
+    ) -> Result<Option<GrantView>, Refusal> {
+        match ask::<_, GrantView>(kernel, self.0, GRANTS, &index, &mut [0; _]) {
             // A cursor that goes back would never end.
             Ok(grant) if grant.index < index => Err(Refusal::Garbled),
             Ok(grant) => Ok(Some(grant)),
@@ -32,18 +32,13 @@ impl Inspect {
         }
     }
 
-    /// Component `number`; `None` from the number of components up.
-    pub(crate) fn component<'b>(
+    /// Component `number`.
+    pub(crate) fn component(
         self,
         kernel: &mut impl Syscalls,
         number: u16,
-        buffer: &'b mut Buffer,
-    ) -> Result<Option<ComponentView<'b>>, Refusal> {
-        match ask(kernel, self.0, COMPONENT, &number, buffer) {
-            Ok(component) => Ok(Some(component)),
-            Err(Refusal::Object(NO_MORE)) => Ok(None),
-            Err(refusal) => Err(refusal),
-        }
+    ) -> Result<ComponentView, Refusal> {
+        ask(kernel, self.0, COMPONENT, &number, &mut [0; _])
     }
 
     /// The record of this boot with this sequence number.
@@ -55,15 +50,37 @@ impl Inspect {
         ask(kernel, self.0, RECORD, &sequence, &mut [0; _])
     }
 
-    pub(crate) fn why(self, kernel: &mut impl Syscalls, why: &Why<'_>) -> Result<Verdict, Refusal> {
-        ask(kernel, self.0, WHY, why, &mut [0; _])
+    /// Whether a grant that the policy allows is in force, and its object up.
+    pub(crate) fn is_usable(self, kernel: &mut impl Syscalls, grant: Why) -> Result<bool, Refusal> {
+        ask(kernel, self.0, WHY, &grant, &mut [0; _])
     }
 
-    pub(crate) fn status<'b>(
-        self,
-        kernel: &mut impl Syscalls,
-        buffer: &'b mut Buffer,
-    ) -> Result<Status<'b>, Refusal> {
-        ask(kernel, self.0, STATUS, &(), buffer)
+    pub(crate) fn status(self, kernel: &mut impl Syscalls) -> Result<Status, Refusal> {
+        ask(kernel, self.0, STATUS, &(), &mut [0; _])
+    }
+}
+
+/// Where what the console shows comes from: the manager, in numbers, and the policy in force, which
+/// has the names.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source<'p> {
+    pub(crate) inspect: Inspect,
+    pub(crate) policy: Policy<'p>,
+}
+
+impl<'p> Source<'p> {
+    /// The policy in a region, if it is the one in force: numbers are of no other.
+    pub(crate) fn new(inspect: Inspect, region: &'p [u8], status: &Status) -> Option<Self> {
+        let policy = Policy::inspect(region).ok()?;
+        (*policy.sha256() == status.sha256).then_some(Self { inspect, policy })
+    }
+
+    /// The name of the holder of the grant with this very badge.
+    pub(crate) fn name(&self, kernel: &mut impl Syscalls, badge: GrantBadge) -> Option<&'p str> {
+        let grant = self.inspect.grant(kernel, badge.index()).ok()??;
+        let known = (grant.index, grant.generation) == (badge.index(), badge.generation());
+        let number = grant.grant.subject.component();
+        let holder = self.policy.components().nth(number.into())?;
+        known.then_some(holder.name)
     }
 }

@@ -2,12 +2,11 @@
 
 use core::fmt;
 
-use portcullis_kernel::{KernelError, Refusal, Syscalls};
+use portcullis_kernel::{KernelError, Principal};
 use portcullis_log::{Cause, Operation, Outcome, Record};
+use portcullis_policy_format::{MAX_NAME, Policy};
 
 use crate::api::Cut;
-use crate::inspect::Inspect;
-use crate::senders::NAME_MAX;
 use crate::table::Padded;
 
 /// Columns of a component's name.
@@ -17,75 +16,59 @@ const NAME: usize = 12;
 pub(crate) const TITLES: &str =
     "record  operation    grant  subject       mode    object        outcome, cause";
 
-/// A name, or a number where the manager knows no name.
-type Name = Cut<NAME_MAX>;
-
-/// A record, and what its numbers are called.
-#[derive(Debug)]
-pub(crate) struct Line<'a> {
-    record: &'a Record,
-    subject: Name,
-    object: Name,
-    /// The component that asked, or that faulted.
-    by: Name,
+/// The name of a component; its number where the policy has no such component.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Name<'p> {
+    Known(&'p str),
+    Unknown(u16),
 }
 
-impl<'a> Line<'a> {
-    /// Asks the manager for the names.
-    pub(crate) fn new(
-        kernel: &mut impl Syscalls,
-        inspect: Inspect,
-        record: &'a Record,
-    ) -> Result<Self, Refusal> {
-        let mut name = |number: Option<u16>| match number {
-            Some(number) => name(kernel, inspect, number),
-            None => Ok(Name::new()),
-        };
-        let by = match record.cause {
-            Cause::Request { component, .. } | Cause::Fault { component, .. } => Some(component),
-            Cause::Policy { .. }
-            | Cause::Load { .. }
-            | Cause::Complete { .. }
-            | Cause::Leaves { .. } => None,
-        };
-        Ok(Self {
-            record,
-            subject: name(record.grant.map(|grant| grant.subject))?,
-            object: name(record.grant.map(|grant| grant.object))?,
-            by: name(by)?,
-        })
+impl<'p> Name<'p> {
+    pub(crate) fn of(policy: Option<&Policy<'p>>, number: u16) -> Self {
+        let component = policy.and_then(|it| it.components().nth(number.into()));
+        component.map_or(Self::Unknown(number), |it| Self::Known(it.name))
     }
 }
 
-fn name(kernel: &mut impl Syscalls, inspect: Inspect, number: u16) -> Result<Name, Refusal> {
-    let mut buffer = [0; _];
-    let mut name = Name::new();
-    match inspect.component(kernel, number, &mut buffer)? {
-        Some(component) => name.push(format_args!("{}", component.name)),
-        None => name.push(format_args!("#{number}")),
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Known(name) => f.write_str(name),
+            Self::Unknown(number) => write!(f, "#{number}"),
+        }
     }
-    Ok(name)
 }
+
+/// A record, with the names of the policy in force.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line<'a>(pub(crate) &'a Record, pub(crate) &'a Policy<'a>);
 
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(record, _) = self;
         let mut id = Cut::<12>::new();
-        if let Some(grant) = self.record.grant {
+        let [mut subject, mut object] = [const { Cut::<MAX_NAME>::new() }; 2];
+        if let Some(logged) = record.grant {
             id.push(format_args!(
                 "{}.{}",
-                grant.index,
-                grant.generation.number()
+                logged.index,
+                logged.generation.number()
             ));
+            subject.push(format_args!(
+                "{}",
+                self.name(logged.grant.subject.component())
+            ));
+            object.push(format_args!("{}", self.name(logged.grant.object)));
         }
         write!(
             f,
             "{:>6}  {:<9}  {:>7}  {}  {:<6}  {}  ",
-            self.record.sequence,
-            operation(self.record.operation),
+            record.sequence,
+            operation(record.operation),
             id.as_str(),
-            Padded(self.subject.as_str(), NAME),
-            self.record.grant.map_or("", |grant| grant.mode.name()),
-            Padded(self.object.as_str(), NAME),
+            Padded(subject.as_str(), NAME),
+            record.grant.map_or("", |logged| logged.grant.mode.name()),
+            Padded(object.as_str(), NAME),
         )?;
         self.fmt_outcome(f)?;
         f.write_str(", ")?;
@@ -94,8 +77,12 @@ impl fmt::Display for Line<'_> {
 }
 
 impl Line<'_> {
+    fn name(&self, number: u16) -> Name<'_> {
+        Name::of(Some(self.1), number)
+    }
+
     fn fmt_outcome(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.record.outcome {
+        match self.0.outcome {
             Outcome::Done => f.write_str("done"),
             Outcome::Forbidden => f.write_str("forbidden"),
             Outcome::NotPermitted => f.write_str("not permitted"),
@@ -108,16 +95,19 @@ impl Line<'_> {
     }
 
     fn fmt_cause(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let by = self.by.as_str();
-        match self.record.cause {
+        let asked = |by: Principal| self.name(by.component());
+        match self.0.cause {
             Cause::Policy { line } => write!(f, "line {line}"),
             Cause::Request {
-                line: Some(line), ..
-            } => write!(f, "asked by {by}, line {line}"),
-            Cause::Request { line: None, .. } => write!(f, "asked by {by}"),
+                by,
+                line: Some(line),
+            } => write!(f, "asked by {}, line {line}", asked(by)),
+            Cause::Request { by, line: None } => write!(f, "asked by {}", asked(by)),
             Cause::Load { version, .. } => write!(f, "version {version}"),
             Cause::Complete { grants } => write!(f, "{grants} grants"),
-            Cause::Fault { fault, .. } => write!(f, "{by} faulted: {fault}"),
+            Cause::Fault { component, fault } => {
+                write!(f, "{} faulted: {fault}", self.name(component))
+            }
             Cause::Leaves { log, size, .. } => write!(f, "leaves {size} records of {}", log.name()),
         }
     }

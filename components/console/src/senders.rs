@@ -5,40 +5,29 @@
 
 use portcullis_kernel::{GrantBadge, Syscalls};
 
-use crate::inspect::Inspect;
+use crate::inspect::Source;
 
-/// Longest name in a policy, in bytes (`portcullis_policy_format::MAX_NAME`).
-pub(crate) const NAME_MAX: usize = 48;
-/// Senders whose names are kept: one a component (`portcullis_policy_format::MAX_COMPONENTS`), and
-/// some for grants that were issued anew. Where there are more, names are asked for again.
+/// Senders whose names are kept: one a component (at most 62), and some for grants that were issued anew. Where there are more, names are asked for again.
 const SENDERS_MAX: usize = 64;
 
 /// A component that sends.
 #[derive(Debug)]
-pub(crate) struct Sender {
+pub(crate) struct Sender<'p> {
     badge: GrantBadge,
-    /// Its name; empty where the manager knows no such grant.
-    name: heapless::String<NAME_MAX>,
+    /// Its name, as it is shown.
+    pub(crate) name: &'p str,
     /// The last quarter of its progress that was shown where there is no terminal.
     pub(crate) quarter: Option<u64>,
 }
 
-impl Sender {
-    /// Its name, as it is shown.
-    pub(crate) fn name(&self) -> &str {
-        if self.name.is_empty() {
-            "unknown"
-        } else {
-            &self.name
-        }
-    }
-}
+/// What a sender is called of whose grant the manager, or the policy in force, knows nothing.
+const UNKNOWN: &str = "unknown";
 
 /// The senders seen so far.
 #[derive(Debug)]
-pub(crate) struct Senders(heapless::Vec<Sender, SENDERS_MAX>);
+pub(crate) struct Senders<'p>(heapless::Vec<Sender<'p>, SENDERS_MAX>);
 
-impl Senders {
+impl<'p> Senders<'p> {
     pub(crate) const fn new() -> Self {
         Self(heapless::Vec::new())
     }
@@ -47,24 +36,22 @@ impl Senders {
     pub(crate) fn sender(
         &mut self,
         kernel: &mut impl Syscalls,
-        inspect: Option<Inspect>,
+        source: Option<&Source<'p>>,
         badge: GrantBadge,
-    ) -> &mut Sender {
+    ) -> &mut Sender<'p> {
         let known = self.0.iter().position(|sender| sender.badge == badge);
         let at = known.unwrap_or_else(|| {
             // Another generation of the same grant, or the oldest, makes room.
-            let same = |sender: &Sender| sender.badge.index() == badge.index();
+            let same = |sender: &Sender<'_>| sender.badge.index() == badge.index();
             if let Some(stale) = self.0.iter().position(same) {
                 self.0.remove(stale);
             } else if self.0.is_full() {
                 self.0.remove(0);
             }
-            let name = inspect.map_or_else(heapless::String::new, |inspect| {
-                name(kernel, inspect, badge)
-            });
+            let name = source.and_then(|source| source.name(kernel, badge));
             let sender = Sender {
                 badge,
-                name,
+                name: name.unwrap_or(UNKNOWN),
                 quarter: None,
             };
             // There is room: one was removed where it was full.
@@ -72,22 +59,5 @@ impl Senders {
             self.0.len() - 1
         });
         &mut self.0[at]
-    }
-}
-
-/// The name of a grant's holder; empty where the manager does not know this very grant.
-fn name(
-    kernel: &mut impl Syscalls,
-    inspect: Inspect,
-    badge: GrantBadge,
-) -> heapless::String<NAME_MAX> {
-    let mut buffer = [0; _];
-    match inspect.grant(kernel, badge.index(), &mut buffer) {
-        Ok(Some(grant))
-            if grant.index == badge.index() && grant.generation == badge.generation().number() =>
-        {
-            heapless::String::try_from(grant.subject).unwrap_or_default()
-        }
-        _ => heapless::String::new(),
     }
 }

@@ -1,15 +1,17 @@
 //! What each command shows, from the manager's answers.
 
 use portcullis_kernel::{Refusal, Syscalls};
-use portcullis_manager_api::{Buffer, GrantView, Status, Verdict, Why};
+use portcullis_manager_api::Status;
+use portcullis_policy_format::Policy;
 
 use crate::Serial;
-use crate::command::USAGE;
+use crate::command::{Question, USAGE};
 use crate::console::Screen;
-use crate::inspect::Inspect;
+use crate::inspect::Source;
 use crate::record::{self, Line};
-use crate::table::{Padded, Table};
+use crate::table::{Named, Padded, Table};
 use crate::text::{Counted, Grouped};
+use crate::why::Verdict;
 
 /// Columns of a component's name, where the width is not measured.
 const NAME: usize = 16;
@@ -17,30 +19,30 @@ const NAME: usize = 16;
 /// What stands on the screen first: the policy, and every grant in force.
 pub(crate) fn banner<S: Serial>(
     kernel: &mut impl Syscalls,
-    inspect: Inspect,
+    source: &Source<'_>,
     screen: &mut Screen<S>,
 ) -> Result<(), Refusal> {
-    let mut buffer = [0; _];
-    let status = inspect.status(kernel, &mut buffer)?;
+    let status = source.inspect.status(kernel)?;
     screen.line(format_args!(
         "Portcullis: policy {}, version {}: {} in force between {}",
-        status.policy,
+        source.policy.name(),
         status.version,
         Counted(status.grants.into(), "grant"),
         Counted(status.components.into(), "component"),
     ));
     screen.line(format_args!(""));
-    grants(kernel, inspect, screen, None)?;
+    grants(kernel, source, screen, None)?;
     screen.line(format_args!(""));
     Ok(())
 }
 
 /// What stands on the screen while boot grants wait for the log.
-pub(crate) fn waiting<S: Serial>(status: &Status<'_>, screen: &mut Screen<S>) {
+pub(crate) fn waiting<S: Serial>(policy: &Policy<'_>, screen: &mut Screen<S>) {
     screen.line(format_args!(
         "Portcullis: policy {}, version {}, is accepted; nothing else starts until the grant log is \
          on the disk",
-        status.policy, status.version,
+        policy.name(),
+        policy.version(),
     ));
 }
 
@@ -53,13 +55,13 @@ pub(crate) fn help<S: Serial>(screen: &mut Screen<S>) {
 /// The table of grants in force, of all or of one component.
 pub(crate) fn grants<S: Serial>(
     kernel: &mut impl Syscalls,
-    inspect: Inspect,
+    source: &Source<'_>,
     screen: &mut Screen<S>,
     of: Option<&str>,
 ) -> Result<(), Refusal> {
     let mut table = Table::new();
     let mut count = 0;
-    walk(kernel, inspect, screen, of, |_, grant| {
+    walk(kernel, source, screen, of, |_, grant| {
         count += 1;
         table.measure(grant);
     })?;
@@ -72,7 +74,7 @@ pub(crate) fn grants<S: Serial>(
     }
     let table = table.fit();
     screen.line(format_args!("{}", table.titles()));
-    walk(kernel, inspect, screen, of, |screen, grant| {
+    walk(kernel, source, screen, of, |screen, grant| {
         screen.line(format_args!("{}", table.row(grant)));
         for row in table.more(grant) {
             screen.line(format_args!("{row}"));
@@ -83,23 +85,23 @@ pub(crate) fn grants<S: Serial>(
 /// Visits the grants in force that a component holds or serves, until ^C is typed.
 fn walk<S: Serial>(
     kernel: &mut impl Syscalls,
-    inspect: Inspect,
+    source: &Source<'_>,
     screen: &mut Screen<S>,
     of: Option<&str>,
-    mut visit: impl FnMut(&mut Screen<S>, &GrantView<'_>),
+    mut visit: impl FnMut(&mut Screen<S>, &Named<'_>),
 ) -> Result<(), Refusal> {
-    let mut buffer: Buffer = [0; _];
     let mut index = Some(0);
     while let Some(at) = index
-        && let Some(grant) = inspect.grant(kernel, at, &mut buffer)?
+        && let Some(view) = source.inspect.grant(kernel, at)?
     {
         if stopped(screen) {
             break;
         }
-        if of.is_none_or(|name| grant.subject == name || grant.object == name) {
-            visit(screen, &grant);
+        let named = Named::new(&source.policy, view);
+        if of.is_none_or(|name| named.subject == name || named.object == name) {
+            visit(screen, &named);
         }
-        index = grant.index.checked_add(1);
+        index = view.index.checked_add(1);
     }
     Ok(())
 }
@@ -114,28 +116,26 @@ fn stopped<S: Serial>(screen: &mut Screen<S>) -> bool {
 
 pub(crate) fn components<S: Serial>(
     kernel: &mut impl Syscalls,
-    inspect: Inspect,
+    source: &Source<'_>,
     screen: &mut Screen<S>,
 ) -> Result<(), Refusal> {
-    let mut buffer = [0; _];
     screen.line(format_args!(
         " #  {}  {}  holds  serves",
         Padded("component", NAME),
         Padded("domain", NAME)
     ));
-    for number in 0..u16::MAX {
-        let Some(component) = inspect.component(kernel, number, &mut buffer)? else {
-            break;
-        };
+    for (number, component) in (0..).zip(source.policy.components()) {
         if stopped(screen) {
             break;
         }
+        let domain = source.policy.domains().nth(component.domain.into());
+        let counts = source.inspect.component(kernel, number)?;
         screen.line(format_args!(
             "{number:>2}  {}  {}  {:>5}  {:>6}",
             Padded(component.name, NAME),
-            Padded(component.domain, NAME),
-            component.holds,
-            component.serves,
+            Padded(domain.map_or("", |it| it.name), NAME),
+            counts.holds,
+            counts.serves,
         ));
     }
     Ok(())
@@ -144,21 +144,18 @@ pub(crate) fn components<S: Serial>(
 /// The last records of this boot. Times are in the stored log (`portcullis log show`).
 pub(crate) fn log<S: Serial>(
     kernel: &mut impl Syscalls,
-    inspect: Inspect,
+    source: &Source<'_>,
     screen: &mut Screen<S>,
     count: u64,
 ) -> Result<(), Refusal> {
-    let Status { records, .. } = inspect.status(kernel, &mut [0; _])?;
+    let Status { records, .. } = source.inspect.status(kernel)?;
     screen.line(format_args!("{}", record::TITLES));
     for sequence in records.saturating_sub(count)..records {
         if stopped(screen) {
             break;
         }
-        match inspect.record(kernel, sequence) {
-            Ok(record) => {
-                let line = Line::new(kernel, inspect, &record)?;
-                screen.line(format_args!("{line}"));
-            }
+        match source.inspect.record(kernel, sequence) {
+            Ok(record) => screen.line(format_args!("{}", Line(&record, &source.policy))),
             Err(Refusal::Object(_)) => screen.line(format_args!(
                 "{sequence:>6}  no longer in the manager's memory: see portcullis log show"
             )),
@@ -170,41 +167,25 @@ pub(crate) fn log<S: Serial>(
 
 pub(crate) fn why<S: Serial>(
     kernel: &mut impl Syscalls,
-    inspect: Inspect,
+    source: &Source<'_>,
     screen: &mut Screen<S>,
-    why: &Why<'_>,
+    question: &Question<'_>,
 ) -> Result<(), Refusal> {
-    match inspect.why(kernel, why)? {
-        Verdict::Allowed { line } => {
-            screen.line(format_args!(
-                "allowed: policy line {line}; the grant is in force"
-            ));
-        }
-        Verdict::Unavailable { line } => screen.line(format_args!(
-            "unavailable: policy line {line} allows it, but the grant is not in force"
-        )),
-        Verdict::Forbidden { line } => {
-            screen.line(format_args!(
-                "forbidden: the rule at policy line {line} says never"
-            ));
-        }
-        Verdict::NotPermitted => {
-            screen.line(format_args!("not permitted: no policy line allows it"));
-        }
-    }
+    let verdict = Verdict::of(kernel, source.inspect, &source.policy, question)?;
+    screen.line(format_args!("{verdict}"));
     Ok(())
 }
 
 pub(crate) fn status<S: Serial>(
     kernel: &mut impl Syscalls,
-    inspect: Inspect,
+    source: &Source<'_>,
     screen: &mut Screen<S>,
 ) -> Result<(), Refusal> {
-    let mut buffer = [0; _];
-    let status = inspect.status(kernel, &mut buffer)?;
+    let status = source.inspect.status(kernel)?;
     screen.line(format_args!(
         "policy      {}, version {}",
-        status.policy, status.version
+        source.policy.name(),
+        status.version
     ));
     screen.line(format_args!("components  {}", status.components));
     screen.line(format_args!(

@@ -5,7 +5,10 @@
 
 use core::fmt::{self, Write};
 
+use heapless::String;
+use portcullis_kernel::{Grant, MethodSet};
 use portcullis_manager_api::GrantView;
+use portcullis_policy_format::Policy;
 
 use crate::api::ELLIPSIS;
 
@@ -30,6 +33,71 @@ const TITLES: [&str; 8] = [
 ];
 const METHODS: usize = 5;
 
+/// Most bytes of the names of a grant's methods. Where they would take more, the last of them are left
+/// out and `...` stands in their place.
+const METHODS_MAX: usize = 768;
+
+/// A grant in force, with its names.
+#[derive(Clone, Debug)]
+pub(crate) struct Named<'p> {
+    view: GrantView,
+    pub(crate) subject: &'p str,
+    pub(crate) object: &'p str,
+    interface: &'p str,
+    /// Separated by a comma and a space.
+    methods: String<METHODS_MAX>,
+}
+
+impl<'p> Named<'p> {
+    pub(crate) fn new(policy: &Policy<'p>, view: GrantView) -> Self {
+        let component = |number: u16| policy.components().nth(number.into());
+        let name = |number| component(number).map_or("", |it| it.name);
+        let Grant {
+            subject,
+            object,
+            interface,
+            methods,
+            ..
+        } = view.grant;
+        Self {
+            view,
+            subject: name(subject.component()),
+            object: name(object),
+            interface: policy
+                .interfaces()
+                .nth(interface.into())
+                .map_or("", |it| it.name),
+            methods: method_names(policy, interface, methods),
+        }
+    }
+}
+
+fn method_names(policy: &Policy<'_>, interface: u16, set: MethodSet) -> String<METHODS_MAX> {
+    const SEPARATOR: &str = ", ";
+    const REST: &str = "...";
+    let mut text = String::new();
+    let mut included = policy
+        .methods()
+        .filter(|method| method.interface == interface && set.contains(method.method))
+        .peekable();
+    while let Some(method) = included.next() {
+        let rest = if included.peek().is_some() {
+            SEPARATOR.len() + REST.len()
+        } else {
+            0
+        };
+        let fits = text.len() + SEPARATOR.len() + method.name.len() + rest <= METHODS_MAX;
+        let separator = if text.is_empty() { "" } else { SEPARATOR };
+        let name = if fits { method.name } else { REST };
+        // What does not fit was left room for.
+        let _ = text.push_str(separator).and_then(|()| text.push_str(name));
+        if !fits {
+            break;
+        }
+    }
+    text
+}
+
 /// The widths of the columns, in characters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Table {
@@ -45,17 +113,18 @@ impl Table {
     }
 
     /// Makes room for a grant.
-    pub(crate) fn measure(&mut self, grant: &GrantView<'_>) {
+    pub(crate) fn measure(&mut self, named: &Named<'_>) {
         let name = |text: &str| characters(text).min(NAME_MAX);
+        let (view, grant) = (&named.view, &named.view.grant);
         let needed = [
-            digits(grant.index.into()),
-            name(grant.subject),
+            digits(view.index.into()),
+            name(named.subject),
             grant.mode.name().len(),
-            name(grant.object),
-            name(grant.interface),
-            characters(grant.methods),
+            name(named.object),
+            name(named.interface),
+            characters(&named.methods),
             digits(grant.slot.into()),
-            digits(grant.line),
+            digits(view.line),
         ];
         for (width, needed) in self.widths.iter_mut().zip(needed) {
             *width = needed.max(*width);
@@ -81,27 +150,28 @@ impl Table {
     }
 
     /// The first line of a grant.
-    pub(crate) fn row<'a>(&'a self, grant: &GrantView<'a>) -> Row<'a> {
-        let (methods, _) = wrap(grant.methods, self.widths[METHODS]);
+    pub(crate) fn row<'a>(&'a self, named: &'a Named<'_>) -> Row<'a> {
+        let (methods, _) = wrap(&named.methods, self.widths[METHODS]);
+        let (view, grant) = (&named.view, &named.view.grant);
         Row {
             widths: &self.widths,
             cells: [
-                Cell::Number(grant.index.into()),
-                Cell::Text(grant.subject),
+                Cell::Number(view.index.into()),
+                Cell::Text(named.subject),
                 Cell::Text(grant.mode.name()),
-                Cell::Text(grant.object),
-                Cell::Text(grant.interface),
+                Cell::Text(named.object),
+                Cell::Text(named.interface),
                 Cell::Text(methods),
                 Cell::Number(grant.slot.into()),
-                Cell::Number(grant.line),
+                Cell::Number(view.line),
             ],
-            lease_ms: grant.lease_ms,
+            lease_ms: view.lease_ms,
         }
     }
 
     /// The lines after the first: what is left of the methods.
-    pub(crate) fn more<'a>(&'a self, grant: &GrantView<'a>) -> impl Iterator<Item = Row<'a>> {
-        let (_, mut rest) = wrap(grant.methods, self.widths[METHODS]);
+    pub(crate) fn more<'a>(&'a self, named: &'a Named<'_>) -> impl Iterator<Item = Row<'a>> {
+        let (_, mut rest) = wrap(&named.methods, self.widths[METHODS]);
         core::iter::from_fn(move || {
             if rest.is_empty() {
                 return None;
@@ -208,30 +278,42 @@ fn digits(number: u32) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::string::{String, ToString};
+    use std::borrow::ToOwned;
+    use std::string::ToString;
     use std::vec::Vec;
 
-    use portcullis_kernel::Mode;
+    use ed25519_dalek::SigningKey;
+    use portcullis_kernel::{Generation, Method, Mode, Principal};
+    use portcullis_policy_format::testing::Draft;
+    use portcullis_policy_format::{Interface, InterfaceMethod};
 
     use super::*;
 
-    fn grant(index: u16, names: [&'static str; 3], methods: &'static str) -> GrantView<'static> {
+    fn grant(index: u16, names: [&'static str; 3], methods: &str) -> Named<'static> {
         let [subject, object, interface] = names;
-        GrantView {
-            index,
-            generation: 0,
+        Named {
+            view: GrantView {
+                index,
+                generation: Generation::default(),
+                grant: Grant {
+                    subject: Principal::Component(0),
+                    slot: index + 1,
+                    object: 0,
+                    interface: 0,
+                    methods: MethodSet::EMPTY,
+                    mode: Mode::Call,
+                },
+                lease_ms: None,
+                line: 170 + u32::from(index),
+            },
             subject,
-            slot: index + 1,
             object,
             interface,
-            methods,
-            mode: Mode::Call,
-            lease_ms: None,
-            line: 170 + u32::from(index),
+            methods: String::try_from(methods).unwrap(),
         }
     }
 
-    fn render(grants: &[GrantView<'_>]) -> Vec<String> {
+    fn render(grants: &[Named<'_>]) -> Vec<std::string::String> {
         let mut table = Table::new();
         for grant in grants {
             table.measure(grant);
@@ -247,6 +329,8 @@ mod tests {
 
     #[test]
     fn cells_stand_under_their_titles() {
+        let mut leased = grant(1000, ["ingest", "publish", "release"], "ready");
+        (leased.view.grant.mode, leased.view.lease_ms) = (Mode::Notify, Some(500));
         let grants = [
             grant(
                 0,
@@ -254,11 +338,7 @@ mod tests {
                 "create, write, commit, record, stat",
             ),
             grant(1, ["console", "manager", "inspect"], "grants"),
-            GrantView {
-                mode: Mode::Notify,
-                lease_ms: Some(500),
-                ..grant(1000, ["ingest", "publish", "release"], "ready")
-            },
+            leased,
         ];
         assert_eq!(
             render(&grants),
@@ -303,6 +383,39 @@ mod tests {
         assert_eq!(wrap("a, b, c", 4), ("a,", "b, c"));
         assert_eq!(wrap("a, b, c", 5), ("a, b,", "c"));
         assert_eq!(wrap("long_method, b", 3), ("long_method,", "b"));
+    }
+
+    #[test]
+    fn a_long_list_of_methods_ends_in_an_ellipsis() {
+        let name = |number: u8| -> &'static str {
+            let name = std::format!("{:m>47}{}", "", char::from(b'a' + number % 26));
+            name.leak()
+        };
+        let names = |count: u8| {
+            let draft = Draft {
+                name: "long",
+                interfaces: [Interface { name: "one" }].into(),
+                methods: (0..count)
+                    .map(|number| InterfaceMethod {
+                        interface: 0,
+                        method: Method::new(number).unwrap(),
+                        name: name(number),
+                    })
+                    .collect(),
+                ..Draft::default()
+            };
+            let bytes = draft.sign(&SigningKey::from_bytes(&[1; 32]));
+            let policy = Policy::inspect(&bytes).unwrap();
+            method_names(&policy, 0, MethodSet(u32::MAX))
+                .as_str()
+                .to_owned()
+        };
+        // 15 names of 48 bytes and 14 separators: 748 bytes.
+        let all = names(15);
+        assert_eq!(all, (0..15).map(name).collect::<Vec<_>>().join(", "));
+        let cut = names(32);
+        assert_eq!(cut, std::format!("{all}, ..."));
+        assert!(cut.len() <= METHODS_MAX);
     }
 
     #[test]

@@ -3,15 +3,20 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use ed25519_dalek::SigningKey;
 use portcullis_console::{Console, Serial};
 use portcullis_edge::{Edge, LISTED_MAX};
 use portcullis_kernel::{
-    Caller, Component, Generation, GrantBadge, Message, Method, MethodSet, Mode, Region, RegionMut,
-    Syscalls, label,
+    Caller, Component, Generation, Grant, GrantBadge, Message, Method, MethodSet, Mode, Principal,
+    Region, RegionMut, Syscalls, label,
 };
-use portcullis_manager_api::{Buffer, FIND, Find, Found, GRANTS, GrantView, NOT_PERMITTED};
+use portcullis_manager_api::{
+    Buffer, FIND, Find, Found, GRANTS, GrantView, NOT_PERMITTED, STATUS, Status,
+};
 use portcullis_model::ObjectId;
 use portcullis_model::testing::{Machine, ProtectionDomain, SharedRegion};
+use portcullis_policy_format::testing::Draft;
+use portcullis_policy_format::{Domain, OnFault, Policy};
 use portcullis_publish::Publish;
 use portcullis_publish::stream::{POSITION, RING_MIN, RING_OFFSET};
 use portcullis_vault::api::{self as vault, ObjectView, digest_from_words};
@@ -21,8 +26,24 @@ use sha2::{Digest, Sha256};
 struct Manager {
     /// Channel of who holds it, object, interface, mode, slot.
     grants: Vec<(u8, &'static str, &'static str, Mode, u16)>,
-    /// Holders by index of their grant of the console.
-    holders: Vec<&'static str>,
+}
+
+/// A policy that names the holders of grants of the console: by their numbers, which are the indices.
+fn policy() -> Vec<u8> {
+    let component = |name| portcullis_policy_format::Component {
+        name,
+        domain: 0,
+        channel: None,
+        on_fault: OnFault::Stop,
+    };
+    let draft = Draft {
+        name: "holders",
+        version: 1,
+        domains: [Domain { name: "all" }].into(),
+        components: ["publish", "edge"].map(component).into(),
+        ..Draft::default()
+    };
+    draft.sign(&SigningKey::from_bytes(&[1; 32]))
 }
 
 impl<K: Syscalls> Component<K> for Manager {
@@ -53,17 +74,31 @@ impl<K: Syscalls> Component<K> for Manager {
                 let index: u16 = message.decode(&mut buffer).unwrap();
                 let view = GrantView {
                     index,
-                    generation: 0,
-                    subject: self.holders[usize::from(index)],
-                    slot: 1,
-                    object: "console",
-                    interface: "terminal",
-                    methods: "write",
-                    mode: Mode::Send,
+                    generation: Generation::default(),
+                    grant: Grant {
+                        subject: Principal::Component(index),
+                        slot: 1,
+                        object: 1,
+                        interface: 0,
+                        methods: MethodSet(1),
+                        mode: Mode::Send,
+                    },
                     lease_ms: None,
                     line: 1,
                 };
                 return message.encode(label::OK, &view).unwrap();
+            }
+            (Caller::Grant(_), STATUS) => {
+                let status = Status {
+                    version: 1,
+                    sha256: *Policy::inspect(&policy()).unwrap().sha256(),
+                    grants: 2,
+                    components: 2,
+                    records: 0,
+                    durable: 0,
+                    sealed: false,
+                };
+                return message.encode(label::OK, &status).unwrap();
             }
             _ => label::BAD_METHOD,
         };
@@ -195,11 +230,13 @@ impl Appliance {
             (5, "console", "terminal", Mode::Send, 1),
         ];
         grants.retain(|grant| Some(grant.1) != setup.without);
-        let holders = vec!["publish", "edge"];
-        machine.start(manager.thread, Manager { grants, holders });
+        machine.start(manager.thread, Manager { grants });
 
         let screen = Screen::default();
-        machine.start(console.thread, Console::new(0, 1, screen.clone()));
+        machine.start(
+            console.thread,
+            Console::new(0, 1, policy().leak(), screen.clone()),
+        );
         screen.0.borrow_mut().clear();
         let objects = objects
             .iter()

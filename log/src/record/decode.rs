@@ -4,7 +4,7 @@
 //! two encodings would let a byte be changed without a change of meaning, so each number is read
 //! in its shortest form only.
 
-use portcullis_kernel::{Fault, Generation, MethodSet, Mode};
+use portcullis_kernel::{Fault, Generation, Grant, MethodSet, Mode, Principal};
 
 use crate::block::{LogId, LogKind};
 
@@ -111,12 +111,14 @@ impl In<'_> {
         Some(GrantFields {
             index: self.small()?,
             generation: Generation::new(self.small()?)?,
-            subject: self.small()?,
-            slot: self.small()?,
-            object: self.small()?,
-            interface: self.small()?,
-            methods: MethodSet(self.small()?),
-            mode: *MODES.get(usize::from(self.byte()?))?,
+            grant: Grant {
+                subject: Principal::Component(self.small()?),
+                slot: self.small()?,
+                object: self.small()?,
+                interface: self.small()?,
+                methods: MethodSet(self.small()?),
+                mode: *MODES.get(usize::from(self.byte()?))?,
+            },
             parent: self.option()?,
             lease_ms: self.option()?,
         })
@@ -128,7 +130,7 @@ impl In<'_> {
                 line: self.small()?,
             },
             1 => Cause::Request {
-                component: self.small()?,
+                by: Principal::Component(self.small()?),
                 line: self.option()?,
             },
             2 => Cause::Load {

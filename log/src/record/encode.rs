@@ -85,17 +85,18 @@ impl Out<'_> {
         }
     }
 
-    fn grant(&mut self, grant: &GrantFields) {
-        self.small(grant.index.into());
-        self.small(grant.generation.number().into());
-        self.small(grant.subject.into());
+    fn grant(&mut self, fields: &GrantFields) {
+        let grant = &fields.grant;
+        self.small(fields.index.into());
+        self.small(fields.generation.number().into());
+        self.small(grant.subject.component().into());
         self.small(grant.slot.into());
         self.small(grant.object.into());
         self.small(grant.interface.into());
         self.small(grant.methods.0);
         self.byte(grant.mode as u8);
-        self.option(grant.parent.map(u32::from));
-        self.option(grant.lease_ms);
+        self.option(fields.parent.map(u32::from));
+        self.option(fields.lease_ms);
     }
 
     fn cause(&mut self, cause: &Cause) {
@@ -104,9 +105,9 @@ impl Out<'_> {
                 self.byte(0);
                 self.small(line);
             }
-            Cause::Request { component, line } => {
+            Cause::Request { by, line } => {
                 self.byte(1);
-                self.small(component.into());
+                self.small(by.component().into());
                 self.option(line);
             }
             Cause::Load { version, sha256 } => {

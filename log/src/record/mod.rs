@@ -7,7 +7,7 @@
 mod decode;
 mod encode;
 
-use portcullis_kernel::{Fault, Generation, KernelError, MethodSet, Mode};
+use portcullis_kernel::{Fault, Generation, Grant, KernelError, Principal};
 use serde::{Deserialize, Serialize};
 
 use crate::block::{LogId, LogKind};
@@ -75,18 +75,8 @@ pub struct GrantFields {
     pub index: u16,
     /// The generation of the index, as in its badge.
     pub generation: Generation,
-    /// Component that holds it.
-    pub subject: u16,
-    /// Slot of the subject's grants CNode.
-    pub slot: u16,
-    /// Component that serves it.
-    pub object: u16,
-    /// Interface.
-    pub interface: u16,
-    /// Methods.
-    pub methods: MethodSet,
-    /// Mode.
-    pub mode: Mode,
+    /// The grant itself.
+    pub grant: Grant,
     /// Index of the grant that it was derived from.
     pub parent: Option<u16>,
     /// How long it lasts, in milliseconds.
@@ -101,10 +91,10 @@ pub enum Cause {
         /// Line of the policy source, from 1.
         line: u32,
     },
-    /// A component asked for it.
+    /// Somebody asked for it.
     Request {
-        /// The component.
-        component: u16,
+        /// Who.
+        by: Principal,
         /// The policy line that allows or forbids it; `None`: no line does either.
         line: Option<u32>,
     },
@@ -163,6 +153,8 @@ impl From<KernelError> for Outcome {
 
 #[cfg(test)]
 mod tests {
+    use portcullis_kernel::{MethodSet, Mode};
+
     use super::*;
 
     fn largest() -> Record {
@@ -174,12 +166,14 @@ mod tests {
             grant: Some(GrantFields {
                 index: u16::MAX,
                 generation: Generation::MAX,
-                subject: u16::MAX,
-                slot: u16::MAX,
-                object: u16::MAX,
-                interface: u16::MAX,
-                methods: MethodSet(u32::MAX),
-                mode: Mode::Stream,
+                grant: Grant {
+                    subject: Principal::Component(u16::MAX),
+                    slot: u16::MAX,
+                    object: u16::MAX,
+                    interface: u16::MAX,
+                    methods: MethodSet(u32::MAX),
+                    mode: Mode::Stream,
+                },
                 parent: Some(u16::MAX),
                 lease_ms: Some(u32::MAX),
             }),

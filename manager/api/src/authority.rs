@@ -52,8 +52,7 @@ impl Authority {
         self.notification(number) + self.components
     }
 
-    /// The root of the grant at `index`: where its badged capability is minted. A grant's index is
-    /// its number in the policy, counted from 0.
+    /// The root of the grant with this index, as in its badge: where its badged capability is minted.
     pub const fn root(self, index: u16) -> u32 {
         Self::ITSELF + 1 + PER_COMPONENT * self.components + index as u32
     }

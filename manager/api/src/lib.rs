@@ -11,12 +11,16 @@
 extern crate std;
 
 mod authority;
+mod refused;
+mod report;
 
 pub use authority::{Authority, grants_radix, guard_bits};
+pub use refused::{KEY_BYTES, KeysError, MAX_KEYS, Refused};
+pub use report::{Report, Unissued};
 
 use portcullis_kernel::{
-    CPtr, CallGrant, GrantBadge, MAX_WORDS, Message, Method, MethodSet, Mode, NotifyGrant, Refusal,
-    SendGrant, Syscalls, cspace,
+    CPtr, CallGrant, Generation, Grant, GrantBadge, MAX_WORDS, Message, Method, MethodSet, Mode,
+    NotifyGrant, Refusal, SendGrant, Syscalls, cspace,
 };
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +36,7 @@ pub type Buffer = [u8; (MAX_WORDS - 1) * 8];
 pub const FIND: Method = method(0);
 /// Notice of the ledger's on its static channel: records became durable. See [`tell_durable`].
 pub const DURABLE: Method = method(1);
-/// Request on the static channel: why the policy was refused. Nothing to a text. Answered only where it
+/// Request on the static channel: why the policy was refused. Nothing to [`Refused`]. Answered only where it
 /// was, and then to everybody: there is no grant to ask with. See [`reason`].
 pub const REASON: Method = method(2);
 
@@ -43,14 +47,10 @@ pub const COMPONENT: Method = method(1);
 /// `inspect`: a record of this boot by sequence number, for as long as it is in the ring. `u64` to
 /// `portcullis_log::Record`.
 pub const RECORD: Method = method(2);
-/// `inspect`: whether the policy allows something, and which line says so. [`Why`] to [`Verdict`].
+/// `inspect`: whether a grant that the policy allows is in force, and its object up. [`Why`] to `bool`.
 pub const WHY: Method = method(3);
 /// `inspect`: the state of the manager as a whole. Nothing to [`Status`].
 pub const STATUS: Method = method(4);
-
-/// Most bytes of [`GrantView::methods`]: what a message leaves when every other name is as long as
-/// a policy allows (3 names of 48 bytes) and every number takes most bytes.
-pub const METHODS_MAX: usize = 768;
 
 /// Refusal: the policy gives the caller no such grant.
 pub const NOT_PERMITTED: u64 = 1;
@@ -90,24 +90,13 @@ pub struct Found {
 
 /// A grant in force, as `inspect` shows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct GrantView<'a> {
+pub struct GrantView {
     /// Its index; ask for `index + 1` next.
     pub index: u16,
     /// The generation of the index.
-    pub generation: u16,
-    /// Who holds it.
-    pub subject: &'a str,
-    /// Slot of the subject's grants CNode.
-    pub slot: u16,
-    /// Who serves it.
-    pub object: &'a str,
-    /// The interface.
-    pub interface: &'a str,
-    /// The names of the methods, separated by a comma and a space. Where they would take more than
-    /// [`METHODS_MAX`] bytes, the last of them are left out and `...` stands in their place.
-    pub methods: &'a str,
-    /// The mode.
-    pub mode: Mode,
+    pub generation: Generation,
+    /// The grant.
+    pub grant: Grant,
     /// Milliseconds left of its lease.
     pub lease_ms: Option<u32>,
     /// Policy line that allows it.
@@ -116,57 +105,29 @@ pub struct GrantView<'a> {
 
 /// A component, as `inspect` shows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct ComponentView<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// Its security domain.
-    pub domain: &'a str,
-    /// Grants that it holds.
-    pub holds: u16,
+pub struct ComponentView {
+    /// Grants in force that it holds.
+    pub holds: u32,
     /// Grants in force of which it is the object.
-    pub serves: u16,
+    pub serves: u32,
 }
 
-/// What `why` asks.
+/// A grant that the policy allows, as `why` asks for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Why<'a> {
-    /// The component that would call.
-    pub subject: &'a str,
-    /// The component that would be called.
-    pub object: &'a str,
-    /// The method's name.
-    pub method: &'a str,
-}
-
-/// What `why` answers: the words of the log, each with its policy line.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Verdict {
-    /// A grant of this line allows it, and is in force.
-    Allowed {
-        /// Line of the policy source.
-        line: u32,
-    },
-    /// A grant of this line allows it, but is not in force.
-    Unavailable {
-        /// Line of the policy source.
-        line: u32,
-    },
-    /// The `never` rule of this line forbids it.
-    Forbidden {
-        /// Line of the policy source.
-        line: u32,
-    },
-    /// No line allows it.
-    NotPermitted,
+pub struct Why {
+    /// The component that may hold it.
+    pub subject: u16,
+    /// Slot of the subject's grants CNode.
+    pub slot: u16,
 }
 
 /// The state of the manager.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Status<'a> {
-    /// The policy's name.
-    pub policy: &'a str,
-    /// Its version.
+pub struct Status {
+    /// Version of the policy in force.
     pub version: u32,
+    /// SHA-256 of its body: all numbers that the manager shows are of the policy with this hash.
+    pub sha256: [u8; 32],
     /// Grants in force.
     pub grants: u32,
     /// Components.
@@ -180,13 +141,9 @@ pub struct Status<'a> {
 }
 
 /// Asks the manager, on the caller's static channel with this id, why it refused the policy.
-pub fn reason<'b>(
-    kernel: &mut impl Syscalls,
-    channel: u8,
-    buffer: &'b mut Buffer,
-) -> Result<&'b str, Refusal> {
+pub fn reason(kernel: &mut impl Syscalls, channel: u8) -> Result<Refused, Refusal> {
     let manager = CallGrant(cspace::channel_endpoint(channel));
-    ask(kernel, manager, REASON, &(), buffer)
+    ask(kernel, manager, REASON, &(), &mut [0; _])
 }
 
 /// Asks the manager, on the caller's static channel with this id, where a grant lies.
@@ -298,32 +255,7 @@ pub const fn badge_bits(grant: GrantBadge, notification: Option<u8>) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::string::String;
-
-    use portcullis_kernel::Generation;
-
     use super::*;
-
-    #[test]
-    fn the_largest_view_of_a_grant_fits_into_a_message() {
-        let name = String::from_utf8([b'n'; 48].into()).unwrap();
-        let methods = String::from_utf8([b'm'; METHODS_MAX].into()).unwrap();
-        let view = GrantView {
-            index: u16::MAX,
-            generation: Generation::MAX.number(),
-            subject: &name,
-            slot: u16::MAX,
-            object: &name,
-            interface: &name,
-            methods: &methods,
-            mode: Mode::Stream,
-            lease_ms: Some(u32::MAX),
-            line: u32::MAX,
-        };
-        let mut message = Message::default();
-        message.encode(0, &view).unwrap();
-        assert_eq!(message.decode(&mut [0; _]), Some(view));
-    }
 
     #[test]
     fn a_notification_carries_its_bit_and_an_endpoint_the_grant() {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use portcullis_kernel::{Badge, GrantBadge, Rights, Source};
+use portcullis_kernel::{Badge, Grant, GrantBadge, Principal, Rights, Source};
 use portcullis_log::GrantFields;
 use portcullis_model::Capability;
-use portcullis_policy_format::Grant;
+use portcullis_policy_format::AllowedGrant;
 
 use super::draft::MANAGER;
 use super::machine::Machine;
@@ -33,16 +33,14 @@ impl Machine {
             }
         }
         // The manager uses its grants' roots.
-        for (index, grant) in (0..).zip(&self.draft.grants) {
-            let root = u64::from(self.layout.root(index));
-            let capability = self.kernel.capability(self.authority, root).unwrap();
-            if grant.subject == MANAGER && capability != Capability::Null {
-                found.insert(Scanned {
-                    subject: MANAGER,
-                    slot: grant.slot,
-                    badge: capability.badge().0,
-                });
-            }
+        for (index, capability) in self.roots() {
+            let logged = self.issued(index).map(|it| it.grant);
+            let own = logged.filter(|it| it.subject == Principal::Component(MANAGER));
+            found.extend(own.map(|grant| Scanned {
+                subject: MANAGER,
+                slot: grant.slot,
+                badge: capability.badge().0,
+            }));
         }
         found
     }
@@ -50,90 +48,121 @@ impl Machine {
     /// The ceiling, and that the manager holds nothing else: every capability in every CNode is one
     /// that the policy allows there, to the bit.
     pub fn check_ceiling(&self) {
+        let mut in_use = BTreeSet::new();
         for (subject, cnode) in (0..).zip(&self.grants) {
             for (slot, capability) in self.kernel.scan(*cnode) {
-                let allowed = (0..)
-                    .zip(&self.draft.grants)
-                    .find(|(_, grant)| (grant.subject, u64::from(grant.slot)) == (subject, slot));
-                let (index, grant) = allowed.expect("no grant allows a capability here");
+                let allowed = self.draft.grants.iter().find(|it| {
+                    (it.grant.subject.component(), u64::from(it.grant.slot)) == (subject, slot)
+                });
+                let allowed = allowed.expect("no grant allows a capability here");
                 assert_ne!(subject, MANAGER, "the manager's grants are roots");
-                self.check_capability(capability, index, grant, grant.mode.rights());
+                assert_eq!(
+                    rights(capability),
+                    most(capability, allowed.grant.mode.rights())
+                );
+                let root = self.roots().find(|(index, root)| {
+                    root.badge() == capability.badge()
+                        && !in_use.contains(index)
+                        && self.is_of(capability, *index, allowed)
+                });
+                let (index, _) = root.expect("every copy has a root of its own");
+                in_use.insert(index);
             }
         }
-        let mut fixed = self.fixed.iter();
-        for (slot, capability) in self.kernel.scan(self.authority) {
-            let first = u64::from(self.layout.root(0));
-            if slot < first {
-                assert_eq!(fixed.next(), Some(&(slot, capability)));
-                continue;
-            }
-            let index = (slot - first) as u16;
-            let grant = &self.draft.grants[usize::from(index)];
-            let rights = if grant.subject == MANAGER {
-                grant.mode.rights()
-            } else {
-                Rights::ALL
+        for (index, capability) in self.roots() {
+            let allowed = |it: &&AllowedGrant| {
+                let expected = if it.grant.subject == Principal::Component(MANAGER) {
+                    it.grant.mode.rights()
+                } else {
+                    Rights::ALL
+                };
+                self.is_of(capability, index, it)
+                    && rights(capability) == most(capability, expected)
             };
-            self.check_capability(capability, index, grant, rights);
+            let allowed = self.draft.grants.iter().find(allowed);
+            allowed.unwrap_or_else(|| panic!("no grant allows root {index}: {capability:?}"));
         }
-        assert_eq!(fixed.next(), None, "a source is gone");
+        let first = u64::from(self.layout.root(0));
+        let fixed = self.kernel.scan(self.authority);
+        let fixed: Vec<_> = fixed.take_while(|(slot, _)| *slot < first).collect();
+        assert_eq!(fixed, self.fixed, "a source changed");
         self.kernel.check_all().unwrap();
     }
 
-    fn check_capability(&self, capability: Capability, index: u16, grant: &Grant, most: Rights) {
-        let object = usize::from(grant.object);
-        match (capability, grant.notification) {
+    /// The roots of grants that are there, with their indices.
+    fn roots(&self) -> impl Iterator<Item = (u16, Capability)> {
+        let first = u64::from(self.layout.root(0));
+        let scanned = self.kernel.scan(self.authority);
+        scanned.filter_map(move |(slot, capability)| {
+            slot.checked_sub(first)
+                .map(|index| (index as u16, capability))
+        })
+    }
+
+    /// Whether a capability is one of this grant, issued under this index.
+    fn is_of(&self, capability: Capability, index: u16, allowed: &AllowedGrant) -> bool {
+        let object = usize::from(allowed.grant.object);
+        match (capability, allowed.notification) {
             (
                 Capability::Endpoint {
-                    object: to,
-                    badge,
-                    rights,
+                    object: to, badge, ..
                 },
                 None,
             ) => {
-                assert_eq!(to, self.endpoints[object]);
                 let Source::Grant(badge) = badge.source() else {
                     panic!("{badge:?} is not a grant's");
                 };
-                assert_eq!(badge.index(), index);
-                assert!(badge.methods().is_subset(grant.methods));
-                assert_eq!(rights, most);
+                to == self.endpoints[object]
+                    && badge.index() == index
+                    && badge.methods().is_subset(allowed.grant.methods)
             }
             (
                 Capability::Notification {
-                    object: to,
-                    badge,
-                    rights,
+                    object: to, badge, ..
                 },
                 Some(bit),
-            ) => {
-                assert_eq!(to, self.notifications[object]);
-                assert_eq!(badge, Badge(1 << bit));
-                let Rights { read, write, .. } = most;
-                assert_eq!(
-                    rights,
-                    Rights {
-                        read,
-                        write,
-                        ..Rights::NONE
-                    }
-                );
-            }
-            _ => panic!("{capability:?} is not what {grant:?} gives"),
+            ) => to == self.notifications[object] && badge == Badge(1 << bit),
+            _ => false,
         }
-        assert!(grant.lease_ms.is_none(), "nothing ends a lease yet");
+    }
+
+    /// Number, in the policy, of what allows a logged grant: what lies in that slot.
+    pub fn number_of(&self, logged: &GrantFields) -> usize {
+        let place = |grant: &Grant| (grant.subject, grant.slot);
+        let mut grants = self.draft.grants.iter();
+        let number = grants.position(|it| place(&it.grant) == place(&logged.grant));
+        number.expect("the policy allows what was logged")
     }
 
     /// The badge that the capability of a logged grant carries.
     pub fn badge_of(&self, grant: &GrantFields) -> u64 {
-        match self.draft.grants[usize::from(grant.index)].notification {
+        match self.draft.grants[self.number_of(grant)].notification {
             Some(bit) => 1 << bit,
             None => {
-                GrantBadge::new(grant.index, grant.generation, grant.methods)
+                GrantBadge::new(grant.index, grant.generation, grant.grant.methods)
                     .expect("a logged grant has methods")
                     .badge()
                     .0
             }
         }
+    }
+}
+
+fn rights(capability: Capability) -> Rights {
+    match capability {
+        Capability::Endpoint { rights, .. } | Capability::Notification { rights, .. } => rights,
+        other => panic!("{other:?} is no grant's"),
+    }
+}
+
+/// The most of `rights` that a capability of this kind can have.
+fn most(capability: Capability, rights: Rights) -> Rights {
+    match capability {
+        Capability::Notification { .. } => Rights {
+            grant: false,
+            grant_reply: false,
+            ..rights
+        },
+        _ => rights,
     }
 }

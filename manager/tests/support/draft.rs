@@ -1,10 +1,10 @@
 //! Policies, drafted by hand and at random.
 
 use ed25519_dalek::SigningKey;
-use portcullis_kernel::{Method, MethodSet, Mode};
+use portcullis_kernel::{Grant, Method, MethodSet, Mode, Principal};
 use portcullis_policy_format::testing::Draft;
 use portcullis_policy_format::{
-    Component, Domain, Grant, Interface, InterfaceMethod, Never, OnFault, Tail, When,
+    AllowedGrant, Component, Domain, Interface, InterfaceMethod, Never, OnFault, Tail, When,
 };
 use proptest::prelude::*;
 
@@ -63,14 +63,16 @@ pub fn empty(components: u16) -> Draft<'static> {
 }
 
 /// A `call` grant at boot.
-pub fn call(subject: u16, slot: u16, object: u16) -> Grant {
-    Grant {
-        subject,
-        slot,
-        object,
-        interface: WORM,
-        methods: MethodSet(0b11),
-        mode: Mode::Call,
+pub fn call(subject: u16, slot: u16, object: u16) -> AllowedGrant {
+    AllowedGrant {
+        grant: Grant {
+            subject: Principal::Component(subject),
+            slot,
+            object,
+            interface: WORM,
+            methods: MethodSet(0b11),
+            mode: Mode::Call,
+        },
         notification: None,
         when: When::Boot,
         lease_ms: None,
@@ -78,16 +80,28 @@ pub fn call(subject: u16, slot: u16, object: u16) -> Grant {
     }
 }
 
+/// A boot grant of everything that `inspect` has.
+pub fn inspect(subject: u16, slot: u16) -> AllowedGrant {
+    with(call(subject, slot, MANAGER), |grant| {
+        (grant.interface, grant.methods) = (INSPECT, MethodSet(0b1_1111));
+    })
+}
+
+/// The same, with the grant changed.
+pub fn with(mut allowed: AllowedGrant, change: impl FnOnce(&mut Grant)) -> AllowedGrant {
+    change(&mut allowed.grant);
+    allowed
+}
+
 /// A small system: a log stream, calls, a notification, a send on request, a chain of delegation
 /// (grant 3 of ingest, to publish, to edge), `inspect` for the console.
 pub fn small() -> Draft<'static> {
     let mut draft = empty(7);
-    let notify = |mode, bit, grant| Grant {
-        mode,
+    let notify = |mode, bit, allowed| AllowedGrant {
         notification: Some(bit),
-        ..grant
+        ..with(allowed, |grant| grant.mode = mode)
     };
-    let when = |when, grant| Grant { when, ..grant };
+    let when = |when, allowed| AllowedGrant { when, ..allowed };
     draft.grants = vec![
         notify(Mode::Stream, 5, call(0, 1, 1)), // 0: manager to ledger
         call(1, 1, 2),                          // 1: ledger to vault
@@ -97,15 +111,10 @@ pub fn small() -> Draft<'static> {
         when(When::Delegated(3), call(4, 1, 2)), // 5: ingest's grant 3 to publish
         when(When::Delegated(4), call(5, 1, 2)), // 6: publish's grant 5 to edge
         when(When::Delegated(3), call(5, 2, 2)), // 7: ingest's grant 3 to edge
-        Grant {
-            mode: Mode::Send,
-            ..when(When::Request, call(5, 3, 6)) // 8: edge to console
-        },
-        Grant {
-            interface: INSPECT,
-            methods: MethodSet(0b1_1111),
-            ..call(6, 1, 0) // 9: console to manager
-        },
+        with(when(When::Request, call(5, 3, 6)), |grant| {
+            grant.mode = Mode::Send // 8: edge to console
+        }),
+        inspect(6, 1), // 9: console to manager
     ];
     draft.nevers = vec![Never {
         from: 1,
@@ -132,21 +141,23 @@ prop_compose! {
         // Another component's grant to derive from, and a part of its methods.
         derived in proptest::option::of((any::<prop::sample::Index>(), 1..32u32)),
         lease_ms in prop_oneof![9 => Just(None), 1 => Just(Some(5_000))],
-    ) -> (Grant, Option<(prop::sample::Index, u32)>) {
+    ) -> (AllowedGrant, Option<(prop::sample::Index, u32)>) {
         let signals = matches!(mode, Mode::Notify | Mode::Stream);
-        let grant = Grant {
-            subject,
-            slot: 0,
-            object,
-            interface,
-            methods: MethodSet(methods),
-            mode,
+        let allowed = AllowedGrant {
+            grant: Grant {
+                subject: Principal::Component(subject),
+                slot: 0,
+                object,
+                interface,
+                methods: MethodSet(methods),
+                mode,
+            },
             notification: signals.then_some(bit),
             when: when.unwrap_or(When::Boot),
             lease_ms,
             line: 0,
         };
-        (grant, derived)
+        (allowed, derived)
     }
 }
 
@@ -159,7 +170,7 @@ pub fn any_draft() -> impl Strategy<Value = Draft<'static>> {
             (Just(components), grants, any::<bool>())
         })
         .prop_map(|(components, wanted, never)| {
-            let mut grants: Vec<Grant> = Vec::new();
+            let mut grants: Vec<AllowedGrant> = Vec::new();
             for (grant, derived) in wanted {
                 grants.push(derive(grant, derived, &grants));
             }
@@ -176,7 +187,11 @@ pub fn any_draft() -> impl Strategy<Value = Draft<'static>> {
         })
 }
 
-fn derive(grant: Grant, derived: Option<(prop::sample::Index, u32)>, before: &[Grant]) -> Grant {
+fn derive(
+    grant: AllowedGrant,
+    derived: Option<(prop::sample::Index, u32)>,
+    before: &[AllowedGrant],
+) -> AllowedGrant {
     let Some((from, mask)) = derived else {
         return grant;
     };
@@ -184,27 +199,28 @@ fn derive(grant: Grant, derived: Option<(prop::sample::Index, u32)>, before: &[G
         return grant;
     }
     let from = from.get(before);
-    let part = MethodSet(from.methods.0 & mask);
-    if from.subject == grant.subject || part.is_empty() {
+    let part = MethodSet(from.grant.methods.0 & mask);
+    if from.grant.subject == grant.grant.subject || part.is_empty() {
         return grant;
     }
-    Grant {
-        subject: grant.subject,
-        methods: part,
-        when: When::Delegated(from.subject),
+    let derived = AllowedGrant {
+        when: When::Delegated(from.grant.subject.component()),
         lease_ms: None,
         ..*from
-    }
+    };
+    with(derived, |it| {
+        (it.subject, it.methods) = (grant.grant.subject, part)
+    })
 }
 
 /// Gives each grant its slot, and puts them in a policy's order.
-fn placed(mut grants: Vec<Grant>) -> Vec<Grant> {
-    grants.sort_by_key(|grant| grant.subject);
+fn placed(mut grants: Vec<AllowedGrant>) -> Vec<AllowedGrant> {
+    grants.sort_by_key(|it| it.grant.subject);
     let mut used = [0; NAMES.len()];
-    for (line, grant) in (1..).zip(&mut grants) {
-        let used = &mut used[usize::from(grant.subject)];
+    for (line, it) in (1..).zip(&mut grants) {
+        let used = &mut used[usize::from(it.grant.subject.component())];
         *used += 1;
-        (grant.slot, grant.line) = (*used, line);
+        (it.grant.slot, it.line) = (*used, line);
     }
     grants
 }

@@ -1,7 +1,8 @@
 //! The kernel model as the manager sees it, watched.
 
 use portcullis_kernel::{
-    Badge, CNodes, CPtr, Invocation, KernelError, Message, Rights, Syscall, Syscalls, cspace,
+    Badge, CNodes, CPtr, Invocation, KernelError, Message, Principal, Rights, Syscall, Syscalls,
+    cspace,
 };
 use portcullis_log::ring::Reader;
 use portcullis_log::{GrantFields, Operation, Outcome, RECORD_MAX, Record};
@@ -62,7 +63,7 @@ impl Machine {
             let held = draft
                 .grants
                 .iter()
-                .filter(|it| it.subject == number)
+                .filter(|it| it.grant.subject == Principal::Component(number))
                 .count();
             let radix = grants_radix(held as u32);
             let held = kernel.create_cnode(radix);
@@ -155,9 +156,8 @@ impl Machine {
                 (record.operation, record.outcome, record.grant)
             {
                 let badge = self.badge_of(&grant);
-                let held = |it: &Scanned| {
-                    (it.subject, it.slot, it.badge) == (grant.subject, grant.slot, badge)
-                };
+                let (subject, slot) = (grant.grant.subject.component(), grant.grant.slot);
+                let held = |it: &Scanned| (it.subject, it.slot, it.badge) == (subject, slot, badge);
                 assert!(
                     !self.scan().iter().any(held),
                     "reported before it was in force: {record:?}"
@@ -196,10 +196,10 @@ impl Machine {
                 source,
                 rights,
             } => {
-                let grant = self.last_issued(root(source).expect("copies a root"));
+                let grant = self.last_issued(root(source).expect("copies a root")).grant;
                 assert_eq!(
                     destination.root,
-                    cspace::grant(self.layout.grants_cnode(grant.subject))
+                    cspace::grant(self.layout.grants_cnode(grant.subject.component()))
                 );
                 assert_eq!(destination.index, u64::from(grant.slot));
                 assert_eq!(*rights, grant.mode.rights());
@@ -214,6 +214,15 @@ impl Machine {
                 panic!("the manager moves nothing: {invocation:?}")
             }
         }
+    }
+
+    /// The grant that was last logged as issued under this index.
+    pub fn issued(&self, index: u16) -> Option<GrantFields> {
+        let issues = |it: &&Record| {
+            matches!(it.operation, Operation::Mint | Operation::Copy) && it.outcome == Outcome::Done
+        };
+        let mut issued = self.records.iter().rev().filter(issues);
+        issued.find_map(|it| it.grant.filter(|grant| grant.index == index))
     }
 
     /// The grant of this index, which the latest record of it says was issued; denials aside.

@@ -92,7 +92,11 @@ impl Machine {
             badge,
             rights: Rights::CALL,
         };
-        let held = self.draft.grants.iter().filter(|it| it.subject == number);
+        let held = self
+            .draft
+            .grants
+            .iter()
+            .filter(|it| it.grant.subject.component() == number);
         let radix = grants_radix(held.count() as u32);
         let channel = Some(to_manager(Badge::channel(number as u8)));
         let fault = to_manager(Badge::fault(number as u8));

@@ -1,19 +1,18 @@
 //! A manager, its machine and the log, driven one step at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use ed25519_dalek::SigningKey;
 use portcullis_kernel::{
     Answer, Badge, Caller, Component as _, Fault, GrantBadge, KernelError, Message, Method, Mode,
-    Refusal, Source, Syscalls as _, cspace, dispatch, label,
+    Principal, Refusal, Source, Syscalls as _, cspace, dispatch, label,
 };
 use portcullis_log::ring::{Reader, SLOT, SLOTS_OFFSET, Writer};
 use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, Record};
-use portcullis_manager::{Config, Manager, Platform, Table, Unissued};
+use portcullis_manager::{Config, Manager, Platform, Report, RevokeError, Table, Unissued};
 use portcullis_manager_api::{Buffer, FIND, Find, Found};
-use portcullis_policy_format::When;
 use portcullis_policy_format::testing::Draft;
+use portcullis_policy_format::{Policy, When};
 use serde::{Deserialize, Serialize};
 
 use super::ceiling::Scanned;
@@ -35,11 +34,11 @@ pub const FAULT: Fault = Fault::VmFault {
 /// Slots of a ring that no test fills.
 pub const ROOMY: usize = 4_096;
 
-/// A clock that ticks with each look and goes back with every fifth, and lines that are kept.
+/// A clock that ticks with each look and goes back with every fifth, and reports that are kept.
 #[derive(Debug, Default)]
 pub struct Desk {
     pub time: u64,
-    pub lines: Vec<String>,
+    pub reports: Vec<Report>,
 }
 
 impl Platform for Desk {
@@ -52,8 +51,9 @@ impl Platform for Desk {
         }
     }
 
-    fn report(&mut self, line: fmt::Arguments<'_>) {
-        self.lines.push(line.to_string());
+    fn report(&mut self, report: Report, policy: Option<&Policy<'_>>) {
+        assert!(policy.is_some() || !matches!(report, Report::InForce { .. }));
+        self.reports.push(report);
     }
 }
 
@@ -182,7 +182,7 @@ impl World {
         self.call(Caller::Channel(channel), FIND, &find, &mut [0; _])
     }
 
-    /// Has a grant issued, which the ledger makes durable.
+    /// Has a grant of the policy issued, which the ledger makes durable.
     pub fn grant(&mut self, index: u16, parent: Option<u16>) -> Result<GrantBadge, Unissued> {
         let issued = self.issue(index, parent)?;
         self.acknowledge();
@@ -197,14 +197,26 @@ impl World {
         issued
     }
 
-    pub fn revoke(&mut self, index: u16) -> Result<(), portcullis_manager::RevokeError> {
-        let revoked = self.manager.revoke(&mut self.machine, index, None);
+    /// Revokes a grant of the policy.
+    pub fn revoke(&mut self, number: u16) -> Result<(), RevokeError> {
+        self.revoke_by(number, None)
+    }
+
+    pub fn revoke_by(&mut self, number: u16, by: Option<Principal>) -> Result<(), RevokeError> {
+        let index = self.manager.issued_as(number).unwrap_or(u16::MAX);
+        let revoked = self.manager.revoke(&mut self.machine, index, by);
         self.check();
         revoked
     }
 
+    /// Whether a grant of the policy is in force.
+    pub fn is_in_force(&self, number: u16) -> bool {
+        let index = self.manager.issued_as(number);
+        index.is_some_and(|index| self.manager.is_in_force(index))
+    }
+
     /// Tells the manager of a fault, without a message.
-    pub fn fault(&mut self, component: u8) -> Result<(), portcullis_manager::RevokeError> {
+    pub fn fault(&mut self, component: u8) -> Result<(), RevokeError> {
         if let Some(thread) = self.machine.threads.of(component.into()) {
             self.machine.kernel.suspend(thread);
         }
@@ -229,11 +241,11 @@ impl World {
 
     /// The badge of a grant in force, as its object would see it.
     pub fn badge(&self, index: u16) -> GrantBadge {
-        let grant = self.machine.draft.grants[usize::from(index)];
+        let grant = self.machine.draft.grants[usize::from(index)].grant;
         let held = self.machine.scan();
         let held = held
             .iter()
-            .find(|it| (it.subject, it.slot) == (grant.subject, grant.slot))
+            .find(|it| (it.subject, it.slot) == (grant.subject.component(), grant.slot))
             .expect("the grant is in force");
         match Badge(held.badge).source() {
             Source::Grant(badge) => badge,
@@ -241,9 +253,10 @@ impl World {
         }
     }
 
-    /// Records of this boot, as operation, index, outcome.
+    /// Records of this boot, as operation, number of the grant in the policy, outcome.
     pub fn log(&self) -> Vec<(Operation, Option<u16>, Outcome)> {
-        let of = |it: &Record| (it.operation, it.grant.map(|grant| grant.index), it.outcome);
+        let number = |grant| self.machine.number_of(&grant) as u16;
+        let of = |it: &Record| (it.operation, it.grant.map(number), it.outcome);
         self.machine.records.iter().map(of).collect()
     }
 
@@ -281,28 +294,30 @@ impl World {
         let grants = &self.machine.draft.grants;
         let log = grants
             .iter()
-            .find(|it| it.subject == MANAGER && it.mode == Mode::Stream);
+            .map(|it| &it.grant)
+            .find(|it| it.subject.component() == MANAGER && it.mode == Mode::Stream);
         let mut path: BTreeSet<u16> = log.map(|it| it.object).into_iter().collect();
         for _ in grants {
             let waited_for: Vec<_> = grants
                 .iter()
+                .map(|it| &it.grant)
                 .filter(|it| matches!(it.mode, Mode::Call | Mode::Send))
-                .filter(|it| path.contains(&it.subject))
+                .filter(|it| path.contains(&it.subject.component()))
                 .map(|it| it.object)
                 .collect();
             path.extend(waited_for);
         }
         path.insert(MANAGER);
-        grants[usize::from(grant.index)].when != When::Boot || !path.contains(&grant.subject)
+        grants[self.machine.number_of(grant)].when != When::Boot
+            || !path.contains(&grant.grant.subject.component())
     }
 
     /// The manager's table says what a scan finds.
     fn check_states(&self, scanned: &BTreeSet<Scanned>) {
-        for (index, grant) in (0..).zip(&self.machine.draft.grants) {
-            let held = scanned
-                .iter()
-                .any(|it| (it.subject, it.slot) == (grant.subject, grant.slot));
-            assert_eq!(self.manager.is_in_force(index), held, "grant {index}");
+        for (number, allowed) in (0..).zip(&self.machine.draft.grants) {
+            let place = (allowed.grant.subject.component(), allowed.grant.slot);
+            let held = scanned.iter().any(|it| (it.subject, it.slot) == place);
+            assert_eq!(self.is_in_force(number), held, "grant {number}");
         }
         assert_eq!(self.manager.in_force() as usize, scanned.len());
         if !self.manager.is_sealed() {
@@ -322,17 +337,17 @@ impl World {
         if !matches!(record.operation, Operation::Mint | Operation::Copy) {
             return;
         }
-        let allowed = self.machine.draft.grants[usize::from(grant.index)];
+        let allowed = self.machine.draft.grants[self.machine.number_of(grant)];
         let line = allowed.line;
         let requester = match allowed.when {
             When::Boot => None,
-            When::Request => Some(allowed.subject),
-            When::Delegated(from) => Some(from),
+            When::Request => Some(allowed.grant.subject),
+            When::Delegated(from) => Some(Principal::Component(from)),
         };
         let expected = match requester {
             None => Cause::Policy { line },
-            Some(component) => Cause::Request {
-                component,
+            Some(by) => Cause::Request {
+                by,
                 line: Some(line),
             },
         };
@@ -376,8 +391,8 @@ impl World {
             }
         }
         let scanned = |grant: &GrantFields| Scanned {
-            subject: grant.subject,
-            slot: grant.slot,
+            subject: grant.grant.subject.component(),
+            slot: grant.grant.slot,
             badge: self.machine.badge_of(grant),
         };
         let told = in_force.into_values();

@@ -3,10 +3,10 @@
 use core::marker::PhantomData;
 
 use ed25519_dalek::VerifyingKey;
-use portcullis_kernel::{Method, MethodSet, Mode};
+use portcullis_kernel::{Grant, Method};
 use serde::{Deserialize, Serialize};
 
-use crate::{Header, OLDEST_FORMAT, PolicyError};
+use crate::{Header, OLDEST_FORMAT, Part, PolicyError};
 
 /// How many items of each kind the body holds.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
@@ -100,21 +100,11 @@ pub struct Never {
     pub line: u32,
 }
 
-/// A grant that the policy allows.
+/// A grant that the policy allows, and when.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Grant {
-    /// Number of the component that holds it.
-    pub subject: u16,
-    /// Slot of the subject's grants CNode, from 1: slot 0 stays empty.
-    pub slot: u16,
-    /// Number of the component that serves it.
-    pub object: u16,
-    /// Number of the interface.
-    pub interface: u16,
-    /// The methods it includes.
-    pub methods: MethodSet,
-    /// Its mode.
-    pub mode: Mode,
+pub struct AllowedGrant {
+    /// The grant.
+    pub grant: Grant,
     /// The bit it sets in the object's notification: `notify` and `stream` only.
     pub notification: Option<u8>,
     /// When it is issued.
@@ -194,7 +184,7 @@ pub(crate) struct Sections<'a> {
 /// Reads the policy's name and the counts; what is left are the items.
 pub(crate) fn read_head(body: &[u8]) -> Result<(&str, Counts, &[u8]), PolicyError> {
     let ((name, counts), items) = postcard::take_from_bytes::<(&str, Counts)>(body)
-        .map_err(|_| PolicyError::Body("name or count"))?;
+        .map_err(|_| PolicyError::Body(Part::Head))?;
     Ok((name, counts, items))
 }
 
@@ -226,25 +216,25 @@ pub(crate) fn read_tail<'a>(
         OLDEST_FORMAT => (None, bytes),
         _ => {
             let read = postcard::take_from_bytes::<Tail<'_>>(bytes);
-            let (tail, rest) = read.map_err(|_| PolicyError::Body("tail"))?;
+            let (tail, rest) = read.map_err(|_| PolicyError::Body(Part::Tail))?;
             (Some(tail), rest)
         }
     };
     if let Some(tail) = tail {
         if tail.version != header.version() {
-            return Err(PolicyError::Body("version"));
+            return Err(PolicyError::Body(Part::Version));
         }
         if tail.redacted >> components != 0 {
-            return Err(PolicyError::Body("set of redacted components"));
+            return Err(PolicyError::Body(Part::Redacted));
         }
         let (keys, []) = tail.successors.as_chunks() else {
-            return Err(PolicyError::Body("set of successors' keys"));
+            return Err(PolicyError::Body(Part::Successors));
         };
         if keys
             .iter()
             .any(|key| VerifyingKey::from_bytes(key).is_err())
         {
-            return Err(PolicyError::Body("successor's key"));
+            return Err(PolicyError::Body(Part::Successors));
         }
     }
     match rest.len() {

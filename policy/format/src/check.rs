@@ -4,10 +4,10 @@ use portcullis_kernel::{Method, MethodSet, Mode, cspace};
 use serde::Deserialize;
 
 use crate::body::{
-    Component, Counts, Domain, Flow, Grant, Interface, InterfaceMethod, Items, Never, Sections,
-    When,
+    AllowedGrant, Component, Counts, Domain, Flow, Interface, InterfaceMethod, Items, Never,
+    Sections, When,
 };
-use crate::{MAX_COMPONENTS, MAX_GRANTS, MAX_GRANTS_PER_COMPONENT, MAX_NAME, PolicyError};
+use crate::{MAX_COMPONENTS, MAX_GRANTS, MAX_GRANTS_PER_COMPONENT, MAX_NAME, Part, PolicyError};
 
 /// Bits of [`Flow::modes`] that stand for a mode.
 const MODES: u8 = 1 << Mode::Call as u8
@@ -23,52 +23,65 @@ pub(crate) fn check<'a>(
     items: &'a [u8],
 ) -> Result<(Sections<'a>, &'a [u8]), PolicyError> {
     if !name_is_sound(name) {
-        return Err(PolicyError::Body("name"));
+        return Err(PolicyError::Body(Part::Name));
     }
     limit(
-        "components",
+        Part::Component,
         counts.components.into(),
         MAX_COMPONENTS.into(),
     )?;
-    limit("grants", counts.grants, MAX_GRANTS)?;
+    limit(Part::Grant, counts.grants, MAX_GRANTS)?;
     let (sections, rest) = walk(counts, items)?;
     components_are_distinct(&sections, counts)?;
     Ok((sections, rest))
 }
 
-fn limit(what: &'static str, found: u32, limit: u32) -> Result<(), PolicyError> {
+fn limit(part: Part, found: u32, limit: u32) -> Result<(), PolicyError> {
     if found > limit {
-        return Err(PolicyError::TooMany { what, found, limit });
+        return Err(PolicyError::TooMany { part, found, limit });
     }
     Ok(())
 }
 
 fn walk<'a>(counts: &Counts, domains: &'a [u8]) -> Result<(Sections<'a>, &'a [u8]), PolicyError> {
-    let interfaces = each(domains, counts.domains, "domain", |domain: Domain<'_>| {
-        name_is_sound(domain.name)
-    })?;
+    let interfaces = each(
+        domains,
+        counts.domains,
+        Part::Domain,
+        |domain: Domain<'_>| name_is_sound(domain.name),
+    )?;
     let methods = each(
         interfaces,
         counts.interfaces,
-        "interface",
+        Part::Interface,
         |it: Interface<'_>| name_is_sound(it.name),
     )?;
-    let components = each(methods, counts.methods, "method", method_is_sound(counts))?;
-    let flows = each(components, counts.components, "component", |it| {
+    let components = each(
+        methods,
+        counts.methods,
+        Part::Method,
+        method_is_sound(counts),
+    )?;
+    let flows = each(components, counts.components, Part::Component, |it| {
         component_is_sound(counts, &it)
     })?;
-    let nevers = each(flows, counts.flows, "flow", |flow: Flow| {
+    let nevers = each(flows, counts.flows, Part::Flow, |flow: Flow| {
         let modes = flow.modes != 0 && flow.modes & !MODES == 0;
         modes && flow.from < counts.domains && flow.to < counts.domains
     })?;
-    let grants = each(nevers, counts.nevers, "`never` rule", |never: Never| {
+    let grants = each(nevers, counts.nevers, Part::Never, |never: Never| {
         never.from < counts.domains && never.to < counts.domains
     })?;
     let mut previous = None;
-    let rest = each(grants, counts.grants, "grant", |grant: Grant| {
-        let before = previous.replace((grant.subject, grant.slot));
-        before < previous && grant_is_sound(counts, &grant)
-    })?;
+    let rest = each(
+        grants,
+        counts.grants,
+        Part::Grant,
+        |allowed: AllowedGrant| {
+            let before = previous.replace((allowed.grant.subject, allowed.grant.slot));
+            before < previous && grant_is_sound(counts, &allowed)
+        },
+    )?;
     let sections = Sections {
         domains,
         interfaces,
@@ -85,17 +98,17 @@ fn walk<'a>(counts: &Counts, domains: &'a [u8]) -> Result<(Sections<'a>, &'a [u8
 fn each<'a, T: Deserialize<'a>>(
     bytes: &'a [u8],
     count: impl Into<u32>,
-    kind: &'static str,
+    part: Part,
     mut sound: impl FnMut(T) -> bool,
 ) -> Result<&'a [u8], PolicyError> {
     let mut items = Items::new(bytes, count.into());
     for item in items.by_ref() {
         if !sound(item) {
-            return Err(PolicyError::Body(kind));
+            return Err(PolicyError::Body(part));
         }
     }
     if items.left() > 0 {
-        return Err(PolicyError::Body(kind));
+        return Err(PolicyError::Body(part));
     }
     Ok(items.bytes())
 }
@@ -138,27 +151,34 @@ fn components_are_distinct(sections: &Sections<'_>, counts: &Counts) -> Result<(
             other.name == component.name || channel
         };
         if rest.clone().any(alike) {
-            return Err(PolicyError::Body("component"));
+            return Err(PolicyError::Body(Part::Component));
         }
     }
     Ok(())
 }
 
-fn grant_is_sound(counts: &Counts, grant: &Grant) -> bool {
-    let signals = matches!(grant.mode, Mode::Notify | Mode::Stream);
+fn grant_is_sound(counts: &Counts, allowed: &AllowedGrant) -> bool {
+    let AllowedGrant {
+        grant,
+        notification,
+        when,
+        lease_ms,
+        ..
+    } = allowed;
+    let subject = grant.subject.component();
     let bit = |bit| bit < cspace::MAX_CHANNELS;
-    let delegator = match grant.when {
+    let delegator = match *when {
         When::Boot | When::Request => true,
-        When::Delegated(from) => from < counts.components && from != grant.subject,
+        When::Delegated(from) => from < counts.components && from != subject,
     };
-    grant.subject < counts.components
+    subject < counts.components
         && grant.object < counts.components
         && grant.interface < counts.interfaces
         && !grant.methods.is_empty()
         && (1..MAX_GRANTS_PER_COMPONENT).contains(&grant.slot.into())
-        && signals == grant.notification.is_some()
-        && grant.notification.is_none_or(bit)
-        && grant.lease_ms != Some(0)
+        && grant.mode.signals() == notification.is_some()
+        && notification.is_none_or(bit)
+        && *lease_ms != Some(0)
         && delegator
 }
 

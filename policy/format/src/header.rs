@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::PolicyError;
+use crate::{Part, PolicyError};
 
 /// First bytes of a compiled policy.
 pub const MAGIC: [u8; 8] = *b"PCLSPLCY";
@@ -87,7 +87,7 @@ impl Header {
             return Err(PolicyError::Format(header.format.get()));
         }
         if header.reserved != U16::ZERO {
-            return Err(PolicyError::Body("reserved field"));
+            return Err(PolicyError::Body(Part::Reserved));
         }
         let length = header.body_length.get() as usize;
         if body.len() < length {

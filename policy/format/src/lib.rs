@@ -22,8 +22,8 @@ mod log_path;
 pub mod testing;
 
 pub use body::{
-    Component, Counts, Domain, Flow, Grant, Interface, InterfaceMethod, Items, Never, OnFault,
-    Tail, When,
+    AllowedGrant, Component, Counts, Domain, Flow, Interface, InterfaceMethod, Items, Never,
+    OnFault, Tail, When,
 };
 pub use ed25519_dalek::VerifyingKey;
 pub use header::{FORMAT, HEADER_SIZE, Header, MAGIC, OLDEST_FORMAT, key_id};
@@ -32,13 +32,15 @@ pub use log_path::log_path;
 use core::fmt;
 
 use body::Sections;
+use portcullis_kernel::Mode;
+use serde::{Deserialize, Serialize};
 
 /// Slots of the largest grants CNode, which has 12 bits. Slot 0 stays empty, so a component can hold
 /// one grant less.
 pub const MAX_GRANTS_PER_COMPONENT: u32 = 4_096;
 /// Most grants that a policy can allow in all: a grant's index has 16 bits in the badge.
 pub const MAX_GRANTS: u32 = 65_536;
-/// Grants that the manager of an image has room for: its table is compiled in, 40 KiB.
+/// Grants that the manager of an image has room for: its table is compiled in, 84 KiB.
 pub const MANAGER_TABLE: u32 = 1_024;
 /// Most components: Microkit gives the manager 62 channels, one a component.
 pub const MAX_COMPONENTS: u16 = 62;
@@ -56,7 +58,7 @@ pub struct Policy<'a> {
 }
 
 /// Why a compiled policy was refused.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum PolicyError {
     /// The file is shorter than its header says, or than a header is.
     Truncated {
@@ -84,17 +86,50 @@ pub enum PolicyError {
         /// The version offered.
         offered: u32,
     },
-    /// An item of this kind does not decode, or is not what the format allows.
-    Body(&'static str),
+    /// Something of this kind does not decode, or is not what the format allows.
+    Body(Part),
     /// The body has more of these than the format allows.
     TooMany {
         /// What there are too many of.
-        what: &'static str,
+        part: Part,
         /// How many there are.
         found: u32,
         /// How many there can be.
         limit: u32,
     },
+}
+
+/// Part of a compiled policy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Part {
+    /// The header's reserved field.
+    Reserved,
+    /// The policy's name, or a count.
+    Head,
+    /// The policy's name.
+    Name,
+    /// A domain.
+    Domain,
+    /// An interface.
+    Interface,
+    /// A method of one.
+    Method,
+    /// A component.
+    Component,
+    /// A flow.
+    Flow,
+    /// A `never` rule.
+    Never,
+    /// A grant.
+    Grant,
+    /// What follows the grants.
+    Tail,
+    /// The version in there.
+    Version,
+    /// The set of redacted components in there.
+    Redacted,
+    /// The keys in there that may sign the next policy.
+    Successors,
 }
 
 impl<'a> Policy<'a> {
@@ -191,7 +226,7 @@ impl<'a> Policy<'a> {
     }
 
     /// Every grant that the policy allows, by subject, then by slot.
-    pub fn grants(&self) -> Items<'a, Grant> {
+    pub fn grants(&self) -> Items<'a, AllowedGrant> {
         Items::new(self.sections.grants, self.counts.grants)
     }
 
@@ -217,6 +252,17 @@ impl<'a> Policy<'a> {
     /// The Ed25519 public keys that may sign the next policy; none: those that may sign this one.
     pub fn successors(&self) -> &'a [[u8; 32]] {
         self.tail.map_or(&[], |tail| tail.successors.as_chunks().0)
+    }
+
+    /// The line of the rule that forbids what goes from one domain to another; with `mode`, also what
+    /// comes back in that mode.
+    pub fn forbids(&self, from: u16, to: u16, mode: Option<Mode>) -> Option<u32> {
+        let back = mode.is_some_and(Mode::flows_back);
+        let rule = self.nevers().find(|never| {
+            let there = (never.from, never.to) == (from, to);
+            there || back && (never.from, never.to) == (to, from)
+        });
+        rule.map(|never| never.line)
     }
 
     /// The component with this name, and its number.
@@ -270,10 +316,31 @@ impl fmt::Display for PolicyError {
                 f,
                 "the policy's body has a {item} that the format does not allow: compile it again"
             ),
-            Self::TooMany { what, found, limit } => {
-                write!(f, "the policy has {found} {what}; there can be {limit}")
+            Self::TooMany { part, found, limit } => {
+                write!(f, "the policy has {found} {part}s; there can be {limit}")
             }
         }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reserved => "reserved field",
+            Self::Head => "name or count",
+            Self::Name => "name",
+            Self::Domain => "domain",
+            Self::Interface => "interface",
+            Self::Method => "method",
+            Self::Component => "component",
+            Self::Flow => "flow",
+            Self::Never => "`never` rule",
+            Self::Grant => "grant",
+            Self::Tail => "tail",
+            Self::Version => "version",
+            Self::Redacted => "set of redacted components",
+            Self::Successors => "successor's key",
+        })
     }
 }
 

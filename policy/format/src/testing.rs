@@ -7,7 +7,8 @@ use serde::Serialize;
 use zerocopy::IntoBytes;
 
 use crate::{
-    Component, Counts, Domain, Flow, Grant, Header, Interface, InterfaceMethod, Never, Tail, key_id,
+    AllowedGrant, Component, Counts, Domain, Flow, Header, Interface, InterfaceMethod, Never, Tail,
+    key_id,
 };
 
 /// What is to stand in a policy. Nothing of it is checked.
@@ -30,7 +31,7 @@ pub struct Draft<'a> {
     /// `never` rules.
     pub nevers: Vec<Never>,
     /// Grants, by subject, then by slot.
-    pub grants: Vec<Grant>,
+    pub grants: Vec<AllowedGrant>,
     /// What follows the grants, but for its version.
     pub tail: Tail<'a>,
 }

@@ -3,11 +3,11 @@
 mod common;
 
 use common::{SUCCESSOR, draft, key, method};
-use portcullis_kernel::{MethodSet, Mode};
+use portcullis_kernel::{Grant, MethodSet, Mode, Principal};
 use portcullis_policy_format::testing::{Draft, sign};
 use portcullis_policy_format::{
-    Component, Counts, Flow, Grant, Header, MAX_COMPONENTS, MAX_NAME, OLDEST_FORMAT, OnFault,
-    Policy, PolicyError, Tail, When,
+    AllowedGrant, Component, Counts, Flow, Header, MAX_COMPONENTS, MAX_NAME, OLDEST_FORMAT,
+    OnFault, Part, Policy, PolicyError, Tail, When,
 };
 use proptest::prelude::*;
 use zerocopy::IntoBytes;
@@ -18,10 +18,10 @@ fn read(body: &[u8]) -> Result<(), PolicyError> {
 
 /// A change to a sound policy, and what is said of it.
 #[track_caller]
-fn refused(kind: &'static str, change: impl FnOnce(&mut Draft<'static>)) {
+fn refused(part: Part, change: impl FnOnce(&mut Draft<'static>)) {
     let mut changed = draft();
     change(&mut changed);
-    assert_eq!(read(&changed.body()), Err(PolicyError::Body(kind)));
+    assert_eq!(read(&changed.body()), Err(PolicyError::Body(part)));
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn another_version_is_another_body() {
     let bytes = sign(6, &body, &key());
     assert_eq!(
         Policy::inspect(&bytes).map(drop),
-        Err(PolicyError::Body("version"))
+        Err(PolicyError::Body(Part::Version))
     );
 }
 
@@ -104,18 +104,16 @@ fn a_policy_says_what_it_was_compiled_for_and_who_signs_the_next() {
 
 #[test]
 fn what_is_no_key_signs_no_policy() {
-    refused("set of successors' keys", |draft| {
+    refused(Part::Successors, |draft| {
         draft.tail.successors = &[1; 33];
     });
     // The second coordinate is not on the curve.
-    refused("successor's key", |draft| draft.tail.successors = &[2; 32]);
+    refused(Part::Successors, |draft| draft.tail.successors = &[2; 32]);
 }
 
 #[test]
 fn a_component_that_is_not_there_is_not_redacted() {
-    refused("set of redacted components", |draft| {
-        draft.tail.redacted = 1 << 3
-    });
+    refused(Part::Redacted, |draft| draft.tail.redacted = 1 << 3);
 }
 
 #[test]
@@ -168,7 +166,7 @@ fn counts_that_no_items_follow_are_refused() {
         grants: 65_536,
     };
     let body = postcard::to_stdvec(&("most", most)).unwrap();
-    assert_eq!(read(&body), Err(PolicyError::Body("domain")));
+    assert_eq!(read(&body), Err(PolicyError::Body(Part::Domain)));
 }
 
 #[test]
@@ -179,7 +177,7 @@ fn more_components_than_channels_are_refused() {
     };
     let body = postcard::to_stdvec(&("many", too_many)).unwrap();
     let refusal = PolicyError::TooMany {
-        what: "components",
+        part: Part::Component,
         found: 63,
         limit: 62,
     };
@@ -194,7 +192,7 @@ fn more_grants_than_indices_are_refused() {
     };
     let body = postcard::to_stdvec(&("many", too_many)).unwrap();
     let refusal = PolicyError::TooMany {
-        what: "grants",
+        part: Part::Grant,
         found: 65_537,
         limit: 65_536,
     };
@@ -207,11 +205,11 @@ const LONG: &str = "a-name-of-forty-nine-bytes-which-is-one-too-many!";
 fn names_are_short_and_printable() {
     assert_eq!(LONG.len(), MAX_NAME + 1);
     for name in ["", LONG, "two\nlines", "\u{7f}", "bell\u{7}"] {
-        refused("name", |it| it.name = name);
-        refused("domain", |it| it.domains[0].name = name);
-        refused("interface", |it| it.interfaces[1].name = name);
-        refused("method", |it| it.methods[2].name = name);
-        refused("component", |it| it.components[1].name = name);
+        refused(Part::Name, |it| it.name = name);
+        refused(Part::Domain, |it| it.domains[0].name = name);
+        refused(Part::Interface, |it| it.interfaces[1].name = name);
+        refused(Part::Method, |it| it.methods[2].name = name);
+        refused(Part::Component, |it| it.components[1].name = name);
     }
 }
 
@@ -220,14 +218,14 @@ fn a_name_that_is_not_utf8_is_refused() {
     let mut body = draft().body();
     let at = body.windows(5).position(|it| it == b"inner").unwrap();
     body[at] = 0xff;
-    assert_eq!(read(&body), Err(PolicyError::Body("domain")));
+    assert_eq!(read(&body), Err(PolicyError::Body(Part::Domain)));
 }
 
 #[test]
 fn methods_belong_to_an_interface_once() {
-    refused("method", |it| it.methods[2].interface = 2);
-    refused("method", |it| it.methods[0].method = method(0));
-    refused("method", |it| it.methods[0].interface = 1);
+    refused(Part::Method, |it| it.methods[2].interface = 2);
+    refused(Part::Method, |it| it.methods[0].method = method(0));
+    refused(Part::Method, |it| it.methods[0].interface = 1);
 }
 
 #[test]
@@ -236,56 +234,60 @@ fn a_method_number_has_a_bit_in_the_badge() {
     let at = body.windows(6).position(|it| it == b"\x05frame").unwrap();
     assert_eq!(body[at - 1], 31);
     body[at - 1] = 32;
-    assert_eq!(read(&body), Err(PolicyError::Body("method")));
+    assert_eq!(read(&body), Err(PolicyError::Body(Part::Method)));
 }
 
 #[test]
 fn components_have_a_domain_and_a_name_and_channel_of_their_own() {
-    refused("component", |it| it.components[0].domain = 2);
-    refused("component", |it| it.components[1].channel = Some(62));
-    refused("component", |it| it.components[1].channel = Some(4));
-    refused("component", |it| it.components[2].name = "manager");
+    refused(Part::Component, |it| it.components[0].domain = 2);
+    refused(Part::Component, |it| it.components[1].channel = Some(62));
+    refused(Part::Component, |it| it.components[1].channel = Some(4));
+    refused(Part::Component, |it| it.components[2].name = "manager");
 }
 
 #[test]
 fn flows_and_nevers_lie_between_domains() {
-    refused("flow", |it| it.flows[0].from = 2);
-    refused("flow", |it| it.flows[0].to = 2);
-    refused("flow", |it| it.flows[0].modes = 0);
-    refused("flow", |it| it.flows[0].modes = 0b1_0001);
-    refused("`never` rule", |it| it.nevers[0].from = 2);
-    refused("`never` rule", |it| it.nevers[0].to = 2);
+    refused(Part::Flow, |it| it.flows[0].from = 2);
+    refused(Part::Flow, |it| it.flows[0].to = 2);
+    refused(Part::Flow, |it| it.flows[0].modes = 0);
+    refused(Part::Flow, |it| it.flows[0].modes = 0b1_0001);
+    refused(Part::Never, |it| it.nevers[0].from = 2);
+    refused(Part::Never, |it| it.nevers[0].to = 2);
 }
 
 #[test]
 fn grants_refer_to_what_there_is() {
-    refused("grant", |it| it.grants[2].subject = 3);
-    refused("grant", |it| it.grants[0].object = 3);
-    refused("grant", |it| it.grants[0].interface = 2);
-    refused("grant", |it| it.grants[0].methods = MethodSet::EMPTY);
-    refused("grant", |it| it.grants[0].lease_ms = Some(0));
-    refused("grant", |it| it.grants[2].when = When::Delegated(3));
-    refused("grant", |it| it.grants[2].when = When::Delegated(2));
+    refused(Part::Grant, |it| {
+        it.grants[2].grant.subject = Principal::Component(3)
+    });
+    refused(Part::Grant, |it| it.grants[0].grant.object = 3);
+    refused(Part::Grant, |it| it.grants[0].grant.interface = 2);
+    refused(Part::Grant, |it| {
+        it.grants[0].grant.methods = MethodSet::EMPTY
+    });
+    refused(Part::Grant, |it| it.grants[0].lease_ms = Some(0));
+    refused(Part::Grant, |it| it.grants[2].when = When::Delegated(3));
+    refused(Part::Grant, |it| it.grants[2].when = When::Delegated(2));
 }
 
 #[test]
 fn each_grant_has_a_slot_of_its_own() {
-    refused("grant", |it| it.grants[0].slot = 0);
-    refused("grant", |it| it.grants[1].slot = 4_096);
-    refused("grant", |it| it.grants[1].slot = 1);
-    refused("grant", |it| it.grants.swap(0, 1));
-    refused("grant", |it| it.grants.swap(1, 2));
+    refused(Part::Grant, |it| it.grants[0].grant.slot = 0);
+    refused(Part::Grant, |it| it.grants[1].grant.slot = 4_096);
+    refused(Part::Grant, |it| it.grants[1].grant.slot = 1);
+    refused(Part::Grant, |it| it.grants.swap(0, 1));
+    refused(Part::Grant, |it| it.grants.swap(1, 2));
     let mut last = draft();
-    last.grants[1].slot = 4_095;
+    last.grants[1].grant.slot = 4_095;
     assert_eq!(read(&last.body()), Ok(()));
 }
 
 #[test]
 fn a_notification_has_a_bit_and_an_endpoint_none() {
-    refused("grant", |it| it.grants[0].notification = Some(1));
-    refused("grant", |it| it.grants[1].notification = None);
-    refused("grant", |it| it.grants[1].notification = Some(62));
-    refused("grant", |it| it.grants[2].mode = Mode::Call);
+    refused(Part::Grant, |it| it.grants[0].notification = Some(1));
+    refused(Part::Grant, |it| it.grants[1].notification = None);
+    refused(Part::Grant, |it| it.grants[1].notification = Some(62));
+    refused(Part::Grant, |it| it.grants[2].grant.mode = Mode::Call);
 }
 
 const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
@@ -304,14 +306,16 @@ prop_compose! {
         slot in 1..4_096u16,
         lease_ms in proptest::option::of(1..=u32::MAX),
         line in any::<u32>(),
-    ) -> Grant {
-        Grant {
-            subject,
-            slot,
-            object,
-            interface: 0,
-            methods: MethodSet(methods),
-            mode: mode.0,
+    ) -> AllowedGrant {
+        AllowedGrant {
+            grant: Grant {
+                subject: Principal::Component(subject),
+                slot,
+                object,
+                interface: 0,
+                methods: MethodSet(methods),
+                mode: mode.0,
+            },
             notification: mode.1,
             when: if subject == 0 { When::Request } else { When::Delegated(0) },
             lease_ms,
@@ -327,8 +331,8 @@ prop_compose! {
         flows in proptest::collection::vec((0..2u16, 0..2u16, 1..16u8, any::<u32>()), 0..4),
         redacted in 0..1u64 << components,
     ) -> Draft<'static> {
-        grants.sort_by_key(|it| (it.subject, it.slot));
-        grants.dedup_by_key(|it| (it.subject, it.slot));
+        grants.sort_by_key(|it| (it.grant.subject, it.grant.slot));
+        grants.dedup_by_key(|it| (it.grant.subject, it.grant.slot));
         Draft {
             components: (0..components)
                 .map(|number| Component {
@@ -378,8 +382,8 @@ proptest! {
         if let Ok(policy) = Policy::verify(&bytes, &[key().verifying_key()], 0) {
             let counts = policy.counts();
             prop_assert_eq!(policy.grants().count() as u32, counts.grants);
-            for grant in policy.grants() {
-                prop_assert!(policy.components().nth(grant.subject.into()).is_some());
+            for AllowedGrant { grant, .. } in policy.grants() {
+                prop_assert!(policy.components().nth(grant.subject.component().into()).is_some());
                 prop_assert!(policy.components().nth(grant.object.into()).is_some());
                 prop_assert!(policy.interfaces().nth(grant.interface.into()).is_some());
             }

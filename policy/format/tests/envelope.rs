@@ -5,7 +5,7 @@ mod common;
 use common::{draft, key};
 use ed25519_dalek::SigningKey;
 use portcullis_policy_format::testing::Draft;
-use portcullis_policy_format::{FORMAT, HEADER_SIZE, Header, Policy, PolicyError, key_id};
+use portcullis_policy_format::{FORMAT, HEADER_SIZE, Header, Part, Policy, PolicyError, key_id};
 use zerocopy::FromBytes;
 
 fn verify(bytes: &[u8]) -> Result<(), PolicyError> {
@@ -49,7 +49,7 @@ fn a_policy_with_any_bit_flipped_is_refused() {
             let expected = match at {
                 0..8 => matches!(refusal, PolicyError::NotAPolicy),
                 8..10 => matches!(refusal, PolicyError::Format(format) if format != FORMAT),
-                10..12 => matches!(refusal, PolicyError::Body("reserved field")),
+                10..12 => matches!(refusal, PolicyError::Body(Part::Reserved)),
                 12..16 => matches!(refusal, PolicyError::Signature),
                 16..20 => matches!(
                     refusal,
@@ -161,7 +161,7 @@ fn refusals_say_what_to_do() {
     );
     assert_eq!(
         say(PolicyError::TooMany {
-            what: "components",
+            part: Part::Component,
             found: 63,
             limit: 62
         }),

@@ -44,16 +44,17 @@ impl Ceiling {
             components.push(pd);
         }
         let mut held = vec![0; components.len()];
-        for grant in policy.grants() {
+        let grants = || policy.grants().map(|it| it.grant);
+        for grant in grants() {
             // A verified policy's grants name its components.
-            let highest = &mut held[usize::from(grant.subject)];
+            let highest = &mut held[usize::from(grant.subject.component())];
             *highest = u32::from(grant.slot).max(*highest);
         }
-        let calls = policy.grants().filter(|grant| grant.mode == Mode::Call);
+        let calls = grants().filter(|grant| grant.mode == Mode::Call);
         Ok(Self {
             components,
             held,
-            objects: policy.grants().map(|grant| grant.object).collect(),
+            objects: grants().map(|grant| grant.object).collect(),
             servers: calls.map(|grant| grant.object).collect(),
             grants: policy.counts().grants,
             manager: policy.component(MANAGER).map(|(number, _)| number),

@@ -139,7 +139,8 @@ impl Findings {
         };
         let mut streams = policy
             .grants()
-            .filter(|it| it.subject == number && it.mode == Mode::Stream);
+            .map(|it| it.grant)
+            .filter(|it| it.subject.component() == number && it.mode == Mode::Stream);
         let Some(stream) = streams.next() else {
             return;
         };

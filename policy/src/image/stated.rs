@@ -46,16 +46,17 @@ impl<'a> Stated<'a> {
             .map(|component| component.name)
             .collect();
         let mut held = vec![0; components.len()];
-        for grant in policy.grants() {
-            held[usize::from(grant.subject)] += 1;
+        let grants = || policy.grants().map(|it| it.grant);
+        for grant in grants() {
+            held[usize::from(grant.subject.component())] += 1;
         }
-        let calls = policy.grants().filter(|grant| grant.mode == Mode::Call);
+        let calls = grants().filter(|grant| grant.mode == Mode::Call);
         Self {
             system,
             benchmark,
             components,
             held,
-            objects: policy.grants().map(|grant| grant.object).collect(),
+            objects: grants().map(|grant| grant.object).collect(),
             servers: calls.map(|grant| grant.object).collect(),
             grants: policy.counts().grants,
         }

@@ -6,11 +6,18 @@ use std::rc::Rc;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-use portcullis_kernel::{Badge, CPtr, CallGrant, Generation, MethodSet, Mode, SendGrant, cspace};
+use ed25519_dalek::SigningKey;
+use portcullis_kernel::{
+    Badge, CPtr, CallGrant, Generation, Grant, MethodSet, Mode, Principal, SendGrant, cspace,
+};
 use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, Record};
 use portcullis_manager_api::{
     Buffer, COMPONENT, ComponentView, FIND, Find, Found, GRANTS, GrantView, NO_MORE, NOT_PERMITTED,
-    REASON, RECORD, STATUS, Status, UNAVAILABLE, Verdict, WHY, Why,
+    REASON, RECORD, Refused, STATUS, Status, UNAVAILABLE, WHY, Why,
+};
+use portcullis_policy_format::testing::Draft;
+use portcullis_policy_format::{
+    AllowedGrant, Domain, Interface, InterfaceMethod, Never, OnFault, Policy, PolicyError, When,
 };
 use proptest::prelude::*;
 
@@ -26,13 +33,93 @@ const COMPONENTS: [(&str, &str); 4] = [
     ("edge", "edge"),
 ];
 
+const CONSOLE: u16 = 1;
+const INGEST: u16 = 2;
+const EDGE: u16 = 3;
+
+/// The policy that the console maps: more than is in force.
+fn policy() -> Draft<'static> {
+    let methods = |interface, names: &[&'static str]| -> Vec<_> {
+        let method = |(number, name): (u8, &&'static str)| InterfaceMethod {
+            interface,
+            method: Method::new(number).unwrap(),
+            name,
+        };
+        (0..).zip(names).map(method).collect()
+    };
+    let inspect = methods(0, &["grants", "component", "record", "why", "status"]);
+    let terminal = methods(1, &["write", "progress"]);
+    let grant = |(subject, slot, object, interface), methods, line| AllowedGrant {
+        grant: Grant {
+            subject: Principal::Component(subject),
+            slot,
+            object,
+            interface,
+            methods: MethodSet(methods),
+            mode: if interface == 0 {
+                Mode::Call
+            } else {
+                Mode::Send
+            },
+        },
+        notification: None,
+        when: When::Boot,
+        lease_ms: None,
+        line,
+    };
+    Draft {
+        name: "test",
+        version: 7,
+        domains: ["manager", "console", "vault", "edge"]
+            .map(|name| Domain { name })
+            .into(),
+        interfaces: ["inspect", "terminal"]
+            .map(|name| Interface { name })
+            .into(),
+        methods: [inspect, terminal].concat(),
+        components: (0..)
+            .zip(COMPONENTS)
+            .map(|(domain, (name, _))| portcullis_policy_format::Component {
+                name,
+                domain,
+                channel: None,
+                on_fault: OnFault::Stop,
+            })
+            .collect(),
+        nevers: [Never {
+            from: EDGE,
+            to: INGEST,
+            line: 400,
+        }]
+        .into(),
+        grants: [
+            grant((CONSOLE, 1, 0, 0), 0b1_1111, 240),
+            grant((INGEST, 2, CONSOLE, 1), 0b11, 249),
+            grant((INGEST, 3, 0, 0), 0b1_0000, 180),
+            grant((EDGE, 4, CONSOLE, 1), 0b1, 291),
+        ]
+        .into(),
+        ..Draft::default()
+    }
+}
+
+fn bytes() -> Vec<u8> {
+    policy().sign(&SigningKey::from_bytes(&[7; 32]))
+}
+
+fn sha256() -> [u8; 32] {
+    *Policy::inspect(&bytes()).unwrap().sha256()
+}
+
 /// Plays the manager, and keeps what was sent.
 #[derive(Default)]
 struct Kernel {
-    grants: Vec<GrantView<'static>>,
+    grants: Vec<GrantView>,
     records: Vec<Record>,
     without_inspect: bool,
-    refused: Option<&'static str>,
+    refused: Option<Refused>,
+    /// The policy in force is another than the console has.
+    strange: bool,
     unsealed: bool,
     calls: usize,
     sent: Vec<Message>,
@@ -40,33 +127,23 @@ struct Kernel {
 
 impl Kernel {
     fn new() -> Self {
-        let grant = |index, subject, object, interface, methods, mode, line| GrantView {
-            index,
-            generation: 0,
-            subject,
-            slot: index + 1,
-            object,
-            interface,
-            methods,
-            mode,
-            lease_ms: None,
-            line,
-        };
-        let inspect = "grants, component, record, why, status";
+        let in_force = [(0, CONSOLE, 1), (1, INGEST, 2), (3, EDGE, 4)];
+        let grants = in_force.map(|(index, subject, slot)| {
+            let mut allowed = policy().grants.into_iter().map(|it| (it.grant, it.line));
+            let place = (Principal::Component(subject), slot);
+            let (grant, line) = allowed
+                .find(|(it, _)| (it.subject, it.slot) == place)
+                .unwrap();
+            GrantView {
+                index,
+                generation: Generation::default(),
+                grant,
+                lease_ms: None,
+                line,
+            }
+        });
         Self {
-            grants: std::vec![
-                grant(0, "console", "manager", "inspect", inspect, Mode::Call, 240),
-                grant(
-                    1,
-                    "ingest",
-                    "console",
-                    "terminal",
-                    "write, progress",
-                    Mode::Send,
-                    249
-                ),
-                grant(3, "edge", "console", "terminal", "write", Mode::Send, 291),
-            ],
+            grants: grants.into(),
             records: std::vec![
                 record(
                     0,
@@ -83,7 +160,7 @@ impl Kernel {
                     Operation::Deny,
                     Some(3),
                     Cause::Request {
-                        component: 3,
+                        by: Principal::Component(EDGE),
                         line: Some(330)
                     },
                 ),
@@ -104,22 +181,13 @@ impl Kernel {
             }
             COMPONENT => {
                 let number: u16 = message.decode(&mut buffer).ok_or(bad)?;
-                let (name, domain) = *COMPONENTS.get(usize::from(number)).ok_or(NO_MORE)?;
-                let holds = self
-                    .grants
-                    .iter()
-                    .filter(|grant| grant.subject == name)
-                    .count();
-                let serves = self
-                    .grants
-                    .iter()
-                    .filter(|grant| grant.object == name)
-                    .count();
+                COMPONENTS.get(usize::from(number)).ok_or(NO_MORE)?;
+                let grants = self.grants.iter().map(|it| it.grant);
+                let holds = |it: &Grant| it.subject == Principal::Component(number);
+                let serves = |it: &Grant| it.object == number;
                 let view = ComponentView {
-                    name,
-                    domain,
-                    holds: holds as u16,
-                    serves: serves as u16,
+                    holds: grants.clone().filter(holds).count() as u32,
+                    serves: grants.filter(serves).count() as u32,
                 };
                 message.encode(label::OK, &view)
             }
@@ -129,20 +197,17 @@ impl Kernel {
                 message.encode(label::OK, record.ok_or(NO_MORE)?)
             }
             WHY => {
-                let why: Why<'_> = message.decode(&mut buffer).ok_or(bad)?;
-                let verdict = match why.subject {
-                    "ingest" => Verdict::Allowed { line: 172 },
-                    "vault" => Verdict::Unavailable { line: 180 },
-                    "edge" => Verdict::Forbidden { line: 400 },
-                    _ => Verdict::NotPermitted,
-                };
-                message.encode(label::OK, &verdict)
+                let Why { subject, slot } = message.decode(&mut buffer).ok_or(bad)?;
+                let place = (Principal::Component(subject), slot);
+                let mut grants = self.grants.iter().map(|it| it.grant);
+                let is_usable = grants.any(|it| (it.subject, it.slot) == place);
+                message.encode(label::OK, &is_usable)
             }
             STATUS => {
                 message.decode::<()>(&mut buffer).ok_or(bad)?;
                 let status = Status {
-                    policy: "test",
                     version: 7,
+                    sha256: if self.strange { [1; 32] } else { sha256() },
                     grants: self.grants.len() as u32,
                     components: COMPONENTS.len() as u16,
                     records: 1_234,
@@ -197,12 +262,14 @@ fn record(sequence: u64, operation: Operation, grant: Option<u16>, cause: Cause)
         grant: grant.map(|index| GrantFields {
             index,
             generation: Generation::default(),
-            subject: if denied { 3 } else { 2 },
-            slot: 1,
-            object: if denied { 9 } else { 1 },
-            interface: 0,
-            methods: MethodSet(1),
-            mode: Mode::Send,
+            grant: Grant {
+                subject: Principal::Component(if denied { EDGE } else { INGEST }),
+                slot: 1,
+                object: if denied { 9 } else { CONSOLE },
+                interface: 0,
+                methods: MethodSet(1),
+                mode: Mode::Send,
+            },
             parent: None,
             lease_ms: None,
         }),
@@ -297,7 +364,7 @@ impl Serial for Line {
 
 /// A console that has started, its kernel, and the other end of its line.
 struct Bench {
-    console: Console<Line>,
+    console: Console<'static, Line>,
     kernel: Kernel,
     line: Line,
 }
@@ -307,7 +374,7 @@ impl Bench {
         let line = Line::default();
         line.0.borrow_mut().terminal = terminal;
         let mut bench = Self {
-            console: Console::new(CHANNEL, IRQ, line.clone()),
+            console: Console::new(CHANNEL, IRQ, bytes().leak(), line.clone()),
             kernel,
             line,
         };
@@ -388,18 +455,36 @@ Portcullis: policy test, version 7: 3 grants in force between 4 components
 #[test]
 fn why_a_policy_was_refused_is_shown_and_once() {
     let kernel = Kernel {
-        refused: Some("the policy's \u{202e}signature does not verify"),
+        refused: Some(Refused::Policy(PolicyError::Signature)),
         ..Kernel::new()
     };
     let mut bench = Bench::new(kernel, false);
     assert_eq!(
         bench.output(),
         "Portcullis: the policy was refused, and nothing is granted in this boot: the policy's \
-         \\u{202e}signature does not verify\n"
+         signature does not verify\n"
     );
     assert_eq!(
         bench.key_in("status\n"),
         "> status\nthe console has no grant to ask the manager\n"
+    );
+}
+
+#[test]
+fn the_names_of_another_policy_are_not_believed() {
+    let kernel = Kernel {
+        strange: true,
+        ..Kernel::new()
+    };
+    let mut bench = Bench::new(kernel, false);
+    assert_eq!(
+        bench.output(),
+        "console: the policy at hand is not the one in force; names and grants are not shown\n"
+    );
+    assert_eq!(bench.say(1, "hello"), "unknown: hello\n");
+    assert_eq!(
+        bench.key_in("grants\n"),
+        "> grants\nthe console has no grant to ask the manager\n"
     );
 }
 
@@ -458,8 +543,8 @@ fn each_line_has_its_senders_name_from_the_badge() {
 fn a_name_belongs_to_one_generation() {
     let mut bench = Bench::started(false);
     bench.say(1, "before");
-    bench.kernel.grants[1].generation = 1;
-    bench.kernel.grants[1].subject = "edge";
+    bench.kernel.grants[1].generation = Generation::new(1).unwrap();
+    bench.kernel.grants[1].grant.subject = Principal::Component(EDGE);
     let message = {
         Terminal::new(SendGrant(cspace::grant(2))).line(&mut bench.kernel, format_args!("after"));
         bench.kernel.sent.pop().unwrap()
@@ -626,18 +711,30 @@ fn each_command_answers() {
         ),
         ("grants nobody", "no grant in force of or to 'nobody'\n"),
         (
-            "why ingest vault create",
-            "allowed: policy line 172; the grant is in force\n",
+            "why ingest console write",
+            "allowed: policy line 249; the grant is in force\n",
         ),
         (
-            "why vault blk flush",
+            "why ingest console terminal.progress",
+            "allowed: policy line 249; the grant is in force\n",
+        ),
+        (
+            "why ingest manager status",
             "unavailable: policy line 180 allows it, but the grant is not in force\n",
         ),
         (
-            "why edge vault read",
+            "why edge ingest write",
             "forbidden: the rule at policy line 400 says never\n",
         ),
         ("why a b c", "not permitted: no policy line allows it\n"),
+        (
+            "why console manager terminal.write",
+            "not permitted: no policy line allows it\n",
+        ),
+        (
+            "why ingest console inspect.write",
+            "not permitted: no policy line allows it\n",
+        ),
         (
             "status",
             "\

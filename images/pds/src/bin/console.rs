@@ -4,7 +4,7 @@
 #![no_main]
 
 use portcullis_console::Console;
-use portcullis_runtime::{Domain, Irq, Mmio};
+use portcullis_runtime::{Domain, Irq, Mmio, bytes};
 use portcullis_uart::Uart;
 use sel4_microkit::{protection_domain, var};
 
@@ -17,13 +17,14 @@ type Device = portcullis_uart::Pl011<Mmio<u32>>;
 type Device = portcullis_uart::Ns16550<Mmio<u8>>;
 
 #[protection_domain]
-fn init() -> Domain<Console<Uart<Device, Irq>>> {
+fn init() -> Domain<Console<'static, Uart<Device, Irq>>> {
     let base: usize = *var!(uart: usize = 0);
     // SAFETY: `system.xml` maps the device's registers there, uncached, for this domain alone.
     let registers = unsafe { Mmio::new(base as *mut _) };
     Domain::new(Console::new(
         0,
         IRQ,
+        bytes!(policy, policy_size),
         Uart::new(Device::new(registers), Irq(IRQ)),
     ))
 }

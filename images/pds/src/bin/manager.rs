@@ -3,12 +3,13 @@
 #![no_std]
 #![no_main]
 
-use core::fmt;
-
 use ed25519_dalek::VerifyingKey;
+use portcullis_console::report::Worded;
 use portcullis_log::BootId;
 use portcullis_log::ring::Writer;
-use portcullis_manager::{Config, MANAGER_TABLE, MAX_KEYS, Manager, Platform, Table, trusted_keys};
+use portcullis_manager::{
+    Config, MANAGER_TABLE, MAX_KEYS, Manager, Platform, Policy, Report, Table, trusted_keys,
+};
 use portcullis_runtime::{Domain, Memory, bytes, nanoseconds, region};
 use sel4_microkit::{debug_println, protection_domain};
 use static_cell::{ConstStaticCell, StaticCell};
@@ -29,8 +30,8 @@ impl Platform for Board {
 
     /// Only a debug kernel prints; elsewhere the console shows what the manager's records say, and asks
     /// why there are none.
-    fn report(&mut self, line: fmt::Arguments<'_>) {
-        debug_println!("manager: {line}");
+    fn report(&mut self, report: Report, policy: Option<&Policy<'_>>) {
+        debug_println!("manager: {}", Worded(report, policy));
     }
 }
 

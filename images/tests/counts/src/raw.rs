@@ -1,8 +1,7 @@
 //! The kernel's part of issuing and revoking a grant, and nothing else.
 
-use portcullis_kernel::{Generation, GrantBadge, Rights, cspace};
+use portcullis_kernel::{Generation, Grant, GrantBadge, Rights, cspace};
 use portcullis_manager_api::Authority;
-use portcullis_policy_format::Grant;
 use sel4::cap::CNode;
 use sel4::{AbsoluteCPtr, CPtrWithDepth, CapRights, CapRightsBuilder};
 
@@ -18,10 +17,10 @@ pub struct Raw {
 }
 
 impl Raw {
-    /// For grant `index`, which is `grant`.
+    /// For a grant, under an index that nothing is issued with.
     pub fn new(layout: Authority, index: u16, grant: &Grant) -> Self {
         let authority = |slot| place(Authority::ITSELF, slot);
-        let subject = layout.grants_cnode(grant.subject);
+        let subject = layout.grants_cnode(grant.subject.component());
         let badge = GrantBadge::new(index, Generation::default(), grant.methods);
         Self {
             source: authority(layout.endpoint(grant.object)),

@@ -3,10 +3,10 @@
 use std::sync::LazyLock;
 
 use ed25519_dalek::SigningKey;
-use portcullis_kernel::{Method, MethodSet, Mode};
+use portcullis_kernel::{Grant, Method, MethodSet, Mode, Principal};
 use portcullis_policy_format::testing::Draft;
 use portcullis_policy_format::{
-    Component, Domain, Flow, Grant, Interface, InterfaceMethod, Never, OnFault, Tail, When,
+    AllowedGrant, Component, Domain, Flow, Interface, InterfaceMethod, Never, OnFault, Tail, When,
 };
 
 pub(crate) fn key() -> SigningKey {
@@ -35,12 +35,15 @@ pub(crate) fn draft() -> Draft<'static> {
         name,
     };
     let grant = Grant {
-        subject: 1,
+        subject: Principal::Component(1),
         slot: 1,
         object: 2,
         interface: 0,
         methods: MethodSet(0b11),
         mode: Mode::Call,
+    };
+    let call = AllowedGrant {
+        grant,
         notification: None,
         when: When::Boot,
         lease_ms: None,
@@ -77,24 +80,30 @@ pub(crate) fn draft() -> Draft<'static> {
         }]
         .into(),
         grants: [
-            grant,
-            Grant {
-                slot: 2,
-                interface: 1,
-                methods: MethodSet(1 << 31),
-                mode: Mode::Stream,
+            call,
+            AllowedGrant {
+                grant: Grant {
+                    slot: 2,
+                    interface: 1,
+                    methods: MethodSet(1 << 31),
+                    mode: Mode::Stream,
+                    ..grant
+                },
                 notification: Some(61),
                 when: When::Request,
                 lease_ms: Some(1),
-                ..grant
+                ..call
             },
-            Grant {
-                subject: 2,
-                object: 1,
-                mode: Mode::Notify,
+            AllowedGrant {
+                grant: Grant {
+                    subject: Principal::Component(2),
+                    object: 1,
+                    mode: Mode::Notify,
+                    ..grant
+                },
                 notification: Some(0),
                 when: When::Delegated(1),
-                ..grant
+                ..call
             },
         ]
         .into(),

@@ -3,16 +3,16 @@
 #![no_std]
 #![no_main]
 
-use core::fmt;
-
 use heapless::Vec;
 use portcullis_counts::{GRANTS, MEASURE, Measured, REQUESTED, Raw, instructions, start};
-use portcullis_kernel::{Caller, Component, Message, Method, label};
+use portcullis_kernel::{Caller, Component, Grant, Message, Method, label};
 use portcullis_log::BootId;
 use portcullis_log::ring::Writer;
-use portcullis_manager::{Config, MAX_KEYS, Manager, Platform, Table, VerifyingKey, trusted_keys};
+use portcullis_manager::{
+    Config, MAX_KEYS, Manager, Platform, Report, Table, VerifyingKey, trusted_keys,
+};
 use portcullis_manager_api::{Authority, DURABLE};
-use portcullis_policy_format::{Grant, When};
+use portcullis_policy_format::{AllowedGrant, Policy, When};
 use portcullis_runtime::{Domain, Memory, Sel4, bytes, nanoseconds, region};
 use sel4_microkit::{debug_println, protection_domain};
 use static_cell::{ConstStaticCell, StaticCell};
@@ -34,8 +34,8 @@ impl Platform for Board {
         nanoseconds()
     }
 
-    fn report(&mut self, line: fmt::Arguments<'_>) {
-        debug_println!("manager: {line}");
+    fn report(&mut self, report: Report, _: Option<&Policy<'_>>) {
+        debug_println!("manager: {report:?}");
     }
 }
 
@@ -43,8 +43,10 @@ impl Platform for Board {
 struct Counted {
     manager: Manager<'static, Board, Memory, Memory>,
     layout: Authority,
-    /// The grants that are issued on request, with their indices.
-    requested: Vec<(u16, Grant), REQUESTED>,
+    /// The grants that are issued on request, with their numbers.
+    requested: Vec<(u16, AllowedGrant), REQUESTED>,
+    /// The index of the last that was issued.
+    issued: u16,
     started: u64,
     logged: u64,
     /// What the turn took in which the boot grants came into force.
@@ -78,8 +80,8 @@ impl Component<Sel4> for Counted {
         let [measured, grant] = [0, 1].map(|place| message.word(place) as usize);
         let measured = Measured::ALL.get(measured).copied();
         match (measured, self.requested.get(grant).copied()) {
-            (Some(measured), Some((index, grant))) => {
-                let steps = self.measure(kernel, measured, index, &grant);
+            (Some(measured), Some((number, allowed))) => {
+                let steps = self.measure(kernel, measured, number, &allowed.grant);
                 self.announced = count(|| self.manager.announce(kernel));
                 message.reply(&[steps]);
             }
@@ -105,10 +107,16 @@ impl Counted {
         self.manager.call(kernel, caller, DURABLE, message);
     }
 
-    fn measure(&mut self, kernel: &mut Sel4, measured: Measured, index: u16, grant: &Grant) -> u64 {
+    fn measure(
+        &mut self,
+        kernel: &mut Sel4,
+        measured: Measured,
+        number: u16,
+        grant: &Grant,
+    ) -> u64 {
         let board = self.manager.platform();
         let loaded = board.loaded.unwrap_or(0);
-        let raw = Raw::new(self.layout, index, grant);
+        let raw = Raw::new(self.layout, number, grant);
         match measured {
             Measured::Nothing => count(|| {}),
             Measured::Load => loaded.wrapping_sub(self.started),
@@ -116,13 +124,12 @@ impl Counted {
             Measured::Seal => self.sealed,
             Measured::Make => self.made,
             Measured::Issue => count(|| {
-                self.manager
-                    .issue(kernel, index, None)
-                    .expect("the policy allows it");
+                let issued = self.manager.issue(kernel, number, None);
+                self.issued = issued.expect("the policy allows it").index();
             }),
             Measured::Revoke => count(|| {
                 self.manager
-                    .revoke(kernel, index, None)
+                    .revoke(kernel, self.issued, None)
                     .expect("it is in force");
             }),
             Measured::Announce => self.announced,
@@ -164,6 +171,7 @@ fn init() -> Domain<Counted> {
         announced: 0,
         made: 0,
         requested: Vec::new(),
+        issued: 0,
         layout: Authority::new(0),
     })
 }
