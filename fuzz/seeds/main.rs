@@ -99,9 +99,8 @@ fn seeds() -> Vec<(&'static str, String, Vec<u8>)> {
             "message",
             "why".into(),
             message(&Why {
-                subject: "edge",
-                object: "vault",
-                method: "read",
+                subject: 2,
+                slot: 1,
             }),
         ),
     ];
