@@ -1,6 +1,6 @@
 //! What a component may ask on its static channel: where its grants lie.
 
-use portcullis_kernel::{Message, Mode, Principal, label};
+use portcullis_kernel::{Message, Principal, label};
 use portcullis_log::{Cause, Operation, Outcome};
 use portcullis_manager_api::{Buffer, FORBIDDEN, Find, Found, NOT_PERMITTED, UNAVAILABLE};
 
@@ -19,26 +19,23 @@ pub const DENIAL_RECORDS: u8 = 16;
 pub const DENIAL_ROOM: u64 = 64;
 
 /// Why a component does not get what it looks for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Denial {
-    /// No rule allows it.
-    NotPermitted,
-    /// The rule in this line forbids it.
-    Forbidden(u32),
-    /// It is the grant with this number, which is allowed but not in force.
-    Unavailable(u16),
+#[derive(Clone, Copy, Debug)]
+struct Denial {
+    /// The code that the component gets.
+    code: u64,
+    outcome: Outcome,
+    /// The line that forbids or allows it.
+    line: Option<u32>,
+    /// The number of the grant, where that is allowed and not in force.
+    grant: Option<u16>,
 }
 
-impl Denial {
-    /// The code that the component gets.
-    const fn code(self) -> u64 {
-        match self {
-            Self::NotPermitted => NOT_PERMITTED,
-            Self::Forbidden(_) => FORBIDDEN,
-            Self::Unavailable(_) => UNAVAILABLE,
-        }
-    }
-}
+const DENIED: Denial = Denial {
+    code: NOT_PERMITTED,
+    outcome: Outcome::NotPermitted,
+    line: None,
+    grant: None,
+};
 
 /// Answers the component on static channel `channel`. The kernel says which channel it is, so
 /// nobody can ask in another's name.
@@ -50,7 +47,7 @@ pub(crate) fn find(
     channel: u8,
     message: &mut Message,
 ) {
-    let Some(subject) = loaded.on_channel(channel) else {
+    let Some((subject, component)) = loaded.on_channel(channel) else {
         // The policy knows no component on this channel, so there is nobody to hold a record against.
         return message.refuse(NOT_PERMITTED);
     };
@@ -58,11 +55,17 @@ pub(crate) fn find(
     let Some(wanted) = message.decode(&mut buffer) else {
         return message.refuse(label::BAD_REQUEST);
     };
-    match locate(loaded, grants, members, subject, &wanted) {
+    match locate(
+        loaded,
+        grants,
+        members,
+        (subject, component.domain),
+        &wanted,
+    ) {
         Ok(found) => answer(message, &found),
         Err(denial) => {
             record_denial(loaded, grants, members, journal, subject, denial);
-            message.refuse(denial.code());
+            message.refuse(denial.code);
         }
     }
 }
@@ -71,45 +74,46 @@ fn locate(
     loaded: &Loaded<'_>,
     grants: &Grants<'_>,
     members: &Members,
-    subject: u16,
+    (subject, domain): (u16, u16),
     wanted: &Find<'_>,
 ) -> Result<Found, Denial> {
     let policy = loaded.policy();
-    let object = policy.component(wanted.object);
-    let (object, served) = object.ok_or(Denial::NotPermitted)?;
-    let interface = policy.interface(wanted.interface);
-    let (interface, _) = interface.ok_or(Denial::NotPermitted)?;
-    let sought = (object, interface, wanted.mode);
+    let (object, served) = policy.component(wanted.object).ok_or(DENIED)?;
+    let (interface, _) = policy.interface(wanted.interface).ok_or(DENIED)?;
+    let is_down = members.is_down(object);
     let mut closed = None;
     for (number, allowed) in loaded.grants_of(subject) {
         let grant = &allowed.grant;
-        if (grant.object, grant.interface, grant.mode) != sought {
+        if (grant.object, grant.interface, grant.mode) != (object, interface, wanted.mode) {
             continue;
         }
-        let is_down = members.is_down(object);
-        if is_usable(grants, members, number, object) || seems_usable(wanted.mode, is_down) {
+        // Where the object of a one-way grant was stopped, what its subject sends is lost without a
+        // word, and asking must not tell it either, since nothing flows back.
+        let seems_usable = is_down && !grant.mode.flows_back();
+        if seems_usable || is_usable(grants, members, number, object) {
             let (slot, methods) = (grant.slot, grant.methods);
             return Ok(Found { slot, methods });
         }
-        closed.get_or_insert(number);
+        closed.get_or_insert(Denial {
+            code: UNAVAILABLE,
+            outcome: Outcome::Unavailable,
+            line: Some(allowed.line),
+            grant: Some(number),
+        });
     }
-    if let Some(number) = closed {
-        return Err(Denial::Unavailable(number));
-    }
-    let domain = loaded.domain(subject).ok_or(Denial::NotPermitted)?;
     let rule = policy.forbids(domain, served.domain, Some(wanted.mode));
-    Err(rule.map_or(Denial::NotPermitted, Denial::Forbidden))
+    let forbidden = rule.map(|line| Denial {
+        code: FORBIDDEN,
+        outcome: Outcome::Forbidden,
+        line: Some(line),
+        grant: None,
+    });
+    Err(closed.or(forbidden).unwrap_or(DENIED))
 }
 
 /// Whether grant `number` of the policy, to `object`, is in force and its object up.
 pub(crate) fn is_usable(grants: &Grants<'_>, members: &Members, number: u16, object: u16) -> bool {
     grants.in_force_as(number).is_some() && !members.is_down(object)
-}
-
-/// Whether a grant is one way and its object was stopped: what its subject sends is lost without a
-/// word, and asking must not tell it either, since nothing flows back.
-const fn seems_usable(mode: Mode, is_down: bool) -> bool {
-    !mode.flows_back() && is_down
 }
 
 /// Records that a component was denied what it asked for, where the policy does not redact it, and
@@ -127,23 +131,17 @@ fn record_denial(
     if is_redacted || denials > DENIAL_RECORDS || !journal.has_room(DENIAL_ROOM + 1) {
         return;
     }
-    let (grant, line, outcome) = match denial {
-        _ if denials == DENIAL_RECORDS => (None, None, Outcome::Unavailable),
-        Denial::NotPermitted => (None, None, Outcome::NotPermitted),
-        Denial::Forbidden(line) => (None, Some(line), Outcome::Forbidden),
-        Denial::Unavailable(number) => {
-            let allowed = loaded.grant(number);
-            let grant = allowed.map(|it| grants.fields_of(number, it));
-            (grant, allowed.map(|it| it.line), Outcome::Unavailable)
-        }
+    let fields = |number| Some(grants.fields_of(number, loaded.grant(number)?));
+    let (grant, line, outcome) = if denials == DENIAL_RECORDS {
+        (None, None, Outcome::Unavailable)
+    } else {
+        (denial.grant.and_then(fields), denial.line, denial.outcome)
     };
+    let by = Principal::Component(component);
     let recorded = journal.record(Event {
         operation: Operation::Deny,
         grant,
-        cause: Cause::Request {
-            by: Principal::Component(component),
-            line,
-        },
+        cause: Cause::Request { by, line },
         outcome,
     });
     if recorded.is_ok() {

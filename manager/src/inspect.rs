@@ -62,7 +62,7 @@ fn grant(loaded: &Loaded<'_>, grants: &Grants<'_>, from: u16) -> Option<GrantVie
 }
 
 fn component(loaded: &Loaded<'_>, grants: &Grants<'_>, number: u16) -> Option<ComponentView> {
-    loaded.domain(number)?;
+    loaded.component(number)?;
     let [holds, serves] = grants.of_component(number)?;
     Some(ComponentView { holds, serves })
 }

@@ -4,7 +4,7 @@ use portcullis_kernel::{CNodes, GrantBadge, Invocation, KernelError, Principal, 
 use portcullis_log::ring::Full;
 use portcullis_log::{Cause, GrantFields, Operation, Outcome};
 use portcullis_manager_api::{Report, Unissued, badge_bits};
-use portcullis_policy_format::{AllowedGrant, When};
+use portcullis_policy_format::{AllowedGrant, MAX_COMPONENTS, When};
 
 use crate::grants::{By, Claimed, Grants, Next};
 use crate::journal::{Event, Journal};
@@ -124,7 +124,9 @@ pub(crate) fn check_sources(
     journal: &mut impl Journal,
     kernel: &mut impl CNodes,
 ) {
-    for component in loaded.sources() {
+    let called = loaded.grants().filter(|(_, it)| !it.grant.mode.signals());
+    let called = called.fold(0, |all: u64, (_, it)| all | 1 << it.grant.object);
+    for component in (0..MAX_COMPONENTS).filter(|number| called & 1 << number != 0) {
         let source = slots::authority(loaded.layout().endpoint(component));
         if let Err(error) = kernel.invoke(&Invocation::CancelBadgedSends(source)) {
             members.set_unsound(component, error);

@@ -1,11 +1,10 @@
 //! What was loaded: a policy, and what follows from it. It is fixed while the policy is in force.
 
-use heapless::Vec;
 use portcullis_kernel::{Grant, Mode, Principal};
 use portcullis_log::BootId;
 use portcullis_manager_api::{Authority, INSPECT, KeysError, MANAGER, Refused};
 use portcullis_policy_format::{
-    AllowedGrant, Component, MAX_COMPONENTS, OnFault, Policy, VerifyingKey, When, log_path,
+    AllowedGrant, Component, MAX_COMPONENTS, Policy, VerifyingKey, log_path,
 };
 
 /// Components that a policy can have.
@@ -30,10 +29,8 @@ pub struct Config<'p> {
 #[derive(Debug)]
 pub(crate) struct Loaded<'p> {
     policy: Policy<'p>,
-    /// The grants that it allows, by number.
+    /// The grants that it allows, by number: by subject, then by slot.
     allowed: &'p [AllowedGrant],
-    components: Vec<Entrant, COMPONENTS>,
-    layout: Authority,
     /// Number of the manager's own component, and of the interface that it serves.
     own: Option<u16>,
     inspect: Option<u16>,
@@ -41,19 +38,6 @@ pub(crate) struct Loaded<'p> {
     ledger: Option<u16>,
     /// Components, a bit each, without whose grants no record becomes durable.
     log_path: u64,
-    /// Components, a bit each, whose endpoints grants are minted from.
-    sources: u64,
-}
-
-/// What the policy says of a component.
-#[derive(Debug)]
-struct Entrant {
-    /// The manager's id of the channel on which it asks.
-    channel: Option<u8>,
-    domain: u16,
-    on_fault: OnFault,
-    /// The grants that it may hold: positions in `allowed`.
-    grants: core::ops::Range<usize>,
 }
 
 impl<'p> Loaded<'p> {
@@ -74,19 +58,15 @@ impl<'p> Loaded<'p> {
         }
         let (allowed, _) = memory.split_at(allowed as usize);
         let own = policy.component(MANAGER).map(|(number, _)| number);
-        let ends =
-            |it: &AllowedGrant| (it.grant.subject.component(), it.grant.object, it.grant.mode);
+        let grants = allowed.iter().map(|it| &it.grant);
+        let ends = grants.map(|it| (it.subject.component(), it.object, it.mode));
         let logs = |it: &AllowedGrant| {
             it.grant.mode == Mode::Stream && own == Some(it.grant.subject.component())
         };
-        let endpoints = allowed.iter().filter(|it| !it.grant.mode.signals());
         Ok(Self {
-            components: entrants(&policy, allowed),
-            layout: Authority::new(policy.counts().components),
-            inspect: policy.interface(INSPECT).map(|(number, _)| number),
             ledger: allowed.iter().position(logs).map(|number| number as u16),
-            log_path: own.map_or(0, |own| log_path(own, allowed.iter().map(ends))),
-            sources: endpoints.fold(0, |all, it| all | 1 << it.grant.object),
+            inspect: policy.interface(INSPECT).map(|(number, _)| number),
+            log_path: own.map_or(0, |own| log_path(own, ends)),
             policy,
             allowed,
             own,
@@ -98,28 +78,23 @@ impl<'p> Loaded<'p> {
     }
 
     pub(crate) const fn layout(&self) -> Authority {
-        self.layout
+        Authority::new(self.policy.counts().components)
     }
 
-    /// The grants that are issued at boot, with their numbers.
-    pub(crate) fn boot_grants(&self) -> impl Iterator<Item = (u16, &AllowedGrant)> {
-        (0..=u16::MAX)
-            .zip(self.allowed)
-            .filter(|(_, it)| it.when == When::Boot)
+    /// The grants that it allows, with their numbers.
+    pub(crate) fn grants(&self) -> impl Iterator<Item = (u16, &AllowedGrant)> {
+        (0..=u16::MAX).zip(self.allowed)
     }
 
-    /// The grants that a component may hold, with their numbers.
+    /// Those that a component may hold.
     pub(crate) fn grants_of(&self, component: u16) -> impl Iterator<Item = (u16, &AllowedGrant)> {
-        let entrant = self.components.get(usize::from(component));
-        let range = entrant.map_or(0..0, |it| it.grants.clone());
-        let first = range.start as u16;
-        (first..=u16::MAX).zip(&self.allowed[range])
-    }
-
-    /// The grants of which a component is the object, with their numbers.
-    pub(crate) fn grants_to(&self, component: u16) -> impl Iterator<Item = (u16, &AllowedGrant)> {
-        let to = move |it: &(u16, &AllowedGrant)| it.1.grant.object == component;
-        (0..=u16::MAX).zip(self.allowed).filter(to)
+        let subject = Principal::Component(component);
+        let start = self
+            .allowed
+            .partition_point(|it| it.grant.subject < subject);
+        let own = move |it: &(u16, &AllowedGrant)| it.1.grant.subject == subject;
+        let from = self.allowed.iter().skip(start);
+        (start as u16..=u16::MAX).zip(from).take_while(own)
     }
 
     /// The grant with this number.
@@ -132,31 +107,15 @@ impl<'p> Loaded<'p> {
         self.grant(number).map_or(0, |it| it.line)
     }
 
-    /// The component that asks on this static channel.
-    pub(crate) fn on_channel(&self, id: u8) -> Option<u16> {
-        let asks = |it: &Entrant| it.channel == Some(id);
-        self.components
-            .iter()
-            .position(asks)
-            .map(|number| number as u16)
+    /// The component with this number.
+    pub(crate) fn component(&self, number: u16) -> Option<Component<'p>> {
+        self.policy.components().nth(number.into())
     }
 
-    /// Whether there is a component with this number.
-    pub(crate) fn has_component(&self, number: u16) -> bool {
-        usize::from(number) < self.components.len()
-    }
-
-    pub(crate) fn domain(&self, component: u16) -> Option<u16> {
-        self.components
-            .get(usize::from(component))
-            .map(|it| it.domain)
-    }
-
-    /// What is done when a component faults; `None`: there is no such component.
-    pub(crate) fn on_fault(&self, component: u16) -> Option<OnFault> {
-        self.components
-            .get(usize::from(component))
-            .map(|it| it.on_fault)
+    /// The component that asks on this static channel, and its number.
+    pub(crate) fn on_channel(&self, id: u8) -> Option<(u16, Component<'p>)> {
+        let mut components = (0..).zip(self.policy.components());
+        components.find(|(_, component)| component.channel == Some(id))
     }
 
     /// Whether this is the manager itself.
@@ -177,35 +136,12 @@ impl<'p> Loaded<'p> {
     /// Whether static channel `id` is that of the component that makes records durable.
     pub(crate) fn is_ledger(&self, id: u8) -> bool {
         let ledger = self.ledger.and_then(|number| self.grant(number));
-        ledger.is_some_and(|it| self.on_channel(id) == Some(it.grant.object))
+        let keeper = ledger.and_then(|it| self.component(it.grant.object));
+        keeper.is_some_and(|keeper| keeper.channel == Some(id))
     }
 
     /// Whether no record becomes durable without the grants of this component.
     pub(crate) const fn is_on_log_path(&self, component: u16) -> bool {
         self.log_path & 1 << component != 0
     }
-
-    /// The components whose endpoints grants are minted from.
-    pub(crate) fn sources(&self) -> impl Iterator<Item = u16> + use<> {
-        let sources = self.sources;
-        (0..MAX_COMPONENTS).filter(move |number| sources & 1 << number != 0)
-    }
-}
-
-/// What the policy says of each component. Grants come by subject, so that each has a stretch of them.
-fn entrants(policy: &Policy<'_>, allowed: &[AllowedGrant]) -> Vec<Entrant, COMPONENTS> {
-    let mut start = 0;
-    let entrant = |(number, component): (u16, Component<'_>)| {
-        let own = |it: &&AllowedGrant| it.grant.subject == Principal::Component(number);
-        let end = start + allowed[start..].iter().take_while(own).count();
-        let grants = core::mem::replace(&mut start, end)..end;
-        Entrant {
-            channel: component.channel,
-            domain: component.domain,
-            on_fault: component.on_fault,
-            grants,
-        }
-    };
-    // A policy has at most as many components as there is room for here.
-    (0..).zip(policy.components()).map(entrant).collect()
 }

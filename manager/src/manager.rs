@@ -6,7 +6,7 @@ use portcullis_kernel::{
 };
 use portcullis_log::ring::Writer;
 use portcullis_manager_api::{DURABLE, FIND, REASON, Refused, Report, UNAVAILABLE, Unissued};
-use portcullis_policy_format::{AllowedGrant, Policy};
+use portcullis_policy_format::{AllowedGrant, Policy, When};
 
 use crate::find::{answer, find};
 use crate::grants::{By, Grants};
@@ -29,7 +29,6 @@ pub struct Manager<'p, P, R, A> {
 
 /// What is in force.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one, and no allocator")]
 enum Stage<'p> {
     /// Nothing yet: `init` loads this, into this memory.
     New(Config<'p>, &'p mut [AllowedGrant]),
@@ -140,7 +139,7 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
         let Stage::Loaded(loaded) = &self.stage else {
             return Err(RevokeError::NotInForce);
         };
-        let is_known = by.is_none_or(|by| loaded.has_component(by.component()));
+        let is_known = by.is_none_or(|by| loaded.component(by.component()).is_some());
         let (grants, members) = (&mut self.grants, &mut self.members);
         let revoked = if is_known && grants.is_issued(index) {
             let by = by.map_or(By::Policy, By::Request);
@@ -222,7 +221,7 @@ impl<K: CNodes, P: Platform, R: RegionMut, A: Region> Component<K> for Manager<'
         match Loaded::load(config, core::mem::take(memory)) {
             Ok(loaded) => {
                 self.grants.open(loaded.policy().counts().grants);
-                for (number, allowed) in loaded.boot_grants() {
+                for (number, allowed) in loaded.grants().filter(|(_, it)| it.when == When::Boot) {
                     self.grants.schedule(number, allowed);
                 }
                 check_sources(&loaded, &mut self.members, &mut self.journal, kernel);

@@ -39,8 +39,8 @@ pub(crate) fn revoke_component(
     kernel: &mut impl CNodes,
     (number, fault): (u16, Fault),
 ) -> Result<(), RevokeError> {
-    let on_fault = loaded.on_fault(number).ok_or(RevokeError::NotInForce)?;
-    let stops = on_fault == OnFault::Stop;
+    let component = loaded.component(number).ok_or(RevokeError::NotInForce)?;
+    let stops = component.on_fault == OnFault::Stop;
     let unlogged = members.first_unlogged().is_some() || grants.first_unlogged().is_some();
     let tells = !unlogged && !loaded.policy().is_redacted(number);
     members.faulted(number, stops, tells.then_some(fault));
@@ -60,9 +60,8 @@ pub(crate) fn revoke_component(
     loaded.grants_of(number).for_each(|(held, _)| revoke(held));
     if stops {
         // Whoever waits for it would wait for ever: their grants go too, which wakes them.
-        loaded
-            .grants_to(number)
-            .for_each(|(served, _)| revoke(served));
+        let served = loaded.grants().filter(|(_, it)| it.grant.object == number);
+        served.for_each(|(served, _)| revoke(served));
     }
     answer_for(loaded, kernel, number);
     if !stops {

@@ -4,7 +4,7 @@ use portcullis_audit::Hex;
 use portcullis_audit::policies::PolicyTable;
 use portcullis_kernel::MethodSet;
 use portcullis_log::checkpoint::origin;
-use portcullis_log::{Cause, Operation, Outcome};
+use portcullis_log::{Cause, Outcome};
 
 /// Below this a time counts from the start of the boot: 10^17 ns after 1970 is March 1973.
 const WALL_CLOCK: u64 = 100_000_000_000_000_000;
@@ -31,22 +31,6 @@ pub(super) fn methods(policy: Option<&PolicyTable>, interface: u16, methods: Met
             let numbers: Vec<_> = methods.iter().map(|it| it.number().to_string()).collect();
             numbers.join(", ")
         }
-    }
-}
-
-pub(super) const fn operation(operation: Operation) -> &'static str {
-    match operation {
-        Operation::Boot => "boot",
-        Operation::Mint => "mint",
-        Operation::Copy => "copy",
-        Operation::Attenuate => "attenuate",
-        Operation::Revoke => "revoke",
-        Operation::Expire => "expire",
-        Operation::Deny => "deny",
-        Operation::Fault => "fault",
-        Operation::Update => "update",
-        Operation::Seal => "seal",
-        Operation::History => "history",
     }
 }
 

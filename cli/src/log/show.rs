@@ -124,7 +124,7 @@ pub(super) fn row(policy: Option<&PolicyTable>, index: u64, record: &Record) -> 
         sequence: record.sequence,
         time_ns: record.time,
         time: names::time(record.time),
-        operation: names::operation(record.operation),
+        operation: record.operation.name(),
         grant: record.grant.map(|grant| GrantRow::new(policy, &grant)),
         cause: names::cause(policy, record.cause),
         outcome: names::outcome(record.outcome),

@@ -5,14 +5,15 @@ use core::fmt;
 use portcullis_kernel::{Caller, Component, GrantBadge, Message, Method, Refusal, Syscalls, label};
 use portcullis_manager_api::reason;
 
+use crate::Serial;
 use crate::api::{self, Progress, TEXT_MAX};
 use crate::command::Command;
 use crate::editor::{Edit, Editor, interrupts};
 use crate::inspect::{Inspect, Source};
 use crate::output::Output;
 use crate::senders::Senders;
+use crate::show::{self, Show};
 use crate::text::{Denied, Plain};
-use crate::{Serial, show};
 
 /// Most lines that one message is shown as; a message of nothing but line feeds would be 900.
 const LINES_MAX: usize = 16;
@@ -126,7 +127,13 @@ impl<'p, S: Serial> Console<'p, S> {
         };
         if status.sealed {
             self.start = Start::Shown;
-            return show::banner(kernel, source, &mut self.screen);
+            let screen = &mut self.screen;
+            return Show {
+                kernel,
+                source,
+                screen,
+            }
+            .banner();
         }
         if self.start == Start::Silent {
             self.start = Start::Waiting;
@@ -248,13 +255,18 @@ fn obey<S: Serial>(
         screen.line(format_args!("the console has no grant to ask the manager"));
         return Ok(());
     };
+    let mut show = Show {
+        kernel,
+        source,
+        screen,
+    };
     match command {
         Command::Help => Ok(()),
-        Command::Components => show::components(kernel, source, screen),
-        Command::Grants(of) => show::grants(kernel, source, screen, of),
-        Command::Log(count) => show::log(kernel, source, screen, count),
-        Command::Why(question) => show::why(kernel, source, screen, &question),
-        Command::Status => show::status(kernel, source, screen),
+        Command::Components => show.components(),
+        Command::Grants(of) => show.grants(of),
+        Command::Log(count) => show.log(count),
+        Command::Why(question) => show.why(&question),
+        Command::Status => show.status(),
     }
 }
 

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use portcullis_kernel::{KernelError, Principal};
-use portcullis_log::{Cause, Operation, Outcome, Record};
+use portcullis_log::{Cause, Outcome, Record};
 use portcullis_policy_format::{MAX_NAME, Policy};
 
 use crate::api::Cut;
@@ -64,7 +64,7 @@ impl fmt::Display for Line<'_> {
             f,
             "{:>6}  {:<9}  {:>7}  {}  {:<6}  {}  ",
             record.sequence,
-            operation(record.operation),
+            record.operation.name(),
             id.as_str(),
             Padded(subject.as_str(), NAME),
             record.grant.map_or("", |logged| logged.grant.mode.name()),
@@ -110,21 +110,5 @@ impl Line<'_> {
             }
             Cause::Leaves { log, size, .. } => write!(f, "leaves {size} records of {}", log.name()),
         }
-    }
-}
-
-const fn operation(operation: Operation) -> &'static str {
-    match operation {
-        Operation::Boot => "boot",
-        Operation::Mint => "mint",
-        Operation::Copy => "copy",
-        Operation::Attenuate => "attenuate",
-        Operation::Revoke => "revoke",
-        Operation::Expire => "expire",
-        Operation::Deny => "deny",
-        Operation::Fault => "fault",
-        Operation::Update => "update",
-        Operation::Seal => "seal",
-        Operation::History => "history",
     }
 }

@@ -8,7 +8,7 @@ use portcullis_manager_api::Why;
 use portcullis_policy_format::{AllowedGrant, Policy};
 
 use crate::command::Question;
-use crate::inspect::Inspect;
+use crate::inspect::Source;
 
 /// The words of the log, each with its policy line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,10 +27,10 @@ impl Verdict {
     /// Looks the question up in the policy; the manager is asked what is in force.
     pub(crate) fn of(
         kernel: &mut impl Syscalls,
-        inspect: Inspect,
-        policy: &Policy<'_>,
+        source: &Source<'_>,
         question: &Question<'_>,
     ) -> Result<Self, Refusal> {
+        let policy = &source.policy;
         let ends = (
             policy.component(question.subject),
             policy.component(question.object),
@@ -46,7 +46,7 @@ impl Verdict {
                 continue;
             }
             let slot = grant.slot;
-            if inspect.is_usable(kernel, Why { subject, slot })? {
+            if source.inspect.is_usable(kernel, Why { subject, slot })? {
                 return Ok(Self::Allowed(line));
             }
             closed.get_or_insert(line);

@@ -68,6 +68,25 @@ pub enum Operation {
     History,
 }
 
+impl Operation {
+    /// Its name, in tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Boot => "boot",
+            Self::Mint => "mint",
+            Self::Copy => "copy",
+            Self::Attenuate => "attenuate",
+            Self::Revoke => "revoke",
+            Self::Expire => "expire",
+            Self::Deny => "deny",
+            Self::Fault => "fault",
+            Self::Update => "update",
+            Self::Seal => "seal",
+            Self::History => "history",
+        }
+    }
+}
+
 /// The grant that a record is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct GrantFields {

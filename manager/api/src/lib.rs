@@ -172,16 +172,7 @@ pub fn find_call(
     object: &str,
     interface: &str,
 ) -> Result<CallGrant, Refusal> {
-    find(
-        kernel,
-        channel,
-        &Find {
-            object,
-            interface,
-            mode: Mode::Call,
-        },
-    )
-    .map(|found| CallGrant(found.cptr()))
+    find_pointer(kernel, channel, (object, interface, Mode::Call)).map(CallGrant)
 }
 
 /// Finds a `send` grant.
@@ -191,16 +182,7 @@ pub fn find_send(
     object: &str,
     interface: &str,
 ) -> Result<SendGrant, Refusal> {
-    find(
-        kernel,
-        channel,
-        &Find {
-            object,
-            interface,
-            mode: Mode::Send,
-        },
-    )
-    .map(|found| SendGrant(found.cptr()))
+    find_pointer(kernel, channel, (object, interface, Mode::Send)).map(SendGrant)
 }
 
 /// Finds a `notify` grant, or the notification of a `stream`.
@@ -211,16 +193,20 @@ pub fn find_notify(
     interface: &str,
     mode: Mode,
 ) -> Result<NotifyGrant, Refusal> {
-    find(
-        kernel,
-        channel,
-        &Find {
-            object,
-            interface,
-            mode,
-        },
-    )
-    .map(|found| NotifyGrant(found.cptr()))
+    find_pointer(kernel, channel, (object, interface, mode)).map(NotifyGrant)
+}
+
+fn find_pointer(
+    kernel: &mut impl Syscalls,
+    channel: u8,
+    (object, interface, mode): (&str, &str, Mode),
+) -> Result<CPtr, Refusal> {
+    let wanted = Find {
+        object,
+        interface,
+        mode,
+    };
+    find(kernel, channel, &wanted).map(Found::cptr)
 }
 
 /// Calls a method with an encoded request and decodes its reply.
