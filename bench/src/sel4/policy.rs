@@ -99,5 +99,6 @@ fn policy() -> String {
             "[[static]]\ncomponent = \"{component}\"\nregion = \"{region}\"\nperms = \"{perms}\"\n"
         );
     }
+    text += "dma = \"none\"\n"; // the serial line, which comes last
     text + "[[static]]\ncomponent = \"client\"\nchannel = \"stock\"\n"
 }
