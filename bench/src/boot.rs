@@ -153,7 +153,9 @@ impl Bench {
         machine
             .start(&Spawner::this_executable(), &start, thread, None)
             .expect("the component starts");
-        let stop = machine.run(&[], WhenIdle::Return).expect("the kernel runs");
+        let stop = machine
+            .run(&[], WhenIdle::Return, None)
+            .expect("the kernel runs");
         assert_eq!(stop, Stop::Idle);
         assert_eq!(word(trace, SEALED), 1, "{program} came to its end");
     }

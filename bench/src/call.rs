@@ -123,7 +123,9 @@ fn hosted(words: u64) -> f64 {
             .expect("the component starts");
     }
     assert_eq!(
-        machine.run(&[], WhenIdle::Return).expect("the kernel runs"),
+        machine
+            .run(&[], WhenIdle::Return, None)
+            .expect("the kernel runs"),
         Stop::Idle
     );
     let mut nanoseconds = [0; 8];

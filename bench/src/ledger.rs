@@ -271,7 +271,7 @@ impl Disk {
                 .start(&spawner, &start, thread, None)
                 .expect("the component starts");
         }
-        let stop = machine.run(&[], WhenIdle::Return).expect("the kernel runs");
+        let stop = machine.run(&[], WhenIdle::Return, None).expect("the kernel runs");
         assert_eq!(stop, Stop::Idle);
         let process = machine.process_id(ledger).expect("it is there");
         Ran {

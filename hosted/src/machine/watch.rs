@@ -1,13 +1,13 @@
 //! How long a component may run, and whether it has.
 
+use std::io;
 use std::time::{Duration, Instant};
-
-use super::task::Task;
 
 /// How long a component may run without a system call.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// How long the kernel waits before it looks at what the running component is doing.
+    /// How long the kernel waits, where no deadline comes first, before it looks at what the running
+    /// component is doing.
     pub tick: Duration,
     /// Processor time after which it is set aside. Not wall time: on a loaded machine a component
     /// may wait long for a processor, and that is no fault of its own.
@@ -47,13 +47,17 @@ impl Watch {
         }
     }
 
-    /// Asked once a tick: whether the component is to be set aside.
-    pub(super) fn overruns(&mut self, task: &Task) -> bool {
+    /// Asked once a tick, with the processor time that its process has used: whether the component is
+    /// to be set aside.
+    pub(super) fn overruns(
+        &mut self,
+        processor_time: impl FnOnce() -> io::Result<Duration>,
+    ) -> bool {
         if self.started.elapsed() >= self.limits.wait {
             return true;
         }
         // Where /proc hides it, wall time alone counts.
-        let Ok(used) = task.processor_time() else {
+        let Ok(used) = processor_time() else {
             return false;
         };
         let before = *self.used_before.get_or_insert(used);

@@ -28,6 +28,8 @@ pub(crate) struct System {
     pub(crate) disk: Option<File>,
     events: Rc<RefCell<Vec<Event>>>,
     pub(crate) isolation: Isolation,
+    /// Short, so that a test of a hang is too.
+    pub(crate) limits: Limits,
 }
 
 struct Component {
@@ -51,6 +53,12 @@ impl System {
             disk: None,
             events: Rc::default(),
             isolation: Isolation::FULL,
+            limits: Limits {
+                tick: Duration::from_millis(10),
+                slice: Duration::from_millis(20),
+                wait: Duration::from_millis(300),
+                hung: Duration::from_millis(100),
+            },
         }
     }
 
@@ -119,23 +127,25 @@ impl System {
         self.components[component].fault_handler = Some(thread);
     }
 
+    /// Binds a notification to the component's thread.
+    pub(crate) fn bind(&mut self, component: usize) -> ObjectId {
+        let notification = self.kernel.create_notification();
+        let thread = self.components[component].thread;
+        let bound = self.kernel.bind_notification(thread, notification);
+        bound.expect("it has none yet");
+        notification
+    }
+
     /// Starts every component.
     pub(crate) fn start(&mut self) -> Machine {
         self.start_with_victim(usize::MAX, usize::MAX)
     }
 
-    /// Starts every component; `attacker` is told the process id of `victim`. Limits are short, so
-    /// that a test of a hang is too.
+    /// Starts every component; `attacker` is told the process id of `victim`.
     pub(crate) fn start_with_victim(&mut self, attacker: usize, victim: usize) -> Machine {
-        let limits = Limits {
-            tick: Duration::from_millis(10),
-            slice: Duration::from_millis(20),
-            wait: Duration::from_millis(300),
-            hung: Duration::from_millis(100),
-        };
         let events = Rc::clone(&self.events);
         let report = Box::new(move |event| events.borrow_mut().push(event));
-        let mut machine = Machine::new(std::mem::take(&mut self.kernel), limits, report);
+        let mut machine = Machine::new(std::mem::take(&mut self.kernel), self.limits, report);
         let spawner = Spawner {
             executable: PathBuf::from(env!("CARGO_BIN_EXE_portcullis-testbed")),
             isolation: self.isolation,
