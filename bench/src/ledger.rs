@@ -271,7 +271,9 @@ impl Disk {
                 .start(&spawner, &start, thread, None)
                 .expect("the component starts");
         }
-        let stop = machine.run(&[], WhenIdle::Return, None).expect("the kernel runs");
+        let stop = machine
+            .run(&[], WhenIdle::Return, None)
+            .expect("the kernel runs");
         assert_eq!(stop, Stop::Idle);
         let process = machine.process_id(ledger).expect("it is there");
         Ran {
@@ -365,9 +367,11 @@ fn blk(mut environment: Environment) -> Infallible {
         writing: 0,
     };
     let mut memory = portcullis_blk::Memory::new();
-    let vault = environment.region_mut("vault_disk");
-    let ledger = environment.region_mut("ledger_disk");
-    let mut blk = Blk::new(0, disk, vault, ledger, &mut memory);
+    let regions = portcullis_blk::Regions::<portcullis_hosted::component::Client> {
+        vault_disk: environment.region_mut("vault_disk"),
+        ledger_disk: environment.region_mut("ledger_disk"),
+    };
+    let mut blk = Blk::new(0, disk, regions, &mut memory);
     serve(&mut environment.kernel, &mut blk)
 }
 

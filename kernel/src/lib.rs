@@ -30,6 +30,6 @@ pub use error::KernelError;
 pub use fault::Fault;
 pub use grant::{CallGrant, NotifyGrant, SendGrant};
 pub use message::{MAX_WORDS, Message, Refusal, label};
-pub use region::{OutOfRange, Region, RegionMut};
+pub use region::{Mapping, OutOfRange, Region, RegionMut};
 pub use rights::{Mode, Rights};
 pub use syscall::{CNodeSlot, CNodes, Invocation, Syscall, Syscalls};

@@ -24,11 +24,19 @@ const TYPED_MAX: usize = 128;
 /// What stands before what is being typed.
 const PROMPT: &str = "> ";
 
+/// The console's channels, by their ids in the system description.
+#[derive(Clone, Copy, Debug)]
+pub struct Channels {
+    /// On which it asks the manager.
+    pub manager: u8,
+    /// The serial device's interrupt.
+    pub irq: u8,
+}
+
 /// The console.
 #[derive(Debug)]
 pub struct Console<S> {
-    channel: u8,
-    irq: u8,
+    channels: Channels,
     inspect: Option<Inspect>,
     start: Start,
     senders: Senders,
@@ -66,12 +74,10 @@ struct Repeats {
 }
 
 impl<S: Serial> Console<S> {
-    /// The console on `serial`. It asks the manager on its static channel `channel`, and input is
-    /// announced by bit `irq` of its notification: the ids in `system.xml`.
-    pub const fn new(channel: u8, irq: u8, serial: S) -> Self {
+    /// The console on `serial`.
+    pub const fn new(channels: Channels, serial: S) -> Self {
         Self {
-            channel,
-            irq,
+            channels,
             inspect: None,
             start: Start::Silent,
             senders: Senders::new(),
@@ -92,7 +98,7 @@ impl<S: Serial> Console<S> {
         }
         if let Err(refusal) = self.begin(kernel) {
             self.start = Start::Shown;
-            match reason(kernel, self.channel, &mut [0; _]) {
+            match reason(kernel, self.channels.manager, &mut [0; _]) {
                 Ok(reason) => self.screen.line(format_args!(
                     "Portcullis: the policy was refused, and nothing is granted in this boot: {}",
                     Plain(reason)
@@ -110,7 +116,9 @@ impl<S: Serial> Console<S> {
     fn begin(&mut self, kernel: &mut impl Syscalls) -> Result<(), Refusal> {
         let inspect = match self.inspect {
             Some(inspect) => inspect,
-            None => *self.inspect.insert(Inspect::find(kernel, self.channel)?),
+            None => *self
+                .inspect
+                .insert(Inspect::find(kernel, self.channels.manager)?),
         };
         let mut buffer = [0; _];
         let status = inspect.status(kernel, &mut buffer)?;
@@ -278,7 +286,7 @@ impl<K: Syscalls, S: Serial> Component<K> for Console<S> {
     }
 
     fn notified(&mut self, kernel: &mut K, bits: u64) {
-        if bits & 1 << self.irq != 0 {
+        if bits & 1 << self.channels.irq != 0 {
             self.look(kernel);
             self.input(kernel);
             self.screen.output.serial().acknowledge();

@@ -29,5 +29,5 @@ mod table;
 pub mod text;
 
 pub use api::Terminal;
-pub use console::Console;
+pub use console::{Channels, Console};
 pub use serial::Serial;

@@ -2,7 +2,7 @@
 
 use portcullis_console::Terminal;
 use portcullis_console::text::{Counted, Grouped, Plain, ShortDigest};
-use portcullis_kernel::{Component, Region, Syscalls};
+use portcullis_kernel::{Component, Mapping, Syscalls};
 use portcullis_publish::stream::{Lost, PAYLOAD_MAX, Reader};
 
 use crate::intake::{Event, Events, Intake, Tally};
@@ -11,14 +11,21 @@ use crate::list::{LISTED_MAX, List, Listed};
 /// Columns of a path, so that the figures after it stand under each other.
 const PATH_WIDTH: usize = 36;
 
-/// The edge. `S` is the region `publish_edge`.
+/// The edge's memory region, by its name in the system description.
 #[derive(Debug)]
-pub struct Edge<S> {
+pub struct Regions<M: Mapping> {
+    /// The stream of published objects.
+    pub publish_edge: M::ReadOnly,
+}
+
+/// The edge.
+#[derive(Debug)]
+pub struct Edge<M: Mapping> {
     channel: u8,
     terminal: Terminal,
     /// The region of the stream, until it is read.
-    region: Option<S>,
-    reader: Option<Reader<S>>,
+    region: Option<M::ReadOnly>,
+    reader: Option<Reader<M::ReadOnly>>,
     intake: Intake,
     list: List,
     /// Whole objects of this round that the list had no room for.
@@ -27,13 +34,13 @@ pub struct Edge<S> {
     buffer: [u8; PAYLOAD_MAX],
 }
 
-impl<S: Region> Edge<S> {
-    /// An edge that asks the manager on its static channel `channel` and reads `stream`.
-    pub const fn new(channel: u8, stream: S) -> Self {
+impl<M: Mapping> Edge<M> {
+    /// An edge that asks the manager on its static channel `channel`.
+    pub fn new(channel: u8, regions: Regions<M>) -> Self {
         Self {
             channel,
             terminal: Terminal::SILENT,
-            region: Some(stream),
+            region: Some(regions.publish_edge),
             reader: None,
             intake: Intake::new(true),
             list: List::new(),
@@ -86,7 +93,11 @@ impl<S: Region> Edge<S> {
         self.reader = Some(reader);
     }
 
-    fn frames(&mut self, kernel: &mut impl Syscalls, reader: &mut Reader<S>) -> Result<(), Lost> {
+    fn frames(
+        &mut self,
+        kernel: &mut impl Syscalls,
+        reader: &mut Reader<M::ReadOnly>,
+    ) -> Result<(), Lost> {
         reader.poll()?;
         while let Some(frame) = reader.next(&mut self.buffer)? {
             let events = self.intake.take(frame);
@@ -144,7 +155,7 @@ impl<S: Region> Edge<S> {
     }
 }
 
-impl<K: Syscalls, S: Region> Component<K> for Edge<S> {
+impl<K: Syscalls, M: Mapping> Component<K> for Edge<M> {
     fn init(&mut self, kernel: &mut K) {
         self.open(kernel);
         self.drain(kernel);

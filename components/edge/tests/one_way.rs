@@ -3,15 +3,15 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use portcullis_console::{Console, Serial};
-use portcullis_edge::{Edge, LISTED_MAX};
+use portcullis_console::{Channels, Console, Serial};
+use portcullis_edge::{Edge, LISTED_MAX, Regions};
 use portcullis_kernel::{
     Caller, Component, Generation, GrantBadge, Message, Method, MethodSet, Mode, Region, RegionMut,
     Syscalls, label,
 };
 use portcullis_manager_api::{Buffer, FIND, Find, Found, GRANTS, GrantView, NOT_PERMITTED};
 use portcullis_model::ObjectId;
-use portcullis_model::testing::{Machine, ProtectionDomain, SharedRegion};
+use portcullis_model::testing::{Direct, Machine, ProtectionDomain, SharedRegion};
 use portcullis_publish::Publish;
 use portcullis_publish::stream::{POSITION, RING_MIN, RING_OFFSET};
 use portcullis_vault::api::{self as vault, ObjectView, digest_from_words};
@@ -147,7 +147,7 @@ struct Appliance {
     publish: ProtectionDomain,
     /// The notification that publish signals.
     feed: ObjectId,
-    edge: Rc<RefCell<Edge<SharedRegion>>>,
+    edge: Rc<RefCell<Edge<Direct>>>,
 }
 
 /// What a test changes of the appliance.
@@ -199,7 +199,8 @@ impl Appliance {
         machine.start(manager.thread, Manager { grants, holders });
 
         let screen = Screen::default();
-        machine.start(console.thread, Console::new(0, 1, screen.clone()));
+        let channels = Channels { manager: 0, irq: 1 };
+        machine.start(console.thread, Console::new(channels, screen.clone()));
         screen.0.borrow_mut().clear();
         let objects = objects
             .iter()
@@ -217,8 +218,15 @@ impl Appliance {
             },
         );
         let feed = edge.notification;
-        let edge = machine.start(edge.thread, Edge::new(0, stream.clone()));
-        machine.start(publish.thread, Publish::new(0, buffer, stream.clone()));
+        let regions = Regions::<Direct> {
+            publish_edge: stream.read_only(),
+        };
+        let edge = machine.start(edge.thread, Edge::new(0, regions));
+        let regions = portcullis_publish::Regions::<Direct> {
+            vault_publish: buffer.read_only(),
+            publish_edge: stream.clone(),
+        };
+        machine.start(publish.thread, Publish::new(0, regions));
         machine.run();
         Self {
             machine,

@@ -7,7 +7,7 @@ use portcullis_blk::{
 };
 use portcullis_console::api::Terminal;
 use portcullis_kernel::{
-    Caller, Component, MAX_WORDS, Message, Method, Region, RegionMut, Syscalls, label,
+    Caller, Component, MAX_WORDS, Mapping, Message, Method, Region, RegionMut, Syscalls, label,
 };
 use portcullis_log::{
     RECORD_MAX,
@@ -46,14 +46,27 @@ impl Memory {
     }
 }
 
-/// The ledger. `R` is the region `grant_log`, `A` `grant_log_ack`, `Y` `ledger_key`, `B` `ledger_disk`.
+/// The ledger's memory regions, by their names in the system description.
 #[derive(Debug)]
-pub struct Ledger<'m, R, A, Y, B> {
+pub struct Regions<M: Mapping> {
+    /// The ring of the manager's records.
+    pub grant_log: M::ReadOnly,
+    /// Where the ledger acknowledges them.
+    pub grant_log_ack: M::ReadWrite,
+    /// The key that signs checkpoints.
+    pub ledger_key: M::ReadOnly,
+    /// Blocks on their way to and from the disk.
+    pub ledger_disk: M::ReadWrite,
+}
+
+/// The ledger.
+#[derive(Debug)]
+pub struct Ledger<'m, M: Mapping> {
     channel: u8,
-    ring: Reader<R, A>,
-    key_region: Y,
+    ring: Reader<M::ReadOnly, M::ReadWrite>,
+    key_region: M::ReadOnly,
     key: Option<SigningKey>,
-    buffer: SharedBuffer<B>,
+    buffer: SharedBuffer<M::ReadWrite>,
     grants: Stored<'m, ()>,
     worm: Stored<'m, &'m mut Index>,
     scratch: &'m mut Scratch,
@@ -83,16 +96,9 @@ impl From<LogError> for Failure {
     }
 }
 
-impl<'m, R: Region, A: RegionMut, Y: Region, B: RegionMut> Ledger<'m, R, A, Y, B> {
+impl<'m, M: Mapping> Ledger<'m, M> {
     /// A ledger that reaches the manager on the static channel `channel`.
-    pub fn new(
-        channel: u8,
-        ring: R,
-        acknowledgement: A,
-        key: Y,
-        buffer: B,
-        memory: &'m mut Memory,
-    ) -> Self {
+    pub fn new(channel: u8, regions: Regions<M>, memory: &'m mut Memory) -> Self {
         let Memory {
             grants,
             worm,
@@ -101,10 +107,10 @@ impl<'m, R: Region, A: RegionMut, Y: Region, B: RegionMut> Ledger<'m, R, A, Y, B
         } = memory;
         Self {
             channel,
-            ring: Reader::new(ring, acknowledgement),
-            key_region: key,
+            ring: Reader::new(regions.grant_log, regions.grant_log_ack),
+            key_region: regions.ledger_key,
             key: None,
-            buffer: SharedBuffer::new(buffer),
+            buffer: SharedBuffer::new(regions.ledger_disk),
             grants: Stored {
                 log: Log::new(LogKind::Grants, grants, ()),
                 area: Area::Grants,
@@ -370,14 +376,7 @@ fn say_found<K: Syscalls>(
     }
 }
 
-impl<K, R, A, Y, B> Component<K> for Ledger<'_, R, A, Y, B>
-where
-    K: Syscalls,
-    R: Region,
-    A: RegionMut,
-    Y: Region,
-    B: RegionMut,
-{
+impl<K: Syscalls, M: Mapping> Component<K> for Ledger<'_, M> {
     fn init(&mut self, kernel: &mut K) {
         self.console = Terminal::find_or_silent(kernel, self.channel);
         self.open(kernel);

@@ -3,10 +3,10 @@
 use std::os::fd::OwnedFd;
 
 use portcullis_kernel::{
-    Badge, CNodes, CPtr, Invocation, KernelError, Message, Syscalls, cspace, label,
+    Badge, CNodes, CPtr, Invocation, KernelError, Mapping, Message, Syscalls, cspace, label,
 };
 
-use super::exit;
+use super::{Mapped, MappedMut, exit};
 use crate::wire::{self, Answered, Carrying, MAX_PACKET, Packet, Plain};
 
 /// Exit status of a component whose kernel is gone.
@@ -113,6 +113,11 @@ impl Syscalls for Client {
     fn yield_now(&mut self) {
         self.plain(Plain::Yield, NONE, NONE);
     }
+}
+
+impl Mapping for Client {
+    type ReadOnly = Mapped;
+    type ReadWrite = MappedMut;
 }
 
 impl CNodes for Client {

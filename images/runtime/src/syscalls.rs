@@ -3,12 +3,14 @@
 use core::ffi::c_int;
 
 use portcullis_kernel::{
-    Badge, CNodeSlot, CNodes, CPtr, Invocation, KernelError, Message, Rights, Syscalls, cspace,
+    Badge, CNodeSlot, CNodes, CPtr, Invocation, KernelError, Mapping, Message, Rights, Syscalls,
+    cspace,
 };
 use sel4::cap::{CNode, Endpoint, Notification, Reply};
 use sel4::sys::syscall_id;
 use sel4::{AbsoluteCPtr, CPtrWithDepth, CapRights, CapRightsBuilder, MessageInfoBuilder};
 
+use crate::memory::{ReadOnly, ReadWrite};
 use crate::registers::{REGISTERS, Received, system_call};
 
 const REPLY: u64 = cspace::REPLY.bits();
@@ -68,6 +70,11 @@ impl Syscalls for Sel4 {
     fn yield_now(&mut self) {
         sel4::r#yield();
     }
+}
+
+impl Mapping for Sel4 {
+    type ReadOnly = ReadOnly;
+    type ReadWrite = ReadWrite;
 }
 
 impl CNodes for Sel4 {

@@ -17,8 +17,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::Terminal;
 
-const CHANNEL: u8 = 0;
-const IRQ: u8 = 1;
+const CHANNELS: Channels = Channels { manager: 0, irq: 1 };
 const COMPONENTS: [(&str, &str); 4] = [
     ("manager", "manager"),
     ("console", "console"),
@@ -219,7 +218,7 @@ impl Syscalls for Kernel {
     fn call(&mut self, to: CPtr, message: &mut Message) {
         self.calls += 1;
         let method = message.method().unwrap();
-        let answer = if to == cspace::channel_endpoint(CHANNEL) {
+        let answer = if to == cspace::channel_endpoint(CHANNELS.manager) {
             match method {
                 FIND => self.find(message),
                 REASON => self.reason(message),
@@ -307,7 +306,7 @@ impl Bench {
         let line = Line::default();
         line.0.borrow_mut().terminal = terminal;
         let mut bench = Self {
-            console: Console::new(CHANNEL, IRQ, line.clone()),
+            console: Console::new(CHANNELS, line.clone()),
             kernel,
             line,
         };
@@ -359,7 +358,7 @@ impl Bench {
     fn key_in(&mut self, keys: &str) -> String {
         self.line.0.borrow_mut().input.extend(keys.bytes());
         while !self.line.0.borrow().input.is_empty() {
-            self.console.notified(&mut self.kernel, 1 << IRQ);
+            self.console.notified(&mut self.kernel, 1 << CHANNELS.irq);
         }
         self.output()
     }
@@ -704,10 +703,12 @@ fn input_is_taken_in_bounded_amounts() {
         .borrow_mut()
         .input
         .extend([b'x'; INPUT_MAX + 1]);
-    bench.console.notified(&mut bench.kernel, 1 << IRQ);
+    bench.console.notified(&mut bench.kernel, 1 << CHANNELS.irq);
     assert_eq!(bench.line.0.borrow().input.len(), 1);
     assert_eq!(bench.line.0.borrow().acknowledged, 1);
-    bench.console.notified(&mut bench.kernel, !(1 << IRQ));
+    bench
+        .console
+        .notified(&mut bench.kernel, !(1 << CHANNELS.irq));
     assert_eq!(
         bench.line.0.borrow().input.len(),
         1,
@@ -730,7 +731,7 @@ proptest! {
         let mut shown = bench.receive(badge(1, 0), &Message::request(Method::new(method).unwrap(), &words));
         shown += &bench.say(3, &text);
         bench.line.0.borrow_mut().input.extend(keys);
-        bench.console.notified(&mut bench.kernel, 1 << IRQ);
+        bench.console.notified(&mut bench.kernel, 1 << CHANNELS.irq);
         shown += &bench.output();
         prop_assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
     }

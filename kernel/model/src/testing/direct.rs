@@ -4,10 +4,10 @@ use alloc::rc::Rc;
 use core::cell::RefCell;
 
 use portcullis_kernel::{
-    Badge, CNodes, CPtr, Invocation, KernelError, Message, Syscall, Syscalls, cspace,
+    Badge, CNodes, CPtr, Invocation, KernelError, Mapping, Message, Syscall, Syscalls, cspace,
 };
 
-use super::Machine;
+use super::{Machine, ReadOnlyRegion, SharedRegion};
 use crate::{Completion, Kernel, ThreadId};
 
 /// The system calls of a thread of the model. Receives with the reply object at
@@ -109,6 +109,11 @@ impl Syscalls for Direct {
     fn yield_now(&mut self) {
         self.sent(&Syscall::Yield);
     }
+}
+
+impl Mapping for Direct {
+    type ReadOnly = ReadOnlyRegion;
+    type ReadWrite = SharedRegion;
 }
 
 impl CNodes for Direct {
