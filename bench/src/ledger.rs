@@ -22,8 +22,8 @@ use portcullis_hosted::machine::{Limits, Machine, Spawner, Start, Stop, WhenIdle
 use portcullis_hosted::memory::Memory;
 use portcullis_hosted::{Environment, Program};
 use portcullis_kernel::{
-    Badge, CPtr, CallGrant, Generation, GrantBadge, Message, MethodSet, RegionMut, Rights,
-    Syscalls, cspace, serve,
+    Badge, CPtr, CallGrant, Generation, GrantBadge, Message, MethodSet, RegionMut, ReplyObject,
+    Rights, Syscalls, cspace, serve,
 };
 use portcullis_ledger::{Index, Log, LogMemory, Scratch};
 use portcullis_log::block::{LogId, LogKind};
@@ -397,7 +397,9 @@ fn ledger(mut environment: Environment) -> Infallible {
     }
     let mut message = Message::default();
     loop {
-        environment.kernel.recv(cspace::INPUT, &mut message);
+        environment
+            .kernel
+            .recv(cspace::INPUT, ReplyObject::OWN, &mut message);
     }
 }
 

@@ -20,7 +20,7 @@ use portcullis_log::merkle::Frontier;
 use portcullis_log::note::{Note, SIGNATURES_MAX, Verifier};
 use portcullis_log::scanner::Scanner;
 use portcullis_log::{RECORD_MAX, Record};
-use portcullis_manager_api::{ComponentView, Find, Found, GrantView, Why};
+use portcullis_manager_api::{Awaited, ComponentView, Find, Found, GrantView, Why};
 use portcullis_policy::distribution::{Configuration, Distribution};
 use portcullis_policy::image::{self, Image};
 use portcullis_policy::source::Source;
@@ -283,5 +283,5 @@ pub fn message(data: &[u8]) {
             }
         })*};
     }
-    each!(Find<'_> Found GrantView<'_> ComponentView<'_> Why<'_> Record);
+    each!(Find<'_> Awaited<'_> Found GrantView<'_> ComponentView<'_> Why<'_> Record);
 }

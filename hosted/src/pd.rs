@@ -14,7 +14,8 @@ use portcullis_console::{Channels, Console, Serial};
 use portcullis_edge::Edge;
 use portcullis_ingest::Ingest;
 use portcullis_kernel::{
-    Caller, Component, Fault, Message, Method, RegionMut as _, Syscalls, serve,
+    Caller, Component, Current, Fault, Message, Method, RegionMut as _, Signal, Signals, Syscalls,
+    serve,
 };
 use portcullis_ledger::Ledger;
 use portcullis_log::BootId;
@@ -281,9 +282,22 @@ impl<K: Syscalls, C: Component<K>, F: Fn(&C) -> [u64; 2]> Component<K> for Told<
         self.component.refused(kernel, caller);
     }
 
-    fn notified(&mut self, kernel: &mut K, bits: u64) {
-        self.component.notified(kernel, bits);
+    fn notified(&mut self, kernel: &mut K, signals: Signals) {
+        self.component.notified(kernel, signals);
         self.tell();
+    }
+
+    fn timer(&self) -> Option<Signal> {
+        self.component.timer()
+    }
+
+    fn deadline_passed(&mut self, kernel: &mut K) {
+        self.component.deadline_passed(kernel);
+        self.tell();
+    }
+
+    fn reply_object(&self) -> Current {
+        self.component.reply_object()
     }
 
     fn faulted(&mut self, kernel: &mut K, number: u8, fault: Fault) {

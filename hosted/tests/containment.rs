@@ -90,6 +90,27 @@ fn two_components_exchange_calls() {
 }
 
 #[test]
+fn callers_are_answered_in_another_order_than_they_asked() {
+    let mut system = System::new();
+    let clients: Vec<usize> = [100, 101, 102]
+        .into_iter()
+        .map(|priority| system.add("client", priority, &[("calls", CALLS)]))
+        .collect();
+    let server = system.add("late-server", 110, &[]);
+    system.reply_pool(server, 2);
+    for (id, client) in (1..).zip(&clients) {
+        system.connect_as(*client, server, Badge::channel(id));
+    }
+    let mut machine = system.start();
+    run(&mut machine);
+    assert_eq!(system.events(), []);
+    for client in clients {
+        assert_eq!(system.result(client, 0), CALLS);
+    }
+    assert_eq!(system.result(server, 0), 2 * CALLS, "answers given later");
+}
+
+#[test]
 fn crashes_take_nobody_down() {
     for priority in [50, 150] {
         let Fault::Panicked(text) = fault_of("panic", priority) else {

@@ -20,7 +20,9 @@ mod fault;
 mod grant;
 mod message;
 mod region;
+mod reply;
 mod rights;
+mod signal;
 mod syscall;
 
 pub use badge::{Badge, Generation, GrantBadge, Method, MethodSet, Source, TooLarge};
@@ -31,5 +33,7 @@ pub use fault::Fault;
 pub use grant::{CallGrant, NotifyGrant, SendGrant};
 pub use message::{MAX_WORDS, Message, Refusal, label};
 pub use region::{Mapping, OutOfRange, Region, RegionMut};
+pub use reply::{Current, Kept, Replies, ReplyObject};
 pub use rights::{Mode, Rights};
+pub use signal::{Signal, Signals};
 pub use syscall::{CNodeSlot, CNodes, Invocation, Syscall, Syscalls};

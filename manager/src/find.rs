@@ -1,7 +1,7 @@
 //! What a component may ask on its static channel: where its grants lie.
 
 use portcullis_kernel::{Message, Region, RegionMut, label};
-use portcullis_manager_api::{Buffer, Find, Found, NOT_PERMITTED, UNAVAILABLE};
+use portcullis_manager_api::{Awaited, Buffer, Find, Found, NOT_PERMITTED, UNAVAILABLE};
 use portcullis_policy_format::Policy;
 
 use crate::deny::{Denial, forbidden};
@@ -14,9 +14,7 @@ impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
         let Some(policy) = self.policy().copied() else {
             return message.refuse(UNAVAILABLE);
         };
-        let mut members = (0..).zip(&self.members);
-        let asks = members.find(|(_, member)| member.channel == Some(channel));
-        let Some((subject, _)) = asks else {
+        let Some(subject) = self.who(channel) else {
             // The policy knows no component on this channel, so there is nobody to hold a record
             // against.
             return message.refuse(NOT_PERMITTED);
@@ -32,6 +30,38 @@ impl<P: Platform, R: RegionMut, A: Region> Manager<'_, P, R, A> {
                 message.refuse(denial.code());
             }
         }
+    }
+
+    /// Tells the component on static channel `channel` which bit of its notification a grant sets. It
+    /// asks for no authority, so that a refusal is no record.
+    pub(crate) fn signal(&self, channel: u8, message: &mut Message) {
+        let Some(policy) = self.policy() else {
+            return message.refuse(UNAVAILABLE);
+        };
+        let mut buffer: Buffer = [0; _];
+        let Some(awaited) = message.decode::<Awaited<'_>>(&mut buffer) else {
+            return message.refuse(label::BAD_REQUEST);
+        };
+        let sets = self.who(channel).and_then(|object| {
+            let (subject, _) = policy.component(awaited.subject)?;
+            let (interface, _) = policy.interface(awaited.interface)?;
+            let sought = (subject, object, interface, awaited.mode);
+            policy.grants().find_map(|grant| {
+                let it = (grant.subject, grant.object, grant.interface, grant.mode);
+                grant.notification.filter(|_| it == sought)
+            })
+        });
+        match sets {
+            Some(bit) => answer(message, &bit),
+            None => message.refuse(NOT_PERMITTED),
+        }
+    }
+
+    /// The component on static channel `channel`.
+    fn who(&self, channel: u8) -> Option<u16> {
+        let mut members = (0..).zip(&self.members);
+        let asks = members.find(|(_, member)| member.channel == Some(channel));
+        asks.map(|(number, _)| number)
     }
 
     /// Says why the policy was refused. That tells of the policy alone: no component could do anything yet.

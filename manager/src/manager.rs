@@ -2,11 +2,12 @@
 
 use heapless::Vec;
 use portcullis_kernel::{
-    CNodes, Caller, Component, Fault, Message, Method, NotifyGrant, Region, RegionMut, label,
+    CNodes, Caller, Component, Fault, Message, Method, NotifyGrant, Region, RegionMut, Signals,
+    label,
 };
 use portcullis_log::ring::{Full, Writer};
 use portcullis_log::{BootId, Cause, Operation, Outcome};
-use portcullis_manager_api::{Authority, DURABLE, FIND, REASON};
+use portcullis_manager_api::{Authority, DURABLE, FIND, REASON, SIGNAL};
 use portcullis_policy_format::{MAX_COMPONENTS, Policy, VerifyingKey};
 
 use crate::entry::{By, State};
@@ -261,6 +262,7 @@ impl<K: CNodes, P: Platform, R: RegionMut, A: Region> Component<K> for Manager<'
         self.progress(kernel);
         match caller {
             Caller::Channel(id) if method == FIND => self.find(id, message),
+            Caller::Channel(id) if method == SIGNAL => self.signal(id, message),
             Caller::Channel(_) if method == REASON => self.show_reason(message),
             // What it says is not believed, but was looked up. The reply goes nowhere.
             Caller::Channel(id) if method == DURABLE && self.is_ledger(id) => message.reply(&[]),
@@ -270,7 +272,7 @@ impl<K: CNodes, P: Platform, R: RegionMut, A: Region> Component<K> for Manager<'
         self.announce(kernel);
     }
 
-    fn notified(&mut self, kernel: &mut K, _bits: u64) {
+    fn notified(&mut self, kernel: &mut K, _: Signals) {
         self.progress(kernel);
         self.announce(kernel);
     }

@@ -2,7 +2,9 @@
 
 use core::fmt;
 
-use portcullis_kernel::{Caller, Component, GrantBadge, Message, Method, Refusal, Syscalls, label};
+use portcullis_kernel::{
+    Caller, Component, GrantBadge, Message, Method, Refusal, Signal, Signals, Syscalls, label,
+};
 use portcullis_manager_api::reason;
 
 use crate::api::{self, Progress, TEXT_MAX};
@@ -285,8 +287,8 @@ impl<K: Syscalls, S: Serial> Component<K> for Console<S> {
         message.reply(&[]);
     }
 
-    fn notified(&mut self, kernel: &mut K, bits: u64) {
-        if bits & 1 << self.channels.irq != 0 {
+    fn notified(&mut self, kernel: &mut K, signals: Signals) {
+        if signals.contains(Signal::channel(self.channels.irq)) {
             self.look(kernel);
             self.input(kernel);
             self.screen.output.serial().acknowledge();

@@ -2,12 +2,19 @@
 
 use portcullis_console::Terminal;
 use portcullis_console::text::{Counted, Grouped, Plain, ShortDigest};
-use portcullis_kernel::{Component, Mapping, Syscalls};
+use portcullis_kernel::{Component, Mapping, Mode, Signal, Signals, Syscalls};
+use portcullis_manager_api::{Awaited, find_signal};
 use portcullis_publish::stream::{Lost, PAYLOAD_MAX, Reader};
 
 use crate::intake::{Event, Events, Intake, Tally};
 use crate::list::{LISTED_MAX, List, Listed};
 
+/// What says that there are frames on the stream, in the reference policy.
+const FRAMES: Awaited<'_> = Awaited {
+    subject: "publish",
+    interface: "feed",
+    mode: Mode::Stream,
+};
 /// Columns of a path, so that the figures after it stand under each other.
 const PATH_WIDTH: usize = 36;
 
@@ -23,6 +30,8 @@ pub struct Regions<M: Mapping> {
 pub struct Edge<M: Mapping> {
     channel: u8,
     terminal: Terminal,
+    /// The publisher's, that there are frames.
+    frames: Option<Signal>,
     /// The region of the stream, until it is read.
     region: Option<M::ReadOnly>,
     reader: Option<Reader<M::ReadOnly>>,
@@ -40,6 +49,7 @@ impl<M: Mapping> Edge<M> {
         Self {
             channel,
             terminal: Terminal::SILENT,
+            frames: None,
             region: Some(regions.publish_edge),
             reader: None,
             intake: Intake::new(true),
@@ -63,6 +73,7 @@ impl<M: Mapping> Edge<M> {
 
     fn open(&mut self, kernel: &mut impl Syscalls) {
         self.terminal = Terminal::find_or_silent(kernel, self.channel);
+        self.frames = find_signal(kernel, self.channel, &FRAMES).ok();
         let Some(region) = self.region.take() else {
             return;
         };
@@ -161,7 +172,9 @@ impl<K: Syscalls, M: Mapping> Component<K> for Edge<M> {
         self.drain(kernel);
     }
 
-    fn notified(&mut self, kernel: &mut K, _: u64) {
-        self.drain(kernel);
+    fn notified(&mut self, kernel: &mut K, signals: Signals) {
+        if signals.contains(self.frames) {
+            self.drain(kernel);
+        }
     }
 }

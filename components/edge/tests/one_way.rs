@@ -9,7 +9,7 @@ use portcullis_kernel::{
     Caller, Component, Generation, GrantBadge, Message, Method, MethodSet, Mode, Region, RegionMut,
     Syscalls, label,
 };
-use portcullis_manager_api::{Buffer, FIND, Find, Found, GRANTS, GrantView, NOT_PERMITTED};
+use portcullis_manager_api::{Buffer, FIND, Find, Found, GRANTS, GrantView, NOT_PERMITTED, SIGNAL};
 use portcullis_model::ObjectId;
 use portcullis_model::testing::{Direct, Machine, ProtectionDomain, SharedRegion};
 use portcullis_publish::Publish;
@@ -49,6 +49,8 @@ impl<K: Syscalls> Component<K> for Manager {
                     None => NOT_PERMITTED,
                 }
             }
+            // Every grant here sets bit 0.
+            (Caller::Channel(_), SIGNAL) => return message.encode(label::OK, &0_u8).unwrap(),
             (Caller::Grant(_), GRANTS) => {
                 let index: u16 = message.decode(&mut buffer).unwrap();
                 let view = GrantView {

@@ -71,10 +71,10 @@ fn boot(disk: &Shared, inbox: &[u8]) -> Boot {
     machine.call_grant(&ledger, 1, &blk, grant(1, 0b1111_1001));
     machine.call_grant(&vault, 1, &blk, grant(2, 0b1000_0111));
     machine.call_grant(&publish, 1, &vault, grant(3, 0b110_0000));
-    machine.notify_grant(&publish, 2, &edge, 0);
+    machine.notify_grant(&publish, 2, &edge, Finder::SIGNAL);
     machine.call_grant(&ingest, 1, &vault, grant(4, 0b1001_1111));
     machine.call_grant(&ingest, 2, &ledger, grant(5, 0b1));
-    machine.notify_grant(&ingest, 3, &publish, 0);
+    machine.notify_grant(&ingest, 3, &publish, Finder::SIGNAL);
     machine.call_grant(&vault, 2, &ledger, grant(7, 0b10));
     let client = ledger::Client(machine.call_grant(&reader, 1, &ledger, grant(6, 0b10)));
     for (index, speaker) in [&blk, &ledger, &vault, &edge, &publish, &ingest]

@@ -7,7 +7,8 @@ use portcullis_blk::{
 };
 use portcullis_console::api::Terminal;
 use portcullis_kernel::{
-    Caller, Component, MAX_WORDS, Mapping, Message, Method, Region, RegionMut, Syscalls, label,
+    Caller, Component, MAX_WORDS, Mapping, Message, Method, Mode, Region, RegionMut, Signal,
+    Signals, Syscalls, label,
 };
 use portcullis_log::{
     RECORD_MAX,
@@ -15,7 +16,7 @@ use portcullis_log::{
     ring::Reader,
     scanner::Watch,
 };
-use portcullis_manager_api::tell_durable;
+use portcullis_manager_api::{Awaited, MANAGER, find_signal, tell_durable};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -46,6 +47,13 @@ impl Memory {
     }
 }
 
+/// What says that there are records of the grant log to make durable.
+const RECORDS: Awaited<'_> = Awaited {
+    subject: MANAGER,
+    interface: api::INTERFACE,
+    mode: Mode::Stream,
+};
+
 /// The ledger's memory regions, by their names in the system description.
 #[derive(Debug)]
 pub struct Regions<M: Mapping> {
@@ -63,6 +71,8 @@ pub struct Regions<M: Mapping> {
 #[derive(Debug)]
 pub struct Ledger<'m, M: Mapping> {
     channel: u8,
+    /// The manager's, that there are records.
+    records: Option<Signal>,
     ring: Reader<M::ReadOnly, M::ReadWrite>,
     key_region: M::ReadOnly,
     key: Option<SigningKey>,
@@ -107,6 +117,7 @@ impl<'m, M: Mapping> Ledger<'m, M> {
         } = memory;
         Self {
             channel,
+            records: None,
             ring: Reader::new(regions.grant_log, regions.grant_log_ack),
             key_region: regions.ledger_key,
             key: None,
@@ -132,14 +143,14 @@ impl<'m, M: Mapping> Ledger<'m, M> {
     /// says what it found: the console may wait for its grants, and these wait for that.
     fn open<K: Syscalls>(&mut self, kernel: &mut K) {
         let Some((client, info)) = self.prepare(kernel) else {
-            return self.notified(kernel, 0);
+            return self.take_records(kernel);
         };
         let Some(key) = &self.key else { return };
         let disk = (client, &info);
         let (buffer, scratch) = (&mut self.buffer, &mut *self.scratch);
         let grants = self.grants.open(kernel, buffer, scratch, disk, key);
         let worm = self.worm.open(kernel, buffer, scratch, disk, key);
-        self.notified(kernel, 0);
+        self.take_records(kernel);
         self.grants.say_opened(kernel, self.console, &info, grants);
         self.worm.say_opened(kernel, self.console, &info, worm);
     }
@@ -206,6 +217,18 @@ impl<'m, M: Mapping> Ledger<'m, M> {
             _ => return Err(Failure::BadMethod),
         }
         Ok(())
+    }
+
+    /// Drains the ring; says why that did not go well, and takes no record any more.
+    fn take_records<K: Syscalls>(&mut self, kernel: &mut K) {
+        if let Err(error) = self.drain(kernel)
+            && !self.grants.stopped
+        {
+            self.ring.close();
+            let text = format_args!("grant log: {error}; no record is taken any more");
+            self.console.line(kernel, text);
+            self.grants.stopped = true;
+        }
     }
 
     /// Takes everything out of the ring, makes it durable in one commit, acknowledges it.
@@ -379,6 +402,7 @@ fn say_found<K: Syscalls>(
 impl<K: Syscalls, M: Mapping> Component<K> for Ledger<'_, M> {
     fn init(&mut self, kernel: &mut K) {
         self.console = Terminal::find_or_silent(kernel, self.channel);
+        self.records = find_signal(kernel, self.channel, &RECORDS).ok();
         self.open(kernel);
     }
 
@@ -402,14 +426,9 @@ impl<K: Syscalls, M: Mapping> Component<K> for Ledger<'_, M> {
         }
     }
 
-    fn notified(&mut self, kernel: &mut K, _: u64) {
-        if let Err(error) = self.drain(kernel)
-            && !self.grants.stopped
-        {
-            self.ring.close();
-            let text = format_args!("grant log: {error}; no record is taken any more");
-            self.console.line(kernel, text);
-            self.grants.stopped = true;
+    fn notified(&mut self, kernel: &mut K, signals: Signals) {
+        if signals.contains(self.records) {
+            self.take_records(kernel);
         }
     }
 }

@@ -87,7 +87,7 @@ fn boot_after(disk: &Disk, records: u64) -> Boot {
     machine.call_grant(&ledger, 1, &blk, grant(2));
     machine.send_grant(&ledger, 2, &console, grant(3));
     let grant_to_client = machine.call_grant(&client, 1, &ledger, grant(4));
-    let doorbell = machine.notify_grant(&client, 2, &ledger, 5);
+    let doorbell = machine.notify_grant(&client, 2, &ledger, Finder::SIGNAL);
     let region = |size| SharedRegion::new(size);
     let (ring, acknowledgement, buffer) = (region(0x20000), region(0x1000), region(0x40000));
     let (console_calls, manager_calls) = (Calls::default(), Calls::default());

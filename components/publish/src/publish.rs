@@ -5,18 +5,25 @@ use core::fmt;
 use portcullis_console::Terminal;
 use portcullis_console::text::{Counted, Denied, Grouped, Plain};
 use portcullis_kernel::{
-    Component, Mapping, Mode, NotifyGrant, OutOfRange, Refusal, Region, RegionMut, Syscalls,
+    Component, Mapping, Mode, NotifyGrant, OutOfRange, Refusal, Region, RegionMut, Signal, Signals,
+    Syscalls,
 };
-use portcullis_manager_api::find_notify;
+use portcullis_manager_api::{Awaited, find_notify, find_signal};
 use portcullis_vault::api::{self as vault, Client};
 
 use crate::stream::{Begin, Round, Writer};
-use crate::{DocumentPath, PathError, VaultRefusal};
+use crate::{DocumentPath, PathError, VaultRefusal, api};
 
 /// Name of the component that reads the stream, in the reference policy.
 const READER: &str = "edge";
 /// Name of the interface that the stream is.
 const FEED: &str = "feed";
+/// What says that there is something to release, in the reference policy.
+const READY: Awaited<'_> = Awaited {
+    subject: "ingest",
+    interface: api::INTERFACE,
+    mode: Mode::Notify,
+};
 /// Objects from this size on, in bytes, show their progress: smaller ones are done at once.
 const PROGRESS_FROM: u64 = 1 << 20;
 
@@ -34,6 +41,8 @@ pub struct Regions<M: Mapping> {
 pub struct Publish<M: Mapping> {
     channel: u8,
     terminal: Terminal,
+    /// Ingest's, that there is something to release.
+    ready: Option<Signal>,
     buffer: M::ReadOnly,
     /// The region of the stream, until the stream is started.
     region: Option<M::ReadWrite>,
@@ -87,6 +96,7 @@ impl<M: Mapping> Publish<M> {
         Self {
             channel,
             terminal: Terminal::SILENT,
+            ready: None,
             buffer: regions.vault_publish,
             region: Some(regions.publish_edge),
             link: None,
@@ -99,6 +109,7 @@ impl<M: Mapping> Publish<M> {
     fn open(&mut self, kernel: &mut impl Syscalls) {
         let terminal = Terminal::find_or_silent(kernel, self.channel);
         self.terminal = terminal;
+        self.ready = find_signal(kernel, self.channel, &READY).ok();
         let vault = Client::find(kernel, self.channel);
         let feed = find_notify(kernel, self.channel, READER, FEED, Mode::Stream);
         for (object, refusal) in [(vault::OBJECT, vault.err()), (READER, feed.err())] {
@@ -288,8 +299,10 @@ impl<K: Syscalls, M: Mapping> Component<K> for Publish<M> {
         self.round(kernel);
     }
 
-    fn notified(&mut self, kernel: &mut K, _: u64) {
-        self.round(kernel);
+    fn notified(&mut self, kernel: &mut K, signals: Signals) {
+        if signals.contains(self.ready) {
+            self.round(kernel);
+        }
     }
 }
 

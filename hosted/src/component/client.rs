@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use portcullis_kernel::{
-    Badge, CNodes, CPtr, Invocation, KernelError, Mapping, Message, Syscalls, cspace, label,
+    Badge, CNodes, CPtr, Invocation, KernelError, Mapping, Message, ReplyObject, Syscalls, label,
 };
 
 use super::{Mapped, MappedMut, exit};
@@ -95,18 +95,18 @@ impl Syscalls for Client {
         self.carrying(Carrying::Send, to, NONE, &Message::default());
     }
 
-    fn recv(&mut self, from: CPtr, message: &mut Message) -> Badge {
-        let answer = self.plain(Plain::Recv, from, cspace::REPLY);
+    fn recv(&mut self, from: CPtr, reply: ReplyObject, message: &mut Message) -> Badge {
+        let answer = self.plain(Plain::Recv, from, reply.0);
         received(answer, message).unwrap_or_default()
     }
 
-    fn nb_recv(&mut self, from: CPtr, message: &mut Message) -> Option<Badge> {
-        let answer = self.plain(Plain::NbRecv, from, cspace::REPLY);
+    fn nb_recv(&mut self, from: CPtr, reply: ReplyObject, message: &mut Message) -> Option<Badge> {
+        let answer = self.plain(Plain::NbRecv, from, reply.0);
         received(answer, message)
     }
 
-    fn reply_recv(&mut self, from: CPtr, message: &mut Message) -> Badge {
-        let answer = self.carrying(Carrying::ReplyRecv, from, cspace::REPLY, message);
+    fn reply_recv(&mut self, from: CPtr, reply: ReplyObject, message: &mut Message) -> Badge {
+        let answer = self.carrying(Carrying::ReplyRecv, from, reply.0, message);
         received(answer, message).unwrap_or_default()
     }
 

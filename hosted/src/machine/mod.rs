@@ -264,9 +264,7 @@ impl Machine {
                 Received::Nothing if self.tasks[index].overruns() => self.set_aside(index),
                 Received::Nothing => continue,
                 Received::Stop(stop) => {
-                    let task = &mut self.tasks[index];
-                    task.state = State::Ready(Turn::Request);
-                    self.ready.push_front(index, task.priority);
+                    self.preempt(index);
                     return Ok(Some(stop));
                 }
             }
@@ -409,6 +407,16 @@ impl Machine {
         self.kernel
             .syscall(handler, &send, &mut |thread, done| step.done(thread, done));
         self.settle(None);
+    }
+
+    /// Takes the processor from the running task, which goes on with its next turn.
+    fn preempt(&mut self, index: usize) {
+        let task = &mut self.tasks[index];
+        if task.overruns() {
+            return self.set_aside(index);
+        }
+        task.state = State::Ready(Turn::Request);
+        self.ready.push_front(index, task.priority);
     }
 
     fn set_aside(&mut self, index: usize) {

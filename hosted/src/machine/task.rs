@@ -103,7 +103,7 @@ impl Task {
         self.process.end()
     }
 
-    /// Asked once a tick: whether it is to be set aside.
+    /// Whether it is to be set aside.
     pub(super) fn overruns(&mut self) -> bool {
         let process = &self.process;
         let watch = self.watch.as_mut();

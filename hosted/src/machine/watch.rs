@@ -34,21 +34,24 @@ impl Default for Limits {
 pub(super) struct Watch {
     limits: Limits,
     started: Instant,
+    looked: Instant,
     used_before: Option<Duration>,
 }
 
 impl Watch {
     /// Starts to watch.
     pub(super) fn new(limits: Limits) -> Self {
+        let started = Instant::now();
         Self {
             limits,
-            started: Instant::now(),
+            started,
+            looked: started,
             used_before: None,
         }
     }
 
-    /// Asked once a tick, with the processor time that its process has used: whether the component is
-    /// to be set aside.
+    /// Whether the component is to be set aside. Asks for the processor time that its process has used
+    /// once a tick at most.
     pub(super) fn overruns(
         &mut self,
         processor_time: impl FnOnce() -> io::Result<Duration>,
@@ -56,6 +59,10 @@ impl Watch {
         if self.started.elapsed() >= self.limits.wait {
             return true;
         }
+        if self.looked.elapsed() < self.limits.tick {
+            return false;
+        }
+        self.looked = Instant::now();
         // Where /proc hides it, wall time alone counts.
         let Ok(used) = processor_time() else {
             return false;

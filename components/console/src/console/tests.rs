@@ -6,7 +6,9 @@ use std::rc::Rc;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-use portcullis_kernel::{Badge, CPtr, CallGrant, Generation, MethodSet, Mode, SendGrant, cspace};
+use portcullis_kernel::{
+    Badge, CPtr, CallGrant, Generation, MethodSet, Mode, ReplyObject, SendGrant, cspace,
+};
 use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, Record};
 use portcullis_manager_api::{
     Buffer, COMPONENT, ComponentView, FIND, Find, Found, GRANTS, GrantView, NO_MORE, NOT_PERMITTED,
@@ -18,6 +20,8 @@ use super::*;
 use crate::Terminal;
 
 const CHANNELS: Channels = Channels { manager: 0, irq: 1 };
+/// The signal of the serial device's interrupt.
+const INPUT: Signals = Signals::new(1 << CHANNELS.irq);
 const COMPONENTS: [(&str, &str); 4] = [
     ("manager", "manager"),
     ("console", "console"),
@@ -245,15 +249,15 @@ impl Syscalls for Kernel {
         unreachable!("the console signals nobody");
     }
 
-    fn recv(&mut self, _from: CPtr, _message: &mut Message) -> Badge {
+    fn recv(&mut self, _from: CPtr, _: ReplyObject, _message: &mut Message) -> Badge {
         unreachable!("the tests are the receive loop");
     }
 
-    fn nb_recv(&mut self, _from: CPtr, _message: &mut Message) -> Option<Badge> {
+    fn nb_recv(&mut self, _from: CPtr, _: ReplyObject, _message: &mut Message) -> Option<Badge> {
         unreachable!("the tests are the receive loop");
     }
 
-    fn reply_recv(&mut self, _from: CPtr, _message: &mut Message) -> Badge {
+    fn reply_recv(&mut self, _from: CPtr, _: ReplyObject, _message: &mut Message) -> Badge {
         unreachable!("the tests are the receive loop");
     }
 
@@ -358,7 +362,7 @@ impl Bench {
     fn key_in(&mut self, keys: &str) -> String {
         self.line.0.borrow_mut().input.extend(keys.bytes());
         while !self.line.0.borrow().input.is_empty() {
-            self.console.notified(&mut self.kernel, 1 << CHANNELS.irq);
+            self.console.notified(&mut self.kernel, INPUT);
         }
         self.output()
     }
@@ -703,12 +707,12 @@ fn input_is_taken_in_bounded_amounts() {
         .borrow_mut()
         .input
         .extend([b'x'; INPUT_MAX + 1]);
-    bench.console.notified(&mut bench.kernel, 1 << CHANNELS.irq);
+    bench.console.notified(&mut bench.kernel, INPUT);
     assert_eq!(bench.line.0.borrow().input.len(), 1);
     assert_eq!(bench.line.0.borrow().acknowledged, 1);
     bench
         .console
-        .notified(&mut bench.kernel, !(1 << CHANNELS.irq));
+        .notified(&mut bench.kernel, Signals::new(!(1 << CHANNELS.irq)));
     assert_eq!(
         bench.line.0.borrow().input.len(),
         1,
@@ -731,7 +735,7 @@ proptest! {
         let mut shown = bench.receive(badge(1, 0), &Message::request(Method::new(method).unwrap(), &words));
         shown += &bench.say(3, &text);
         bench.line.0.borrow_mut().input.extend(keys);
-        bench.console.notified(&mut bench.kernel, 1 << CHANNELS.irq);
+        bench.console.notified(&mut bench.kernel, INPUT);
         shown += &bench.output();
         prop_assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
     }

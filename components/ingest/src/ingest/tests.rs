@@ -10,7 +10,7 @@ use std::vec::Vec;
 
 use portcullis_console::api as terminal;
 use portcullis_kernel::{
-    Caller, Generation, GrantBadge, Message, Method, MethodSet, Mode, Region, label,
+    Caller, Generation, GrantBadge, Message, Method, MethodSet, Mode, Region, Signals, label,
 };
 use portcullis_manager_api::{Buffer, FIND, Find, Found, NOT_PERMITTED};
 use portcullis_model::testing::{Direct, Machine, SharedRegion};
@@ -176,7 +176,7 @@ impl<K: Syscalls> Component<K> for Ledger {
 impl<K: Syscalls> Component<K> for Publish {
     fn init(&mut self, _: &mut K) {}
 
-    fn notified(&mut self, _: &mut K, _: u64) {
+    fn notified(&mut self, _: &mut K, _: Signals) {
         self.0.borrow_mut().ready += 1;
     }
 }

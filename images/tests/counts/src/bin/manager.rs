@@ -7,7 +7,7 @@ use core::fmt;
 
 use heapless::Vec;
 use portcullis_counts::{GRANTS, MEASURE, Measured, REQUESTED, Raw, instructions, start};
-use portcullis_kernel::{Caller, Component, Message, Method, label};
+use portcullis_kernel::{Caller, Component, Message, Method, Signals, label};
 use portcullis_log::BootId;
 use portcullis_log::ring::Writer;
 use portcullis_manager::{Config, MAX_KEYS, Manager, Platform, Table, VerifyingKey, trusted_keys};
@@ -87,8 +87,8 @@ impl Component<Sel4> for Counted {
         }
     }
 
-    fn notified(&mut self, kernel: &mut Sel4, bits: u64) {
-        self.manager.notified(kernel, bits);
+    fn notified(&mut self, kernel: &mut Sel4, signals: Signals) {
+        self.manager.notified(kernel, signals);
     }
 }
 
@@ -96,7 +96,7 @@ impl Counted {
     /// Has the manager look which records are durable.
     fn make(&mut self, kernel: &mut Sel4, caller: Caller, message: &mut Message) {
         let boots = !self.manager.is_sealed();
-        self.made = count(|| self.manager.notified(kernel, 0));
+        self.made = count(|| self.manager.notified(kernel, Signals::default()));
         if boots {
             self.sealed = self.made;
             assert!(self.manager.in_force() as usize == GRANTS && self.manager.is_sealed());

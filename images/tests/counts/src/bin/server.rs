@@ -3,7 +3,7 @@
 #![no_std]
 #![no_main]
 
-use portcullis_kernel::{Caller, Component, Message, Method, label};
+use portcullis_kernel::{Caller, Component, Message, Method, Signals, label};
 use portcullis_log::RECORD_MAX;
 use portcullis_log::ring::Reader;
 use portcullis_manager_api::tell_durable;
@@ -27,7 +27,7 @@ impl Component<Sel4> for Server {
     }
 
     /// Takes all records, as durable, and says so.
-    fn notified(&mut self, kernel: &mut Sel4, _: u64) {
+    fn notified(&mut self, kernel: &mut Sel4, _: Signals) {
         let mut buffer = [0; RECORD_MAX];
         while let Ok(Some(_)) = self.log.pop(&mut buffer) {}
         self.log
