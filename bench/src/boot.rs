@@ -18,8 +18,8 @@ use portcullis_hosted::memory::Memory;
 use portcullis_hosted::wire::{Asked, Packet, decode};
 use portcullis_hosted::{Environment, Program};
 use portcullis_kernel::{
-    Badge, CNodes, CPtr, Component, Invocation, KernelError, Message, Region, RegionMut, Syscall,
-    Syscalls, cspace,
+    Badge, CNodes, CPtr, Component, Invocation, KernelError, Message, Region, RegionMut,
+    ReplyObject, Signals, Syscall, Syscalls, cspace,
 };
 use portcullis_log::ring::{Reader, Writer};
 use portcullis_log::{BootId, RECORD_MAX};
@@ -150,7 +150,9 @@ impl Bench {
         machine
             .start(&Spawner::this_executable(), &start, thread, None)
             .expect("the component starts");
-        let stop = machine.run(&[], WhenIdle::Return).expect("the kernel runs");
+        let stop = machine
+            .run(&[], WhenIdle::Return, None)
+            .expect("the kernel runs");
         assert_eq!(stop, Stop::Idle);
         assert_eq!(word(trace, SEALED), 1, "{program} came to its end");
     }
@@ -314,7 +316,7 @@ fn boot<K: CNodes>(
     while let Some(_record) = ledger.pop(&mut buffer).expect("the manager fills the ring") {}
     ledger.acknowledge().expect("the page is there");
     let start = Instant::now();
-    manager.notified(kernel, 0);
+    manager.notified(kernel, Signals::default());
     (logged + start.elapsed()).as_nanos() as u64
 }
 
@@ -359,7 +361,7 @@ fn finish(mut kernel: Client, mut trace: MappedMut, nanoseconds: u64, sealed: bo
         .store(SEALED, sealed.into())
         .expect("it lies in the region");
     loop {
-        kernel.recv(cspace::INPUT, &mut Message::default());
+        kernel.recv(cspace::INPUT, ReplyObject::OWN, &mut Message::default());
     }
 }
 
@@ -427,15 +429,15 @@ impl Syscalls for Writing<'_> {
         unreachable!("the manager sends nothing");
     }
 
-    fn recv(&mut self, _: CPtr, _: &mut Message) -> Badge {
+    fn recv(&mut self, _: CPtr, _: ReplyObject, _: &mut Message) -> Badge {
         unreachable!("the manager does not receive while it starts");
     }
 
-    fn nb_recv(&mut self, _: CPtr, _: &mut Message) -> Option<Badge> {
+    fn nb_recv(&mut self, _: CPtr, _: ReplyObject, _: &mut Message) -> Option<Badge> {
         unreachable!("the manager does not receive while it starts");
     }
 
-    fn reply_recv(&mut self, _: CPtr, _: &mut Message) -> Badge {
+    fn reply_recv(&mut self, _: CPtr, _: ReplyObject, _: &mut Message) -> Badge {
         unreachable!("the manager does not receive while it starts");
     }
 

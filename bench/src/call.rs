@@ -14,7 +14,8 @@ use portcullis_hosted::machine::{Limits, Machine, Spawner, Start, Stop, WhenIdle
 use portcullis_hosted::memory::Memory;
 use portcullis_hosted::{Environment, Program};
 use portcullis_kernel::{
-    CPtr, Generation, GrantBadge, Message, Method, MethodSet, RegionMut, Rights, Syscalls, cspace,
+    CPtr, Generation, GrantBadge, Message, Method, MethodSet, RegionMut, ReplyObject, Rights,
+    Syscalls, cspace,
 };
 use portcullis_model::{Capability, Kernel, ObjectId, ThreadId};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
@@ -123,7 +124,9 @@ fn hosted(words: u64) -> f64 {
             .expect("the component starts");
     }
     assert_eq!(
-        machine.run(&[], WhenIdle::Return).expect("the kernel runs"),
+        machine
+            .run(&[], WhenIdle::Return, None)
+            .expect("the kernel runs"),
         Stop::Idle
     );
     let mut nanoseconds = [0; 8];
@@ -184,15 +187,19 @@ fn client(mut environment: Environment) -> Infallible {
     loop {
         environment
             .kernel
-            .recv(cspace::INPUT, &mut Message::default());
+            .recv(cspace::INPUT, ReplyObject::OWN, &mut Message::default());
     }
 }
 
 fn server(mut environment: Environment) -> Infallible {
     let mut message = Message::default();
-    environment.kernel.recv(cspace::INPUT, &mut message);
+    environment
+        .kernel
+        .recv(cspace::INPUT, ReplyObject::OWN, &mut message);
     loop {
-        environment.kernel.reply_recv(cspace::INPUT, &mut message);
+        environment
+            .kernel
+            .reply_recv(cspace::INPUT, ReplyObject::OWN, &mut message);
     }
 }
 

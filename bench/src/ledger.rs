@@ -22,8 +22,8 @@ use portcullis_hosted::machine::{Limits, Machine, Spawner, Start, Stop, WhenIdle
 use portcullis_hosted::memory::Memory;
 use portcullis_hosted::{Environment, Program};
 use portcullis_kernel::{
-    Badge, CPtr, CallGrant, Generation, GrantBadge, Message, MethodSet, RegionMut, Rights,
-    Syscalls, cspace, serve,
+    Badge, CPtr, CallGrant, Generation, GrantBadge, Message, MethodSet, RegionMut, ReplyObject,
+    Rights, Syscalls, cspace, serve,
 };
 use portcullis_ledger::{Index, Log, LogMemory, Scratch};
 use portcullis_log::block::{LogId, LogKind};
@@ -271,7 +271,9 @@ impl Disk {
                 .start(&spawner, &start, thread, None)
                 .expect("the component starts");
         }
-        let stop = machine.run(&[], WhenIdle::Return).expect("the kernel runs");
+        let stop = machine
+            .run(&[], WhenIdle::Return, None)
+            .expect("the kernel runs");
         assert_eq!(stop, Stop::Idle);
         let process = machine.process_id(ledger).expect("it is there");
         Ran {
@@ -365,9 +367,11 @@ fn blk(mut environment: Environment) -> Infallible {
         writing: 0,
     };
     let mut memory = portcullis_blk::Memory::new();
-    let vault = environment.region_mut("vault_disk");
-    let ledger = environment.region_mut("ledger_disk");
-    let mut blk = Blk::new(0, disk, vault, ledger, &mut memory);
+    let regions = portcullis_blk::Regions::<portcullis_hosted::component::Client> {
+        vault_disk: environment.region_mut("vault_disk"),
+        ledger_disk: environment.region_mut("ledger_disk"),
+    };
+    let mut blk = Blk::new(0, disk, regions, &mut memory);
     serve(&mut environment.kernel, &mut blk)
 }
 
@@ -393,7 +397,9 @@ fn ledger(mut environment: Environment) -> Infallible {
     }
     let mut message = Message::default();
     loop {
-        environment.kernel.recv(cspace::INPUT, &mut message);
+        environment
+            .kernel
+            .recv(cspace::INPUT, ReplyObject::OWN, &mut message);
     }
 }
 

@@ -20,7 +20,7 @@ use portcullis_kernel::{Generation, GrantBadge, MethodSet, Region, RegionMut};
 use portcullis_ledger::{Ledger, api as ledger};
 use portcullis_model::testing::{Direct, Machine, SharedRegion};
 use portcullis_vault::{
-    Act, CHUNK, DOCUMENT_ENTRY_MAX, DocumentEntry, Memory, OBJECT_MAX, Vault, api,
+    Act, CHUNK, DOCUMENT_ENTRY_MAX, DocumentEntry, Memory, OBJECT_MAX, Regions, Vault, api,
 };
 use rustix::time::{ClockId, clock_gettime};
 use sha2::{Digest, Sha256};
@@ -153,20 +153,35 @@ impl Client {
         let worm = machine.call_grant(&client, 2, &ledger, every(5));
         let grants = vec![(2, "blk", 1), (3, "blk", 1), (3, "ledger", 2)];
         machine.start(manager.thread, Finder { grants });
-        let [ingest, publish, vault_disk, ledger_disk, ring, acknowledged] =
-            [(); 6].map(|()| SharedRegion::new(PIECE));
-        let buffers = (vault_disk.clone(), ledger_disk.clone());
-        let driver = Blk::new(0, disk, buffers.0, buffers.1, Box::leak(Box::default()));
+        let [
+            ingest,
+            publish,
+            vault_disk,
+            ledger_disk,
+            grant_log,
+            grant_log_ack,
+        ] = [(); 6].map(|()| SharedRegion::new(PIECE));
+        let regions = portcullis_blk::Regions::<Direct> {
+            vault_disk: vault_disk.clone(),
+            ledger_disk: ledger_disk.clone(),
+        };
+        let driver = Blk::new(0, disk, regions, Box::leak(Box::default()));
         machine.start(blk.thread, driver);
-        let (key, memory) = (SharedRegion::with(&[3; 32]), Box::leak(Box::default()));
-        let component = Ledger::new(0, ring, acknowledged, key, ledger_disk, memory);
+        let regions = portcullis_ledger::Regions::<Direct> {
+            grant_log: grant_log.read_only(),
+            grant_log_ack,
+            ledger_key: SharedRegion::with(&[3; 32]).read_only(),
+            ledger_disk,
+        };
+        let component = Ledger::new(0, regions, Box::leak(Box::default()));
         machine.start(ledger.thread, component);
-        let (key, memory) = (
-            SharedRegion::with(&[9; 32]),
-            Box::leak(Box::new(Memory::new())),
-        );
-        let regions = (ingest.clone(), publish.clone());
-        let component = Vault::new(0, key, regions.0, regions.1, vault_disk, memory);
+        let regions = Regions::<Direct> {
+            vault_key: SharedRegion::with(&[9; 32]).read_only(),
+            ingest_vault: ingest.read_only(),
+            vault_publish: publish.clone(),
+            vault_disk,
+        };
+        let component = Vault::new(0, regions, Box::leak(Box::new(Memory::new())));
         machine.start(vault.thread, component);
         Self {
             kernel: machine.direct(client.thread),

@@ -20,7 +20,9 @@ use portcullis_log::merkle::Frontier;
 use portcullis_log::note::{Note, SIGNATURES_MAX, Verifier};
 use portcullis_log::scanner::Scanner;
 use portcullis_log::{RECORD_MAX, Record};
-use portcullis_manager_api::{ComponentView, Find, Found, GrantView, Refused, Status, Why};
+use portcullis_manager_api::{
+    Awaited, ComponentView, Find, Found, GrantView, Refused, Status, Why,
+};
 use portcullis_policy::distribution::{Configuration, Distribution};
 use portcullis_policy::image::{self, Image};
 use portcullis_policy::source::Source;
@@ -285,5 +287,5 @@ pub fn message(data: &[u8]) {
             }
         })*};
     }
-    each!(Find<'_> Found GrantView ComponentView Why Status Refused Record);
+    each!(Find<'_> Awaited<'_> Found GrantView ComponentView Why Status Refused Record);
 }

@@ -11,11 +11,12 @@ use std::time::SystemTime;
 use portcullis_appliance::FileDisk;
 use portcullis_blk::{Blk, Disk};
 use portcullis_console::report::Worded;
-use portcullis_console::{Console, Serial};
+use portcullis_console::{Channels, Console, Serial};
 use portcullis_edge::Edge;
 use portcullis_ingest::Ingest;
 use portcullis_kernel::{
-    Caller, Component, Fault, Message, Method, RegionMut as _, Syscalls, serve,
+    Caller, Component, Current, Fault, Message, Method, RegionMut as _, Signal, Signals, Syscalls,
+    serve,
 };
 use portcullis_ledger::Ledger;
 use portcullis_log::BootId;
@@ -25,7 +26,7 @@ use portcullis_policy_format::Policy;
 use portcullis_publish::Publish;
 use portcullis_vault::Vault;
 
-use crate::component::{Environment, MappedMut, Program};
+use crate::component::{Client, Environment, FromEnvironment, MappedMut, Program};
 
 /// Names of the parameters that components are told.
 pub mod parameter {
@@ -54,6 +55,16 @@ pub mod device {
 /// Name of the region, of the hosted kernel alone, in which a component says how far it came: word 0
 /// is 1 when it is through, word 1 counts what failed.
 pub const OUTCOME: &str = "outcome";
+
+/// The `Regions` of a component: each field is the region of its name in system.xml, and its type says
+/// how the component maps it.
+macro_rules! regions {
+    ($environment:ident, $component:ident::Regions { $($region:ident),+ }) => {
+        $component::Regions::<Client> {
+            $($region: FromEnvironment::take(&mut $environment, stringify!($region)),)+
+        }
+    };
+}
 
 /// The programs of the reference appliance, by the names of their protection domains.
 pub fn program(name: &str) -> Option<Program> {
@@ -144,35 +155,44 @@ pub fn blk<D: Disk>(mut environment: Environment, wrap: fn(FileDisk) -> D) -> In
         number(&environment, parameter::BLOCKS),
     ));
     let mut memory = portcullis_blk::Memory::new();
-    let vault = environment.region_mut("vault_disk");
-    let ledger = environment.region_mut("ledger_disk");
-    let mut blk = Blk::new(channel(&environment), disk, vault, ledger, &mut memory);
+    let regions = regions!(
+        environment,
+        portcullis_blk::Regions {
+            vault_disk,
+            ledger_disk
+        }
+    );
+    let mut blk = Blk::new(channel(&environment), disk, regions, &mut memory);
     serve(&mut environment.kernel, &mut blk)
 }
 
 fn ledger(mut environment: Environment) -> Infallible {
     let mut memory = portcullis_ledger::Memory::new();
-    let mut ledger = Ledger::new(
-        channel(&environment),
-        environment.region("grant_log"),
-        environment.region_mut("grant_log_ack"),
-        environment.region("ledger_key"),
-        environment.region_mut("ledger_disk"),
-        &mut memory,
+    let regions = regions!(
+        environment,
+        portcullis_ledger::Regions {
+            grant_log,
+            grant_log_ack,
+            ledger_key,
+            ledger_disk
+        }
     );
+    let mut ledger = Ledger::new(channel(&environment), regions, &mut memory);
     serve(&mut environment.kernel, &mut ledger)
 }
 
 fn vault(mut environment: Environment) -> Infallible {
     let mut memory = portcullis_vault::Memory::new();
-    let mut vault = Vault::new(
-        channel(&environment),
-        environment.region("vault_key"),
-        environment.region("ingest_vault"),
-        environment.region_mut("vault_publish"),
-        environment.region_mut("vault_disk"),
-        &mut memory,
+    let regions = regions!(
+        environment,
+        portcullis_vault::Regions {
+            vault_key,
+            ingest_vault,
+            vault_publish,
+            vault_disk
+        }
     );
+    let mut vault = Vault::new(channel(&environment), regions, &mut memory);
     serve(&mut environment.kernel, &mut vault)
 }
 
@@ -182,40 +202,54 @@ fn console(mut environment: Environment) -> Infallible {
         output: environment.device(device::OUTPUT),
         is_terminal: number(&environment, parameter::IS_TERMINAL) != 0,
     };
-    let irq = number(&environment, parameter::IRQ) as u8;
+    let channels = Channels {
+        manager: channel(&environment),
+        irq: number(&environment, parameter::IRQ) as u8,
+    };
     let policy = environment.region("policy");
     let policy = policy.constant().expect("nobody writes the policy");
-    let mut console = Console::new(channel(&environment), irq, policy, serial);
+    let mut console = Console::new(channels, policy, serial);
     serve(&mut environment.kernel, &mut console)
 }
 
 fn edge(mut environment: Environment) -> Infallible {
-    let edge = Edge::new(channel(&environment), environment.region("publish_edge"));
+    let regions = regions!(environment, portcullis_edge::Regions { publish_edge });
+    let edge = Edge::new(channel(&environment), regions);
     let mut told = Told {
         outcome: environment.region_mut(OUTCOME),
-        of: |edge: &Edge<_>| [1, edge.failures()],
+        of: |edge: &Edge<Client>| [1, edge.failures()],
         component: edge,
     };
     serve(&mut environment.kernel, &mut told)
 }
 
 fn publish(mut environment: Environment) -> Infallible {
-    let buffer = environment.region("vault_publish");
-    let stream = environment.region_mut("publish_edge");
-    let mut publish = Publish::new(channel(&environment), buffer, stream);
+    let regions = regions!(
+        environment,
+        portcullis_publish::Regions {
+            vault_publish,
+            publish_edge
+        }
+    );
+    let mut publish = Publish::new(channel(&environment), regions);
     serve(&mut environment.kernel, &mut publish)
 }
 
 fn ingest(mut environment: Environment) -> Infallible {
-    let inbox = environment.region("inbox");
-    let buffer = environment.region_mut("ingest_vault");
+    let regions = regions!(
+        environment,
+        portcullis_ingest::Regions {
+            inbox,
+            ingest_vault
+        }
+    );
     let mut told = Told {
         outcome: environment.region_mut(OUTCOME),
-        of: |ingest: &Ingest<_, _>| {
+        of: |ingest: &Ingest<Client>| {
             let refused = ingest.refused();
             [u64::from(refused.is_some()), refused.unwrap_or(0)]
         },
-        component: Ingest::new(channel(&environment), inbox, buffer),
+        component: Ingest::new(channel(&environment), regions),
     };
     serve(&mut environment.kernel, &mut told)
 }
@@ -252,9 +286,22 @@ impl<K: Syscalls, C: Component<K>, F: Fn(&C) -> [u64; 2]> Component<K> for Told<
         self.component.refused(kernel, caller);
     }
 
-    fn notified(&mut self, kernel: &mut K, bits: u64) {
-        self.component.notified(kernel, bits);
+    fn notified(&mut self, kernel: &mut K, signals: Signals) {
+        self.component.notified(kernel, signals);
         self.tell();
+    }
+
+    fn timer(&self) -> Option<Signal> {
+        self.component.timer()
+    }
+
+    fn deadline_passed(&mut self, kernel: &mut K) {
+        self.component.deadline_passed(kernel);
+        self.tell();
+    }
+
+    fn reply_object(&self) -> Current {
+        self.component.reply_object()
     }
 
     fn faulted(&mut self, kernel: &mut K, number: u8, fault: Fault) {

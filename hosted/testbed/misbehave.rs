@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use portcullis_hosted::{Environment, Program};
-use portcullis_kernel::{CPtr, Message, Syscalls};
+use portcullis_kernel::{CPtr, Message, ReplyObject, Syscalls};
 
 use crate::talk::wait;
 
@@ -69,7 +69,9 @@ fn sleep(environment: Environment) -> Infallible {
 
 /// Receives through a capability that it does not hold.
 fn bad_receive(mut environment: Environment) -> Infallible {
-    environment.kernel.recv(CPtr(499), &mut Message::default());
+    environment
+        .kernel
+        .recv(CPtr(499), ReplyObject::OWN, &mut Message::default());
     wait(environment)
 }
 

@@ -2,10 +2,12 @@
 
 mod common;
 
+use std::io::Write as _;
 use std::os::fd::AsFd as _;
+use std::time::{Duration, Instant};
 
 use common::System;
-use portcullis_hosted::machine::{Ended, Event, Fault, Machine, Stop, WhenIdle};
+use portcullis_hosted::machine::{Ended, Event, Fault, Limits, Machine, Stop, WhenIdle};
 use portcullis_kernel::Badge;
 
 /// Calls that the two others exchange beside each misbehaving component.
@@ -30,7 +32,9 @@ fn beside(program: &str, priority: u8) -> (System, usize, usize) {
 /// Runs until no component can.
 fn run(machine: &mut Machine) {
     assert_eq!(
-        machine.run(&[], WhenIdle::Return).expect("the kernel runs"),
+        machine
+            .run(&[], WhenIdle::Return, None)
+            .expect("the kernel runs"),
         Stop::Idle
     );
 }
@@ -86,6 +90,27 @@ fn two_components_exchange_calls() {
 }
 
 #[test]
+fn callers_are_answered_in_another_order_than_they_asked() {
+    let mut system = System::new();
+    let clients: Vec<usize> = [100, 101, 102]
+        .into_iter()
+        .map(|priority| system.add("client", priority, &[("calls", CALLS)]))
+        .collect();
+    let server = system.add("late-server", 110, &[]);
+    system.reply_pool(server, 2);
+    for (id, client) in (1..).zip(&clients) {
+        system.connect_as(*client, server, Badge::channel(id));
+    }
+    let mut machine = system.start();
+    run(&mut machine);
+    assert_eq!(system.events(), []);
+    for client in clients {
+        assert_eq!(system.result(client, 0), CALLS);
+    }
+    assert_eq!(system.result(server, 0), 2 * CALLS, "answers given later");
+}
+
+#[test]
 fn crashes_take_nobody_down() {
     for priority in [50, 150] {
         let Fault::Panicked(text) = fault_of("panic", priority) else {
@@ -128,6 +153,95 @@ fn one_that_reads_no_answers_is_ended() {
     assert_eq!(fault_of("flood-unread", 100), Fault::Unread);
 }
 
+/// Far longer than any of these tests may take.
+const HOUR: Duration = Duration::from_secs(3_600);
+
+#[test]
+fn a_deadline_preempts_whatever_spins_or_sleeps() {
+    for program in ["spin", "sleep"] {
+        let mut system = System::new();
+        // No overrun and no tick could end its turn.
+        system.limits = Limits {
+            tick: HOUR,
+            slice: HOUR,
+            wait: HOUR,
+            hung: HOUR,
+        };
+        let bad = system.add(program, 100, &[]);
+        let above = system.add("fault-handler", 200, &[]);
+        let doorbell = system.bind(above);
+        let mut machine = system.start();
+        for count in 1..=3 {
+            let deadline = Instant::now() + Duration::from_millis(5);
+            let stop = machine.run(&[], WhenIdle::Wait, Some(deadline));
+            assert_eq!(stop.expect("the kernel runs"), Stop::Deadline);
+            assert!(Instant::now() >= deadline, "{program}");
+            assert!(machine.is_blocked(system.thread(above)), "{program}");
+            assert!(!machine.is_blocked(system.thread(bad)), "{program}");
+            // The clock's interrupt, say: whoever is above runs although the other never called.
+            machine.signal(doorbell, Badge(1));
+            let deadline = Instant::now() + Duration::from_millis(5);
+            let stop = machine.run(&[], WhenIdle::Wait, Some(deadline));
+            assert_eq!(stop.expect("the kernel runs"), Stop::Deadline);
+            assert_eq!(system.result(above, 0), count, "{program}");
+        }
+        assert_eq!(system.events(), [], "{program}: it overran nothing");
+    }
+}
+
+#[test]
+fn an_interrupt_preempts_where_there_is_a_deadline() {
+    let mut system = System::new();
+    system.limits = Limits {
+        tick: HOUR,
+        slice: HOUR,
+        wait: HOUR,
+        hung: HOUR,
+    };
+    system.add("spin", 100, &[]);
+    let mut machine = system.start();
+    let (readable, mut writable) = std::io::pipe().expect("a pipe");
+    writable.write_all(b"x").expect("there is room");
+    let deadline = Some(Instant::now() + HOUR);
+    let stop = machine.run(&[readable.as_fd()], WhenIdle::Wait, deadline);
+    assert_eq!(stop.expect("the kernel runs"), Stop::Outside(0));
+    assert_eq!(system.events(), []);
+}
+
+#[test]
+fn an_interrupt_preempts_at_the_next_tick_where_there_is_no_deadline() {
+    let mut system = System::new();
+    system.limits = Limits {
+        tick: Duration::from_millis(10),
+        slice: HOUR,
+        wait: HOUR,
+        hung: HOUR,
+    };
+    system.add("spin", 100, &[]);
+    let mut machine = system.start();
+    let (readable, mut writable) = std::io::pipe().expect("a pipe");
+    writable.write_all(b"x").expect("there is room");
+    let stop = machine.run(&[readable.as_fd()], WhenIdle::Wait, None);
+    assert_eq!(stop.expect("the kernel runs"), Stop::Outside(0));
+    assert_eq!(system.events(), []);
+}
+
+#[test]
+fn one_that_is_preempted_again_and_again_overruns_all_the_same() {
+    for program in ["spin", "sleep"] {
+        let mut system = System::new();
+        system.add(program, 100, &[]);
+        let mut machine = system.start();
+        let overran = |event: &Event| matches!(event, Event::SetAside { .. });
+        while !system.events().iter().any(overran) {
+            // Shorter than the tick, the slice and the wait.
+            let deadline = Instant::now() + Duration::from_millis(2);
+            let stop = machine.run(&[], WhenIdle::Return, Some(deadline));
+            assert!(stop.is_ok());
+        }
+    }
+}
+
 #[test]
 fn hangs_are_set_aside_and_reported() {
     for program in ["spin", "sleep"] {
@@ -161,7 +275,7 @@ fn a_flood_of_system_calls_delays_no_one_above_it_or_beside_it() {
             drop(writer);
             let mut looks = 0;
             while system.result(client, 0) < CALLS {
-                let stop = machine.run(&[readable.as_fd()], WhenIdle::Wait);
+                let stop = machine.run(&[readable.as_fd()], WhenIdle::Wait, None);
                 assert_eq!(stop.expect("the kernel runs"), Stop::Outside(0));
                 looks += 1;
                 assert!(

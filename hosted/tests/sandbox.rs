@@ -82,7 +82,9 @@ fn attempt_with(number: usize, isolation: Isolation, disk: Option<File>) -> (Sys
     let attacker = system.add("attack:", 100, &parameters);
     assert_eq!((victim, attacker), (0, 1));
     let mut machine = system.start_with_victim(attacker, victim);
-    let stop = machine.run(&[], WhenIdle::Return).expect("the kernel runs");
+    let stop = machine
+        .run(&[], WhenIdle::Return, None)
+        .expect("the kernel runs");
     assert_eq!(stop, Stop::Idle);
     assert!(
         machine.is_blocked(system.thread(victim)),

@@ -1,6 +1,9 @@
 //! A component, and the loop that serves it.
 
-use crate::{Badge, Fault, GrantBadge, Message, Method, Source, Syscalls, cspace, label};
+use crate::{
+    Badge, Current, Fault, GrantBadge, Message, Method, Signal, Signals, Source, Syscalls, cspace,
+    label,
+};
 
 /// Who made a call that a component is asked to serve.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -11,14 +14,15 @@ pub enum Caller {
     Channel(u8),
 }
 
-/// A protection domain's program: what it does when it starts, is called, is notified, and is told
-/// of a fault. The same entry points as Microkit's `init`, `protected`, `notified` and `fault`.
+/// A protection domain's program: what it does when it starts, is called, is notified, has come to a
+/// deadline, and is told of a fault. The entry points of Microkit's `init`, `protected`, `notified` and
+/// `fault`, and one for the clock.
 pub trait Component<K: Syscalls> {
     /// Runs once, before anything is served.
     fn init(&mut self, kernel: &mut K);
 
     /// Serves a request: `message` holds it, and afterwards the reply. After a `send` the reply
-    /// goes nowhere.
+    /// goes nowhere. A component with [`Replies`](crate::Replies) may keep the caller and reply later.
     fn call(&mut self, kernel: &mut K, caller: Caller, method: Method, message: &mut Message) {
         let _ = (kernel, caller, method);
         message.refuse(label::BAD_METHOD);
@@ -30,9 +34,26 @@ pub trait Component<K: Syscalls> {
         let _ = (kernel, caller);
     }
 
-    /// Takes notifications: bit n is channel, or granted bit, n.
-    fn notified(&mut self, kernel: &mut K, bits: u64) {
-        let _ = (kernel, bits);
+    /// Takes the signals that it was notified of: which ones it awaits it has found by name.
+    fn notified(&mut self, kernel: &mut K, signals: Signals) {
+        let _ = (kernel, signals);
+    }
+
+    /// The clock's signal, of a component that sets deadlines.
+    fn timer(&self) -> Option<Signal> {
+        None
+    }
+
+    /// Learns that the clock signalled: a deadline that it set may have passed. Comes before
+    /// [`notified`](Self::notified), which is told only of the other signals.
+    fn deadline_passed(&mut self, kernel: &mut K) {
+        let _ = kernel;
+    }
+
+    /// The reply object of the next receive, of a component with [`Replies`](crate::Replies): what
+    /// [`Replies::current`](crate::Replies::current) says.
+    fn reply_object(&self) -> Current {
+        Current::OWN
     }
 
     /// Takes note that a thread stopped, and why: of component `number` for the manager, of child
@@ -51,11 +72,14 @@ pub trait Component<K: Syscalls> {
 pub fn serve<K: Syscalls, C: Component<K>>(kernel: &mut K, component: &mut C) -> ! {
     component.init(kernel);
     let mut message = Message::default();
-    let mut badge = kernel.recv(cspace::INPUT, &mut message);
+    let reply = component.reply_object().object;
+    let mut badge = kernel.recv(cspace::INPUT, reply, &mut message);
     loop {
-        badge = match dispatch(kernel, component, badge, &mut message) {
-            Answer::Reply => kernel.reply_recv(cspace::INPUT, &mut message),
-            Answer::None => kernel.recv(cspace::INPUT, &mut message),
+        let answer = dispatch(kernel, component, badge, &mut message);
+        let reply = component.reply_object().object;
+        badge = match answer {
+            Answer::Reply => kernel.reply_recv(cspace::INPUT, reply, &mut message),
+            Answer::None => kernel.recv(cspace::INPUT, reply, &mut message),
         };
     }
 }
@@ -63,7 +87,7 @@ pub fn serve<K: Syscalls, C: Component<K>>(kernel: &mut K, component: &mut C) ->
 /// What a received message or notification is owed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Answer {
-    /// The message that the component left, as a reply.
+    /// The message that the component left, as a reply to the caller whom its reply object holds.
     Reply,
     /// Nothing.
     None,
@@ -81,7 +105,7 @@ pub fn dispatch<K: Syscalls, C: Component<K> + ?Sized>(
         Source::Grant(grant) => Caller::Grant(grant),
         Source::Channel(id) => Caller::Channel(id),
         Source::Notification(bits) => {
-            component.notified(kernel, bits);
+            notify(kernel, component, Signals::new(bits));
             return Answer::None;
         }
         Source::Fault(number) => {
@@ -89,6 +113,7 @@ pub fn dispatch<K: Syscalls, C: Component<K> + ?Sized>(
             return Answer::None;
         }
     };
+    let served = component.reply_object().object;
     match message.method() {
         Some(method) if allows(caller, method) => component.call(kernel, caller, method, message),
         _ => {
@@ -96,7 +121,28 @@ pub fn dispatch<K: Syscalls, C: Component<K> + ?Sized>(
             component.refused(kernel, caller);
         }
     }
-    Answer::Reply
+    let next = component.reply_object();
+    if next.object == served || next.holds_kept {
+        Answer::Reply
+    } else {
+        Answer::None
+    }
+}
+
+/// Tells the component of its deadline, and of the signals beside the clock's.
+fn notify<K: Syscalls, C: Component<K> + ?Sized>(
+    kernel: &mut K,
+    component: &mut C,
+    signals: Signals,
+) {
+    let timer = component.timer().filter(|timer| signals.contains(*timer));
+    let others = timer.map_or(signals, |timer| signals.without(timer));
+    if timer.is_some() {
+        component.deadline_passed(kernel);
+    }
+    if !others.is_empty() {
+        component.notified(kernel, others);
+    }
 }
 
 /// A grant allows what its badge says; a static channel is its server's to judge.
@@ -110,7 +156,7 @@ fn allows(caller: Caller, method: Method) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{CPtr, Generation, MethodSet};
+    use crate::{CPtr, Generation, Kept, MethodSet, Replies, ReplyObject};
     use std::vec::Vec;
 
     /// A kernel that a component may not call.
@@ -133,15 +179,15 @@ mod tests {
             unreachable!("the component under test makes no system call");
         }
 
-        fn recv(&mut self, _: CPtr, _: &mut Message) -> Badge {
+        fn recv(&mut self, _: CPtr, _: ReplyObject, _: &mut Message) -> Badge {
             unreachable!("the component under test makes no system call");
         }
 
-        fn nb_recv(&mut self, _: CPtr, _: &mut Message) -> Option<Badge> {
+        fn nb_recv(&mut self, _: CPtr, _: ReplyObject, _: &mut Message) -> Option<Badge> {
             unreachable!("the component under test makes no system call");
         }
 
-        fn reply_recv(&mut self, _: CPtr, _: &mut Message) -> Badge {
+        fn reply_recv(&mut self, _: CPtr, _: ReplyObject, _: &mut Message) -> Badge {
             unreachable!("the component under test makes no system call");
         }
 
@@ -155,7 +201,9 @@ mod tests {
     struct Recorder {
         calls: Vec<(Caller, Method)>,
         refused: Vec<Caller>,
-        bits: Vec<u64>,
+        signals: Vec<Signals>,
+        timer: Option<Signal>,
+        deadlines: u32,
         faults: Vec<(u8, Fault)>,
     }
 
@@ -171,8 +219,17 @@ mod tests {
             self.refused.push(caller);
         }
 
-        fn notified(&mut self, _: &mut K, bits: u64) {
-            self.bits.push(bits);
+        fn notified(&mut self, _: &mut K, signals: Signals) {
+            self.signals.push(signals);
+        }
+
+        fn timer(&self) -> Option<Signal> {
+            self.timer
+        }
+
+        fn deadline_passed(&mut self, _: &mut K) {
+            assert_eq!(self.signals, [], "the deadline comes first");
+            self.deadlines += 1;
         }
 
         fn faulted(&mut self, _: &mut K, number: u8, fault: Fault) {
@@ -240,8 +297,8 @@ mod tests {
     fn a_notification_is_not_replied_to_whatever_its_message_says() {
         let (recorder, answer, _) = take(Badge(0b101), Message::request(method(0), &[]));
         assert_eq!(
-            (recorder.bits.as_slice(), answer),
-            (&[0b101][..], Answer::None)
+            (recorder.signals.as_slice(), answer),
+            (&[Signals::new(0b101)][..], Answer::None)
         );
         assert!(recorder.calls.is_empty());
     }
@@ -259,7 +316,74 @@ mod tests {
             };
             assert_eq!(recorder.faults, [(4, fault)]);
             assert_eq!((answer, after), (Answer::None, message));
-            assert!(recorder.calls.is_empty() && recorder.bits.is_empty());
+            assert!(recorder.calls.is_empty() && recorder.signals.is_empty());
         }
+    }
+
+    #[test]
+    fn a_deadline_is_told_apart_from_the_other_signals() {
+        let timer = Signal::bit(3).unwrap();
+        for (bits, deadlines, others) in [
+            (0b1000, 1, None),
+            (0b1101, 1, Some(0b101)),
+            (0b0101, 0, Some(0b101)),
+        ] {
+            let mut recorder = Recorder {
+                timer: Some(timer),
+                ..Recorder::default()
+            };
+            let mut message = Message::default();
+            let answer = dispatch(&mut Untouched, &mut recorder, Badge(bits), &mut message);
+            assert_eq!((recorder.deadlines, answer), (deadlines, Answer::None));
+            let others: Vec<Signals> = others.map(Signals::new).into_iter().collect();
+            assert_eq!(recorder.signals, others);
+        }
+        let (recorder, _, _) = take(Badge(0b1000), Message::default());
+        assert_eq!(recorder.deadlines, 0, "it sets no deadlines");
+        assert_eq!(recorder.signals, [Signals::from(timer)]);
+    }
+
+    /// Keeps every caller of method 1, exchanges it for the present one at method 2.
+    struct Keeper {
+        replies: Replies,
+        kept: Option<Kept>,
+    }
+
+    impl<K: Syscalls> Component<K> for Keeper {
+        fn init(&mut self, _: &mut K) {}
+
+        fn call(&mut self, _: &mut K, _: Caller, method: Method, _: &mut Message) {
+            match method.number() {
+                1 => self.kept = self.replies.keep(),
+                2 => self.kept = self.kept.take().map(|kept| self.replies.exchange(kept)),
+                _ => {}
+            }
+        }
+
+        fn reply_object(&self) -> Current {
+            self.replies.current()
+        }
+    }
+
+    #[test]
+    fn a_caller_that_is_kept_is_not_replied_to_and_the_next_receive_spares_it() {
+        let mut keeper = Keeper {
+            replies: Replies::new(1),
+            kept: None,
+        };
+        let object = |keeper: &Keeper| Component::<Untouched>::reply_object(keeper).object;
+        let turn = |keeper: &mut Keeper, number| {
+            let mut message = Message::request(method(number), &[]);
+            dispatch(&mut Untouched, keeper, Badge::channel(5), &mut message)
+        };
+        assert_eq!(turn(&mut keeper, 0), Answer::Reply);
+        assert_eq!(turn(&mut keeper, 1), Answer::None);
+        assert_ne!(object(&keeper), ReplyObject::OWN);
+        assert_eq!(turn(&mut keeper, 0), Answer::Reply);
+        // The reply goes to the one that was kept, whose reply object then receives.
+        assert_eq!(turn(&mut keeper, 2), Answer::Reply);
+        assert_eq!(object(&keeper), ReplyObject::OWN);
+        // Both objects are in use: nobody more is kept.
+        assert_eq!(turn(&mut keeper, 1), Answer::Reply);
     }
 }

@@ -30,6 +30,14 @@ pub mod cspace {
     /// Slot of the root CNode that holds a component's grants CNode, or the manager's authority CNode.
     pub const PORTCULLIS_ROOT_SLOT: u64 = 1;
 
+    /// Slot of the root CNode that holds the CNode of the pool's reply objects, in a component that keeps
+    /// callers ([`Replies`](crate::Replies)).
+    pub const REPLIES_ROOT_SLOT: u64 = 2;
+    /// Bits that the CNode of the pool's reply objects resolves.
+    pub const REPLIES_RADIX: u8 = 6;
+    /// Reply objects of the pool at most: one for each component that may have a channel to this one.
+    pub const MAX_REPLIES: u8 = MAX_CHANNELS;
+
     /// The component's own endpoint (or notification, where nothing can call it).
     pub const INPUT: CPtr = CPtr(1);
     /// The copy of the fault endpoint. Stock Microkit hands it out; our images do not.
@@ -62,6 +70,11 @@ pub mod cspace {
     /// The IRQ handler capability of channel `id`.
     pub const fn irq_handler(id: u8) -> CPtr {
         CPtr(BASE_IRQ + id as u64)
+    }
+
+    /// Reply object `number` of the component's pool, from 1 to [`MAX_REPLIES`].
+    pub const fn reply(number: u8) -> CPtr {
+        CPtr(REPLIES_ROOT_SLOT << LEAF_BITS | number as u64)
     }
 
     /// Grant slot `slot` of the calling component's grants CNode; for the manager, slot `slot` of

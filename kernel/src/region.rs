@@ -46,6 +46,15 @@ pub trait Region {
     fn load(&self, offset: usize) -> Result<u64, OutOfRange>;
 }
 
+/// How a platform maps regions into a component: one type for what it may read, another for what it
+/// may write too. The `Regions` of a component, its wiring by name, are made of these.
+pub trait Mapping {
+    /// A region that is mapped read-only.
+    type ReadOnly: Region + fmt::Debug;
+    /// A region that is mapped read-write.
+    type ReadWrite: RegionMut + fmt::Debug;
+}
+
 /// A region that the component may write too.
 pub trait RegionMut: Region {
     /// Copies `bytes` into the region at `offset`.

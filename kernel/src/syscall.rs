@@ -4,7 +4,7 @@
 //! value: the hosted kernel receives it from a component's socket, property tests generate it, and
 //! the comparison with the real kernel replays it.
 
-use crate::{Badge, CPtr, KernelError, Message, Rights};
+use crate::{Badge, CPtr, KernelError, Message, ReplyObject, Rights};
 
 /// The system calls that a component makes. All block as seL4's do.
 pub trait Syscalls {
@@ -21,16 +21,22 @@ pub trait Syscalls {
     /// seL4 `Signal` on a notification.
     fn signal(&mut self, to: CPtr);
 
-    /// seL4 `Recv` on `from` with the component's reply object; also returns for its bound
-    /// notification.
-    fn recv(&mut self, from: CPtr, message: &mut Message) -> Badge;
+    /// seL4 `Recv` on `from`; also returns for the component's bound notification. The caller whose
+    /// message arrives is held in `reply`; whoever was held there before waits for ever.
+    fn recv(&mut self, from: CPtr, reply: ReplyObject, message: &mut Message) -> Badge;
 
     /// seL4 `NBRecv`: as [`recv`](Self::recv), but `None` where nothing waits.
-    fn nb_recv(&mut self, from: CPtr, message: &mut Message) -> Option<Badge>;
+    fn nb_recv(&mut self, from: CPtr, reply: ReplyObject, message: &mut Message) -> Option<Badge>;
 
-    /// seL4 `ReplyRecv`: replies with `message` to the caller that the reply object holds (to
-    /// nobody, silently, where it holds none), then receives.
-    fn reply_recv(&mut self, from: CPtr, message: &mut Message) -> Badge;
+    /// seL4 `ReplyRecv`: replies with `message` to the caller that `reply` holds (to nobody, silently,
+    /// where it holds none), then receives with it.
+    fn reply_recv(&mut self, from: CPtr, reply: ReplyObject, message: &mut Message) -> Badge;
+
+    /// seL4 `Send` on a reply object: replies with `message` to the caller that it holds (to nobody,
+    /// silently, where it holds none). Never waits.
+    fn reply(&mut self, to: ReplyObject, message: &Message) {
+        self.send(to.0, message);
+    }
 
     /// seL4 `Yield`: gives the rest of the time slice away.
     fn yield_now(&mut self);

@@ -2,7 +2,7 @@
 
 use portcullis_kernel::{Message, Principal, label};
 use portcullis_log::{Cause, Operation, Outcome};
-use portcullis_manager_api::{Buffer, FORBIDDEN, Find, Found, NOT_PERMITTED, UNAVAILABLE};
+use portcullis_manager_api::{Awaited, Buffer, FORBIDDEN, Find, Found, NOT_PERMITTED, UNAVAILABLE};
 
 use crate::grants::Grants;
 use crate::journal::{Event, Journal};
@@ -67,6 +67,30 @@ pub(crate) fn find(
             record_denial(loaded, grants, members, journal, subject, denial);
             message.refuse(denial.code);
         }
+    }
+}
+
+/// Tells the component on static channel `channel` which bit of its notification a grant sets. It asks for
+/// no authority, so that a refusal is no record.
+pub(crate) fn signal(loaded: &Loaded<'_>, channel: u8, message: &mut Message) {
+    let mut buffer: Buffer = [0; _];
+    let Some(awaited) = message.decode::<Awaited<'_>>(&mut buffer) else {
+        return message.refuse(label::BAD_REQUEST);
+    };
+    let policy = loaded.policy();
+    let sets = loaded.on_channel(channel).and_then(|(object, _)| {
+        let (subject, _) = policy.component(awaited.subject)?;
+        let (interface, _) = policy.interface(awaited.interface)?;
+        let sought = (object, interface, awaited.mode);
+        loaded.grants_of(subject).find_map(|(_, allowed)| {
+            let grant = &allowed.grant;
+            let it = (grant.object, grant.interface, grant.mode);
+            allowed.notification.filter(|_| it == sought)
+        })
+    });
+    match sets {
+        Some(bit) => answer(message, &bit),
+        None => message.refuse(NOT_PERMITTED),
     }
 }
 

@@ -2,13 +2,15 @@
 
 use portcullis_kernel::{
     CNodes, Caller, Component, Fault, GrantBadge, Message, Method, NotifyGrant, Principal, Region,
-    RegionMut, label,
+    RegionMut, Signals, label,
 };
 use portcullis_log::ring::Writer;
-use portcullis_manager_api::{DURABLE, FIND, REASON, Refused, Report, UNAVAILABLE, Unissued};
+use portcullis_manager_api::{
+    DURABLE, FIND, REASON, Refused, Report, SIGNAL, UNAVAILABLE, Unissued,
+};
 use portcullis_policy_format::{AllowedGrant, Policy, When};
 
-use crate::find::{answer, find};
+use crate::find::{answer, find, signal};
 use crate::grants::{By, Grants};
 use crate::issue::{self, Boot, check_sources};
 use crate::journal::{Journal, Ring};
@@ -249,7 +251,12 @@ impl<K: CNodes, P: Platform, R: RegionMut, A: Region> Component<K> for Manager<'
             (Stage::Loaded(loaded), Caller::Channel(id)) if method == FIND => {
                 find(loaded, grants, members, journal, id, message);
             }
-            (_, Caller::Channel(_)) if method == FIND => message.refuse(UNAVAILABLE),
+            (Stage::Loaded(loaded), Caller::Channel(id)) if method == SIGNAL => {
+                signal(loaded, id, message);
+            }
+            (_, Caller::Channel(_)) if method == FIND || method == SIGNAL => {
+                message.refuse(UNAVAILABLE);
+            }
             // That tells of the policy alone: no component could do anything yet.
             (Stage::Refused(reason), Caller::Channel(_)) if method == REASON => {
                 answer(message, reason);
@@ -272,7 +279,7 @@ impl<K: CNodes, P: Platform, R: RegionMut, A: Region> Component<K> for Manager<'
         self.announce(kernel);
     }
 
-    fn notified(&mut self, kernel: &mut K, _bits: u64) {
+    fn notified(&mut self, kernel: &mut K, _: Signals) {
         self.progress(kernel);
         self.announce(kernel);
     }

@@ -5,7 +5,7 @@ mod support;
 use portcullis_kernel::{Caller, Method, MethodSet, Mode, Principal, Refusal, cspace, label};
 use portcullis_log::{Cause, Operation, Outcome, Record};
 use portcullis_manager::{DENIAL_RECORDS, DENIAL_ROOM};
-use portcullis_manager_api::{FIND, FORBIDDEN, Find, Found, NOT_PERMITTED, UNAVAILABLE};
+use portcullis_manager_api::{FIND, FORBIDDEN, Find, Found, NOT_PERMITTED, SIGNAL, UNAVAILABLE};
 
 use support::draft::{NAMES, small};
 use support::world::{FAULT, World};
@@ -44,6 +44,32 @@ fn a_found_slot_is_the_pointer_of_the_grant() {
     let found = world.find(3, "vault", "worm", Mode::Call).unwrap();
     assert_eq!(found.cptr(), cspace::grant(2));
     assert_eq!(found.methods, MethodSet(0b11));
+}
+
+#[test]
+fn each_component_finds_the_signals_of_the_grants_to_it_and_no_others() {
+    let draft = small();
+    let mut world = World::booted(&draft);
+    let records = world.machine.records.len();
+    for channel in 1..7u8 {
+        for subject in NAMES {
+            for interface in ["inspect", "worm"] {
+                for mode in [Mode::Call, Mode::Send, Mode::Notify, Mode::Stream] {
+                    let found = world.find_signal(channel, subject, interface, mode);
+                    let sets = draft.grants.iter().find(|grant| {
+                        grant.grant.object == channel.into()
+                            && NAMES[usize::from(grant.grant.subject)] == subject
+                            && ["inspect", "worm"][usize::from(grant.grant.interface)] == interface
+                            && grant.grant.mode == mode
+                    });
+                    let bit = sets.and_then(|grant| grant.notification);
+                    let expected = bit.ok_or(Refusal::Object(NOT_PERMITTED));
+                    assert_eq!(found, expected);
+                }
+            }
+        }
+    }
+    assert_eq!(world.machine.records.len(), records, "no denial is one");
 }
 
 /// The last record, where it is of a denial.
@@ -159,15 +185,14 @@ fn a_channel_that_the_policy_does_not_know_leaves_no_record() {
 }
 
 #[test]
-fn a_channel_gives_find_and_nothing_else() {
+fn a_channel_gives_where_grants_lie_and_what_they_set_and_nothing_else() {
     let mut world = World::booted(&small());
     let find = Find {
         object: "vault",
         interface: "worm",
         mode: Mode::Call,
     };
-    for number in 1..32 {
-        let method = Method::new(number).unwrap();
+    for method in (1..32).filter_map(Method::new).filter(|it| *it != SIGNAL) {
         let answer = world.call::<Found>(Caller::Channel(3), method, &find, &mut [0; _]);
         assert_eq!(answer, Err(Refusal::Object(label::BAD_METHOD)));
     }
@@ -178,8 +203,10 @@ fn a_request_that_does_not_decode_is_a_bad_request() {
     let mut world = World::booted(&small());
     let before = world.log().len();
     for garbage in [&[][..], &[0xff; 9], b"\x05vault\x04worm\x04"] {
-        let answer = world.call::<Found>(Caller::Channel(3), FIND, &garbage, &mut [0; _]);
-        assert_eq!(answer, Err(Refusal::Object(label::BAD_REQUEST)));
+        for method in [FIND, SIGNAL] {
+            let answer = world.call::<Found>(Caller::Channel(3), method, &garbage, &mut [0; _]);
+            assert_eq!(answer, Err(Refusal::Object(label::BAD_REQUEST)));
+        }
     }
     assert_eq!(world.log().len(), before);
 }

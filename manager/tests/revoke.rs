@@ -3,7 +3,8 @@
 mod support;
 
 use portcullis_kernel::{
-    Badge, Generation, KernelError, Message, Mode, Principal, Refusal, Syscall, cspace, label,
+    Badge, Generation, KernelError, Message, Mode, Principal, Refusal, Signals, Syscall, cspace,
+    label,
 };
 use portcullis_log::{Cause, GrantFields, Operation, Outcome};
 use portcullis_manager::{Report, RevokeError, Unissued};
@@ -498,7 +499,8 @@ fn an_index_whose_generations_are_used_up_is_retired() {
         let fault = world.manager.revoke_component(&mut world.machine, 1, FAULT);
         assert_eq!(fault, Ok(()));
         world.machine.acknowledge();
-        portcullis_kernel::Component::notified(&mut world.manager, &mut world.machine, 1);
+        let signals = Signals::new(1);
+        portcullis_kernel::Component::notified(&mut world.manager, &mut world.machine, signals);
     }
     assert!(!world.is_in_force(0));
     assert_eq!(

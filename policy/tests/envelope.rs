@@ -20,8 +20,8 @@ fn said(policy: &str, description: &str) -> ([u8; 32], [u8; 32], Vec<[u8; 32]>) 
     let checked = checked.unwrap_or_else(|problems| panic!("{}", render(&problems)));
     let compiled = compile(&checked);
     let policy = Policy::inspect(&compiled).unwrap();
-    let (system, envelope) = (policy.system().unwrap(), policy.envelope().unwrap());
-    (*system, *envelope, policy.successors().to_vec())
+    let tail = policy.tail().unwrap();
+    (tail.system, tail.envelope, tail.successor_keys().to_vec())
 }
 
 fn texts() -> (String, String) {

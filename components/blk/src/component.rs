@@ -4,7 +4,7 @@ use core::fmt::Display;
 
 use portcullis_console::api::Terminal;
 use portcullis_kernel::{
-    Caller, Component, GrantBadge, Message, Method, OutOfRange, RegionMut, Syscalls, label,
+    Caller, Component, GrantBadge, Mapping, Message, Method, OutOfRange, RegionMut, Syscalls, label,
 };
 
 use crate::{
@@ -40,27 +40,33 @@ impl Default for Memory {
     }
 }
 
-/// The disk driver. `V` is the buffer shared with the vault, `L` the one shared with the ledger.
+/// The driver's memory regions, by their names in the system description.
 #[derive(Debug)]
-pub struct Blk<'m, D, V, L> {
+pub struct Regions<M: Mapping> {
+    /// The buffer that it shares with the vault.
+    pub vault_disk: M::ReadWrite,
+    /// The buffer that it shares with the ledger.
+    pub ledger_disk: M::ReadWrite,
+}
+
+/// The disk driver.
+#[derive(Debug)]
+pub struct Blk<'m, D, M: Mapping> {
     channel: u8,
     driver: Driver<D>,
-    vault: V,
-    ledger: L,
+    regions: Regions<M>,
     memory: &'m mut Memory,
     console: Terminal,
     refusals: u64,
 }
 
-impl<'m, D: Disk, V: RegionMut, L: RegionMut> Blk<'m, D, V, L> {
-    /// A driver for `disk` that reaches the manager on the static channel `channel`, with the
-    /// regions `vault_disk` and `ledger_disk`.
-    pub const fn new(channel: u8, disk: D, vault: V, ledger: L, memory: &'m mut Memory) -> Self {
+impl<'m, D: Disk, M: Mapping> Blk<'m, D, M> {
+    /// A driver for `disk` that reaches the manager on the static channel `channel`.
+    pub const fn new(channel: u8, disk: D, regions: Regions<M>, memory: &'m mut Memory) -> Self {
         Self {
             channel,
             driver: Driver::new(disk),
-            vault,
-            ledger,
+            regions,
             memory,
             console: Terminal::SILENT,
             refusals: 0,
@@ -120,12 +126,11 @@ impl<'m, D: Disk, V: RegionMut, L: RegionMut> Blk<'m, D, V, L> {
 
     fn transfer(&mut self, area: Area, direction: Direction, run: Run) -> Result<(), Refused> {
         let (driver, memory) = (&mut self.driver, &mut self.memory.run);
-        match area {
-            Area::Vault => transfer(driver, &mut self.vault, memory, area, direction, run),
-            Area::Grants | Area::Worm => {
-                transfer(driver, &mut self.ledger, memory, area, direction, run)
-            }
-        }
+        let region = match area {
+            Area::Vault => &mut self.regions.vault_disk,
+            Area::Grants | Area::Worm => &mut self.regions.ledger_disk,
+        };
+        transfer(driver, region, memory, area, direction, run)
     }
 
     /// Counts a refusal and says it, unless there were many.
@@ -206,7 +211,7 @@ fn transfer<D: Disk, R: RegionMut>(
     }
 }
 
-impl<K: Syscalls, D: Disk, V: RegionMut, L: RegionMut> Component<K> for Blk<'_, D, V, L> {
+impl<K: Syscalls, D: Disk, M: Mapping> Component<K> for Blk<'_, D, M> {
     fn init(&mut self, kernel: &mut K) {
         self.console = Terminal::find_or_silent(kernel, self.channel);
         self.open(kernel);

@@ -31,7 +31,7 @@ mod remote;
 pub mod testing;
 pub mod wire;
 
-pub use component::{Blk, Memory};
+pub use component::{Blk, Memory, Regions};
 pub use disk::{BLOCK, Block, Disk, DiskError};
 pub use driver::{Driver, OpenError, Opened, Refused, UNDER_WAY_MAX};
 pub use layout::{DiskId, Header, HeaderError, MIN_BLOCKS, TooSmall, initialise};

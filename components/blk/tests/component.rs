@@ -1,7 +1,7 @@
 //! The driver as a component: what a grant's methods reach, and what is said of what is refused.
 
 use portcullis_blk::{
-    BLOCK, Blk, Header,
+    BLOCK, Blk, Header, Regions,
     api::{self, Area, Client, Info, RUN_MAX, Run},
     initialise,
     testing::{FaultyDisk, Finder, Transcript},
@@ -70,10 +70,11 @@ fn boot(methods: &[Method]) -> Boot {
     let mut disk = FaultyDisk::new(BLOCKS);
     initialise(&mut disk, &Header::new(BLOCKS, [3; 16]).unwrap()).unwrap();
     let memory = Box::leak(Box::default());
-    machine.start(
-        blk.thread,
-        Blk::new(0, disk, vault.clone(), ledger.clone(), memory),
-    );
+    let regions = Regions::<Direct> {
+        vault_disk: vault.clone(),
+        ledger_disk: ledger.clone(),
+    };
+    machine.start(blk.thread, Blk::new(0, disk, regions, memory));
     Boot {
         kernel: machine.direct(client.thread),
         grant,

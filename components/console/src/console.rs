@@ -2,7 +2,9 @@
 
 use core::fmt;
 
-use portcullis_kernel::{Caller, Component, GrantBadge, Message, Method, Refusal, Syscalls, label};
+use portcullis_kernel::{
+    Caller, Component, GrantBadge, Message, Method, Refusal, Signal, Signals, Syscalls, label,
+};
 use portcullis_manager_api::reason;
 
 use crate::Serial;
@@ -27,11 +29,19 @@ const STRANGE: &str = "the policy at hand is not the one in force; names and gra
 /// What stands before what is being typed.
 const PROMPT: &str = "> ";
 
+/// The console's channels, by their ids in the system description.
+#[derive(Clone, Copy, Debug)]
+pub struct Channels {
+    /// On which it asks the manager.
+    pub manager: u8,
+    /// The serial device's interrupt.
+    pub irq: u8,
+}
+
 /// The console.
 #[derive(Debug)]
 pub struct Console<'p, S> {
-    channel: u8,
-    irq: u8,
+    channels: Channels,
     /// The compiled policy: the whole memory region.
     region: &'p [u8],
     source: Option<Source<'p>>,
@@ -71,13 +81,10 @@ struct Repeats<'p> {
 }
 
 impl<'p, S: Serial> Console<'p, S> {
-    /// The console on `serial`. It asks the manager on its static channel `channel`, and input is
-    /// announced by bit `irq` of its notification: the ids in `system.xml`. `region` is the compiled
-    /// policy, which has the names.
-    pub const fn new(channel: u8, irq: u8, region: &'p [u8], serial: S) -> Self {
+    /// The console on `serial`. `region` is the compiled policy, which has the names.
+    pub const fn new(channels: Channels, region: &'p [u8], serial: S) -> Self {
         Self {
-            channel,
-            irq,
+            channels,
             region,
             source: None,
             start: Start::Silent,
@@ -99,7 +106,7 @@ impl<'p, S: Serial> Console<'p, S> {
         }
         if let Err(refusal) = self.begin(kernel) {
             self.start = Start::Shown;
-            match reason(kernel, self.channel) {
+            match reason(kernel, self.channels.manager) {
                 Ok(reason) => self.screen.line(format_args!(
                     "Portcullis: the policy was refused, and nothing is granted in this boot: {reason}"
                 )),
@@ -116,7 +123,7 @@ impl<'p, S: Serial> Console<'p, S> {
     fn begin(&mut self, kernel: &mut impl Syscalls) -> Result<(), Refusal> {
         let inspect = match self.source {
             Some(source) => source.inspect,
-            None => Inspect::find(kernel, self.channel)?,
+            None => Inspect::find(kernel, self.channels.manager)?,
         };
         let status = inspect.status(kernel)?;
         self.source = Source::new(inspect, self.region, &status);
@@ -299,8 +306,8 @@ impl<K: Syscalls, S: Serial> Component<K> for Console<'_, S> {
         message.reply(&[]);
     }
 
-    fn notified(&mut self, kernel: &mut K, bits: u64) {
-        if bits & 1 << self.irq != 0 {
+    fn notified(&mut self, kernel: &mut K, signals: Signals) {
+        if signals.contains(Signal::channel(self.channels.irq)) {
             self.look(kernel);
             self.input(kernel);
             self.screen.output.serial().acknowledge();

@@ -32,5 +32,5 @@ pub mod text;
 mod why;
 
 pub use api::Terminal;
-pub use console::Console;
+pub use console::{Channels, Console};
 pub use serial::Serial;

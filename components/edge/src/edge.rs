@@ -2,23 +2,39 @@
 
 use portcullis_console::Terminal;
 use portcullis_console::text::{Counted, Grouped, Plain, ShortDigest};
-use portcullis_kernel::{Component, Region, Syscalls};
+use portcullis_kernel::{Component, Mapping, Mode, Signal, Signals, Syscalls};
+use portcullis_manager_api::{Awaited, find_signal};
 use portcullis_publish::stream::{Lost, PAYLOAD_MAX, Reader};
 
 use crate::intake::{Event, Events, Intake, Tally};
 use crate::list::{LISTED_MAX, List, Listed};
 
+/// What says that there are frames on the stream, in the reference policy.
+const FRAMES: Awaited<'_> = Awaited {
+    subject: "publish",
+    interface: "feed",
+    mode: Mode::Stream,
+};
 /// Columns of a path, so that the figures after it stand under each other.
 const PATH_WIDTH: usize = 36;
 
-/// The edge. `S` is the region `publish_edge`.
+/// The edge's memory region, by its name in the system description.
 #[derive(Debug)]
-pub struct Edge<S> {
+pub struct Regions<M: Mapping> {
+    /// The stream of published objects.
+    pub publish_edge: M::ReadOnly,
+}
+
+/// The edge.
+#[derive(Debug)]
+pub struct Edge<M: Mapping> {
     channel: u8,
     terminal: Terminal,
+    /// The publisher's, that there are frames.
+    frames: Option<Signal>,
     /// The region of the stream, until it is read.
-    region: Option<S>,
-    reader: Option<Reader<S>>,
+    region: Option<M::ReadOnly>,
+    reader: Option<Reader<M::ReadOnly>>,
     intake: Intake,
     list: List,
     /// Whole objects of this round that the list had no room for.
@@ -27,13 +43,14 @@ pub struct Edge<S> {
     buffer: [u8; PAYLOAD_MAX],
 }
 
-impl<S: Region> Edge<S> {
-    /// An edge that asks the manager on its static channel `channel` and reads `stream`.
-    pub const fn new(channel: u8, stream: S) -> Self {
+impl<M: Mapping> Edge<M> {
+    /// An edge that asks the manager on its static channel `channel`.
+    pub fn new(channel: u8, regions: Regions<M>) -> Self {
         Self {
             channel,
             terminal: Terminal::SILENT,
-            region: Some(stream),
+            frames: None,
+            region: Some(regions.publish_edge),
             reader: None,
             intake: Intake::new(true),
             list: List::new(),
@@ -56,6 +73,7 @@ impl<S: Region> Edge<S> {
 
     fn open(&mut self, kernel: &mut impl Syscalls) {
         self.terminal = Terminal::find_or_silent(kernel, self.channel);
+        self.frames = find_signal(kernel, self.channel, &FRAMES).ok();
         let Some(region) = self.region.take() else {
             return;
         };
@@ -86,7 +104,11 @@ impl<S: Region> Edge<S> {
         self.reader = Some(reader);
     }
 
-    fn frames(&mut self, kernel: &mut impl Syscalls, reader: &mut Reader<S>) -> Result<(), Lost> {
+    fn frames(
+        &mut self,
+        kernel: &mut impl Syscalls,
+        reader: &mut Reader<M::ReadOnly>,
+    ) -> Result<(), Lost> {
         reader.poll()?;
         while let Some(frame) = reader.next(&mut self.buffer)? {
             let events = self.intake.take(frame);
@@ -144,13 +166,15 @@ impl<S: Region> Edge<S> {
     }
 }
 
-impl<K: Syscalls, S: Region> Component<K> for Edge<S> {
+impl<K: Syscalls, M: Mapping> Component<K> for Edge<M> {
     fn init(&mut self, kernel: &mut K) {
         self.open(kernel);
         self.drain(kernel);
     }
 
-    fn notified(&mut self, kernel: &mut K, _: u64) {
-        self.drain(kernel);
+    fn notified(&mut self, kernel: &mut K, signals: Signals) {
+        if signals.contains(self.frames) {
+            self.drain(kernel);
+        }
     }
 }

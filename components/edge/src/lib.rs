@@ -15,5 +15,5 @@ mod edge;
 mod intake;
 mod list;
 
-pub use edge::Edge;
+pub use edge::{Edge, Regions};
 pub use list::{LISTED_MAX, Listed};

@@ -4,17 +4,17 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use ed25519_dalek::SigningKey;
-use portcullis_console::{Console, Serial};
-use portcullis_edge::{Edge, LISTED_MAX};
+use portcullis_console::{Channels, Console, Serial};
+use portcullis_edge::{Edge, LISTED_MAX, Regions};
 use portcullis_kernel::{
     Caller, Component, Generation, Grant, GrantBadge, Message, Method, MethodSet, Mode, Principal,
     Region, RegionMut, Syscalls, label,
 };
 use portcullis_manager_api::{
-    Buffer, FIND, Find, Found, GRANTS, GrantView, NOT_PERMITTED, STATUS, Status,
+    Buffer, FIND, Find, Found, GRANTS, GrantView, NOT_PERMITTED, SIGNAL, STATUS, Status,
 };
 use portcullis_model::ObjectId;
-use portcullis_model::testing::{Machine, ProtectionDomain, SharedRegion};
+use portcullis_model::testing::{Direct, Machine, ProtectionDomain, SharedRegion};
 use portcullis_policy_format::testing::Draft;
 use portcullis_policy_format::{Domain, OnFault, Policy};
 use portcullis_publish::Publish;
@@ -70,6 +70,8 @@ impl<K: Syscalls> Component<K> for Manager {
                     None => NOT_PERMITTED,
                 }
             }
+            // Every grant here sets bit 0.
+            (Caller::Channel(_), SIGNAL) => return message.encode(label::OK, &0_u8).unwrap(),
             (Caller::Grant(_), GRANTS) => {
                 let index: u16 = message.decode(&mut buffer).unwrap();
                 let view = GrantView {
@@ -182,7 +184,7 @@ struct Appliance {
     publish: ProtectionDomain,
     /// The notification that publish signals.
     feed: ObjectId,
-    edge: Rc<RefCell<Edge<SharedRegion>>>,
+    edge: Rc<RefCell<Edge<Direct>>>,
 }
 
 /// What a test changes of the appliance.
@@ -233,9 +235,10 @@ impl Appliance {
         machine.start(manager.thread, Manager { grants });
 
         let screen = Screen::default();
+        let channels = Channels { manager: 0, irq: 1 };
         machine.start(
             console.thread,
-            Console::new(0, 1, policy().leak(), screen.clone()),
+            Console::new(channels, policy().leak(), screen.clone()),
         );
         screen.0.borrow_mut().clear();
         let objects = objects
@@ -254,8 +257,15 @@ impl Appliance {
             },
         );
         let feed = edge.notification;
-        let edge = machine.start(edge.thread, Edge::new(0, stream.clone()));
-        machine.start(publish.thread, Publish::new(0, buffer, stream.clone()));
+        let regions = Regions::<Direct> {
+            publish_edge: stream.read_only(),
+        };
+        let edge = machine.start(edge.thread, Edge::new(0, regions));
+        let regions = portcullis_publish::Regions::<Direct> {
+            vault_publish: buffer.read_only(),
+            publish_edge: stream.clone(),
+        };
+        machine.start(publish.thread, Publish::new(0, regions));
         machine.run();
         Self {
             machine,

@@ -4,7 +4,7 @@ use core::fmt;
 
 use portcullis_console::Terminal;
 use portcullis_console::text::{Counted, Denied, Grouped, ShortDigest};
-use portcullis_kernel::{Component, NotifyGrant, Region, RegionMut, Syscalls};
+use portcullis_kernel::{Component, Mapping, NotifyGrant, Syscalls};
 use portcullis_ledger::api as ledger;
 use portcullis_publish::api as publish;
 use portcullis_vault::api as vault;
@@ -16,13 +16,22 @@ use crate::intake::{Document, Intake, Taken, Way};
 /// Columns of a path, so that the figures after it stand under each other.
 const PATH_WIDTH: usize = 36;
 
-/// The component. `I` is the region `inbox`, `B` the region `ingest_vault`.
+/// Its memory regions, by their names in the system description.
 #[derive(Debug)]
-pub struct Ingest<I, B> {
+pub struct Regions<M: Mapping> {
+    /// The documents to take in.
+    pub inbox: M::ReadOnly,
+    /// A document on its way into the vault.
+    pub ingest_vault: M::ReadWrite,
+}
+
+/// The component.
+#[derive(Debug)]
+pub struct Ingest<M: Mapping> {
     channel: u8,
     terminal: Terminal,
-    inbox: I,
-    intake: Intake<B>,
+    inbox: M::ReadOnly,
+    intake: Intake<M::ReadWrite>,
     /// Once the bundle was gone through.
     refused: Option<u64>,
 }
@@ -50,15 +59,14 @@ struct Grants {
     ready: Option<NotifyGrant>,
 }
 
-impl<I: Region, B: RegionMut> Ingest<I, B> {
-    /// An ingest that asks the manager on its static channel `channel`, takes documents from
-    /// `inbox`, and hands them to the vault through `buffer` (`ingest_vault`).
-    pub const fn new(channel: u8, inbox: I, buffer: B) -> Self {
+impl<M: Mapping> Ingest<M> {
+    /// An ingest that asks the manager on its static channel `channel`.
+    pub fn new(channel: u8, regions: Regions<M>) -> Self {
         Self {
             channel,
             terminal: Terminal::SILENT,
-            inbox,
-            intake: Intake::new(buffer),
+            inbox: regions.inbox,
+            intake: Intake::new(regions.ingest_vault),
             refused: None,
         }
     }
@@ -193,7 +201,7 @@ impl<I: Region, B: RegionMut> Ingest<I, B> {
     }
 }
 
-impl<K: Syscalls, I: Region, B: RegionMut> Component<K> for Ingest<I, B> {
+impl<K: Syscalls, M: Mapping> Component<K> for Ingest<M> {
     fn init(&mut self, kernel: &mut K) {
         if let Some(grants) = self.find(kernel) {
             self.run(kernel, grants);

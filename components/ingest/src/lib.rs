@@ -21,4 +21,4 @@ mod failure;
 mod ingest;
 mod intake;
 
-pub use ingest::Ingest;
+pub use ingest::{Ingest, Regions};

@@ -11,12 +11,12 @@ use portcullis_edge::Edge;
 use portcullis_ingest::bundle::{
     ENTRY_SIZE, Entry, Layout, encode_entry, encode_header, entry_offset,
 };
-use portcullis_ingest::{Ingest, bundle};
+use portcullis_ingest::{Ingest, Regions, bundle};
 use portcullis_kernel::{
     Caller, Component, Generation, GrantBadge, Message, Method, MethodSet, Syscalls,
 };
 use portcullis_ledger::{Ledger, api as ledger};
-use portcullis_model::testing::{Machine, SharedRegion};
+use portcullis_model::testing::{Direct, Machine, SharedRegion};
 use portcullis_publish::{DocumentPath, Publish};
 use portcullis_vault::{Act, DocumentEntry, Vault};
 use sha2::{Digest, Sha256};
@@ -71,10 +71,10 @@ fn boot(disk: &Shared, inbox: &[u8]) -> Boot {
     machine.call_grant(&ledger, 1, &blk, grant(1, 0b1111_1001));
     machine.call_grant(&vault, 1, &blk, grant(2, 0b1000_0111));
     machine.call_grant(&publish, 1, &vault, grant(3, 0b110_0000));
-    machine.notify_grant(&publish, 2, &edge, 0);
+    machine.notify_grant(&publish, 2, &edge, Finder::SIGNAL);
     machine.call_grant(&ingest, 1, &vault, grant(4, 0b1001_1111));
     machine.call_grant(&ingest, 2, &ledger, grant(5, 0b1));
-    machine.notify_grant(&ingest, 3, &publish, 0);
+    machine.notify_grant(&ingest, 3, &publish, Finder::SIGNAL);
     machine.call_grant(&vault, 2, &ledger, grant(7, 0b10));
     let client = ledger::Client(machine.call_grant(&reader, 1, &ledger, grant(6, 0b10)));
     for (index, speaker) in [&blk, &ledger, &vault, &edge, &publish, &ingest]
@@ -101,38 +101,42 @@ fn boot(disk: &Shared, inbox: &[u8]) -> Boot {
     let publish_edge = region(0x80000);
     let said = Transcript::default();
     machine.start(console.thread, Screen(said.clone()));
-    let memory = Box::leak(Box::default());
-    let driver = Blk::new(
-        0,
-        disk.clone(),
-        vault_disk.clone(),
-        ledger_disk.clone(),
-        memory,
-    );
+    let regions = portcullis_blk::Regions::<Direct> {
+        vault_disk: vault_disk.clone(),
+        ledger_disk: ledger_disk.clone(),
+    };
+    let driver = Blk::new(0, disk.clone(), regions, Box::leak(Box::default()));
     machine.start(blk.thread, driver);
-    let (ring, acknowledgement) = (region(0x20000), region(0x1000));
-    let (key, memory) = (SharedRegion::with(&[0x44; 32]), Box::leak(Box::default()));
-    let component = Ledger::new(0, ring, acknowledgement, key, ledger_disk, memory);
+    let regions = portcullis_ledger::Regions::<Direct> {
+        grant_log: region(0x20000).read_only(),
+        grant_log_ack: region(0x1000),
+        ledger_key: SharedRegion::with(&[0x44; 32]).read_only(),
+        ledger_disk,
+    };
+    let component = Ledger::new(0, regions, Box::leak(Box::default()));
     machine.start(ledger.thread, component);
-    let (key, memory) = (
-        SharedRegion::with(&[0x55; 32]),
-        Box::leak(Box::new(portcullis_vault::Memory::new())),
-    );
-    let component = Vault::new(
-        0,
-        key,
-        ingest_vault.clone(),
-        vault_publish.clone(),
+    let regions = portcullis_vault::Regions::<Direct> {
+        vault_key: SharedRegion::with(&[0x55; 32]).read_only(),
+        ingest_vault: ingest_vault.read_only(),
+        vault_publish: vault_publish.clone(),
         vault_disk,
-        memory,
-    );
-    machine.start(vault.thread, component);
-    let edge = machine.start(edge.thread, Edge::new(0, publish_edge.clone()));
-    machine.start(publish.thread, Publish::new(0, vault_publish, publish_edge));
-    machine.start(
-        ingest.thread,
-        Ingest::new(0, SharedRegion::with(inbox), ingest_vault),
-    );
+    };
+    let memory = Box::leak(Box::new(portcullis_vault::Memory::new()));
+    machine.start(vault.thread, Vault::new(0, regions, memory));
+    let regions = portcullis_edge::Regions::<Direct> {
+        publish_edge: publish_edge.read_only(),
+    };
+    let edge = machine.start(edge.thread, Edge::new(0, regions));
+    let regions = portcullis_publish::Regions::<Direct> {
+        vault_publish: vault_publish.read_only(),
+        publish_edge,
+    };
+    machine.start(publish.thread, Publish::new(0, regions));
+    let regions = Regions::<Direct> {
+        inbox: SharedRegion::with(inbox).read_only(),
+        ingest_vault,
+    };
+    machine.start(ingest.thread, Ingest::new(0, regions));
     machine.run();
 
     let mut kernel = machine.direct(reader.thread);

@@ -7,7 +7,8 @@ use portcullis_blk::{
 };
 use portcullis_console::api::Terminal;
 use portcullis_kernel::{
-    Caller, Component, MAX_WORDS, Message, Method, Region, RegionMut, Syscalls, label,
+    Caller, Component, MAX_WORDS, Mapping, Message, Method, Mode, Region, RegionMut, Signal,
+    Signals, Syscalls, label,
 };
 use portcullis_log::{
     RECORD_MAX,
@@ -15,7 +16,7 @@ use portcullis_log::{
     ring::Reader,
     scanner::Watch,
 };
-use portcullis_manager_api::tell_durable;
+use portcullis_manager_api::{Awaited, MANAGER, find_signal, tell_durable};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -46,14 +47,36 @@ impl Memory {
     }
 }
 
-/// The ledger. `R` is the region `grant_log`, `A` `grant_log_ack`, `Y` `ledger_key`, `B` `ledger_disk`.
+/// What says that there are records of the grant log to make durable.
+const RECORDS: Awaited<'_> = Awaited {
+    subject: MANAGER,
+    interface: api::INTERFACE,
+    mode: Mode::Stream,
+};
+
+/// The ledger's memory regions, by their names in the system description.
 #[derive(Debug)]
-pub struct Ledger<'m, R, A, Y, B> {
+pub struct Regions<M: Mapping> {
+    /// The ring of the manager's records.
+    pub grant_log: M::ReadOnly,
+    /// Where the ledger acknowledges them.
+    pub grant_log_ack: M::ReadWrite,
+    /// The key that signs checkpoints.
+    pub ledger_key: M::ReadOnly,
+    /// Blocks on their way to and from the disk.
+    pub ledger_disk: M::ReadWrite,
+}
+
+/// The ledger.
+#[derive(Debug)]
+pub struct Ledger<'m, M: Mapping> {
     channel: u8,
-    ring: Reader<R, A>,
-    key_region: Y,
+    /// The manager's, that there are records.
+    records: Option<Signal>,
+    ring: Reader<M::ReadOnly, M::ReadWrite>,
+    key_region: M::ReadOnly,
     key: Option<SigningKey>,
-    buffer: SharedBuffer<B>,
+    buffer: SharedBuffer<M::ReadWrite>,
     grants: Stored<'m, ()>,
     worm: Stored<'m, &'m mut Index>,
     scratch: &'m mut Scratch,
@@ -83,16 +106,9 @@ impl From<LogError> for Failure {
     }
 }
 
-impl<'m, R: Region, A: RegionMut, Y: Region, B: RegionMut> Ledger<'m, R, A, Y, B> {
+impl<'m, M: Mapping> Ledger<'m, M> {
     /// A ledger that reaches the manager on the static channel `channel`.
-    pub fn new(
-        channel: u8,
-        ring: R,
-        acknowledgement: A,
-        key: Y,
-        buffer: B,
-        memory: &'m mut Memory,
-    ) -> Self {
+    pub fn new(channel: u8, regions: Regions<M>, memory: &'m mut Memory) -> Self {
         let Memory {
             grants,
             worm,
@@ -101,10 +117,11 @@ impl<'m, R: Region, A: RegionMut, Y: Region, B: RegionMut> Ledger<'m, R, A, Y, B
         } = memory;
         Self {
             channel,
-            ring: Reader::new(ring, acknowledgement),
-            key_region: key,
+            records: None,
+            ring: Reader::new(regions.grant_log, regions.grant_log_ack),
+            key_region: regions.ledger_key,
             key: None,
-            buffer: SharedBuffer::new(buffer),
+            buffer: SharedBuffer::new(regions.ledger_disk),
             grants: Stored {
                 log: Log::new(LogKind::Grants, grants, ()),
                 area: Area::Grants,
@@ -126,14 +143,14 @@ impl<'m, R: Region, A: RegionMut, Y: Region, B: RegionMut> Ledger<'m, R, A, Y, B
     /// says what it found: the console may wait for its grants, and these wait for that.
     fn open<K: Syscalls>(&mut self, kernel: &mut K) {
         let Some((client, info)) = self.prepare(kernel) else {
-            return self.notified(kernel, 0);
+            return self.take_records(kernel);
         };
         let Some(key) = &self.key else { return };
         let disk = (client, &info);
         let (buffer, scratch) = (&mut self.buffer, &mut *self.scratch);
         let grants = self.grants.open(kernel, buffer, scratch, disk, key);
         let worm = self.worm.open(kernel, buffer, scratch, disk, key);
-        self.notified(kernel, 0);
+        self.take_records(kernel);
         self.grants.say_opened(kernel, self.console, &info, grants);
         self.worm.say_opened(kernel, self.console, &info, worm);
     }
@@ -200,6 +217,18 @@ impl<'m, R: Region, A: RegionMut, Y: Region, B: RegionMut> Ledger<'m, R, A, Y, B
             _ => return Err(Failure::BadMethod),
         }
         Ok(())
+    }
+
+    /// Drains the ring; says why that did not go well, and takes no record any more.
+    fn take_records<K: Syscalls>(&mut self, kernel: &mut K) {
+        if let Err(error) = self.drain(kernel)
+            && !self.grants.stopped
+        {
+            self.ring.close();
+            let text = format_args!("grant log: {error}; no record is taken any more");
+            self.console.line(kernel, text);
+            self.grants.stopped = true;
+        }
     }
 
     /// Takes everything out of the ring, makes it durable in one commit, acknowledges it.
@@ -370,16 +399,10 @@ fn say_found<K: Syscalls>(
     }
 }
 
-impl<K, R, A, Y, B> Component<K> for Ledger<'_, R, A, Y, B>
-where
-    K: Syscalls,
-    R: Region,
-    A: RegionMut,
-    Y: Region,
-    B: RegionMut,
-{
+impl<K: Syscalls, M: Mapping> Component<K> for Ledger<'_, M> {
     fn init(&mut self, kernel: &mut K) {
         self.console = Terminal::find_or_silent(kernel, self.channel);
+        self.records = find_signal(kernel, self.channel, &RECORDS).ok();
         self.open(kernel);
     }
 
@@ -403,14 +426,9 @@ where
         }
     }
 
-    fn notified(&mut self, kernel: &mut K, _: u64) {
-        if let Err(error) = self.drain(kernel)
-            && !self.grants.stopped
-        {
-            self.ring.close();
-            let text = format_args!("grant log: {error}; no record is taken any more");
-            self.console.line(kernel, text);
-            self.grants.stopped = true;
+    fn notified(&mut self, kernel: &mut K, signals: Signals) {
+        if signals.contains(self.records) {
+            self.take_records(kernel);
         }
     }
 }

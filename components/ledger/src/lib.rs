@@ -34,7 +34,7 @@ mod log;
 mod read;
 mod recover;
 
-pub use component::{Ledger, Memory};
+pub use component::{Ledger, Memory, Regions};
 pub use error::LogError;
 pub use index::Index;
 pub use log::{Log, LogMemory};

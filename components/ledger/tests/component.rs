@@ -12,7 +12,7 @@ use portcullis_kernel::{
     Refusal, Region, label,
 };
 use portcullis_ledger::{
-    ENTRY_MAX, Ledger,
+    ENTRY_MAX, Ledger, Regions,
     api::{self, Client},
 };
 use portcullis_log::{
@@ -22,7 +22,7 @@ use portcullis_log::{
     ring::{ACKNOWLEDGED, Writer},
 };
 use portcullis_manager_api::DURABLE;
-use portcullis_model::testing::{Direct, Machine, SharedRegion};
+use portcullis_model::testing::{Direct, Machine, ReadOnlyRegion, SharedRegion};
 
 const SEED: [u8; 32] = [0x44; 32];
 const ID: [u8; 16] = *b"a disk for tests";
@@ -35,7 +35,7 @@ struct Boot {
     client: Direct,
     grant: CallGrant,
     doorbell: NotifyGrant,
-    ring: Writer<SharedRegion, SharedRegion>,
+    ring: Writer<SharedRegion, ReadOnlyRegion>,
     acknowledgement: SharedRegion,
     console: Transcript,
     console_calls: Calls,
@@ -87,7 +87,7 @@ fn boot_after(disk: &Disk, records: u64) -> Boot {
     machine.call_grant(&ledger, 1, &blk, grant(2));
     machine.send_grant(&ledger, 2, &console, grant(3));
     let grant_to_client = machine.call_grant(&client, 1, &ledger, grant(4));
-    let doorbell = machine.notify_grant(&client, 2, &ledger, 5);
+    let doorbell = machine.notify_grant(&client, 2, &ledger, Finder::SIGNAL);
     let region = |size| SharedRegion::new(size);
     let (ring, acknowledgement, buffer) = (region(0x20000), region(0x1000), region(0x40000));
     let (console_calls, manager_calls) = (Calls::default(), Calls::default());
@@ -106,13 +106,20 @@ fn boot_after(disk: &Disk, records: u64) -> Boot {
     };
     machine.start(console.thread, screen);
     let memory = Box::leak(Box::default());
-    let driver = Blk::new(0, disk.clone(), region(0x1000), buffer.clone(), memory);
-    machine.start(blk.thread, driver);
-    let key = SharedRegion::with(&SEED);
+    let regions = portcullis_blk::Regions::<Direct> {
+        vault_disk: region(0x1000),
+        ledger_disk: buffer.clone(),
+    };
+    machine.start(blk.thread, Blk::new(0, disk.clone(), regions, memory));
     let memory = Box::leak(Box::default());
-    let (reading, writing) = (ring.clone(), acknowledgement.clone());
-    let component = Ledger::new(0, reading, writing.clone(), key, buffer, memory);
-    let mut ring = Writer::new(ring, writing).unwrap();
+    let regions = Regions::<Direct> {
+        grant_log: ring.read_only(),
+        grant_log_ack: acknowledgement.clone(),
+        ledger_key: SharedRegion::with(&SEED).read_only(),
+        ledger_disk: buffer,
+    };
+    let component = Ledger::new(0, regions, memory);
+    let mut ring = Writer::new(ring, acknowledgement.read_only()).unwrap();
     for sequence in 0..records {
         ring.push(&record(sequence)).unwrap();
     }

@@ -1,6 +1,6 @@
 //! A server that the attacker holds grants to, and that counts what reaches it.
 
-use portcullis_kernel::{Caller, Component, Message, Method, SendGrant, Syscalls, label};
+use portcullis_kernel::{Caller, Component, Message, Method, SendGrant, Signals, Syscalls, label};
 use portcullis_manager_api::find_send;
 
 /// The interface of the server.
@@ -82,7 +82,7 @@ impl<K: Syscalls> Component<K> for Target {
         }
     }
 
-    fn notified(&mut self, kernel: &mut K, _: u64) {
+    fn notified(&mut self, kernel: &mut K, _: Signals) {
         self.tally.pokes += 1;
         if let Some(gate) = self.gate {
             gate.send(kernel, api::ECHO, &mut Message::default());

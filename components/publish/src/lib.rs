@@ -18,5 +18,5 @@ mod refusal;
 pub mod stream;
 
 pub use path::{DocumentPath, PATH_MAX, PathError};
-pub use publish::Publish;
+pub use publish::{Publish, Regions};
 pub use refusal::VaultRefusal;

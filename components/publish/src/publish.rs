@@ -5,30 +5,48 @@ use core::fmt;
 use portcullis_console::Terminal;
 use portcullis_console::text::{Counted, Denied, Grouped, Plain};
 use portcullis_kernel::{
-    Component, Mode, NotifyGrant, OutOfRange, Refusal, Region, RegionMut, Syscalls,
+    Component, Mapping, Mode, NotifyGrant, OutOfRange, Refusal, Region, RegionMut, Signal, Signals,
+    Syscalls,
 };
-use portcullis_manager_api::find_notify;
+use portcullis_manager_api::{Awaited, find_notify, find_signal};
 use portcullis_vault::api::{self as vault, Client};
 
 use crate::stream::{Begin, Round, Writer};
-use crate::{DocumentPath, PathError, VaultRefusal};
+use crate::{DocumentPath, PathError, VaultRefusal, api};
 
 /// Name of the component that reads the stream, in the reference policy.
 const READER: &str = "edge";
 /// Name of the interface that the stream is.
 const FEED: &str = "feed";
+/// What says that there is something to release, in the reference policy.
+const READY: Awaited<'_> = Awaited {
+    subject: "ingest",
+    interface: api::INTERFACE,
+    mode: Mode::Notify,
+};
 /// Objects from this size on, in bytes, show their progress: smaller ones are done at once.
 const PROGRESS_FROM: u64 = 1 << 20;
 
-/// The publisher. `B` is the region `vault_publish`, `S` the region `publish_edge`.
+/// The publisher's memory regions, by their names in the system description.
 #[derive(Debug)]
-pub struct Publish<B, S> {
+pub struct Regions<M: Mapping> {
+    /// A released object on its way out of the vault.
+    pub vault_publish: M::ReadOnly,
+    /// The stream of published objects.
+    pub publish_edge: M::ReadWrite,
+}
+
+/// The publisher.
+#[derive(Debug)]
+pub struct Publish<M: Mapping> {
     channel: u8,
     terminal: Terminal,
-    buffer: B,
+    /// Ingest's, that there is something to release.
+    ready: Option<Signal>,
+    buffer: M::ReadOnly,
     /// The region of the stream, until the stream is started.
-    region: Option<S>,
-    link: Option<Link<S>>,
+    region: Option<M::ReadWrite>,
+    link: Option<Link<M::ReadWrite>>,
     /// Where the vault's list of released objects was left: what lies before is published.
     cursor: u64,
     /// Objects that this publisher began to put on the stream.
@@ -72,15 +90,15 @@ enum Failure {
     Region(OutOfRange),
 }
 
-impl<B: Region, S: RegionMut> Publish<B, S> {
-    /// A publisher that asks the manager on its static channel `channel`, takes objects from
-    /// `buffer` (`vault_publish`), and puts them on `stream` (`publish_edge`).
-    pub const fn new(channel: u8, buffer: B, stream: S) -> Self {
+impl<M: Mapping> Publish<M> {
+    /// A publisher that asks the manager on its static channel `channel`.
+    pub fn new(channel: u8, regions: Regions<M>) -> Self {
         Self {
             channel,
             terminal: Terminal::SILENT,
-            buffer,
-            region: Some(stream),
+            ready: None,
+            buffer: regions.vault_publish,
+            region: Some(regions.publish_edge),
             link: None,
             cursor: 0,
             objects: 0,
@@ -91,6 +109,7 @@ impl<B: Region, S: RegionMut> Publish<B, S> {
     fn open(&mut self, kernel: &mut impl Syscalls) {
         let terminal = Terminal::find_or_silent(kernel, self.channel);
         self.terminal = terminal;
+        self.ready = find_signal(kernel, self.channel, &READY).ok();
         let vault = Client::find(kernel, self.channel);
         let feed = find_notify(kernel, self.channel, READER, FEED, Mode::Stream);
         for (object, refusal) in [(vault::OBJECT, vault.err()), (READER, feed.err())] {
@@ -159,7 +178,7 @@ impl<B: Region, S: RegionMut> Publish<B, S> {
     fn object(
         &mut self,
         kernel: &mut impl Syscalls,
-        link: &mut Link<S>,
+        link: &mut Link<M::ReadWrite>,
         object: &Released,
         tally: &mut Tally,
     ) {
@@ -274,14 +293,16 @@ impl<S: RegionMut> Link<S> {
     }
 }
 
-impl<K: Syscalls, B: Region, S: RegionMut> Component<K> for Publish<B, S> {
+impl<K: Syscalls, M: Mapping> Component<K> for Publish<M> {
     fn init(&mut self, kernel: &mut K) {
         self.open(kernel);
         self.round(kernel);
     }
 
-    fn notified(&mut self, kernel: &mut K, _: u64) {
-        self.round(kernel);
+    fn notified(&mut self, kernel: &mut K, signals: Signals) {
+        if signals.contains(self.ready) {
+            self.round(kernel);
+        }
     }
 }
 

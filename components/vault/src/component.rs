@@ -3,7 +3,7 @@
 use portcullis_blk::{Remote, SharedBuffer};
 use portcullis_console::api::Terminal;
 use portcullis_kernel::{
-    Caller, Component, MAX_WORDS, Message, Method, Refusal, Region, RegionMut, Syscalls, label,
+    Caller, Component, MAX_WORDS, Mapping, Message, Method, Refusal, Syscalls, label,
 };
 use portcullis_ledger::api as ledger;
 use portcullis_manager_api::Buffer;
@@ -13,15 +13,27 @@ use crate::{
     api::{self, ObjectView, digest_from_words},
 };
 
-/// The vault. `Y` is the region `vault_key`, `I` `ingest_vault`, `P` `vault_publish`, `B`
-/// `vault_disk`.
+/// The vault's memory regions, by their names in the system description.
 #[derive(Debug)]
-pub struct Vault<'m, Y, I, P, B> {
+pub struct Regions<M: Mapping> {
+    /// The key that objects are encrypted with.
+    pub vault_key: M::ReadOnly,
+    /// A document on its way in.
+    pub ingest_vault: M::ReadOnly,
+    /// A released object on its way out.
+    pub vault_publish: M::ReadWrite,
+    /// Encrypted blocks on their way to and from the disk.
+    pub vault_disk: M::ReadWrite,
+}
+
+/// The vault.
+#[derive(Debug)]
+pub struct Vault<'m, M: Mapping> {
     pub(crate) channel: u8,
-    pub(crate) key: Y,
-    ingest: I,
-    publish: P,
-    pub(crate) buffer: SharedBuffer<B>,
+    pub(crate) key: M::ReadOnly,
+    ingest: M::ReadOnly,
+    publish: M::ReadWrite,
+    pub(crate) buffer: SharedBuffer<M::ReadWrite>,
     pub(crate) store: Store<'m>,
     pub(crate) disk: Option<Remote>,
     pub(crate) ledger: Option<ledger::Client>,
@@ -41,22 +53,15 @@ impl From<StoreError> for Failure {
     }
 }
 
-impl<'m, Y: Region, I: Region, P: RegionMut, B: RegionMut> Vault<'m, Y, I, P, B> {
+impl<'m, M: Mapping> Vault<'m, M> {
     /// A vault that reaches the manager on the static channel `channel`.
-    pub const fn new(
-        channel: u8,
-        key: Y,
-        ingest: I,
-        publish: P,
-        buffer: B,
-        memory: &'m mut Memory,
-    ) -> Self {
+    pub fn new(channel: u8, regions: Regions<M>, memory: &'m mut Memory) -> Self {
         Self {
             channel,
-            key,
-            ingest,
-            publish,
-            buffer: SharedBuffer::new(buffer),
+            key: regions.vault_key,
+            ingest: regions.ingest_vault,
+            publish: regions.vault_publish,
+            buffer: SharedBuffer::new(regions.vault_disk),
             store: Store::new(memory),
             disk: None,
             ledger: None,
@@ -250,14 +255,7 @@ const fn is_worth_a_line(error: &StoreError) -> bool {
         )
 }
 
-impl<K, Y, I, P, B> Component<K> for Vault<'_, Y, I, P, B>
-where
-    K: Syscalls,
-    Y: Region,
-    I: Region,
-    P: RegionMut,
-    B: RegionMut,
-{
+impl<K: Syscalls, M: Mapping> Component<K> for Vault<'_, M> {
     fn init(&mut self, kernel: &mut K) {
         self.console = Terminal::find_or_silent(kernel, self.channel);
         self.open(kernel);

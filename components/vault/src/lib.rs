@@ -42,7 +42,7 @@ mod superblock;
 mod table;
 pub mod wire;
 
-pub use component::Vault;
+pub use component::{Regions, Vault};
 pub use document::{Act, DOCUMENT_ENTRY_MAX, DocumentEntry};
 pub use error::StoreError;
 pub use follow::{Following, Missing, Named, Naming, Walk};

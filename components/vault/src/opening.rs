@@ -5,14 +5,14 @@ use portcullis_blk::{
     api::{Area, Client as Blk},
 };
 use portcullis_console::api::Terminal;
-use portcullis_kernel::{Refusal, Region, RegionMut, Syscalls};
+use portcullis_kernel::{Mapping, Refusal, Region, Syscalls};
 use portcullis_ledger::api as ledger;
 use portcullis_manager_api::Buffer;
 use zeroize::Zeroizing;
 
 use crate::{Opened, Store, StoreError, Vault, Walk, error::Short};
 
-impl<Y: Region, I: Region, P: RegionMut, B: RegionMut> Vault<'_, Y, I, P, B> {
+impl<M: Mapping> Vault<'_, M> {
     pub(crate) fn open<K: Syscalls>(&mut self, kernel: &mut K) {
         let console = self.console;
         let found = Blk::find(kernel, self.channel)

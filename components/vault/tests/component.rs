@@ -15,7 +15,7 @@ use portcullis_kernel::{
 use portcullis_ledger::{Ledger, api as ledger};
 use portcullis_model::testing::{Direct, Machine, ProtectionDomain, SharedRegion};
 use portcullis_vault::{
-    Act, CHUNK, DOCUMENT_ENTRY_MAX, DocumentEntry, OBJECT_MAX, Vault,
+    Act, CHUNK, DOCUMENT_ENTRY_MAX, DocumentEntry, OBJECT_MAX, Regions, Vault,
     api::{self, Client},
 };
 use std::{cell::RefCell, rc::Rc};
@@ -80,17 +80,27 @@ fn boot(disk: &Shared) -> Boot {
     let [ingest, publish, vault_disk, ledger_disk] = [(); 4].map(|()| SharedRegion::new(0x40000));
     machine.start(manager.thread, Finder { grants });
     machine.start(console.thread, said.clone());
-    let memory = Box::leak(Box::default());
-    let buffers = (vault_disk.clone(), ledger_disk.clone());
-    let driver = Blk::new(0, disk.clone(), buffers.0, buffers.1, memory);
+    let regions = portcullis_blk::Regions::<Direct> {
+        vault_disk: vault_disk.clone(),
+        ledger_disk: ledger_disk.clone(),
+    };
+    let driver = Blk::new(0, disk.clone(), regions, Box::leak(Box::default()));
     machine.start(blk.thread, driver);
-    let [ring, acknowledgement] = [0x20000, 0x1000].map(SharedRegion::new);
-    let (key, memory) = (SharedRegion::with(&[0x44; 32]), Box::leak(Box::default()));
-    let component = Ledger::new(0, ring, acknowledgement, key, ledger_disk, memory);
+    let regions = portcullis_ledger::Regions::<Direct> {
+        grant_log: SharedRegion::new(0x20000).read_only(),
+        grant_log_ack: SharedRegion::new(0x1000),
+        ledger_key: SharedRegion::with(&[0x44; 32]).read_only(),
+        ledger_disk,
+    };
+    let component = Ledger::new(0, regions, Box::leak(Box::default()));
     machine.start(ledger.thread, component);
-    let (key, memory) = (SharedRegion::with(&KEY), Box::leak(Box::default()));
-    let regions = (ingest.clone(), publish.clone());
-    let component = Vault::new(0, key, regions.0, regions.1, vault_disk, memory);
+    let regions = Regions::<Direct> {
+        vault_key: SharedRegion::with(&KEY).read_only(),
+        ingest_vault: ingest.read_only(),
+        vault_publish: publish.clone(),
+        vault_disk,
+    };
+    let component = Vault::new(0, regions, Box::leak(Box::default()));
     machine.start(vault.thread, component);
     machine.run();
     Boot {

@@ -132,13 +132,14 @@ impl Running {
                 .collect();
             let owned = owned?;
             let borrowed: Vec<_> = owned.iter().map(|file| file.as_fd()).collect();
-            let index = match self.machine.run(&borrowed, when_idle)? {
+            let index = match self.machine.run(&borrowed, when_idle, None)? {
                 // What was typed before the run was asked to end is answered first.
                 Stop::Idle if self.console_listens() && self.console.has_unread()? => {
                     self.interrupt();
                     continue;
                 }
-                Stop::Idle => return Ok(Paused::Idle),
+                // Nothing has a deadline yet.
+                Stop::Idle | Stop::Deadline => return Ok(Paused::Idle),
                 Stop::Outside(index) => index,
             };
             match sources[index] {

@@ -3,10 +3,10 @@
 use std::os::fd::OwnedFd;
 
 use portcullis_kernel::{
-    Badge, CNodes, CPtr, Invocation, KernelError, Message, Syscalls, cspace, label,
+    Badge, CNodes, CPtr, Invocation, KernelError, Mapping, Message, ReplyObject, Syscalls, label,
 };
 
-use super::exit;
+use super::{Mapped, MappedMut, exit};
 use crate::wire::{self, Answered, Carrying, MAX_PACKET, Packet, Plain};
 
 /// Exit status of a component whose kernel is gone.
@@ -95,24 +95,29 @@ impl Syscalls for Client {
         self.carrying(Carrying::Send, to, NONE, &Message::default());
     }
 
-    fn recv(&mut self, from: CPtr, message: &mut Message) -> Badge {
-        let answer = self.plain(Plain::Recv, from, cspace::REPLY);
+    fn recv(&mut self, from: CPtr, reply: ReplyObject, message: &mut Message) -> Badge {
+        let answer = self.plain(Plain::Recv, from, reply.0);
         received(answer, message).unwrap_or_default()
     }
 
-    fn nb_recv(&mut self, from: CPtr, message: &mut Message) -> Option<Badge> {
-        let answer = self.plain(Plain::NbRecv, from, cspace::REPLY);
+    fn nb_recv(&mut self, from: CPtr, reply: ReplyObject, message: &mut Message) -> Option<Badge> {
+        let answer = self.plain(Plain::NbRecv, from, reply.0);
         received(answer, message)
     }
 
-    fn reply_recv(&mut self, from: CPtr, message: &mut Message) -> Badge {
-        let answer = self.carrying(Carrying::ReplyRecv, from, cspace::REPLY, message);
+    fn reply_recv(&mut self, from: CPtr, reply: ReplyObject, message: &mut Message) -> Badge {
+        let answer = self.carrying(Carrying::ReplyRecv, from, reply.0, message);
         received(answer, message).unwrap_or_default()
     }
 
     fn yield_now(&mut self) {
         self.plain(Plain::Yield, NONE, NONE);
     }
+}
+
+impl Mapping for Client {
+    type ReadOnly = Mapped;
+    type ReadWrite = MappedMut;
 }
 
 impl CNodes for Client {

@@ -12,7 +12,7 @@ pub use client::Client;
 pub use mapped::{Mapped, MappedMut};
 pub use sandbox::SandboxError;
 pub use setup::{Access, Environment, Isolation, SetupError, Use};
-pub(crate) use setup::{DeviceSetup, RegionSetup, Setup};
+pub(crate) use setup::{DeviceSetup, FromEnvironment, RegionSetup, Setup};
 
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::panic::PanicHookInfo;

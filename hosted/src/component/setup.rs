@@ -111,7 +111,7 @@ impl Environment {
     pub fn region(&mut self, name: &str) -> Mapped {
         self.readable
             .remove(name)
-            .unwrap_or_else(|| panic!("system.xml maps no region {name:?} to be read here"))
+            .unwrap_or_else(|| panic!("system.xml maps no region {name:?} read-only here"))
     }
 
     /// The region that the component maps read-write under this name.
@@ -121,7 +121,7 @@ impl Environment {
     pub fn region_mut(&mut self, name: &str) -> MappedMut {
         self.writable
             .remove(name)
-            .unwrap_or_else(|| panic!("system.xml maps no region {name:?} to be written here"))
+            .unwrap_or_else(|| panic!("system.xml maps no region {name:?} read-write here"))
     }
 
     /// The device with this name.
@@ -137,6 +137,24 @@ impl Environment {
     /// The number that the component was told under this name.
     pub fn parameter(&self, name: &str) -> Option<u64> {
         self.parameters.get(name).copied()
+    }
+}
+
+/// A region as a component maps it: its type says how.
+pub(crate) trait FromEnvironment: Sized {
+    /// [`Environment::region`] or [`Environment::region_mut`].
+    fn take(environment: &mut Environment, name: &str) -> Self;
+}
+
+impl FromEnvironment for Mapped {
+    fn take(environment: &mut Environment, name: &str) -> Self {
+        environment.region(name)
+    }
+}
+
+impl FromEnvironment for MappedMut {
+    fn take(environment: &mut Environment, name: &str) -> Self {
+        environment.region_mut(name)
     }
 }
 

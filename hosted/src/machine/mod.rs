@@ -4,7 +4,8 @@
 //! highest priority; all others wait for an answer to their last system call. So a run is the same
 //! every time, whatever the host does. A component that neither makes a system call nor waits for
 //! one within its slice is *set aside*: the others go on beside it, and it is ready again when it
-//! calls. A component that ends, or sends what is no system call, has *faulted*: its thread is
+//! calls. At a deadline the machine *preempts* the running component: its next system call waits
+//! until it is its turn again. A component that ends, or sends what is no system call, has *faulted*: its thread is
 //! stopped, and the fault handler told, as the kernel does it.
 //!
 //! The machine owns the model and the processes. It knows no component by name and no file.
@@ -52,6 +53,8 @@ pub enum Stop {
     Idle,
     /// The descriptor with this index, of those that were given, can be read or is closed.
     Outside(usize),
+    /// The deadline has passed.
+    Deadline,
 }
 
 /// What to do when no component can run.
@@ -166,10 +169,20 @@ impl Machine {
         self.settle(None);
     }
 
-    /// Runs components until none can run, or one of the descriptors `outside` is readable.
-    pub fn run(&mut self, outside: &[BorrowedFd<'_>], when_idle: WhenIdle) -> io::Result<Stop> {
+    /// Runs components until none can run, one of the descriptors `outside` is readable, or `deadline`
+    /// has passed. A deadline is kept to the millisecond, whatever the running component does; a
+    /// readable descriptor preempts at once where there is a deadline, else at the next tick.
+    pub fn run(
+        &mut self,
+        outside: &[BorrowedFd<'_>],
+        when_idle: WhenIdle,
+        deadline: Option<Instant>,
+    ) -> io::Result<Stop> {
         let mut calls = 0;
         loop {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Ok(Stop::Deadline);
+            }
             calls += 1;
             if calls >= LOOK_OUTSIDE || self.aside > 0 {
                 calls = 0;
@@ -178,7 +191,9 @@ impl Machine {
                 }
             }
             if let Some(task) = self.ready.pop() {
-                self.turn(task);
+                if let Some(stop) = self.turn(task, outside, deadline)? {
+                    return Ok(stop);
+                }
                 continue;
             }
             if when_idle == WhenIdle::Return && !self.waits_for_aside() {
@@ -191,8 +206,8 @@ impl Machine {
                 }
                 continue;
             }
-            let longest = (self.aside > 0).then_some(self.limits.tick);
-            if let Some(index) = self.look(outside, longest)? {
+            let tick = (self.aside > 0).then_some(self.limits.tick);
+            if let Some(index) = self.look(outside, earlier(tick, deadline))? {
                 return Ok(Stop::Outside(index));
             }
         }
@@ -212,34 +227,86 @@ impl Machine {
         self.aside > 0 && self.tasks.iter().any(pending)
     }
 
-    /// Lets a task go on: answers its last system call, and waits for the next.
-    fn turn(&mut self, index: usize) {
+    /// Lets a task go on: answers its last system call, and waits for the next. Gives the reason
+    /// where it was preempted meanwhile.
+    fn turn(
+        &mut self,
+        index: usize,
+        outside: &[BorrowedFd<'_>],
+        deadline: Option<Instant>,
+    ) -> io::Result<Option<Stop>> {
         let task = &mut self.tasks[index];
         let State::Ready(turn) = task.state else {
-            return;
+            return Ok(None);
         };
         match turn {
-            Turn::Restart => return self.restart(index),
+            Turn::Restart => {
+                self.restart(index);
+                return Ok(None);
+            }
             Turn::Request => {}
             Turn::Answer => match task.answer() {
-                Ok(()) => {}
-                Err(Errno::AGAIN) => return self.fault(index, Fault::Unread),
-                Err(_) => return self.ended(index),
+                Ok(()) => task.watch = Some(Watch::new(self.limits)),
+                Err(Errno::AGAIN) => {
+                    self.fault(index, Fault::Unread);
+                    return Ok(None);
+                }
+                Err(_) => {
+                    self.ended(index);
+                    return Ok(None);
+                }
             },
         }
-        let mut watch = Watch::new(self.limits);
         loop {
-            match rustix::io::read(self.tasks[index].socket(), &mut self.buffer[..]) {
-                Ok(0) | Err(Errno::CONNRESET) => return self.ended(index),
-                Ok(length) => return self.request(index, length),
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => {
-                    if watch.overruns(&self.tasks[index]) {
-                        return self.set_aside(index);
-                    }
+            match self.receive(index, outside, deadline)? {
+                Received::Packet(length) => self.request(index, length),
+                Received::Ended => self.ended(index),
+                Received::Nothing if self.tasks[index].overruns() => self.set_aside(index),
+                Received::Nothing => continue,
+                Received::Stop(stop) => {
+                    self.preempt(index);
+                    return Ok(Some(stop));
                 }
-                Err(_) => return self.ended(index),
             }
+            return Ok(None);
+        }
+    }
+
+    /// Waits for the running task's packet: a tick at most.
+    fn receive(
+        &mut self,
+        index: usize,
+        outside: &[BorrowedFd<'_>],
+        deadline: Option<Instant>,
+    ) -> io::Result<Received> {
+        let socket = self.tasks[index].socket();
+        // Where nothing can preempt the task to the millisecond, reading is all it takes.
+        if let Some(deadline) = deadline {
+            let mut waited = vec![(socket, PollFlags::IN)];
+            waited.extend(outside.iter().map(|file| (*file, PollFlags::IN)));
+            let flags = poll(&waited, earlier(Some(self.limits.tick), Some(deadline)))?;
+            if flags[0].is_empty() {
+                return Ok(if let Some(index) = first(&flags[1..]) {
+                    Received::Stop(Stop::Outside(index))
+                } else if Instant::now() >= deadline {
+                    Received::Stop(Stop::Deadline)
+                } else {
+                    Received::Nothing
+                });
+            }
+        }
+        match rustix::io::read(socket, &mut self.buffer[..]) {
+            Ok(0) | Err(Errno::CONNRESET) => Ok(Received::Ended),
+            Ok(length) => Ok(Received::Packet(length)),
+            Err(Errno::INTR) => Ok(Received::Nothing),
+            Err(Errno::AGAIN) => {
+                let outside: Vec<_> = outside.iter().map(|file| (*file, PollFlags::IN)).collect();
+                let index = first(&poll(&outside, Some(Duration::ZERO))?);
+                Ok(index.map_or(Received::Nothing, |index| {
+                    Received::Stop(Stop::Outside(index))
+                }))
+            }
+            Err(_) => Ok(Received::Ended),
         }
     }
 
@@ -342,6 +409,16 @@ impl Machine {
         self.settle(None);
     }
 
+    /// Takes the processor from the running task, which goes on with its next turn.
+    fn preempt(&mut self, index: usize) {
+        let task = &mut self.tasks[index];
+        if task.overruns() {
+            return self.set_aside(index);
+        }
+        task.state = State::Ready(Turn::Request);
+        self.ready.push_front(index, task.priority);
+    }
+
     fn set_aside(&mut self, index: usize) {
         let task = &mut self.tasks[index];
         task.state = State::Aside {
@@ -365,7 +442,15 @@ impl Machine {
         outside: &[BorrowedFd<'_>],
         timeout: Option<Duration>,
     ) -> io::Result<Option<usize>> {
-        let flags = self.poll(outside, timeout)?;
+        let mut polled: Vec<_> = outside.iter().map(|file| (*file, PollFlags::IN)).collect();
+        polled.extend(self.tasks.iter().map(|task| {
+            let wanted = match task.state {
+                State::Aside { .. } => PollFlags::IN,
+                _ => PollFlags::empty(),
+            };
+            (task.socket(), wanted)
+        }));
+        let flags = poll(&polled, timeout)?;
         let (outer, tasks) = flags.split_at(outside.len());
         for (index, flags) in tasks.iter().enumerate() {
             let task = &mut self.tasks[index];
@@ -393,34 +478,49 @@ impl Machine {
                 _ => {}
             }
         }
-        let readable = |flags: &PollFlags| !flags.is_empty();
-        Ok(outer.iter().position(readable))
+        Ok(first(outer))
     }
+}
 
-    fn poll(
-        &self,
-        outside: &[BorrowedFd<'_>],
-        timeout: Option<Duration>,
-    ) -> io::Result<Vec<PollFlags>> {
-        let mut polled: Vec<PollFd<'_>> = outside
-            .iter()
-            .map(|file| PollFd::new(file, PollFlags::IN))
-            .collect();
-        polled.extend(self.tasks.iter().map(|task| {
-            let wanted = match task.state {
-                State::Aside { .. } => PollFlags::IN,
-                _ => PollFlags::empty(),
-            };
-            PollFd::from_borrowed_fd(task.socket(), wanted)
-        }));
-        let timeout = timeout.map(|time| Timespec {
-            tv_sec: time.as_secs() as i64,
-            tv_nsec: i64::from(time.subsec_nanos()),
-        });
-        match rustix::event::poll(&mut polled, timeout.as_ref()) {
-            Ok(_) => Ok(polled.iter().map(PollFd::revents).collect()),
-            Err(Errno::INTR) => Ok(vec![PollFlags::empty(); polled.len()]),
-            Err(error) => Err(error.into()),
-        }
+/// What waiting for the running task came to.
+enum Received {
+    /// A packet of this length.
+    Packet(usize),
+    /// Its socket is closed.
+    Ended,
+    /// Nothing yet.
+    Nothing,
+    /// Something that takes the processor from it.
+    Stop(Stop),
+}
+
+/// Waits until one of the descriptors is as wanted, closed or broken.
+fn poll(
+    wanted: &[(BorrowedFd<'_>, PollFlags)],
+    timeout: Option<Duration>,
+) -> io::Result<Vec<PollFlags>> {
+    let mut polled: Vec<PollFd<'_>> = wanted
+        .iter()
+        .map(|(file, wanted)| PollFd::from_borrowed_fd(*file, *wanted))
+        .collect();
+    let timeout = timeout.map(|time| Timespec {
+        tv_sec: time.as_secs() as i64,
+        tv_nsec: i64::from(time.subsec_nanos()),
+    });
+    match rustix::event::poll(&mut polled, timeout.as_ref()) {
+        Ok(_) => Ok(polled.iter().map(PollFd::revents).collect()),
+        Err(Errno::INTR) => Ok(vec![PollFlags::empty(); polled.len()]),
+        Err(error) => Err(error.into()),
     }
+}
+
+/// The first descriptor at which something happened.
+fn first(flags: &[PollFlags]) -> Option<usize> {
+    flags.iter().position(|flags| !flags.is_empty())
+}
+
+/// How long to wait: a duration, and not past a deadline.
+fn earlier(duration: Option<Duration>, deadline: Option<Instant>) -> Option<Duration> {
+    let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    duration.into_iter().chain(left).min()
 }

@@ -1,14 +1,14 @@
 //! A component as the machine sees it.
 
-use std::io;
 use std::os::fd::BorrowedFd;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use portcullis_model::ThreadId;
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
 use super::process::{Ended, Process};
+use super::watch::Watch;
 use crate::wire::{Answered, Packet};
 
 /// A component: its thread in the model, and its process.
@@ -20,6 +20,8 @@ pub(super) struct Task {
     pub(super) state: State,
     /// System calls since it last waited or stood in line.
     pub(super) calls: u32,
+    /// Since it was last answered, preempted or not.
+    pub(super) watch: Option<Watch>,
     process: Process,
     /// The answer that it has not been given.
     packet: Packet,
@@ -43,7 +45,7 @@ pub(super) enum State {
 pub(super) enum Turn {
     /// The answer to its system call.
     Answer,
-    /// Its request, which is there already.
+    /// Its request, which is there or is still to come.
     Request,
     /// Its last system call, once more.
     Restart,
@@ -67,6 +69,7 @@ impl Task {
             fault_handler,
             state: State::Ready(Turn::Answer),
             calls: 0,
+            watch: None,
             process,
             packet,
         }
@@ -100,7 +103,10 @@ impl Task {
         self.process.end()
     }
 
-    pub(super) fn processor_time(&self) -> io::Result<Duration> {
-        self.process.processor_time()
+    /// Whether it is to be set aside.
+    pub(super) fn overruns(&mut self) -> bool {
+        let process = &self.process;
+        let watch = self.watch.as_mut();
+        watch.is_some_and(|watch| watch.overruns(|| process.processor_time()))
     }
 }

@@ -1,13 +1,13 @@
 //! How long a component may run, and whether it has.
 
+use std::io;
 use std::time::{Duration, Instant};
-
-use super::task::Task;
 
 /// How long a component may run without a system call.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// How long the kernel waits before it looks at what the running component is doing.
+    /// How long the kernel waits, where no deadline comes first, before it looks at what the running
+    /// component is doing.
     pub tick: Duration,
     /// Processor time after which it is set aside. Not wall time: on a loaded machine a component
     /// may wait long for a processor, and that is no fault of its own.
@@ -34,26 +34,37 @@ impl Default for Limits {
 pub(super) struct Watch {
     limits: Limits,
     started: Instant,
+    looked: Instant,
     used_before: Option<Duration>,
 }
 
 impl Watch {
     /// Starts to watch.
     pub(super) fn new(limits: Limits) -> Self {
+        let started = Instant::now();
         Self {
             limits,
-            started: Instant::now(),
+            started,
+            looked: started,
             used_before: None,
         }
     }
 
-    /// Asked once a tick: whether the component is to be set aside.
-    pub(super) fn overruns(&mut self, task: &Task) -> bool {
+    /// Whether the component is to be set aside. Asks for the processor time that its process has used
+    /// once a tick at most.
+    pub(super) fn overruns(
+        &mut self,
+        processor_time: impl FnOnce() -> io::Result<Duration>,
+    ) -> bool {
         if self.started.elapsed() >= self.limits.wait {
             return true;
         }
+        if self.looked.elapsed() < self.limits.tick {
+            return false;
+        }
+        self.looked = Instant::now();
         // Where /proc hides it, wall time alone counts.
-        let Ok(used) = task.processor_time() else {
+        let Ok(used) = processor_time() else {
             return false;
         };
         let before = *self.used_before.get_or_insert(used);

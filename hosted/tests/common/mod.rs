@@ -11,11 +11,8 @@ use portcullis_hosted::component::{Access, Isolation, Use};
 use portcullis_hosted::machine::{Event, Limits, Machine, Spawner, Start};
 use portcullis_hosted::memory::Memory;
 use portcullis_hosted::pd::device::DISK;
-use portcullis_kernel::{Badge, Rights};
+use portcullis_kernel::{Badge, Rights, cspace};
 use portcullis_model::{Capability, Kernel, ObjectId, ThreadId};
-
-/// Bits of a test component's only CNode.
-const RADIX: u8 = 9;
 
 /// A system under construction, then running.
 #[allow(dead_code, reason = "each test binary uses its own part")]
@@ -28,6 +25,8 @@ pub(crate) struct System {
     pub(crate) disk: Option<File>,
     events: Rc<RefCell<Vec<Event>>>,
     pub(crate) isolation: Isolation,
+    /// Short, so that a test of a hang is too.
+    pub(crate) limits: Limits,
 }
 
 struct Component {
@@ -35,6 +34,7 @@ struct Component {
     program: String,
     parameters: Vec<(String, u64)>,
     thread: ThreadId,
+    root: ObjectId,
     cnode: ObjectId,
     endpoint: ObjectId,
     fault_handler: Option<ThreadId>,
@@ -51,6 +51,12 @@ impl System {
             disk: None,
             events: Rc::default(),
             isolation: Isolation::FULL,
+            limits: Limits {
+                tick: Duration::from_millis(10),
+                slice: Duration::from_millis(20),
+                wait: Duration::from_millis(300),
+                hung: Duration::from_millis(100),
+            },
         }
     }
 
@@ -58,7 +64,8 @@ impl System {
     pub(crate) fn add(&mut self, program: &str, priority: u8, parameters: &[(&str, u64)]) -> usize {
         let kernel = &mut self.kernel;
         let thread = kernel.create_thread(priority);
-        let cnode = kernel.create_cnode(RADIX);
+        let root = kernel.create_cnode(cspace::ROOT_RADIX);
+        let cnode = kernel.create_cnode(cspace::MICROKIT_RADIX);
         let endpoint = kernel.create_endpoint();
         let reply = kernel.create_reply();
         let input = Capability::Endpoint {
@@ -67,8 +74,12 @@ impl System {
             rights: Rights::READ,
         };
         kernel
-            .set_cspace(thread, Capability::cnode(cnode, 64 - RADIX))
+            .set_cspace(thread, Capability::cnode(root, 0))
             .expect("a CNode");
+        let leaf = Capability::cnode(cnode, cspace::LEAF_BITS - cspace::MICROKIT_RADIX);
+        kernel
+            .insert(root, cspace::MICROKIT_ROOT_SLOT, leaf)
+            .expect("an empty slot");
         kernel.insert(cnode, 1, input).expect("an empty slot");
         kernel
             .insert(cnode, 4, Capability::reply(reply))
@@ -81,6 +92,7 @@ impl System {
                 .map(|(name, value)| (name.to_string(), *value))
                 .collect(),
             thread,
+            root,
             cnode,
             endpoint,
             fault_handler: None,
@@ -90,11 +102,36 @@ impl System {
         self.components.len() - 1
     }
 
+    /// Gives the component a pool of reply objects.
+    pub(crate) fn reply_pool(&mut self, component: usize, count: u8) {
+        let kernel = &mut self.kernel;
+        let pool = kernel.create_cnode(cspace::REPLIES_RADIX);
+        let leaf = Capability::cnode(pool, cspace::LEAF_BITS - cspace::REPLIES_RADIX);
+        kernel
+            .insert(
+                self.components[component].root,
+                cspace::REPLIES_ROOT_SLOT,
+                leaf,
+            )
+            .expect("an empty slot");
+        for number in 1..=count {
+            let reply = Capability::reply(kernel.create_reply());
+            kernel
+                .insert(pool, number.into(), reply)
+                .expect("an empty slot");
+        }
+    }
+
     /// Lets `client` call `server` through its CPtr 20.
     pub(crate) fn connect(&mut self, client: usize, server: usize) {
+        self.connect_as(client, server, Badge(client as u64 + 1));
+    }
+
+    /// As [`connect`](Self::connect), with this badge.
+    pub(crate) fn connect_as(&mut self, client: usize, server: usize, badge: Badge) {
         let to_server = Capability::Endpoint {
             object: self.components[server].endpoint,
-            badge: Badge(client as u64 + 1),
+            badge,
             rights: Rights::CALL,
         };
         self.kernel
@@ -119,23 +156,25 @@ impl System {
         self.components[component].fault_handler = Some(thread);
     }
 
+    /// Binds a notification to the component's thread.
+    pub(crate) fn bind(&mut self, component: usize) -> ObjectId {
+        let notification = self.kernel.create_notification();
+        let thread = self.components[component].thread;
+        let bound = self.kernel.bind_notification(thread, notification);
+        bound.expect("it has none yet");
+        notification
+    }
+
     /// Starts every component.
     pub(crate) fn start(&mut self) -> Machine {
         self.start_with_victim(usize::MAX, usize::MAX)
     }
 
-    /// Starts every component; `attacker` is told the process id of `victim`. Limits are short, so
-    /// that a test of a hang is too.
+    /// Starts every component; `attacker` is told the process id of `victim`.
     pub(crate) fn start_with_victim(&mut self, attacker: usize, victim: usize) -> Machine {
-        let limits = Limits {
-            tick: Duration::from_millis(10),
-            slice: Duration::from_millis(20),
-            wait: Duration::from_millis(300),
-            hung: Duration::from_millis(100),
-        };
         let events = Rc::clone(&self.events);
         let report = Box::new(move |event| events.borrow_mut().push(event));
-        let mut machine = Machine::new(std::mem::take(&mut self.kernel), limits, report);
+        let mut machine = Machine::new(std::mem::take(&mut self.kernel), self.limits, report);
         let spawner = Spawner {
             executable: PathBuf::from(env!("CARGO_BIN_EXE_portcullis-testbed")),
             isolation: self.isolation,

@@ -114,8 +114,8 @@ fn bounded(arguments: &Arguments, board: &Board, policy: &Path) -> Result<Sizes>
 /// A policy is compiled for one description; another may mean something else by the same names.
 fn is_for(policy: &Policy<'_>, description: &Path) -> Result<()> {
     let found: [u8; 32] = Sha256::digest(read(description)?).into();
-    match policy.system() {
-        Some(system) if *system != found => Err(miette!(
+    match policy.tail() {
+        Some(tail) if tail.system != found => Err(miette!(
             help = "compile it for this one: `portcullis compile --system`",
             "the policy was compiled for another system description than {}",
             description.display()

@@ -1,7 +1,7 @@
 //! Ties a portable component to seL4 and Microkit.
 //!
-//! [`Sel4`] makes the system calls that `portcullis_kernel` names, [`Memory`] is a mapped memory
-//! region, and [`Domain`] runs a component in place of Microkit's own event loop, which reads every
+//! [`Sel4`] makes the system calls that `portcullis_kernel` names, [`ReadOnly`] and [`ReadWrite`] are
+//! mapped memory regions, and [`Domain`] runs a component in place of Microkit's own event loop, which reads every
 //! badge as a channel number and so cannot tell a grant from a channel.
 //!
 //! All `unsafe` of the seL4 side is here.
@@ -19,7 +19,7 @@ mod virtio;
 pub use clock::nanoseconds;
 pub use device::{Irq, Mmio};
 pub use domain::Domain;
-pub use memory::Memory;
+pub use memory::{FromMap, ReadOnly, ReadWrite};
 pub use syscalls::Sel4;
 pub use virtio::VirtioDisk;
 
@@ -31,29 +31,57 @@ pub const VIRTIO_OFFSET: usize = if cfg!(target_arch = "aarch64") {
     0
 };
 
-/// For [`region`].
-#[doc(hidden)]
-pub use sel4_microkit::var;
+/// Id of every component's channel to the manager, in `system.xml`.
+pub const MANAGER: u8 = 0;
 
-/// The memory region whose address and size the Microkit tool writes into these two symbols
-/// (`setvar_vaddr` and `setvar_size` of its `<map>`). Each symbol can be used once.
+/// Of [`region`].
+#[doc(hidden)]
+pub use sel4_microkit::_private::ImmutableCell;
+
+/// Address and size of a memory region: the Microkit tool writes them into the symbols NAME and
+/// NAME_size (`setvar_vaddr` and `setvar_size` of its `<map>`). Each name can be used once.
+#[doc(hidden)]
 #[macro_export]
-macro_rules! region {
-    ($address:ident, $size:ident) => {{
-        let base: usize = *$crate::var!($address: usize = 0);
-        let size: usize = *$crate::var!($size: usize = 0);
-        // SAFETY: the Microkit tool wrote both from one `<map>` of this protection domain, and the
-        // symbols can be declared only once, so this is the only access to the region.
-        unsafe { $crate::Memory::new(base as *mut u8, size) }
+macro_rules! map {
+    ($region:ident) => {{
+        #[unsafe(export_name = stringify!($region))]
+        #[unsafe(link_section = ".data")]
+        static BASE: $crate::ImmutableCell<usize> = $crate::ImmutableCell::new(0);
+        #[unsafe(export_name = concat!(stringify!($region), "_size"))]
+        #[unsafe(link_section = ".data")]
+        static SIZE: $crate::ImmutableCell<usize> = $crate::ImmutableCell::new(0);
+        (*BASE.get(), *SIZE.get())
     }};
 }
 
-/// As [`region`], for a region that nobody can write: its bytes.
+/// The memory region of this name in `system.xml`, as [`ReadOnly`] or [`ReadWrite`].
+#[macro_export]
+macro_rules! region {
+    ($region:ident) => {{
+        let (base, size) = $crate::map!($region);
+        // SAFETY: the Microkit tool wrote both from one `<map>` of this protection domain; the symbols
+        // can be declared only once, so this is the only access to the region. A type that promises
+        // more than `perms` faults at its first write, and harms nobody else.
+        unsafe { $crate::FromMap::new(base as *mut u8, size) }
+    }};
+}
+
+/// The `Regions` of a component: each field is the region of its name in `system.xml`, and its type
+/// says how the component maps it.
+#[macro_export]
+macro_rules! regions {
+    ($component:ident::Regions { $($region:ident),+ }) => {
+        $component::Regions::<$crate::Sel4> {
+            $($region: $crate::region!($region),)+
+        }
+    };
+}
+
+/// The bytes of a region that nobody can write.
 #[macro_export]
 macro_rules! bytes {
-    ($address:ident, $size:ident) => {{
-        let base: usize = *$crate::var!($address: usize = 0);
-        let size: usize = *$crate::var!($size: usize = 0);
+    ($region:ident) => {{
+        let (base, size) = $crate::map!($region);
         // SAFETY: as for `region`; `system.xml` maps the region read-only wherever it is mapped, so
         // that its bytes never change.
         unsafe { core::slice::from_raw_parts(base as *const u8, size) }

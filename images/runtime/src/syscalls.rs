@@ -3,15 +3,15 @@
 use core::ffi::c_int;
 
 use portcullis_kernel::{
-    Badge, CNodeSlot, CNodes, CPtr, Invocation, KernelError, Message, Rights, Syscalls, cspace,
+    Badge, CNodeSlot, CNodes, CPtr, Invocation, KernelError, Mapping, Message, ReplyObject, Rights,
+    Syscalls, cspace,
 };
 use sel4::cap::{CNode, Endpoint, Notification, Reply};
 use sel4::sys::syscall_id;
 use sel4::{AbsoluteCPtr, CPtrWithDepth, CapRights, CapRightsBuilder, MessageInfoBuilder};
 
+use crate::memory::{ReadOnly, ReadWrite};
 use crate::registers::{REGISTERS, Received, system_call};
-
-const REPLY: u64 = cspace::REPLY.bits();
 
 /// The calling protection domain's system calls.
 #[derive(Debug)]
@@ -31,7 +31,8 @@ impl Sel4 {
 impl Syscalls for Sel4 {
     fn call(&mut self, to: CPtr, message: &mut Message) {
         let info = put(message);
-        exchange(syscall_id::Call, to, info, message);
+        // A call takes no reply object: the register is not looked at.
+        exchange(syscall_id::Call, to, ReplyObject::OWN, info, message);
     }
 
     fn send(&mut self, to: CPtr, message: &Message) {
@@ -46,28 +47,33 @@ impl Syscalls for Sel4 {
         Notification::from_bits(to.bits()).signal();
     }
 
-    fn recv(&mut self, from: CPtr, message: &mut Message) -> Badge {
+    fn recv(&mut self, from: CPtr, reply: ReplyObject, message: &mut Message) -> Badge {
         if core::mem::take(&mut self.forfeit) {
-            forfeit_and_recv(from, message)
+            forfeit_and_recv(from, reply, message)
         } else {
-            exchange(syscall_id::Recv, from, 0, message)
+            exchange(syscall_id::Recv, from, reply, 0, message)
         }
     }
 
-    fn nb_recv(&mut self, from: CPtr, message: &mut Message) -> Option<Badge> {
-        let badge = exchange(syscall_id::NBRecv, from, 0, message);
+    fn nb_recv(&mut self, from: CPtr, reply: ReplyObject, message: &mut Message) -> Option<Badge> {
+        let badge = exchange(syscall_id::NBRecv, from, reply, 0, message);
         // Every capability that is handed out has a badge; seL4 reports "nothing" as badge zero.
         (badge.0 != 0).then_some(badge)
     }
 
-    fn reply_recv(&mut self, from: CPtr, message: &mut Message) -> Badge {
+    fn reply_recv(&mut self, from: CPtr, reply: ReplyObject, message: &mut Message) -> Badge {
         let info = put(message);
-        exchange(syscall_id::ReplyRecv, from, info, message)
+        exchange(syscall_id::ReplyRecv, from, reply, info, message)
     }
 
     fn yield_now(&mut self) {
         sel4::r#yield();
     }
+}
+
+impl Mapping for Sel4 {
+    type ReadOnly = ReadOnly;
+    type ReadWrite = ReadWrite;
 }
 
 impl CNodes for Sel4 {
@@ -173,10 +179,16 @@ fn transmit(number: c_int, to: CPtr, message: &Message) {
 /// Makes a system call that receives into `message`. Where a notification ended it, seL4 leaves the
 /// message registers as they were, `info` too: its length may be anything.
 #[inline(always)]
-fn exchange(number: c_int, to: CPtr, info: u64, message: &mut Message) -> Badge {
+fn exchange(
+    number: c_int,
+    to: CPtr,
+    reply: ReplyObject,
+    info: u64,
+    message: &mut Message,
+) -> Badge {
     let words = message.room_mut().first_chunk_mut();
     let words = words.expect("a message has room for more than registers");
-    let Received { info, badge } = system_call(number, to.bits(), info, words, REPLY);
+    let Received { info, badge } = system_call(number, to.bits(), info, words, reply.0.bits());
     message.received(info >> 12, (info & 0x7f) as usize);
     if message.length() > REGISTERS {
         take(message, REGISTERS);
@@ -198,10 +210,10 @@ fn take(message: &mut Message, first: usize) {
 
 /// Gives the scheduling context back to the monitor and receives, in one system call.
 #[cold]
-fn forfeit_and_recv(from: CPtr, message: &mut Message) -> Badge {
+fn forfeit_and_recv(from: CPtr, reply: ReplyObject, message: &mut Message) -> Badge {
     let monitor = Endpoint::from_bits(cspace::MONITOR_ENDPOINT.bits());
     let nothing = MessageInfoBuilder::default().build();
-    let reply = Reply::from_bits(REPLY);
+    let reply = Reply::from_bits(reply.0.bits());
     let (info, badge) = monitor.nb_send_recv(nothing, Endpoint::from_bits(from.bits()), reply);
     message.received(info.label(), info.length());
     take(message, 0);

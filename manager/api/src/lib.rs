@@ -1,7 +1,8 @@
 //! What a component asks of the manager.
 //!
 //! Two ways in. On its static channel every component may ask [`FIND`]: where the grant lies that
-//! the policy gives it, and [`REASON`] where no policy is in force. Everything else is the interface `inspect` (`grants`, `component`,
+//! the policy gives it, [`SIGNAL`]: which bit of its notification a grant to it sets, and [`REASON`]
+//! where no policy is in force. Everything else is the interface `inspect` (`grants`, `component`,
 //! `record`, `why`), which is granted like any other and changes nothing.
 
 #![no_std]
@@ -20,7 +21,7 @@ pub use report::{Report, Unissued};
 
 use portcullis_kernel::{
     CPtr, CallGrant, Generation, Grant, GrantBadge, MAX_WORDS, Message, Method, MethodSet, Mode,
-    NotifyGrant, Refusal, SendGrant, Syscalls, cspace,
+    NotifyGrant, Refusal, SendGrant, Signal, Syscalls, cspace,
 };
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +40,10 @@ pub const DURABLE: Method = method(1);
 /// Request on the static channel: why the policy was refused. Nothing to [`Refused`]. Answered only where it
 /// was, and then to everybody: there is no grant to ask with. See [`reason`].
 pub const REASON: Method = method(2);
+
+/// Request on the static channel: which bit of the caller's notification a grant sets. See
+/// [`find_signal`].
+pub const SIGNAL: Method = method(3);
 
 /// `inspect`: the next grant in force at or after an index. `u16` to [`GrantView`].
 pub const GRANTS: Method = method(0);
@@ -76,6 +81,17 @@ pub struct Find<'a> {
     /// Name of the interface.
     pub interface: &'a str,
     /// The mode.
+    pub mode: Mode,
+}
+
+/// Which grant sets the bit that a component looks for: it is the grant's object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Awaited<'a> {
+    /// Name of the component that signals.
+    pub subject: &'a str,
+    /// Name of the interface.
+    pub interface: &'a str,
+    /// The mode: `notify` or `stream`.
     pub mode: Mode,
 }
 
@@ -207,6 +223,18 @@ fn find_pointer(
         mode,
     };
     find(kernel, channel, &wanted).map(Found::cptr)
+}
+
+/// Finds the signal by which a component is notified through a `notify` grant to it, or that of a
+/// `stream`, whether or not the grant is in force yet.
+pub fn find_signal(
+    kernel: &mut impl Syscalls,
+    channel: u8,
+    awaited: &Awaited<'_>,
+) -> Result<Signal, Refusal> {
+    let manager = CallGrant(cspace::channel_endpoint(channel));
+    let bit = ask(kernel, manager, SIGNAL, awaited, &mut [0; _])?;
+    Signal::bit(bit).ok_or(Refusal::Garbled)
 }
 
 /// Calls a method with an encoded request and decodes its reply.

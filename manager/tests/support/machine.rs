@@ -1,8 +1,8 @@
 //! The kernel model as the manager sees it, watched.
 
 use portcullis_kernel::{
-    Badge, CNodes, CPtr, Invocation, KernelError, Message, Principal, Rights, Syscall, Syscalls,
-    cspace,
+    Badge, CNodes, CPtr, Invocation, KernelError, Message, Principal, ReplyObject, Rights, Syscall,
+    Syscalls, cspace,
 };
 use portcullis_log::ring::Reader;
 use portcullis_log::{GrantFields, Operation, Outcome, RECORD_MAX, Record};
@@ -303,13 +303,13 @@ impl Syscalls for Machine {
         assert_eq!(completed, [(manager, Completion::Done)]);
     }
 
-    fn recv(&mut self, from: CPtr, _: &mut Message) -> Badge {
+    fn recv(&mut self, from: CPtr, _: ReplyObject, _: &mut Message) -> Badge {
         panic!("the test serves: {from:?}");
     }
 
-    fn nb_recv(&mut self, from: CPtr, message: &mut Message) -> Option<Badge> {
+    fn nb_recv(&mut self, from: CPtr, reply: ReplyObject, message: &mut Message) -> Option<Badge> {
         let manager = self.manager;
-        let reply = cspace::REPLY;
+        let reply = reply.0;
         let completed = self.syscall(manager, &Syscall::NbRecv { from, reply });
         let mut badge = None;
         for (thread, completion) in completed {
@@ -327,7 +327,7 @@ impl Syscalls for Machine {
         badge
     }
 
-    fn reply_recv(&mut self, from: CPtr, _: &mut Message) -> Badge {
+    fn reply_recv(&mut self, from: CPtr, _: ReplyObject, _: &mut Message) -> Badge {
         panic!("the test serves: {from:?}");
     }
 

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use ed25519_dalek::SigningKey;
 use portcullis_kernel::{
     Answer, Badge, Caller, Component as _, Fault, GrantBadge, KernelError, Message, Method, Mode,
-    Principal, Refusal, Source, Syscalls as _, cspace, dispatch, label,
+    Principal, Refusal, ReplyObject, Signals, Source, Syscalls as _, cspace, dispatch, label,
 };
 use portcullis_log::ring::{Reader, SLOT, SLOTS_OFFSET, Writer};
 use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, Record};
 use portcullis_manager::{Config, Manager, Platform, Report, RevokeError, Table, Unissued};
-use portcullis_manager_api::{Buffer, FIND, Find, Found};
+use portcullis_manager_api::{Awaited, Buffer, FIND, Find, Found, SIGNAL};
 use portcullis_policy_format::testing::Draft;
 use portcullis_policy_format::{Policy, When};
 use serde::{Deserialize, Serialize};
@@ -145,7 +145,7 @@ impl World {
     }
 
     pub fn notify(&mut self) {
-        self.manager.notified(&mut self.machine, 1);
+        self.manager.notified(&mut self.machine, Signals::new(1));
         self.check();
     }
 
@@ -180,6 +180,21 @@ impl World {
             mode,
         };
         self.call(Caller::Channel(channel), FIND, &find, &mut [0; _])
+    }
+
+    pub fn find_signal(
+        &mut self,
+        channel: u8,
+        subject: &str,
+        interface: &str,
+        mode: Mode,
+    ) -> Result<u8, Refusal> {
+        let awaited = Awaited {
+            subject,
+            interface,
+            mode,
+        };
+        self.call(Caller::Channel(channel), SIGNAL, &awaited, &mut [0; _])
     }
 
     /// Has a grant of the policy issued, which the ledger makes durable.
@@ -230,7 +245,10 @@ impl World {
     /// Has the manager take everything that waits for it: its receive loop.
     pub fn serve(&mut self) {
         let mut message = Message::default();
-        while let Some(badge) = self.machine.nb_recv(cspace::INPUT, &mut message) {
+        while let Some(badge) = self
+            .machine
+            .nb_recv(cspace::INPUT, ReplyObject::OWN, &mut message)
+        {
             let answer = dispatch(&mut self.machine, &mut self.manager, badge, &mut message);
             if answer == Answer::Reply {
                 self.machine.send(cspace::REPLY, &message);

@@ -206,39 +206,44 @@ pub struct Tail<'a> {
     pub successors: &'a [u8],
 }
 
-/// Reads what follows the grants.
-pub(crate) fn read_tail<'a>(
+impl Tail<'_> {
+    /// The public keys that may sign the next policy.
+    pub fn successor_keys(&self) -> &[[u8; 32]] {
+        self.successors.as_chunks().0
+    }
+}
+
+/// Checks what follows the grants. The result is the set of redacted components.
+pub(crate) fn read_tail(
     header: &Header,
     components: u16,
-    bytes: &'a [u8],
-) -> Result<Option<Tail<'a>>, PolicyError> {
-    let (tail, rest) = match header.format.get() {
-        OLDEST_FORMAT => (None, bytes),
-        _ => {
-            let read = postcard::take_from_bytes::<Tail<'_>>(bytes);
-            let (tail, rest) = read.map_err(|_| PolicyError::Body(Part::Tail))?;
-            (Some(tail), rest)
-        }
-    };
-    if let Some(tail) = tail {
-        if tail.version != header.version() {
-            return Err(PolicyError::Body(Part::Version));
-        }
-        if tail.redacted >> components != 0 {
-            return Err(PolicyError::Body(Part::Redacted));
-        }
-        let (keys, []) = tail.successors.as_chunks() else {
-            return Err(PolicyError::Body(Part::Successors));
-        };
-        if keys
-            .iter()
-            .any(|key| VerifyingKey::from_bytes(key).is_err())
-        {
-            return Err(PolicyError::Body(Part::Successors));
-        }
-    }
-    match rest.len() {
-        0 => Ok(tail),
+    bytes: &[u8],
+) -> Result<u64, PolicyError> {
+    let trailing = |rest: &[u8]| match rest.len() {
+        0 => Ok(()),
         left => Err(PolicyError::Trailing(left)),
+    };
+    if header.format.get() == OLDEST_FORMAT {
+        trailing(bytes)?;
+        return Ok(0);
     }
+    let read = postcard::take_from_bytes::<Tail<'_>>(bytes);
+    let (tail, rest) = read.map_err(|_| PolicyError::Body(Part::Tail))?;
+    if tail.version != header.version() {
+        return Err(PolicyError::Body(Part::Version));
+    }
+    if tail.redacted >> components != 0 {
+        return Err(PolicyError::Body(Part::Redacted));
+    }
+    let (keys, []) = tail.successors.as_chunks() else {
+        return Err(PolicyError::Body(Part::Successors));
+    };
+    if keys
+        .iter()
+        .any(|key| VerifyingKey::from_bytes(key).is_err())
+    {
+        return Err(PolicyError::Body(Part::Successors));
+    }
+    trailing(rest)?;
+    Ok(tail.redacted)
 }

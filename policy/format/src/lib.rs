@@ -54,7 +54,9 @@ pub struct Policy<'a> {
     name: &'a str,
     counts: Counts,
     sections: Sections<'a>,
-    tail: Option<Tail<'a>>,
+    redacted: u64,
+    /// What follows the grants.
+    tail: &'a [u8],
 }
 
 /// Why a compiled policy was refused.
@@ -160,13 +162,14 @@ impl<'a> Policy<'a> {
     fn read(header: &'a Header, body: &'a [u8]) -> Result<Self, PolicyError> {
         let (name, counts, items) = body::read_head(body)?;
         let (sections, rest) = check::check(name, &counts, items)?;
-        let tail = body::read_tail(header, counts.components, rest)?;
+        let redacted = body::read_tail(header, counts.components, rest)?;
         Ok(Self {
             header,
             name,
             counts,
             sections,
-            tail,
+            redacted,
+            tail: rest,
         })
     }
 
@@ -233,25 +236,12 @@ impl<'a> Policy<'a> {
     /// Whether the grant log must have neither the denials nor the details of faults of the component
     /// with this number: the log's keeper would learn of them what a `never` rule forbids.
     pub const fn is_redacted(&self, component: u16) -> bool {
-        match self.tail {
-            Some(tail) => component < 64 && tail.redacted >> component & 1 == 1,
-            None => false,
-        }
+        component < 64 && self.redacted >> component & 1 == 1
     }
 
-    /// SHA-256 of the system description that it was compiled for; `None`: it does not say.
-    pub fn system(&self) -> Option<&[u8; 32]> {
-        self.tail.as_ref().map(|tail| &tail.system)
-    }
-
-    /// SHA-256 of what its image is built for; `None`: it does not say.
-    pub fn envelope(&self) -> Option<&[u8; 32]> {
-        self.tail.as_ref().map(|tail| &tail.envelope)
-    }
-
-    /// The Ed25519 public keys that may sign the next policy; none: those that may sign this one.
-    pub fn successors(&self) -> &'a [[u8; 32]] {
-        self.tail.map_or(&[], |tail| tail.successors.as_chunks().0)
+    /// What it says of itself behind the grants; `None`: a policy of the oldest format says nothing.
+    pub fn tail(&self) -> Option<Tail<'a>> {
+        postcard::from_bytes(self.tail).ok()
     }
 
     /// The line of the rule that forbids what goes from one domain to another; with `mode`, also what

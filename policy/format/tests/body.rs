@@ -97,9 +97,16 @@ fn a_policy_says_what_it_was_compiled_for_and_who_signs_the_next() {
     let draft = draft();
     let bytes = draft.sign(&key());
     let policy = Policy::verify(&bytes, &[key().verifying_key()], 0).unwrap();
-    assert_eq!(policy.system(), Some(&draft.tail.system));
-    assert_eq!(policy.envelope(), Some(&draft.tail.envelope));
-    assert_eq!(policy.successors(), [*SUCCESSOR]);
+    let version = draft.version;
+    let tail = policy.tail().unwrap();
+    assert_eq!(
+        tail,
+        Tail {
+            version,
+            ..draft.tail
+        }
+    );
+    assert_eq!(tail.successor_keys(), [*SUCCESSOR]);
 }
 
 #[test]

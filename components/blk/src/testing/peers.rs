@@ -6,13 +6,18 @@ use portcullis_console::api;
 use portcullis_kernel::{
     Caller, Component, MAX_WORDS, Message, Method, MethodSet, Syscalls, label,
 };
-use portcullis_manager_api::{FIND, Find, Found, NOT_PERMITTED};
+use portcullis_manager_api::{FIND, Find, Found, NOT_PERMITTED, SIGNAL};
 
-/// A manager that answers where grants lie, and nothing else.
+/// A manager that answers where grants lie, and that every grant sets bit [`Finder::SIGNAL`].
 #[derive(Debug, Default)]
 pub struct Finder {
     /// Channel of who asks, object, slot.
     pub grants: Vec<(u8, &'static str, u16)>,
+}
+
+impl Finder {
+    /// The bit that every grant sets in its object's notification.
+    pub const SIGNAL: u8 = 5;
 }
 
 impl<K: Syscalls> Component<K> for Finder {
@@ -20,6 +25,12 @@ impl<K: Syscalls> Component<K> for Finder {
 
     fn call(&mut self, _: &mut K, caller: Caller, method: Method, message: &mut Message) {
         let mut buffer = [0; (MAX_WORDS - 1) * 8];
+        if method == SIGNAL {
+            message
+                .encode(label::OK, &Self::SIGNAL)
+                .expect("it is short");
+            return;
+        }
         let wanted = message.decode::<Find<'_>>(&mut buffer);
         let (Caller::Channel(channel), FIND, Some(wanted)) = (caller, method, wanted) else {
             message.refuse(label::BAD_METHOD);

@@ -8,7 +8,8 @@ use std::vec::Vec;
 
 use ed25519_dalek::SigningKey;
 use portcullis_kernel::{
-    Badge, CPtr, CallGrant, Generation, Grant, MethodSet, Mode, Principal, SendGrant, cspace,
+    Badge, CPtr, CallGrant, Generation, Grant, MethodSet, Mode, Principal, ReplyObject, SendGrant,
+    cspace,
 };
 use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, Record};
 use portcullis_manager_api::{
@@ -24,8 +25,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::Terminal;
 
-const CHANNEL: u8 = 0;
-const IRQ: u8 = 1;
+const CHANNELS: Channels = Channels { manager: 0, irq: 1 };
+/// The signal of the serial device's interrupt.
+const INPUT: Signals = Signals::new(1 << CHANNELS.irq);
 const COMPONENTS: [(&str, &str); 4] = [
     ("manager", "manager"),
     ("console", "console"),
@@ -286,7 +288,7 @@ impl Syscalls for Kernel {
     fn call(&mut self, to: CPtr, message: &mut Message) {
         self.calls += 1;
         let method = message.method().unwrap();
-        let answer = if to == cspace::channel_endpoint(CHANNEL) {
+        let answer = if to == cspace::channel_endpoint(CHANNELS.manager) {
             match method {
                 FIND => self.find(message),
                 REASON => self.reason(message),
@@ -313,15 +315,15 @@ impl Syscalls for Kernel {
         unreachable!("the console signals nobody");
     }
 
-    fn recv(&mut self, _from: CPtr, _message: &mut Message) -> Badge {
+    fn recv(&mut self, _from: CPtr, _: ReplyObject, _message: &mut Message) -> Badge {
         unreachable!("the tests are the receive loop");
     }
 
-    fn nb_recv(&mut self, _from: CPtr, _message: &mut Message) -> Option<Badge> {
+    fn nb_recv(&mut self, _from: CPtr, _: ReplyObject, _message: &mut Message) -> Option<Badge> {
         unreachable!("the tests are the receive loop");
     }
 
-    fn reply_recv(&mut self, _from: CPtr, _message: &mut Message) -> Badge {
+    fn reply_recv(&mut self, _from: CPtr, _: ReplyObject, _message: &mut Message) -> Badge {
         unreachable!("the tests are the receive loop");
     }
 
@@ -374,7 +376,7 @@ impl Bench {
         let line = Line::default();
         line.0.borrow_mut().terminal = terminal;
         let mut bench = Self {
-            console: Console::new(CHANNEL, IRQ, bytes().leak(), line.clone()),
+            console: Console::new(CHANNELS, bytes().leak(), line.clone()),
             kernel,
             line,
         };
@@ -426,7 +428,7 @@ impl Bench {
     fn key_in(&mut self, keys: &str) -> String {
         self.line.0.borrow_mut().input.extend(keys.bytes());
         while !self.line.0.borrow().input.is_empty() {
-            self.console.notified(&mut self.kernel, 1 << IRQ);
+            self.console.notified(&mut self.kernel, INPUT);
         }
         self.output()
     }
@@ -801,10 +803,12 @@ fn input_is_taken_in_bounded_amounts() {
         .borrow_mut()
         .input
         .extend([b'x'; INPUT_MAX + 1]);
-    bench.console.notified(&mut bench.kernel, 1 << IRQ);
+    bench.console.notified(&mut bench.kernel, INPUT);
     assert_eq!(bench.line.0.borrow().input.len(), 1);
     assert_eq!(bench.line.0.borrow().acknowledged, 1);
-    bench.console.notified(&mut bench.kernel, !(1 << IRQ));
+    bench
+        .console
+        .notified(&mut bench.kernel, Signals::new(!(1 << CHANNELS.irq)));
     assert_eq!(
         bench.line.0.borrow().input.len(),
         1,
@@ -827,7 +831,7 @@ proptest! {
         let mut shown = bench.receive(badge(1, 0), &Message::request(Method::new(method).unwrap(), &words));
         shown += &bench.say(3, &text);
         bench.line.0.borrow_mut().input.extend(keys);
-        bench.console.notified(&mut bench.kernel, 1 << IRQ);
+        bench.console.notified(&mut bench.kernel, INPUT);
         shown += &bench.output();
         prop_assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
     }

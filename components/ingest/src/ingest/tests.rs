@@ -9,9 +9,11 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 
 use portcullis_console::api as terminal;
-use portcullis_kernel::{Caller, Generation, GrantBadge, Message, Method, MethodSet, Mode, label};
+use portcullis_kernel::{
+    Caller, Generation, GrantBadge, Message, Method, MethodSet, Mode, Region, Signals, label,
+};
 use portcullis_manager_api::{Buffer, FIND, Find, Found, NOT_PERMITTED};
-use portcullis_model::testing::{Machine, SharedRegion};
+use portcullis_model::testing::{Direct, Machine, SharedRegion};
 use portcullis_publish::DocumentPath;
 use portcullis_vault::api::digest_from_words;
 use portcullis_vault::{Act, DocumentEntry, Named, OBJECT_MAX, Stat};
@@ -174,7 +176,7 @@ impl<K: Syscalls> Component<K> for Ledger {
 impl<K: Syscalls> Component<K> for Publish {
     fn init(&mut self, _: &mut K) {}
 
-    fn notified(&mut self, _: &mut K, _: u64) {
+    fn notified(&mut self, _: &mut K, _: Signals) {
         self.0.borrow_mut().ready += 1;
     }
 }
@@ -228,8 +230,11 @@ fn start_without(state: &Shared, bundle: &[u8], without: &str, gone: &str) -> Ve
     machine.start(vault.thread, Vault(state.clone(), buffer.clone()));
     machine.start(screen.thread, Screen(state.clone()));
     machine.start(publish.thread, Publish(state.clone()));
-    let inbox = SharedRegion::with(bundle);
-    machine.start(ingest.thread, Ingest::new(0, inbox, buffer));
+    let regions = Regions::<Direct> {
+        inbox: SharedRegion::with(bundle).read_only(),
+        ingest_vault: buffer,
+    };
+    machine.start(ingest.thread, Ingest::new(0, regions));
     machine.run();
     core::mem::take(&mut state.borrow_mut().lines)
 }

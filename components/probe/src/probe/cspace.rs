@@ -1,7 +1,7 @@
 //! Using what it does not hold: every slot of its CSpace, and what lies beyond.
 
 use portcullis_kernel::{
-    CNodeSlot, CNodes, CPtr, Invocation, KernelError, Message, Rights, cspace, label,
+    CNodeSlot, CNodes, CPtr, Invocation, KernelError, Message, ReplyObject, Rights, cspace, label,
 };
 
 use super::Attacker;
@@ -89,7 +89,9 @@ impl<K: CNodes> Attacker<'_, K> {
 
     /// Nobody may call it, so nothing ever waits there.
     pub(super) fn poll_own_input(&mut self) -> Outcome {
-        let arrived = self.kernel.nb_recv(cspace::INPUT, &mut Message::default());
+        let arrived = self
+            .kernel
+            .nb_recv(cspace::INPUT, ReplyObject::OWN, &mut Message::default());
         same(0, arrived.map_or(0, |badge| badge.0), 0)
     }
 

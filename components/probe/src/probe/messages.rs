@@ -2,6 +2,7 @@
 
 use portcullis_console::api::WRITE;
 use portcullis_kernel::{Badge, CNodes, GrantBadge, MAX_WORDS, Message, MethodSet, label};
+use portcullis_manager_api::SIGNAL;
 
 use super::Attacker;
 use crate::target::api;
@@ -127,11 +128,17 @@ impl<K: CNodes> Attacker<'_, K> {
         }
     }
 
-    /// On its static channel everybody may ask the manager one thing, and no method of `inspect`.
+    /// On its static channel everybody may ask the manager where grants lie and which bits they set,
+    /// and no method of `inspect`.
     pub(super) fn manager_forged_methods(&mut self) -> Outcome {
+        let signal = label::REQUEST + u64::from(SIGNAL.number());
         let requests = (1..32).map(|method| label::REQUEST + method);
         for label in requests.chain(NO_REQUESTS) {
-            self.call_refused(self.manager(), label, &[0; 4], label::BAD_METHOD)?;
+            let code = match label {
+                _ if label == signal => label::BAD_REQUEST,
+                _ => label::BAD_METHOD,
+            };
+            self.call_refused(self.manager(), label, &[0; 4], code)?;
         }
         Ok(())
     }

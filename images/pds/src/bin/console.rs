@@ -3,8 +3,8 @@
 #![no_std]
 #![no_main]
 
-use portcullis_console::Console;
-use portcullis_runtime::{Domain, Irq, Mmio, bytes};
+use portcullis_console::{Channels, Console};
+use portcullis_runtime::{Domain, Irq, MANAGER, Mmio, bytes};
 use portcullis_uart::Uart;
 use sel4_microkit::{protection_domain, var};
 
@@ -21,10 +21,10 @@ fn init() -> Domain<Console<'static, Uart<Device, Irq>>> {
     let base: usize = *var!(uart: usize = 0);
     // SAFETY: `system.xml` maps the device's registers there, uncached, for this domain alone.
     let registers = unsafe { Mmio::new(base as *mut _) };
-    Domain::new(Console::new(
-        0,
-        IRQ,
-        bytes!(policy, policy_size),
-        Uart::new(Device::new(registers), Irq(IRQ)),
-    ))
+    let channels = Channels {
+        manager: MANAGER,
+        irq: IRQ,
+    };
+    let uart = Uart::new(Device::new(registers), Irq(IRQ));
+    Domain::new(Console::new(channels, bytes!(policy, policy_size), uart))
 }

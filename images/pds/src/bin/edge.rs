@@ -4,10 +4,11 @@
 #![no_main]
 
 use portcullis_edge::Edge;
-use portcullis_runtime::{Domain, Memory, region};
+use portcullis_runtime::{Domain, MANAGER, Sel4, regions};
 use sel4_microkit::protection_domain;
 
 #[protection_domain]
-fn init() -> Domain<Edge<Memory>> {
-    Domain::new(Edge::new(0, region!(publish_edge, publish_edge_size)))
+fn init() -> Domain<Edge<Sel4>> {
+    let regions = regions!(portcullis_edge::Regions { publish_edge });
+    Domain::new(Edge::new(MANAGER, regions))
 }

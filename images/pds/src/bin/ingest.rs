@@ -4,15 +4,14 @@
 #![no_main]
 
 use portcullis_ingest::Ingest;
-use portcullis_runtime::{Domain, Memory, region};
+use portcullis_runtime::{Domain, MANAGER, Sel4, regions};
 use sel4_microkit::protection_domain;
 
 #[protection_domain]
-fn init() -> Domain<Ingest<Memory, Memory>> {
-    let inbox = region!(inbox, inbox_size);
-    Domain::new(Ingest::new(
-        0,
+fn init() -> Domain<Ingest<Sel4>> {
+    let regions = regions!(portcullis_ingest::Regions {
         inbox,
-        region!(ingest_vault, ingest_vault_size),
-    ))
+        ingest_vault
+    });
+    Domain::new(Ingest::new(MANAGER, regions))
 }

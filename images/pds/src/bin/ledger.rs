@@ -3,21 +3,20 @@
 #![no_std]
 #![no_main]
 
-use portcullis_ledger::{Ledger, Memory as LedgerMemory};
-use portcullis_runtime::{Domain, Memory, region};
+use portcullis_ledger::{Ledger, Memory};
+use portcullis_runtime::{Domain, MANAGER, Sel4, regions};
 use sel4_microkit::protection_domain;
 use static_cell::ConstStaticCell;
 
-static MEMORY: ConstStaticCell<LedgerMemory> = ConstStaticCell::new(LedgerMemory::new());
+static MEMORY: ConstStaticCell<Memory> = ConstStaticCell::new(Memory::new());
 
 #[protection_domain]
-fn init() -> Domain<Ledger<'static, Memory, Memory, Memory, Memory>> {
-    Domain::new(Ledger::new(
-        0,
-        region!(grant_log, grant_log_size),
-        region!(grant_log_ack, grant_log_ack_size),
-        region!(ledger_key, ledger_key_size),
-        region!(ledger_disk, ledger_disk_size),
-        MEMORY.take(),
-    ))
+fn init() -> Domain<Ledger<'static, Sel4>> {
+    let regions = regions!(portcullis_ledger::Regions {
+        grant_log,
+        grant_log_ack,
+        ledger_key,
+        ledger_disk
+    });
+    Domain::new(Ledger::new(MANAGER, regions, MEMORY.take()))
 }

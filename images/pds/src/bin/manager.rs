@@ -10,7 +10,7 @@ use portcullis_log::ring::Writer;
 use portcullis_manager::{
     Config, MANAGER_TABLE, MAX_KEYS, Manager, Platform, Policy, Report, Table, trusted_keys,
 };
-use portcullis_runtime::{Domain, Memory, bytes, nanoseconds, region};
+use portcullis_runtime::{Domain, ReadOnly, ReadWrite, bytes, nanoseconds, region};
 use sel4_microkit::{debug_println, protection_domain};
 use static_cell::{ConstStaticCell, StaticCell};
 
@@ -36,17 +36,16 @@ impl Platform for Board {
 }
 
 #[protection_domain]
-fn init() -> Domain<Manager<'static, Board, Memory, Memory>> {
-    let policy = bytes!(policy, policy_size);
-    let keys = trusted_keys(bytes!(policy_keys, policy_keys_size));
+fn init() -> Domain<Manager<'static, Board, ReadWrite, ReadOnly>> {
+    let policy = bytes!(policy);
+    let keys = trusted_keys(bytes!(policy_keys));
     let config = Config {
         policy,
         keys: keys.map(|keys| KEYS.init(keys).as_slice()),
         in_force: 0,
         boot: boot_id(policy),
     };
-    let ring = region!(grant_log, grant_log_size);
-    let ring = Writer::new(ring, region!(grant_log_ack, grant_log_ack_size))
+    let ring = Writer::new(region!(grant_log), region!(grant_log_ack))
         .expect("system.xml gives the ring more than a page");
     Domain::new(Manager::new(config, Board, ring, TABLE.take()))
 }

@@ -4,15 +4,14 @@
 #![no_main]
 
 use portcullis_publish::Publish;
-use portcullis_runtime::{Domain, Memory, region};
+use portcullis_runtime::{Domain, MANAGER, Sel4, regions};
 use sel4_microkit::protection_domain;
 
 #[protection_domain]
-fn init() -> Domain<Publish<Memory, Memory>> {
-    let buffer = region!(vault_publish, vault_publish_size);
-    Domain::new(Publish::new(
-        0,
-        buffer,
-        region!(publish_edge, publish_edge_size),
-    ))
+fn init() -> Domain<Publish<Sel4>> {
+    let regions = regions!(portcullis_publish::Regions {
+        vault_publish,
+        publish_edge
+    });
+    Domain::new(Publish::new(MANAGER, regions))
 }

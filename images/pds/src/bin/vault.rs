@@ -3,21 +3,20 @@
 #![no_std]
 #![no_main]
 
-use portcullis_runtime::{Domain, Memory, region};
-use portcullis_vault::{Memory as VaultMemory, Vault};
+use portcullis_runtime::{Domain, MANAGER, Sel4, regions};
+use portcullis_vault::{Memory, Vault};
 use sel4_microkit::protection_domain;
 use static_cell::ConstStaticCell;
 
-static MEMORY: ConstStaticCell<VaultMemory> = ConstStaticCell::new(VaultMemory::new());
+static MEMORY: ConstStaticCell<Memory> = ConstStaticCell::new(Memory::new());
 
 #[protection_domain]
-fn init() -> Domain<Vault<'static, Memory, Memory, Memory, Memory>> {
-    Domain::new(Vault::new(
-        0,
-        region!(vault_key, vault_key_size),
-        region!(ingest_vault, ingest_vault_size),
-        region!(vault_publish, vault_publish_size),
-        region!(vault_disk, vault_disk_size),
-        MEMORY.take(),
-    ))
+fn init() -> Domain<Vault<'static, Sel4>> {
+    let regions = regions!(portcullis_vault::Regions {
+        vault_key,
+        ingest_vault,
+        vault_publish,
+        vault_disk
+    });
+    Domain::new(Vault::new(MANAGER, regions, MEMORY.take()))
 }

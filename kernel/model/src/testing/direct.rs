@@ -4,14 +4,13 @@ use alloc::rc::Rc;
 use core::cell::RefCell;
 
 use portcullis_kernel::{
-    Badge, CNodes, CPtr, Invocation, KernelError, Message, Syscall, Syscalls, cspace,
+    Badge, CNodes, CPtr, Invocation, KernelError, Mapping, Message, ReplyObject, Syscall, Syscalls,
 };
 
-use super::Machine;
+use super::{Machine, ReadOnlyRegion, SharedRegion};
 use crate::{Completion, Kernel, ThreadId};
 
-/// The system calls of a thread of the model. Receives with the reply object at
-/// [`cspace::REPLY`].
+/// The system calls of a thread of the model.
 #[derive(Clone)]
 pub struct Direct {
     machine: Machine,
@@ -87,20 +86,20 @@ impl Syscalls for Direct {
         self.sent(&Syscall::Send(to, Message::default()));
     }
 
-    fn recv(&mut self, from: CPtr, message: &mut Message) -> Badge {
-        let reply = cspace::REPLY;
+    fn recv(&mut self, from: CPtr, reply: ReplyObject, message: &mut Message) -> Badge {
+        let reply = reply.0;
         self.receive_one(&Syscall::Recv { from, reply }, message)
     }
 
-    fn nb_recv(&mut self, from: CPtr, message: &mut Message) -> Option<Badge> {
-        let reply = cspace::REPLY;
+    fn nb_recv(&mut self, from: CPtr, reply: ReplyObject, message: &mut Message) -> Option<Badge> {
+        let reply = reply.0;
         self.receive(&Syscall::NbRecv { from, reply }, message)
     }
 
-    fn reply_recv(&mut self, from: CPtr, message: &mut Message) -> Badge {
+    fn reply_recv(&mut self, from: CPtr, reply: ReplyObject, message: &mut Message) -> Badge {
         let call = Syscall::ReplyRecv {
             from,
-            reply: cspace::REPLY,
+            reply: reply.0,
             message: message.clone(),
         };
         self.receive_one(&call, message)
@@ -109,6 +108,11 @@ impl Syscalls for Direct {
     fn yield_now(&mut self) {
         self.sent(&Syscall::Yield);
     }
+}
+
+impl Mapping for Direct {
+    type ReadOnly = ReadOnlyRegion;
+    type ReadWrite = SharedRegion;
 }
 
 impl CNodes for Direct {

@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use core::cell::{RefCell, RefMut};
 
 use portcullis_kernel::{
-    Answer, Badge, CPtr, CallGrant, Caller, Component, GrantBadge, Message, Method, Mode,
-    NotifyGrant, Rights, SendGrant, Syscall, cspace, dispatch,
+    Answer, Badge, CPtr, CallGrant, Caller, Component, Current, GrantBadge, Message, Method, Mode,
+    NotifyGrant, ReplyObject, Rights, SendGrant, Signal, Signals, Syscall, cspace, dispatch,
 };
 
 use super::Direct;
@@ -118,6 +118,19 @@ impl Machine {
         domain
     }
 
+    /// Gives the domain a pool of `count` reply objects.
+    pub fn reply_pool(&self, domain: &ProtectionDomain, count: u8) {
+        let kernel = &mut *self.kernel();
+        let pool = kernel.create_cnode(cspace::REPLIES_RADIX);
+        let guard_bits = cspace::LEAF_BITS - cspace::REPLIES_RADIX;
+        let capability = Capability::cnode(pool, guard_bits);
+        insert(kernel, domain.root, cspace::REPLIES_ROOT_SLOT, capability);
+        for number in 1..=count {
+            let reply = kernel.create_reply();
+            insert(kernel, pool, number.into(), Capability::reply(reply));
+        }
+    }
+
     /// Gives `client` a static channel on which it calls `server`, which sees it as `server_id`.
     pub fn channel(
         &self,
@@ -190,8 +203,9 @@ impl Machine {
     ) -> Rc<RefCell<C>> {
         let component = Rc::new(RefCell::new(component));
         component.borrow_mut().init(&mut self.direct(thread));
+        let reply = component.borrow().reply_object().object;
         self.entry(thread).component = Some(Box::new(Shared(component.clone())));
-        self.step(|kernel, done| kernel.syscall(thread, &RECV, done));
+        self.step(|kernel, done| kernel.syscall(thread, &recv(reply), done));
         component
     }
 
@@ -269,12 +283,13 @@ impl Machine {
             .expect("a thread that is ready has its component");
         let mut direct = self.direct(thread);
         let answer = dispatch(&mut direct, &mut *component, badge, &mut message);
+        let reply = component.reply_object().object;
         self.entry(thread).component = Some(component);
         let next = match answer {
-            Answer::None => RECV,
+            Answer::None => recv(reply),
             Answer::Reply => Syscall::ReplyRecv {
                 from: cspace::INPUT,
-                reply: cspace::REPLY,
+                reply: reply.0,
                 message,
             },
         };
@@ -317,10 +332,12 @@ impl Machine {
     }
 }
 
-const RECV: Syscall = Syscall::Recv {
-    from: cspace::INPUT,
-    reply: cspace::REPLY,
-};
+const fn recv(reply: ReplyObject) -> Syscall {
+    Syscall::Recv {
+        from: cspace::INPUT,
+        reply: reply.0,
+    }
+}
 
 fn insert(kernel: &mut Kernel, cnode: ObjectId, slot: u64, capability: Capability) {
     if let Err(error) = kernel.insert(cnode, slot, capability) {
@@ -344,15 +361,27 @@ impl<C: Component<Direct>> Component<Direct> for Shared<C> {
         self.0.borrow_mut().refused(kernel, caller);
     }
 
-    fn notified(&mut self, kernel: &mut Direct, bits: u64) {
-        self.0.borrow_mut().notified(kernel, bits);
+    fn notified(&mut self, kernel: &mut Direct, signals: Signals) {
+        self.0.borrow_mut().notified(kernel, signals);
+    }
+
+    fn timer(&self) -> Option<Signal> {
+        self.0.borrow().timer()
+    }
+
+    fn deadline_passed(&mut self, kernel: &mut Direct) {
+        self.0.borrow_mut().deadline_passed(kernel);
+    }
+
+    fn reply_object(&self) -> Current {
+        self.0.borrow().reply_object()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use portcullis_kernel::{Generation, MethodSet, Refusal, Syscalls, label};
+    use portcullis_kernel::{Generation, Kept, MethodSet, Refusal, Replies, Syscalls, label};
 
     const DOUBLE: Method = Method::new(0).unwrap();
     const SECRET: Method = Method::new(1).unwrap();
@@ -360,7 +389,7 @@ mod tests {
     /// Doubles a number, by asking another doubler where it has one.
     struct Doubler {
         next: Option<CallGrant>,
-        notified: u64,
+        notified: Vec<Signals>,
     }
 
     impl<K: Syscalls> Component<K> for Doubler {
@@ -376,8 +405,8 @@ mod tests {
             }
         }
 
-        fn notified(&mut self, _: &mut K, bits: u64) {
-            self.notified |= bits;
+        fn notified(&mut self, _: &mut K, signals: Signals) {
+            self.notified.push(signals);
         }
     }
 
@@ -393,15 +422,10 @@ mod tests {
             [1, 2, 3].map(|priority| machine.protection_domain(priority));
         let to_middle = machine.call_grant(&client, 5, &middle, badge(&[DOUBLE]));
         let next = Some(machine.call_grant(&middle, 5, &server, badge(&[DOUBLE])));
-        let (next_none, notified) = (None, 0);
-        machine.start(
-            server.thread,
-            Doubler {
-                next: next_none,
-                notified,
-            },
-        );
-        machine.start(middle.thread, Doubler { next, notified });
+        for (thread, next) in [(server.thread, None), (middle.thread, next)] {
+            let notified = Vec::new();
+            machine.start(thread, Doubler { next, notified });
+        }
         let mut message = Message::request(DOUBLE, &[21]);
         let words = to_middle.call(&mut machine.direct(client.thread), DOUBLE, &mut message);
         assert_eq!(words, Ok(&[42][..]));
@@ -416,9 +440,10 @@ mod tests {
     fn a_component_of_higher_priority_runs_at_once_and_of_lower_when_asked_to() {
         let machine = Machine::new();
         let [low, client, high] = [1, 2, 3].map(|priority| machine.protection_domain(priority));
-        let (next, notified) = (None, 0);
-        let low_component = machine.start(low.thread, Doubler { next, notified });
-        let high_component = machine.start(high.thread, Doubler { next, notified });
+        let [low_component, high_component] = [low, high].map(|domain| {
+            let (next, notified) = (None, Vec::new());
+            machine.start(domain.thread, Doubler { next, notified })
+        });
         let mut direct = machine.direct(client.thread);
         machine
             .notify_grant(&client, 1, &low, 4)
@@ -426,12 +451,13 @@ mod tests {
         machine
             .notify_grant(&client, 2, &high, 5)
             .signal(&mut direct);
-        assert_eq!(low_component.borrow().notified, 0);
-        assert_eq!(high_component.borrow().notified, 1 << 5);
+        let [first, second] = [1 << 4, 1 << 5].map(Signals::new);
+        assert_eq!(low_component.borrow().notified, []);
+        assert_eq!(high_component.borrow().notified, [second]);
         machine.run();
-        assert_eq!(low_component.borrow().notified, 1 << 4);
+        assert_eq!(low_component.borrow().notified, [first]);
         machine.interrupt(low.notification, 2);
-        assert_eq!(low_component.borrow().notified, 1 << 4 | 2);
+        assert_eq!(low_component.borrow().notified, [first, Signals::new(2)]);
     }
 
     #[test]
@@ -441,6 +467,166 @@ mod tests {
         let alone = machine.protection_domain(1);
         machine
             .direct(alone.thread)
-            .recv(cspace::INPUT, &mut Message::default());
+            .recv(cspace::INPUT, ReplyObject::OWN, &mut Message::default());
+    }
+
+    const ASK: Method = Method::new(0).unwrap();
+    const ASK_INSTEAD: Method = Method::new(1).unwrap();
+    const BUSY: u64 = 40;
+    const LATE: u64 = 41;
+    const READY: Signal = Signal::channel(4);
+    const CLOCK: Signal = Signal::channel(9);
+
+    /// Keeps those who ask, and doubles the last one's number when it is notified.
+    struct Desk {
+        replies: Replies,
+        waiting: Vec<(Kept, u64)>,
+    }
+
+    impl<K: Syscalls> Component<K> for Desk {
+        fn init(&mut self, _: &mut K) {}
+
+        fn call(&mut self, _: &mut K, _: Caller, method: Method, message: &mut Message) {
+            let number = message.word(0);
+            if method == ASK_INSTEAD {
+                let (first, double) = self.waiting.remove(0);
+                message.reply(&[double * 2]);
+                self.waiting.push((self.replies.exchange(first), number));
+            } else if let Some(kept) = self.replies.keep() {
+                self.waiting.push((kept, number));
+            } else {
+                message.refuse(BUSY);
+            }
+        }
+
+        fn notified(&mut self, kernel: &mut K, signals: Signals) {
+            assert_eq!(signals, Signals::from(READY));
+            let (kept, number) = self.waiting.pop().unwrap();
+            let mut message = Message::default();
+            message.reply(&[number * 2]);
+            self.replies.reply(kernel, kept, &message);
+        }
+
+        fn timer(&self) -> Option<Signal> {
+            Some(CLOCK)
+        }
+
+        fn deadline_passed(&mut self, kernel: &mut K) {
+            let mut message = Message::default();
+            message.refuse(LATE);
+            for (kept, _) in self.waiting.drain(..) {
+                self.replies.reply(kernel, kept, &message);
+            }
+        }
+
+        fn reply_object(&self) -> Current {
+            self.replies.current()
+        }
+    }
+
+    /// A desk that keeps two callers, and four that may ask it.
+    struct Office {
+        machine: Machine,
+        desk: ProtectionDomain,
+        clients: [(ProtectionDomain, CallGrant); 4],
+    }
+
+    impl Office {
+        fn new() -> Self {
+            let machine = Machine::new();
+            let [desk, clients @ ..] =
+                [9, 1, 2, 3, 4].map(|priority| machine.protection_domain(priority));
+            machine.reply_pool(&desk, 2);
+            let clients = clients.map(|client| {
+                let grant = badge(&[ASK, ASK_INSTEAD]);
+                (client, machine.call_grant(&client, 5, &desk, grant))
+            });
+            let (replies, waiting) = (Replies::new(2), Vec::new());
+            machine.start(desk.thread, Desk { replies, waiting });
+            Self {
+                machine,
+                desk,
+                clients,
+            }
+        }
+
+        /// Has a client ask; it may wait.
+        fn ask(&self, client: usize, method: Method, number: u64) {
+            let (domain, grant) = self.clients[client];
+            let call = Syscall::Call(grant.0, Message::request(method, &[number]));
+            let machine = &self.machine;
+            machine.step(|kernel, done| kernel.syscall(domain.thread, &call, done));
+            machine.run();
+            machine.kernel().check_all().unwrap();
+        }
+
+        fn signal(&self, signals: &[Signal]) {
+            let bits = signals.iter().map(|signal| match *signal {
+                READY => 1 << 4,
+                _ => 1 << 9,
+            });
+            self.machine.interrupt(self.desk.notification, bits.sum());
+            self.machine.kernel().check_all().unwrap();
+        }
+
+        /// Who was answered since the last look, and with what.
+        fn answers(&self) -> Vec<(usize, Result<u64, Refusal>)> {
+            let answer = |(client, (domain, _)): (usize, &(ProtectionDomain, CallGrant))| {
+                let Completion::Message { message, .. } = self.machine.take(domain.thread)? else {
+                    panic!("a call ends with a message");
+                };
+                Some((client, message.outcome().map(|words| words[0])))
+            };
+            self.clients.iter().enumerate().filter_map(answer).collect()
+        }
+    }
+
+    #[test]
+    fn callers_are_answered_in_another_order_than_they_asked() {
+        let office = Office::new();
+        office.ask(0, ASK, 10);
+        office.ask(1, ASK, 11);
+        assert_eq!(office.answers(), []);
+        // Nobody more can be kept, but is served.
+        office.ask(2, ASK, 12);
+        assert_eq!(office.answers(), [(2, Err(Refusal::Object(BUSY)))]);
+        office.signal(&[READY]);
+        assert_eq!(office.answers(), [(1, Ok(22))]);
+        office.ask(3, ASK, 13);
+        assert_eq!(office.answers(), []);
+        // With every reply object in use, one is answered in another's place.
+        office.ask(2, ASK_INSTEAD, 12);
+        assert_eq!(office.answers(), [(0, Ok(20))]);
+        office.signal(&[READY]);
+        assert_eq!(office.answers(), [(2, Ok(24))]);
+        office.signal(&[READY]);
+        assert_eq!(office.answers(), [(3, Ok(26))]);
+    }
+
+    #[test]
+    fn a_deadline_ends_the_wait_of_all_and_other_signals_follow_it() {
+        let office = Office::new();
+        office.ask(0, ASK, 10);
+        office.ask(1, ASK, 11);
+        office.signal(&[CLOCK]);
+        let late = Err(Refusal::Object(LATE));
+        assert_eq!(office.answers(), [(0, late), (1, late)]);
+        office.ask(0, ASK, 10);
+        office.signal(&[READY]);
+        assert_eq!(office.answers(), [(0, Ok(20))]);
+    }
+
+    #[test]
+    fn a_reply_to_a_caller_that_was_stopped_reaches_nobody_and_frees_its_reply_object() {
+        let office = Office::new();
+        office.ask(0, ASK, 10);
+        office.ask(1, ASK, 11);
+        office.machine.kernel().suspend(office.clients[1].0.thread);
+        office.signal(&[READY]);
+        assert_eq!(office.answers(), []);
+        office.ask(2, ASK, 12);
+        office.signal(&[READY]);
+        office.signal(&[READY]);
+        assert_eq!(office.answers(), [(0, Ok(20)), (2, Ok(24))]);
     }
 }

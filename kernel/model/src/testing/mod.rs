@@ -18,5 +18,5 @@ mod world;
 pub use direct::Direct;
 pub use machine::{Machine, ProtectionDomain};
 pub use operation::{OPERATION_BYTES, Operation, run_operations};
-pub use region::SharedRegion;
+pub use region::{ReadOnlyRegion, SharedRegion};
 pub use world::World;

@@ -25,6 +25,11 @@ impl SharedRegion {
         Self(Rc::new(RefCell::new(bytes.to_vec())))
     }
 
+    /// A mapping of the same memory that can only be read.
+    pub fn read_only(&self) -> ReadOnlyRegion {
+        ReadOnlyRegion(self.clone())
+    }
+
     /// A copy of what it holds.
     pub fn bytes(&self) -> Vec<u8> {
         self.0.borrow().clone()
@@ -89,6 +94,24 @@ impl RegionMut for SharedRegion {
     }
 }
 
+/// A memory region that its holder can only read, whoever else writes it.
+#[derive(Clone, Debug)]
+pub struct ReadOnlyRegion(SharedRegion);
+
+impl Region for ReadOnlyRegion {
+    fn size(&self) -> usize {
+        self.0.size()
+    }
+
+    fn read(&self, offset: usize, buffer: &mut [u8]) -> Result<(), OutOfRange> {
+        self.0.read(offset, buffer)
+    }
+
+    fn load(&self, offset: usize) -> Result<u64, OutOfRange> {
+        self.0.load(offset)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,10 +119,10 @@ mod tests {
     #[test]
     fn mappings_share_their_bytes() {
         let mut writer = SharedRegion::new(16);
-        let reader = writer.clone();
+        let reader = writer.read_only();
         writer.store(8, 0x0102).unwrap();
         assert_eq!(reader.load(8), Ok(0x0102));
-        assert_eq!(reader.bytes()[8..10], [2, 1]);
+        assert_eq!(writer.clone().bytes()[8..10], [2, 1]);
     }
 
     #[test]

@@ -13,14 +13,13 @@ use core::hint::black_box;
 use portcullis_counts::{MEASURE, Measured, REQUESTED, UNIT, instructions, start};
 use portcullis_kernel::{CallGrant, Component, Message, Method, cspace};
 use portcullis_manager_api::find_call;
-use portcullis_runtime::{Domain, Mmio, Sel4};
+use portcullis_runtime::{Domain, MANAGER, Mmio, Sel4};
 use portcullis_uart::Device;
 use sel4_microkit::{
     Channel, MessageInfo, protection_domain, var, with_msg_regs, with_msg_regs_mut,
 };
 
-/// Channels of `system.xml`.
-const MANAGER: u8 = 0;
+/// Channel of `system.xml`.
 const STOCK: Channel = Channel::new(1);
 /// Calls a sample: on a counter of 16 instructions a step this measures a call to a quarter.
 const CALLS: usize = 64;

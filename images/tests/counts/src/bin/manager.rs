@@ -5,7 +5,7 @@
 
 use heapless::Vec;
 use portcullis_counts::{GRANTS, MEASURE, Measured, REQUESTED, Raw, instructions, start};
-use portcullis_kernel::{Caller, Component, Grant, Message, Method, label};
+use portcullis_kernel::{Caller, Component, Grant, Message, Method, Signals, label};
 use portcullis_log::BootId;
 use portcullis_log::ring::Writer;
 use portcullis_manager::{
@@ -13,7 +13,7 @@ use portcullis_manager::{
 };
 use portcullis_manager_api::{Authority, DURABLE};
 use portcullis_policy_format::{AllowedGrant, Policy, When};
-use portcullis_runtime::{Domain, Memory, Sel4, bytes, nanoseconds, region};
+use portcullis_runtime::{Domain, ReadOnly, ReadWrite, Sel4, bytes, nanoseconds, region};
 use sel4_microkit::{debug_println, protection_domain};
 use static_cell::{ConstStaticCell, StaticCell};
 
@@ -41,7 +41,7 @@ impl Platform for Board {
 
 /// The manager of the appliance, and the counter at some moments.
 struct Counted {
-    manager: Manager<'static, Board, Memory, Memory>,
+    manager: Manager<'static, Board, ReadWrite, ReadOnly>,
     layout: Authority,
     /// The grants that are issued on request, with their numbers.
     requested: Vec<(u16, AllowedGrant), REQUESTED>,
@@ -89,8 +89,8 @@ impl Component<Sel4> for Counted {
         }
     }
 
-    fn notified(&mut self, kernel: &mut Sel4, bits: u64) {
-        self.manager.notified(kernel, bits);
+    fn notified(&mut self, kernel: &mut Sel4, signals: Signals) {
+        self.manager.notified(kernel, signals);
     }
 }
 
@@ -98,7 +98,7 @@ impl Counted {
     /// Has the manager look which records are durable.
     fn make(&mut self, kernel: &mut Sel4, caller: Caller, message: &mut Message) {
         let boots = !self.manager.is_sealed();
-        self.made = count(|| self.manager.notified(kernel, 0));
+        self.made = count(|| self.manager.notified(kernel, Signals::default()));
         if boots {
             self.sealed = self.made;
             assert!(self.manager.in_force() as usize == GRANTS && self.manager.is_sealed());
@@ -153,15 +153,14 @@ fn count(operation: impl FnOnce()) -> u64 {
 
 #[protection_domain]
 fn init() -> Domain<Counted> {
-    let keys = trusted_keys(bytes!(policy_keys, policy_keys_size)).expect("it is a key");
+    let keys = trusted_keys(bytes!(policy_keys)).expect("it is a key");
     let config = Config {
-        policy: bytes!(policy, policy_size),
+        policy: bytes!(policy),
         keys: Ok(KEYS.init(keys)),
         in_force: 0,
         boot: BootId([7; 16]),
     };
-    let ring = region!(grant_log, grant_log_size);
-    let ring = Writer::new(ring, region!(grant_log_ack, grant_log_ack_size))
+    let ring = Writer::new(region!(grant_log), region!(grant_log_ack))
         .expect("system.xml gives the ring more than a page");
     Domain::new(Counted {
         manager: Manager::new(config, Board::default(), ring, TABLE.take()),

@@ -3,18 +3,15 @@
 #![no_std]
 #![no_main]
 
-use portcullis_kernel::{Caller, Component, Message, Method, label};
+use portcullis_kernel::{Caller, Component, Message, Method, Signals, label};
 use portcullis_log::RECORD_MAX;
 use portcullis_log::ring::Reader;
 use portcullis_manager_api::tell_durable;
-use portcullis_runtime::{Domain, Memory, Sel4, region};
+use portcullis_runtime::{Domain, MANAGER, ReadOnly, ReadWrite, Sel4, region};
 use sel4_microkit::protection_domain;
 
-/// Channel of `system.xml`.
-const MANAGER: u8 = 0;
-
 struct Server {
-    log: Reader<Memory, Memory>,
+    log: Reader<ReadOnly, ReadWrite>,
 }
 
 impl Component<Sel4> for Server {
@@ -30,7 +27,7 @@ impl Component<Sel4> for Server {
     }
 
     /// Takes all records, as durable, and says so.
-    fn notified(&mut self, kernel: &mut Sel4, _: u64) {
+    fn notified(&mut self, kernel: &mut Sel4, _: Signals) {
         let mut buffer = [0; RECORD_MAX];
         while let Ok(Some(_)) = self.log.pop(&mut buffer) {}
         self.log
@@ -42,9 +39,7 @@ impl Component<Sel4> for Server {
 
 #[protection_domain]
 fn init() -> Domain<Server> {
-    let ring = region!(grant_log, grant_log_size);
-    let acknowledgement = region!(grant_log_ack, grant_log_ack_size);
     Domain::new(Server {
-        log: Reader::new(ring, acknowledgement),
+        log: Reader::new(region!(grant_log), region!(grant_log_ack)),
     })
 }

@@ -3,7 +3,7 @@
 #![no_std]
 #![no_main]
 
-use portcullis_kernel::{CallGrant, Component, Message, Syscalls, label};
+use portcullis_kernel::{CallGrant, Component, Message, Signals, Syscalls, label};
 use portcullis_manager_api::find_call;
 use portcullis_probe::{Outcome, Report, Tally, api, same};
 use portcullis_runtime::Domain;
@@ -52,7 +52,7 @@ impl<K: Syscalls> Component<K> for Bystander {
     }
 
     /// Says what came of the first call that had to wait in the clerk's queue: once the clerk was poked.
-    fn notified(&mut self, kernel: &mut K, _: u64) {
+    fn notified(&mut self, kernel: &mut K, _: Signals) {
         let Some(clerk) = self.clerk else { return };
         let served = self.call(kernel, clerk);
         if matches!(served, Ok(Tally { pokes: 0, .. })) {

@@ -4,10 +4,10 @@
 #![no_main]
 
 use portcullis_probe::Probe;
-use portcullis_runtime::Domain;
+use portcullis_runtime::{Domain, MANAGER};
 use sel4_microkit::protection_domain;
 
 #[protection_domain]
 fn init() -> Domain<Probe> {
-    Domain::new(Probe::new(0))
+    Domain::new(Probe::new(MANAGER))
 }

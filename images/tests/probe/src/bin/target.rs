@@ -4,10 +4,10 @@
 #![no_main]
 
 use portcullis_probe::Target;
-use portcullis_runtime::Domain;
+use portcullis_runtime::{Domain, MANAGER};
 use sel4_microkit::protection_domain;
 
 #[protection_domain]
 fn init() -> Domain<Target> {
-    Domain::new(Target::new(0, None))
+    Domain::new(Target::new(MANAGER, None))
 }

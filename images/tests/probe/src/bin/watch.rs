@@ -3,7 +3,7 @@
 #![no_std]
 #![no_main]
 
-use portcullis_kernel::{Caller, Component, Message, Method, Syscalls, cspace, label};
+use portcullis_kernel::{Caller, Component, Message, Method, ReplyObject, Syscalls, cspace, label};
 use portcullis_manager_api::find_call;
 use portcullis_probe::{Breach, Outcome, Report, api, same};
 use portcullis_probe_pds::told;
@@ -29,7 +29,10 @@ impl<K: Syscalls> Component<K> for Watch {
         let mut message = Message::default();
         loop {
             // Whoever waits for this gate goes on first.
-            while kernel.nb_recv(cspace::INPUT, &mut message).is_some() {}
+            while kernel
+                .nb_recv(cspace::INPUT, ReplyObject::OWN, &mut message)
+                .is_some()
+            {}
             message.set(0, &[]);
             match warden.call(kernel, IDLE, &mut message) {
                 Ok([told::THROUGH]) => break,
