@@ -7,7 +7,7 @@ use portcullis_manager_api::{Report, Unissued, badge_bits};
 use portcullis_policy_format::{AllowedGrant, MAX_COMPONENTS, When};
 
 use crate::grants::{By, Claimed, Grants, Next};
-use crate::journal::{Event, Journal};
+use crate::journal::Journal;
 use crate::loaded::Loaded;
 use crate::members::Members;
 use crate::revoke::log_revocations;
@@ -28,27 +28,16 @@ pub(crate) enum Boot {
     Sealed,
 }
 
-/// Does what was put off for want of room in the ring, or until records are durable, as far as it
-/// can be done now: first the records of what was revoked, then the grants that are due.
-#[inline(always)]
-pub(crate) fn progress(
-    loaded: &Loaded<'_>,
-    boot: &mut Boot,
-    grants: &mut Grants<'_>,
-    members: &mut Members,
-    journal: &mut impl Journal,
-    kernel: &mut impl CNodes,
-) {
+/// Whether something was put off: for want of room in the ring, or until records are durable.
+pub(crate) fn is_behind(boot: Boot, grants: &Grants<'_>, members: &Members) -> bool {
     let issues = grants.first_due().is_some() || grants.first_awaited().is_some();
-    if *boot == Boot::Sealed && !has_unlogged(grants, members) && !issues {
-        return;
-    }
-    catch_up(loaded, boot, grants, members, journal, kernel);
+    boot != Boot::Sealed || issues || has_unlogged(grants, members)
 }
 
-/// Out of line: there is seldom something to do.
+/// Does what was put off, as far as it can be done now: first the records of what was revoked, then the
+/// grants that are due. Out of line: there is seldom something to do.
 #[inline(never)]
-fn catch_up(
+pub(crate) fn catch_up(
     loaded: &Loaded<'_>,
     boot: &mut Boot,
     grants: &mut Grants<'_>,
@@ -56,18 +45,16 @@ fn catch_up(
     journal: &mut impl Journal,
     kernel: &mut impl CNodes,
 ) {
-    if log_boot(loaded, boot, journal).is_err()
-        || log_revocations(loaded, grants, members, journal).is_err()
+    if log_boot(loaded, boot, journal).is_ok()
+        && log_revocations(loaded, grants, members, journal).is_ok()
+        && issue_due(loaded, grants, members, journal, kernel)
     {
-        return;
-    }
-    if issue_due(loaded, grants, members, journal, kernel) {
         seal(loaded, boot, grants.in_force(), journal);
     }
 }
 
 /// Whether something was done whose record is not yet written.
-fn has_unlogged(grants: &Grants<'_>, members: &Members) -> bool {
+pub(crate) fn has_unlogged(grants: &Grants<'_>, members: &Members) -> bool {
     members.first_unlogged().is_some() || grants.first_unlogged().is_some()
 }
 
@@ -80,31 +67,19 @@ pub(crate) fn log_boot(
     if *boot != Boot::Loaded {
         return Ok(());
     }
-    journal.record(Event {
-        operation: Operation::Boot,
-        grant: None,
-        cause: Cause::Load {
-            version: loaded.policy().version(),
-            sha256: *loaded.policy().sha256(),
-        },
-        outcome: Outcome::Done,
-    })?;
+    let cause = Cause::Load {
+        version: loaded.policy().version(),
+        sha256: *loaded.policy().sha256(),
+    };
+    journal.record_done(Operation::Boot, cause)?;
     *boot = Boot::Issuing;
     Ok(())
 }
 
 /// Writes the `seal` record, where all boot grants are issued and it is not yet written.
 fn seal(loaded: &Loaded<'_>, boot: &mut Boot, grants: u32, journal: &mut impl Journal) {
-    if *boot != Boot::Issuing {
-        return;
-    }
-    let sealed = journal.record(Event {
-        operation: Operation::Seal,
-        grant: None,
-        cause: Cause::Complete { grants },
-        outcome: Outcome::Done,
-    });
-    if sealed.is_ok() {
+    let cause = Cause::Complete { grants };
+    if *boot == Boot::Issuing && journal.record_done(Operation::Seal, cause).is_ok() {
         *boot = Boot::Sealed;
         journal.report(Report::InForce { grants }, Some(loaded));
     }
@@ -332,7 +307,7 @@ fn make(
     (claimed, badge): (Claimed, GrantBadge),
 ) -> bool {
     let index = claimed.index();
-    let Err(Failed { error, next }) = mint(loaded, grants, kernel, index, badge) else {
+    let Err((error, next)) = mint(loaded, grants, kernel, index, badge) else {
         grants.enter_force(claimed);
         return true;
     };
@@ -346,14 +321,15 @@ fn make(
     false
 }
 
-/// Makes the root and the subject's copy of it, or neither.
+/// Makes the root and the subject's copy of it, or neither: what the kernel refused, and what becomes of
+/// the index.
 fn mint(
     loaded: &Loaded<'_>,
     grants: &Grants<'_>,
     kernel: &mut impl CNodes,
     index: u16,
     badge: GrantBadge,
-) -> Result<(), Failed> {
+) -> Result<(), (KernelError, Next)> {
     let (layout, grant) = (loaded.layout(), grants.grant(index));
     let is_own = loaded.is_own(grant.subject);
     let root = slots::authority(layout.root(index));
@@ -370,10 +346,7 @@ fn mint(
         },
         badge: badge_bits(badge, allowed.and_then(|it| it.notification)),
     });
-    minted.map_err(|error| Failed {
-        error,
-        next: Next::Free,
-    })?;
+    minted.map_err(|error| (error, Next::Free))?;
     if is_own {
         return Ok(());
     }
@@ -384,15 +357,8 @@ fn mint(
     });
     copied.map_err(|error| {
         let freed = kernel.invoke(&Invocation::Delete(root));
-        let next = freed.map_or(Next::Retired, |()| Next::Free);
-        Failed { error, next }
+        (error, freed.map_or(Next::Retired, |()| Next::Free))
     })
-}
-
-/// What the kernel refused, and what becomes of the index.
-struct Failed {
-    error: KernelError,
-    next: Next,
 }
 
 /// Tells the operator that grant `number` of the policy was not issued.

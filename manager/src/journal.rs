@@ -49,6 +49,16 @@ pub(crate) trait Journal {
     /// Tells the operator.
     fn report(&mut self, report: Report, loaded: Option<&Loaded<'_>>);
 
+    /// Writes a record about no grant, that something was done.
+    fn record_done(&mut self, operation: Operation, cause: Cause) -> Result<(), Full> {
+        self.record(Event {
+            operation,
+            grant: None,
+            cause,
+            outcome: Outcome::Done,
+        })
+    }
+
     /// Writes a record about a grant.
     fn record_grant(
         &mut self,

@@ -201,9 +201,11 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
     /// Does what was put off, as far as it can be done now.
     #[inline(always)]
     fn progress<K: CNodes>(&mut self, kernel: &mut K) {
-        if let Stage::Loaded(loaded) = &self.stage {
+        if let Stage::Loaded(loaded) = &self.stage
+            && issue::is_behind(self.boot, &self.grants, &self.members)
+        {
             let (grants, members) = (&mut self.grants, &mut self.members);
-            issue::progress(
+            issue::catch_up(
                 loaded,
                 &mut self.boot,
                 grants,

@@ -7,8 +7,8 @@ use portcullis_manager_api::{Report, Unissued};
 use portcullis_policy_format::{OnFault, When};
 
 use crate::grants::{By, Grants, Next};
-use crate::issue::{Boot, log_boot, report_unissued};
-use crate::journal::{Event, Journal};
+use crate::issue::{Boot, has_unlogged, log_boot, report_unissued};
+use crate::journal::Journal;
 use crate::loaded::Loaded;
 use crate::members::Members;
 use crate::slots;
@@ -41,8 +41,7 @@ pub(crate) fn revoke_component(
 ) -> Result<(), RevokeError> {
     let component = loaded.component(number).ok_or(RevokeError::NotInForce)?;
     let stops = component.on_fault == OnFault::Stop;
-    let unlogged = members.first_unlogged().is_some() || grants.first_unlogged().is_some();
-    let tells = !unlogged && !loaded.policy().is_redacted(number);
+    let tells = !has_unlogged(grants, members) && !loaded.policy().is_redacted(number);
     members.faulted(number, stops, tells.then_some(fault));
     // The fault itself may be told before what it led to; without room both are told later.
     let _ = log_boot(loaded, boot, journal)
@@ -192,12 +191,7 @@ pub(crate) fn log_revocations(
 ) -> Result<(), Full> {
     while let Some(component) = members.first_unlogged() {
         let fault = members.fault(component);
-        journal.record(Event {
-            operation: Operation::Fault,
-            grant: None,
-            cause: Cause::Fault { component, fault },
-            outcome: Outcome::Done,
-        })?;
+        journal.record_done(Operation::Fault, Cause::Fault { component, fault })?;
         members.finish_fault();
     }
     while let Some(index) = grants.first_unlogged() {
