@@ -58,7 +58,7 @@ fn each_component_finds_the_signals_of_the_grants_to_it_and_no_others() {
                     let found = world.find_signal(channel, subject, interface, mode);
                     let sets = draft.grants.iter().find(|grant| {
                         grant.grant.object == channel.into()
-                            && NAMES[usize::from(grant.grant.subject)] == subject
+                            && NAMES[usize::from(grant.grant.subject.component())] == subject
                             && ["inspect", "worm"][usize::from(grant.grant.interface)] == interface
                             && grant.grant.mode == mode
                     });
