@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::Run;
 use crate::failure::{Failure, Verdict};
-use crate::load;
+use crate::load::{self, BoardArguments};
 use crate::options::PolicyArgument;
 use crate::output::Output;
 use crate::sign::{read_key, replace};
@@ -35,6 +35,8 @@ pub(crate) struct Compile {
     /// The system description
     #[arg(long, value_name = "FILE")]
     system: PathBuf,
+    #[command(flatten)]
+    board: BoardArguments,
     /// The file to write; an existing one is replaced
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -56,7 +58,7 @@ pub(crate) struct Compiled {
 
 impl Run for Compile {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
-        let system = load::system(&self.system)?;
+        let system = load::system_on(&self.system, &self.board.read()?)?;
         let policy = load::check(self.policy.path(), Some(&system))?.map_err(Failure::problems)?;
         let mut compiled = compile(&policy, &system.system).map_err(Failure::problems)?;
         if let Some(key) = &self.signing_key {
