@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::Run;
 use crate::failure::{Failure, Verdict};
-use crate::load;
+use crate::load::{self, SystemArguments};
 use crate::options::PolicyArgument;
 use crate::output::{Output, table};
 
@@ -20,6 +20,8 @@ The slot is that of the component's grants CNode, whose slot s has CPtr (1 << 58
 the bits of that CNode. Guests and devices hold no grants and have none; --component takes their names
 too. Beside its grants stands what system.xml may give, what streams map, and of whom the manager's
 interface `inspect` or the grant log tells denials and faults.
+
+With --system the policy must hold against that description; without, by itself.
 
 JSON: an array of {component, subject (component, guest or device), domain, boot, request, delegated,
 radix or null, grants [{slot, object, interface, methods, mode, when, lease, line}], static [{authority,
@@ -34,6 +36,8 @@ Example:
 pub(crate) struct ShowCeiling {
     #[command(flatten)]
     policy: PolicyArgument,
+    #[command(flatten)]
+    system: SystemArguments,
     /// Only this component
     #[arg(long, value_name = "NAME")]
     component: Option<String>,
@@ -74,7 +78,8 @@ struct StaticRow {
 
 impl Run for ShowCeiling {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
-        let policy = load::policy(self.policy.path())?;
+        let system = self.system.named()?;
+        let policy = load::policy(self.policy.path(), system.as_ref())?;
         let (ceiling, relation) = (Ceiling::of(&policy), Relation::declared(&policy));
         let asked = |name: &str| self.component.as_ref().is_none_or(|asked| asked == name);
         let rows: Vec<Row> = policy

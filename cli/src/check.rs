@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::Run;
 use crate::failure::{Failure, Verdict, say};
-use crate::load::{self, BoardArguments, Discovered, SystemFile};
+use crate::load::{self, Discovered, SystemArguments, SystemFile};
 use crate::options::PolicyArgument;
 use crate::output::Output;
 use crate::problem::Found;
@@ -60,14 +60,11 @@ Example:
 pub(crate) struct Check {
     #[command(flatten)]
     policy: PolicyArgument,
-    /// The system description
-    #[arg(long, value_name = "FILE")]
-    system: Option<PathBuf>,
+    #[command(flatten)]
+    system: SystemArguments,
     /// Check the policy alone, whatever system description there is
     #[arg(long, conflicts_with_all = ["system", "sdk", "search_path"])]
     alone: bool,
-    #[command(flatten)]
-    board: BoardArguments,
     /// The capability distribution of a finished image, in JSON
     #[arg(long, value_name = "FILE", conflicts_with = "alone")]
     image: Option<PathBuf>,
@@ -104,7 +101,7 @@ struct Summary {
 impl Run for Check {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
         let Discovered { path, note } = self.description()?;
-        let board = self.board.read()?;
+        let board = self.system.board.read()?;
         let system = path
             .map(|path| load::system_on(&path, &board))
             .transpose()?;
@@ -133,7 +130,7 @@ impl Run for Check {
         let report = Report {
             holds: problems.is_none() && image.as_ref().is_none_or(image::Report::holds),
             policy,
-            board: self.board.name().filter(|_| system_name.is_some()),
+            board: self.system.board.name().filter(|_| system_name.is_some()),
             system: system_name,
             problems: shown.iter().map(|problem| Found::of(problem)).collect(),
             more_problems: problems.as_ref().map_or(0, Problems::count) - shown.len(),
@@ -195,11 +192,11 @@ impl Held {
 
 impl Check {
     fn description(&self) -> Result<Discovered, Failure> {
-        if self.system.is_none() && !self.alone {
+        if self.system.system.is_none() && !self.alone {
             return load::discover(self.policy.path());
         }
         Ok(Discovered {
-            path: self.system.clone(),
+            path: self.system.system.clone(),
             note: None,
         })
     }

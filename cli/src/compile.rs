@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::Run;
 use crate::failure::{Failure, Verdict};
-use crate::load::{self, read_key};
+use crate::load::{self, BoardArguments, read_key};
 use crate::options::PolicyArgument;
 use crate::output::Output;
 
@@ -35,6 +35,8 @@ pub(crate) struct Compile {
     /// The system description
     #[arg(long, value_name = "FILE")]
     system: PathBuf,
+    #[command(flatten)]
+    board: BoardArguments,
     /// The file to write; an existing one is replaced
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -56,7 +58,7 @@ pub(crate) struct Compiled {
 
 impl Run for Compile {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
-        let system = load::system(&self.system)?;
+        let system = load::system_on(&self.system, &self.board.read()?)?;
         let mut compiled = compile(&load::checked(self.policy.path(), system)?);
         if let Some(key) = &self.signing_key {
             let key = read_key(key)?;

@@ -53,7 +53,10 @@ struct Report {
 
 impl Run for Diff {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
-        let (old, new) = (load::policy(&self.old)?, load::policy(&self.new)?);
+        let (old, new) = (
+            load::policy(&self.old, None)?,
+            load::policy(&self.new, None)?,
+        );
         let Difference {
             added,
             taken,

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::Run;
 use crate::failure::{Failure, Verdict};
-use crate::load;
+use crate::load::{self, SystemArguments};
 use crate::options::PolicyArgument;
 use crate::output::Output;
 
@@ -14,6 +14,8 @@ const EXAMPLE: &str = "\
 Domains are boxes around their components. A call has an arrowhead at each end, since its reply
 flows back; what is one way is blue and has one, open. What is not there from boot on is dotted. What
 system.xml gives is dashed: shared memory, channels, and power over another.
+
+With --system the policy must hold against that description; without, by itself.
 
 JSON: dot.
 
@@ -26,6 +28,8 @@ Example:
 pub(crate) struct Graph {
     #[command(flatten)]
     policy: PolicyArgument,
+    #[command(flatten)]
+    system: SystemArguments,
 }
 
 #[derive(Serialize)]
@@ -35,7 +39,8 @@ struct Drawn {
 
 impl Run for Graph {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
-        let policy = load::policy(self.policy.path())?;
+        let system = self.system.named()?;
+        let policy = load::policy(self.policy.path(), system.as_ref())?;
         let drawn = Drawn {
             dot: graph(&policy),
         };

@@ -91,6 +91,25 @@ impl BoardArguments {
     }
 }
 
+/// The system description that a policy is held against, and its board.
+#[derive(Args)]
+pub(crate) struct SystemArguments {
+    /// The system description
+    #[arg(long, value_name = "FILE")]
+    pub(crate) system: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) board: BoardArguments,
+}
+
+impl SystemArguments {
+    /// The description that is named, if one is.
+    pub(crate) fn named(&self) -> Result<Option<SystemFile>, Failure> {
+        let board = self.board.read()?;
+        let path = self.system.as_ref();
+        path.map(|path| system_on(path, &board)).transpose()
+    }
+}
+
 impl From<SdkError> for Failure {
     fn from(error: SdkError) -> Self {
         match error {
@@ -207,9 +226,9 @@ pub(crate) fn checked(path: &Path, system: SystemFile) -> Result<Checked, Failur
     checked.map_err(Failure::problems)
 }
 
-/// Reads a policy that must hold by itself, for verbs that explain it.
-pub(crate) fn policy(path: &Path) -> Result<Policy, Failure> {
-    check(path, None)?.map_err(Failure::bad_policy)
+/// Reads a policy that must hold, by itself or against a system, for verbs that explain it.
+pub(crate) fn policy(path: &Path, system: Option<&SystemFile>) -> Result<Policy, Failure> {
+    check(path, system)?.map_err(Failure::bad_policy)
 }
 
 /// Reads a text that somebody named.

@@ -140,6 +140,12 @@ pub(crate) mod tests {
             let reads = is_of(&["check", "compile", "ceiling", "graph", "why"]);
             let boots = is_of(&["run", "prepare"]);
             assert!(!(reads || boots) || has("policy"), "{verb}");
+            // A difference is of two policies, each with a description of its own.
+            assert_eq!(has("system"), reads || boots || verb == "reach", "{verb}");
+            let asks = verb == "reach" || reads;
+            for name in ["sdk", "board", "config", "search-path"] {
+                assert!(!asks || has(name), "--{name} of {verb}");
+            }
             let shown = command.get_positionals().filter(|it| !it.is_hide_set());
             let names: Vec<_> = shown.map(|it| it.get_id().as_str()).collect();
             assert!(!names.contains(&"path"), "{verb}: {names:?}");

@@ -1,7 +1,6 @@
 //! `portcullis reach`: what a component that was taken over can affect and learn, hop by hop.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use clap::Args;
 use portcullis_policy::Policy;
@@ -12,7 +11,7 @@ use serde::Serialize;
 
 use crate::Run;
 use crate::failure::{Failure, Verdict};
-use crate::load::{self, BoardArguments};
+use crate::load::{self, SystemArguments};
 use crate::options::PolicyOption;
 use crate::output::{Output, table};
 
@@ -40,11 +39,8 @@ pub(crate) struct Reach {
     subject: String,
     #[command(flatten)]
     policy: PolicyOption,
-    /// The system description
-    #[arg(long, value_name = "FILE")]
-    system: Option<PathBuf>,
     #[command(flatten)]
-    board: BoardArguments,
+    system: SystemArguments,
 }
 
 #[derive(Serialize)]
@@ -87,14 +83,14 @@ struct Step {
 
 impl Run for Reach {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
-        let (path, note) = match self.system {
+        let (path, note) = match self.system.system {
             Some(path) => (Some(path), None),
             None => {
                 let found = load::discover(&self.policy.policy)?;
                 (found.path, found.note)
             }
         };
-        let board = self.board.read()?;
+        let board = self.system.board.read()?;
         let system = path.map(|path| load::system_on(&path, &board));
         let system = system.transpose()?;
         let policy = load::check(&self.policy.policy, system.as_ref())?;

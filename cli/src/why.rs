@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::Run;
 use crate::failure::{Failure, Verdict};
-use crate::load;
+use crate::load::{self, SystemArguments};
 use crate::options::PolicyOption;
 use crate::output::Output;
 
@@ -20,11 +20,14 @@ complete is shown), `not permitted` (no line allows it). The running manager kno
 `forbidden` where a rule is of the two domains themselves, and `not permitted` of all else.
 Where two interfaces have a method of that name, write INTERFACE.METHOD.
 
+With --system the policy must hold against that description, and what it gives by itself (the interrupts
+of devices, the channels to the manager) counts in paths. Without, the policy alone is asked.
+
 Exit code: 0 allowed; 1 any other answer; 2 a name does not resolve, or the policy does not hold;
 3 a file cannot be read.
 
 JSON: verdict, subject, object, method, interface, mode, when, lease, line, reason; what no line
-says is null. path: whom something would pass that is forbidden; notes: what else is to be said.
+says is null. path: whom something would pass that is forbidden; notes: what else is to be said; system or null.
 
 Example:
   portcullis why --policy policy/appliance.toml ingest ledger append";
@@ -41,6 +44,8 @@ pub(crate) struct Why {
     method: String,
     #[command(flatten)]
     policy: PolicyOption,
+    #[command(flatten)]
+    system: SystemArguments,
 }
 
 /// The mode of what a static channel allows.
@@ -60,13 +65,17 @@ struct Report {
     reason: Option<String>,
     path: Vec<String>,
     notes: Vec<String>,
+    system: Option<String>,
 }
 
 impl Run for Why {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
-        let policy = load::policy(&self.policy.policy)?;
-        let answer =
-            why(&policy, &self.subject, &self.object, &self.method).map_err(Failure::bad_input)?;
+        let system = self.system.named()?;
+        let policy = load::policy(&self.policy.policy, system.as_ref())?;
+        let described = system.as_ref().map(|file| &file.system);
+        let (subject, object) = (&self.subject, &self.object);
+        let answer = why(&policy, described, subject, object, &self.method);
+        let answer = answer.map_err(Failure::bad_input)?;
         let held = match answer {
             Answer::Allowed(held) | Answer::Unavailable(held) => Some(held),
             _ => None,
@@ -88,6 +97,7 @@ impl Run for Why {
                 _ => Vec::new(),
             },
             notes: notes(&answer, file),
+            system: system.as_ref().map(|file| file.source.name().to_owned()),
             subject: self.subject,
             object: self.object,
             method: self.method,

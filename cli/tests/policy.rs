@@ -671,6 +671,51 @@ fn why_answers_in_the_words_of_the_log() {
     assert!(error.contains("did you mean `append`?"), "{error}");
 }
 
+/// A network card raises an interrupt of its driver's, which only the description says.
+#[test]
+fn what_is_asked_of_a_policy_can_be_asked_with_its_system() {
+    let folder = TempDir::new().unwrap();
+    let policy = "[domains]\nedge = {}\ndrivers = {}\nkeys = {}\n[interfaces.i]\nm = 0\n\
+                  [components.drv]\ndomain = \"drivers\"\n[components.store]\ndomain = \"keys\"\n\
+                  offers = [\"i\"]\n[devices.nic]\ndomain = \"edge\"\nregisters = []\n[[flows]]\n\
+                  from = \"edge\"\nto = \"drivers\"\nmodes = [\"notify\"]\n[[static]]\n\
+                  component = \"drv\"\nirq = 40\n[[never]]\nfrom = \"edge\"\nto = \"keys\"\n";
+    let system = "<system><io_address_space name=\"nic\" peripheral_id=\"0:4.0\" domain_id=\"1\" />\
+                  <protection_domain name=\"store\"><program_image path=\"s.elf\" />\
+                  </protection_domain><protection_domain name=\"drv\">\
+                  <program_image path=\"d.elf\" /><irq id=\"1\" pcidev=\"0:4.0\" handle=\"0\" \
+                  vector=\"40\" /></protection_domain></system>";
+    let files = [("p.toml", policy), ("s.xml", system)];
+    let [policy, system] = files.map(|(name, text)| {
+        let path = path(&folder, name);
+        std::fs::write(&path, text).unwrap();
+        path
+    });
+    let why = ["why", "--policy", &policy, "drv", "store", "m"];
+    let (code, alone) = json(&why);
+    assert_eq!((code, &alone["verdict"]), (1, &"not permitted".into()));
+    assert_eq!(alone["system"], Value::Null);
+    let (code, with) = json(&[&why[..], &["--system", &system]].concat());
+    assert_eq!((code, &with["verdict"]), (1, &"forbidden".into()));
+    assert_eq!(
+        with["path"].to_string(),
+        r#"["device `nic`","`drv`","`store`"]"#
+    );
+    assert_eq!(with["system"], system.as_str());
+    // A policy that does not hold against the system is not explained.
+    let verbs = [
+        &why[..],
+        &["ceiling", &policy],
+        &["graph", &policy],
+        &["reach", "drv", "--policy", &policy],
+    ];
+    for verb in verbs {
+        let with = |path: &str| run(&[verb, &["--system", path]].concat()).0;
+        assert_ne!(with(&system), 2, "{verb:?}");
+        assert_ne!(with(SYSTEM), with(&system), "{verb:?}");
+    }
+}
+
 #[test]
 fn the_graph_tells_one_way_from_calls() {
     let (code, dot, _) = run(&["graph", POLICY]);

@@ -1,12 +1,13 @@
 //! Whether one component may use a method of another, and which line of the policy says so.
 //!
-//! The words are those of the grant log and of the manager's `inspect`. The policy alone cannot
-//! know what is in force: a boot grant and a static channel count as in force, any other grant as not
+//! The words are those of the grant log and of the manager's `inspect`. The policy cannot know what is in
+//! force: a boot grant and a static channel count as in force, any other grant as not
 //! yet. What no line allows is forbidden where no line could: where the method, granted so that nothing
 //! flows back, would break a `never` rule, between whatever domains.
 
 use portcullis_kernel::{MethodSet, Mode};
 use portcullis_policy_format::When;
+use portcullis_sdf::System;
 use thiserror::Error;
 
 use crate::ceiling::{Ceiling, Held};
@@ -65,9 +66,11 @@ pub enum WhyError {
 }
 
 /// Whether `subject` may use `method` of `object`: by the method's name, or as
-/// `interface.method` where two interfaces have one of that name.
+/// `interface.method` where two interfaces have one of that name. `system`: what the policy holds against;
+/// what it gives by itself, such as a device's interrupts, counts in paths.
 pub fn why<'p>(
     policy: &'p Policy,
+    system: Option<&System>,
     subject: &str,
     object: &str,
     method: &str,
@@ -99,7 +102,7 @@ pub fn why<'p>(
         (Some(held), _, _) => Verdict::Unavailable(*held),
         (None, channel, Ok(interface)) => {
             let notifies = channel.map(|(rule, _)| rule);
-            denied(policy, subject, object, interface, notifies)
+            denied(policy, system, (subject, object), interface, notifies)
         }
         // What a channel carries need be no method of an interface.
         (None, Some((rule, _)), Err(_)) => Verdict::NotPermitted {
@@ -137,11 +140,12 @@ fn channel(
 
 fn denied<'p>(
     policy: &'p Policy,
-    subject: ComponentId,
-    object: ComponentId,
+    system: Option<&System>,
+    (subject, object): (ComponentId, ComponentId),
     interface: InterfaceId,
     notifies: Option<&'p Static>,
 ) -> Verdict<'p> {
+    let given = system.map(Relation::given).unwrap_or_default();
     let breaks = |mode| {
         let mut wider = policy.clone();
         wider.grants.push(Grant {
@@ -158,7 +162,7 @@ fn denied<'p>(
             reason: None,
             places: GrantPlaces::default(),
         });
-        broken(policy, &wider, (subject, object))
+        broken(policy, &wider, &given, (subject, object))
     };
     if let Some((rule, path)) = breaks(Mode::Send) {
         return Verdict::Forbidden { rule, path };
@@ -172,9 +176,10 @@ fn denied<'p>(
 fn broken<'p>(
     policy: &'p Policy,
     wider: &Policy,
+    given: &Relation<'_>,
     ends: (ComponentId, ComponentId),
 ) -> Option<(&'p Never, Vec<String>)> {
-    let relation = Relation::declared(wider);
+    let relation = Relation::declared(wider).with_fixed(given);
     let flows = relation.flows();
     let domains = (policy.domain_of(ends.0), policy.domain_of(ends.1));
     let (direct, others): (Vec<&Never>, Vec<&Never>) = policy

@@ -25,7 +25,7 @@ fn nobody_can_ever_list_or_remove_what_the_vault_keeps() {
     let policy = load(source("policy/appliance.toml"), None).unwrap();
     for method in ["list", "delete"] {
         for component in &policy.components {
-            let verdict = why(&policy, &component.name, "vault", method).unwrap();
+            let verdict = why(&policy, None, &component.name, "vault", method).unwrap();
             let refused = ["forbidden", "not permitted"].contains(&verdict.word());
             assert!(refused, "{} may {method}: {verdict:?}", component.name);
         }
@@ -48,7 +48,7 @@ fn nobody_can_ever_change_what_a_log_holds() {
     let who_may = |object: &str, method: &str| -> Vec<&str> {
         let components = policy.components.iter().map(|it| it.name.as_str());
         let may = |subject: &&str| {
-            let verdict = why(&policy, subject, object, method).unwrap();
+            let verdict = why(&policy, None, subject, object, method).unwrap();
             matches!(verdict, Verdict::Allowed(_) | Verdict::Unavailable(_))
         };
         components.filter(may).collect()

@@ -262,7 +262,7 @@ proptest! {
             for object in 0..COMPONENTS {
                 for method in 0..METHODS {
                     let [s, o, m] = [format!("c{subject}"), format!("c{object}"), format!("m{method}")];
-                    let verdict = why(&policy, &s, &o, &m).unwrap();
+                    let verdict = why(&policy, None, &s, &o, &m).unwrap();
                     let to_object: Vec<&Rule> = rules
                         .iter()
                         .filter(|rule| rule.object == object && rule.methods.contains(&method))

@@ -112,7 +112,7 @@ proptest! {
                 let with = |mode| is_broken(&(text.clone() + &grant(subject, object, mode)));
                 let (from, to) = (name(subject), name(object));
                 let calls = format!("\"{from}\"\nchannel = \"{to}\"\nmode = \"call\"\n");
-                match why(&policy, &name(subject), &name(object), "m").unwrap() {
+                match why(&policy, None, &name(subject), &name(object), "m").unwrap() {
                     Verdict::Forbidden { path, .. } => {
                         prop_assert!(with("send"));
                         let own = format!("`{}`", name(subject));
@@ -140,7 +140,7 @@ const SHOP: &str = "[domains]\nedge = {}\nvault = {}\nother = {}\n[interfaces.i]
 #[test]
 fn a_rule_forbids_what_would_complete_a_path() {
     let policy = policy(SHOP);
-    let forbidden = |subject, object| match why(&policy, subject, object, "m").unwrap() {
+    let forbidden = |subject, object| match why(&policy, None, subject, object, "m").unwrap() {
         Verdict::Forbidden { path, .. } => path.join(" "),
         other => other.word().to_owned(),
     };
@@ -148,7 +148,7 @@ fn a_rule_forbids_what_would_complete_a_path() {
     assert_eq!(forbidden("console", "vault"), "`edge` `console` `vault`");
     assert_eq!(forbidden("console", "edge"), "not permitted");
     // Only a call's reply would flow there.
-    let no_call = |subject, object| match why(&policy, subject, object, "m").unwrap() {
+    let no_call = |subject, object| match why(&policy, None, subject, object, "m").unwrap() {
         Verdict::NotPermitted { no_call, .. } => no_call.is_some(),
         other => panic!("{other:?}"),
     };
@@ -170,7 +170,7 @@ const HUB: &str = "[domains]\nedge = {}\nvault = {}\nweb = {}\nhub = {}\n[interf
 fn who_may_call_one_receives_what_others_send_to_it() {
     let answer = |mode, more: &str| {
         let policy = policy(&(HUB.replace("MODE", mode) + more));
-        match why(&policy, "web", "edge", "m").unwrap() {
+        match why(&policy, None, "web", "edge", "m").unwrap() {
             Verdict::Forbidden { path, .. } => path.join(" "),
             other => other.word().to_owned(),
         }
@@ -187,7 +187,7 @@ fn a_channel_that_only_notifies_carries_no_method() {
                    reason = \"r\"\n";
     let policy = policy(&(SHOP.to_owned() + channel));
     for method in ["m", "anything"] {
-        match why(&policy, "console", "edge", method).unwrap() {
+        match why(&policy, None, "console", "edge", method).unwrap() {
             Verdict::NotPermitted { notifies, .. } => {
                 assert_eq!(notifies.unwrap().reason.as_deref(), Some("r"));
             }
@@ -195,5 +195,5 @@ fn a_channel_that_only_notifies_carries_no_method() {
         }
     }
     // Not the other way.
-    assert!(why(&policy, "edge", "vault", "anything").is_err());
+    assert!(why(&policy, None, "edge", "vault", "anything").is_err());
 }

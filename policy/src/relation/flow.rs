@@ -6,7 +6,7 @@
 //! it. Timing is not looked at, and neither is memory that only a dishonest driver reaches through its
 //! device ([`Relation::assumed_honest`]).
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use portcullis_kernel::Mode;
 
@@ -129,7 +129,8 @@ impl<'a> Relation<'a> {
         }
     }
 
-    /// Two facts of each two subjects that have an I/O port in common, of ranges that need not be the same.
+    /// Two facts of each two subjects that have an I/O port in common, of ranges that need not be the same:
+    /// one pair, however many lines show it.
     fn shared_ports(&self) -> Vec<(&Fact<'a>, &Fact<'a>)> {
         let ports = self.facts.iter().filter_map(|fact| match fact.object {
             Object::Ports { base, size } => Some((base, base.saturating_add(size), fact)),
@@ -137,16 +138,27 @@ impl<'a> Relation<'a> {
         });
         let mut ports: Vec<_> = ports.collect();
         ports.sort_by_key(|(base, ..)| *base);
-        // Of each subject, the range so far that ends last.
-        let mut last: BTreeMap<Subject<'a>, (u64, &Fact<'a>)> = BTreeMap::new();
+        // Who has the port that is looked at: until where, and by what fact.
+        let mut open: BTreeMap<Subject<'a>, (u64, &Fact<'a>)> = BTreeMap::new();
+        let mut known = HashSet::new();
         let mut shared = Vec::new();
         for (base, end, fact) in ports {
-            let others = last.values().filter(|(end, _)| *end > base);
-            shared.extend(others.map(|(_, other)| (*other, fact)));
-            let own = last.entry(fact.subject).or_insert((end, fact));
-            if own.0 < end {
-                *own = (end, fact);
+            let own = open.get_mut(&fact.subject);
+            if let Some(own) = own.filter(|(end, _)| *end > base) {
+                // Who else has it met the range before.
+                if own.0 < end {
+                    *own = (end, fact);
+                }
+                continue;
             }
+            open.retain(|_, (end, _)| *end > base);
+            for (other, (_, of_other)) in &open {
+                let both = (fact.subject.min(*other), fact.subject.max(*other));
+                if known.insert(both) {
+                    shared.push((*of_other, fact));
+                }
+            }
+            open.insert(fact.subject, (end, fact));
         }
         shared
     }

@@ -2,7 +2,7 @@
 //!
 //! Grants are told apart by their methods, which are the [`Ceiling`](crate::Ceiling)'s.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use super::{Fact, Kind, Object, Relation, Rights};
@@ -91,10 +91,20 @@ impl<'a> Relation<'a> {
             let rights = known.entry((fact.subject, fact.object)).or_default();
             *rights = *rights | fact.rights;
         }
+        let mut known_ports: HashMap<Subject<'a>, PortRanges> = HashMap::new();
+        for fact in &other.facts {
+            if let Some(ports) = ports(fact) {
+                known_ports.entry(fact.subject).or_default().add(ports);
+            }
+        }
         let mut beyond = Vec::new();
         for fact in self.beside_grants() {
             if let Some(ports) = ports(fact) {
-                let objects = left(ports, other, fact.subject);
+                let known = known_ports.entry(fact.subject).or_default();
+                let objects = known.add(ports).into_iter().map(|part| Object::Ports {
+                    base: part.start,
+                    size: part.end - part.start,
+                });
                 beyond.extend(objects.map(|object| Fact { object, ..*fact }));
                 continue;
             }
@@ -116,25 +126,29 @@ fn ports(fact: &Fact<'_>) -> Option<Range<u64>> {
     }
 }
 
-/// What is left of I/O ports without those that `other` gives the same subject.
-fn left<'a>(
-    ports_here: Range<u64>,
-    other: &Relation<'_>,
-    subject: Subject<'_>,
-) -> impl Iterator<Item = Object<'a>> {
-    let others = other.facts.iter().filter(|fact| fact.subject == subject);
-    let parts = others
-        .filter_map(ports)
-        .fold(vec![ports_here], |parts, known| {
-            let around = |part: Range<u64>| {
-                let (before, after) = (part.end.min(known.start), part.start.max(known.end));
-                [part.start..before, after..part.end]
-            };
-            let parts = parts.into_iter().flat_map(around);
-            parts.filter(|part| !part.is_empty()).collect()
-        });
-    parts.into_iter().map(|part| Object::Ports {
-        base: part.start,
-        size: part.end - part.start,
-    })
+/// I/O ports, as ranges that do not touch: where each starts and ends.
+#[derive(Default)]
+struct PortRanges(BTreeMap<u64, u64>);
+
+impl PortRanges {
+    /// Adds a range, and gives what of it was not there. It takes time for what it joins, which is then one.
+    fn add(&mut self, range: Range<u64>) -> Vec<Range<u64>> {
+        let before = self.0.range(..range.start).next_back();
+        let before = before.filter(|(_, end)| **end >= range.start);
+        let first = before.map_or(range.start, |(start, _)| *start);
+        let joined = self.0.range(first..=range.end);
+        let joined: Vec<(u64, u64)> = joined.map(|(start, end)| (*start, *end)).collect();
+        let mut new = Vec::new();
+        let (mut at, mut end) = (range.start, range.end);
+        for (other, others_end) in joined {
+            self.0.remove(&other);
+            new.push(at..other.min(range.end));
+            at = at.max(others_end);
+            end = end.max(others_end);
+        }
+        new.push(at..range.end);
+        new.retain(|part| part.start < part.end);
+        self.0.insert(first.min(range.start), end);
+        new
+    }
 }
