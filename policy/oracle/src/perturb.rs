@@ -28,6 +28,8 @@ pub const MALFORMED: &[&str] = &[
     "\n[devices.late]\ndomain = \"d0\"\n",
     "\n[interfaces.again]\none = 1\nother = 1\n",
     "\n[interfaces.\"\"]\none = 1\n",
+    "\n[domains.\"d0 \"]\n",
+    "\n[domains.\"d 0\"]\n",
     "\n[interfaces.late]\none = 1\n\n[[grants]]\nsubject = \"c0\"\nobject = \"c1\"\ninterface = \"late\"\nmethods = [\"one\"]\nmode = \"call\"\nwhen = \"boot\"\nlease = \"soon\"\n",
 ];
 

@@ -129,7 +129,8 @@ pub enum ReadFault {
     #[diagnostic(
         code(policy::bad_name),
         help(
-            "a name has 1 to {max} bytes, none that cannot be seen, and does not look like another"
+            "a name has no character that cannot be seen, no space at its ends and no two together, and \
+             does not look like another; one that is declared here has 1 to {max} bytes"
         )
     )]
     BadName {

@@ -106,6 +106,9 @@ impl Reader {
         mode: Option<Mode>,
     ) -> Result<Option<Named>, ()> {
         let region = fields.optional_text(self, REGION)?;
+        if let Some(region) = &region {
+            self.check_reference("region", region.value, &region.place);
+        }
         match (region, mode) {
             (Some(region), Some(Mode::Stream) | None) => Ok(Some(Named {
                 name: region.value.to_owned(),

@@ -143,27 +143,35 @@ impl Reader {
         );
     }
 
-    /// Reports a name that the compiled form cannot hold.
+    /// Reports a name that the compiled form cannot hold, or that passes for another.
     pub(super) fn check_name(&mut self, kind: &'static str, name: &str, place: &Place) {
-        let alike = self.names.distinct.entry(kind).or_default();
-        let problem = if name.is_empty() {
-            "is empty".to_owned()
-        } else if name.len() > MAX_NAME {
-            format!("has {} bytes", name.len())
-        } else if let Some(fault) = identifier::fault(name).or_else(|| alike.add(name)) {
-            fault.to_string()
+        if name.len() > MAX_NAME {
+            let problem = format!("has {} bytes", name.len());
+            self.bad_name(kind, name, place, problem);
         } else {
-            return;
+            self.check_reference(kind, name, place);
+        }
+    }
+
+    /// Reports the name of something in the system description that passes for another.
+    pub(super) fn check_reference(&mut self, kind: &'static str, name: &str, place: &Place) {
+        let alike = self.names.distinct.entry(kind).or_default();
+        if name.is_empty() {
+            self.bad_name(kind, name, place, String::from("is empty"));
+        } else if let Some(fault) = identifier::fault(name).or_else(|| alike.add(name)) {
+            self.bad_name(kind, name, place, fault.to_string());
+        }
+    }
+
+    fn bad_name(&mut self, kind: &'static str, name: &str, place: &Place, problem: String) {
+        let name = Plain(name).to_string();
+        let max = MAX_NAME;
+        let fault = ReadFault::BadName {
+            kind,
+            name,
+            problem,
+            max,
         };
-        self.report(
-            place,
-            "this name",
-            ReadFault::BadName {
-                kind,
-                name: Plain(name).to_string(),
-                problem,
-                max: MAX_NAME,
-            },
-        );
+        self.report(place, "this name", fault);
     }
 }

@@ -142,6 +142,9 @@ impl Reader {
         match said {
             "region" => {
                 let region = text(self, REGION, value);
+                if let Some(region) = &region {
+                    self.check_reference("region", region.value, &region.place);
+                }
                 let perms = fields.text(self, PERMS).and_then(|word| self.perms(&word));
                 let dma = self.dma(fields);
                 Some(Authority::Region {
@@ -170,7 +173,9 @@ impl Reader {
             "channel" => self.channel(fields, value),
             "cap" => text(self, CAP, value).and_then(|cap| self.cap(&cap)),
             "vm" => {
-                text(self, VM, value).map(|name| Authority::VirtualMachine(name.value.to_owned()))
+                let name = text(self, VM, value)?;
+                self.check_reference("guest", name.value, &name.place);
+                Some(Authority::VirtualMachine(name.value.to_owned()))
             }
             _ => self.smc(value),
         }

@@ -174,6 +174,7 @@ impl Reader {
                 self.twice(REGISTERS.0, &name);
                 continue;
             }
+            self.check_reference("region", name.value, &name.place);
             registers.push(Named {
                 name: name.value.to_owned(),
                 place: name.place,
