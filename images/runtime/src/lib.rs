@@ -34,23 +34,20 @@ pub const VIRTIO_OFFSET: usize = if cfg!(target_arch = "aarch64") {
 /// Id of every component's channel to the manager, in `system.xml`.
 pub const MANAGER: u8 = 0;
 
-/// Of [`region`].
-#[doc(hidden)]
-pub use sel4_microkit::_private::ImmutableCell;
-
 /// Address and size of a memory region: the Microkit tool writes them into the symbols NAME and
 /// NAME_size (`setvar_vaddr` and `setvar_size` of its `<map>`). Each name can be used once.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! map {
     ($region:ident) => {{
+        use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
         #[unsafe(export_name = stringify!($region))]
         #[unsafe(link_section = ".data")]
-        static BASE: $crate::ImmutableCell<usize> = $crate::ImmutableCell::new(0);
+        static BASE: AtomicUsize = AtomicUsize::new(0);
         #[unsafe(export_name = concat!(stringify!($region), "_size"))]
         #[unsafe(link_section = ".data")]
-        static SIZE: $crate::ImmutableCell<usize> = $crate::ImmutableCell::new(0);
-        (*BASE.get(), *SIZE.get())
+        static SIZE: AtomicUsize = AtomicUsize::new(0);
+        (BASE.load(Relaxed), SIZE.load(Relaxed))
     }};
 }
 
