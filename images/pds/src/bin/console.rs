@@ -26,5 +26,5 @@ fn init() -> Domain<Console<'static, Uart<Device, Irq>>> {
         irq: IRQ,
     };
     let uart = Uart::new(Device::new(registers), Irq(IRQ));
-    Domain::new(Console::new(channels, bytes!(policy, policy_size), uart))
+    Domain::new(Console::new(channels, bytes!(policy), uart))
 }
