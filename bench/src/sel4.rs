@@ -75,7 +75,7 @@ fn count(sdk: &Sdk) -> Result<Counts, Box<dyn Error>> {
         packages: vec!["portcullis-counts".to_owned()],
         description: root().join("images/tests/counts/system.xml"),
     };
-    let prepared = policy::prepared(&system.describe(sdk)?)?;
+    let prepared = policy::prepared(&system.description)?;
     let image = system.build(sdk, prepared.path())?;
     let mut machine = Machine::boot(&image, None, &["-icount", "shift=0,sleep=off"])?;
     let printed = machine.until("the last count", PATIENCE, |line| line == "end")?;

@@ -98,7 +98,7 @@ fn run(arguments: &Run) -> Result<ExitCode, Box<dyn std::error::Error>> {
         Begin::GoOn
     };
     let state = State::begin(&arguments.state, begin)?;
-    let checked = portcullis_appliance::check(&policy, &system.describe(&sdk)?)?;
+    let checked = portcullis_appliance::check(&policy, &system.description)?;
     let mut appliance = Appliance::prepare_from(&checked, state)?;
     let packed = appliance.pack(&arguments.documents, &mut |_, _| ())?;
     for left_out in &packed.left_out {

@@ -96,6 +96,8 @@ impl System {
             Some(policy) => builder
                 .arg("--policy")
                 .arg(prepared.join(policy))
+                .arg("--compiled-for")
+                .arg(&self.description)
                 .arg("--distribution")
                 .arg(&image.distribution),
             None => builder.arg("--stock"),
@@ -108,11 +110,7 @@ impl System {
         Ok(image)
     }
 
-    /// Writes the description for a board, which its policy is compiled for: where.
-    pub fn describe(&self, sdk: &Sdk) -> Result<PathBuf, Error> {
-        self.described(sdk).map(|(path, _)| path)
-    }
-
+    /// Writes the description for a board: where, and what it says.
     fn described(&self, sdk: &Sdk) -> Result<(PathBuf, portcullis_sdf::System), Error> {
         let out = images(sdk).join(&self.name);
         fs::create_dir_all(&out).map_err(Error::file("create", &out))?;

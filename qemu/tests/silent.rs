@@ -43,8 +43,7 @@ fn every_reason_is_said(board: Board, config: Config) {
     let state = tempfile::tempdir().unwrap();
     let at = |name: &str| state.path().join(name);
     let system = common::appliance("silent");
-    let description = system.describe(&sdk).unwrap();
-    let appliance = Appliance::prepare(&common::policy(), &description, state.path());
+    let appliance = Appliance::prepare(&common::policy(), &system.description, state.path());
     let mut appliance = appliance.unwrap();
     appliance.pack(&common::samples(), &mut |_, _| ()).unwrap();
     let image = system.build(&sdk, state.path()).unwrap();

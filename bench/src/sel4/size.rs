@@ -27,8 +27,7 @@ pub(super) fn lines(sdk: &Sdk) -> Result<Vec<Line>, Box<dyn Error>> {
     let system = System::appliance();
     let policy = root().join("policy/appliance.toml");
     let state = scratch.path().join("state");
-    let description = system.describe(sdk)?;
-    let mut appliance = Appliance::prepare(&policy, &description, &state)?;
+    let mut appliance = Appliance::prepare(&policy, &system.description, &state)?;
     appliance.pack(&root().join("samples/documents"), &mut |_, _| ())?;
     let with = Sizes::of(&system.build(sdk, appliance.state().path())?)?;
 

@@ -58,6 +58,10 @@ struct Arguments {
     /// The image.
     #[arg(short, long)]
     output: PathBuf,
+    /// The system description that the policy was compiled for, where `--system` is that with the
+    /// addresses and interrupts of another board.
+    #[arg(long)]
+    compiled_for: Option<PathBuf>,
     /// Write the image's capability distribution here, for `portcullis check --image`.
     #[arg(long)]
     distribution: Option<PathBuf>,
@@ -98,7 +102,8 @@ fn bounded(arguments: &Arguments, board: &Board, policy: &Path) -> Result<Sizes>
         .wrap_err_with(|| policy.display().to_string())?;
     let architecture = board.architecture()?;
     let system = described(arguments.system(), architecture)?;
-    is_for(&policy, arguments.system())?;
+    let compiled_for = arguments.compiled_for.as_deref();
+    is_for(&policy, compiled_for.unwrap_or(arguments.system()))?;
     let configuration = Configuration {
         architecture,
         benchmark: arguments.config == "benchmark",

@@ -84,8 +84,7 @@ pub(crate) fn build(
     state: &Path,
 ) -> Image {
     let sdk = Sdk::find(board, Config::Release).unwrap();
-    let description = system.describe(&sdk).unwrap();
-    let mut appliance = Appliance::prepare(policy, &description, state).unwrap();
+    let mut appliance = Appliance::prepare(policy, &system.description, state).unwrap();
     appliance.pack(documents, &mut |_, _| ()).unwrap();
     system.build(&sdk, state).unwrap()
 }
