@@ -128,7 +128,7 @@ kinds! {
         Some("memory stands in system.xml, mapped whatever is granted: the policy would lie");
     Malformed, "cannot be read", ["syntax", "unknown_field", "missing_field", "wrong_kind", "unknown_word",
         "out_of_range", "bad_lease", "bad_cap", "dma_alone", "unknown_name", "bad_name", "static_not_one",
-        "holder_not_one", "misplaced_field", "empty_list", "duplicate_method_number", "duplicate_item"],
+        "holder_not_one", "misplaced_field", "empty_list", "duplicate_method_number", "duplicate_item", "public_key"],
         Some("what is not understood is refused, never guessed");
     TooMany, "is more than the manager has room for", ["too_many_components", "too_many_grants_of_component",
         "too_many_grants", "too_many_grants_for_manager", "too_many_items"],

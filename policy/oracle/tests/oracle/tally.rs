@@ -16,6 +16,10 @@ const ENOUGH: u64 = 5;
 /// Rules that another rule of the checker always comes with, each with the reason.
 const NEVER_ALONE: &[(&str, &str)] = &[
     (
+        "public_key",
+        "it is a field of the policy itself, which stands before all that a case adds: policy/tests has it",
+    ),
+    (
         "call_cycle",
         "in a circle somebody calls one that is not above it: priority_inversion says so too",
     ),
