@@ -1,6 +1,7 @@
 //! Invocations of kernel objects, through everything that it holds and everything that it does not.
 
 use portcullis_kernel::{CPtr, cspace as slots, label};
+use portcullis_manager_api::{FIND, SIGNAL};
 use portcullis_probe::{Outcome, same};
 use sel4::sys::invocation_label;
 
@@ -57,9 +58,14 @@ impl Attacker {
     fn invoke_manager(&self) -> Outcome {
         for label in 0..LABELS {
             let came = self.raw(Number::CALL, Self::manager(), Info::new(label, 4));
-            let code = match label {
-                label::REQUEST => label::BAD_REQUEST,
-                _ => label::BAD_METHOD,
+            let is_asked = [FIND, SIGNAL].iter().any(|method| {
+                let asks = label::REQUEST + u64::from(method.number());
+                asks == label
+            });
+            let code = if is_asked {
+                label::BAD_REQUEST
+            } else {
+                label::BAD_METHOD
             };
             self.refused(label, came, code)?;
         }
