@@ -41,7 +41,7 @@ impl Current {
 /// The reply objects of a component that keeps callers: its own, and those of the pool.
 ///
 /// Such a component hands [`current`](Self::current) to [`serve`](crate::serve) by
-/// [`Component::current`](crate::Component::current). A passive one runs on the scheduling context of
+/// [`Component::reply_object`](crate::Component::reply_object). A passive one runs on the scheduling context of
 /// a caller that it keeps: the reply to that caller takes the context away, so that it must be the
 /// last thing of a turn ([`exchange`](Self::exchange)), never [`reply`](Self::reply) in the midst of one.
 #[derive(Debug)]

@@ -83,7 +83,7 @@ pub struct Flow {
     pub from: u16,
     /// Number of the domain it ends in.
     pub to: u16,
-    /// The modes allowed, one bit each in the order of [`Mode`]; at least one.
+    /// The modes allowed, one bit each in the order of [`Mode`](portcullis_kernel::Mode); at least one.
     pub modes: u8,
     /// Line of the policy source, from 1.
     pub line: u32,
