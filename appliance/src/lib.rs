@@ -21,7 +21,7 @@ pub use disk::FileDisk;
 pub use error::{Lost, StateError};
 pub use history::{Began, Begin};
 pub use keys::random;
-pub use plan::{MANAGER, Plan, PlanError, check};
+pub use plan::{Plan, PlanError, check};
 pub use state::State;
 
 use std::path::Path;

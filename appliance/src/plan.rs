@@ -7,14 +7,12 @@ use std::sync::Arc;
 use portcullis_policy::distribution::{
     AddressSpace, Configuration, Distribution, Mapping, Mismatch,
 };
+use portcullis_policy::model::MANAGER;
 use portcullis_policy::{Checked, Problems, Source};
 use portcullis_policy_format::PolicyError;
 use portcullis_sdf::{Architecture, Errors, System, Target};
 
 use crate::{State, StateError};
-
-/// Name of the protection domain that mints grants.
-pub const MANAGER: &str = "manager";
 
 /// What runs, and who holds what in it.
 pub struct Plan {

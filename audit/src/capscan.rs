@@ -11,15 +11,12 @@ use std::path::Path;
 
 use portcullis_kernel::{Grant, GrantBadge, Mode, Rights};
 use portcullis_log::block::LogKind;
-use portcullis_manager_api::{Authority, badge_bits};
+use portcullis_manager_api::{Authority, MANAGER, badge_bits};
 use portcullis_policy_format::Policy;
 use serde::{Deserialize, Serialize};
 
 use crate::replay::{InForce, Replay};
 use crate::state::State;
-
-/// Name of the protection domain that mints grants.
-const MANAGER: &str = "manager";
 
 /// What the grant slots of a running appliance hold.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
@@ -182,7 +179,7 @@ pub fn logged(state: &Path) -> Result<Vec<InForce>, String> {
 fn expect(in_force: &InForce, policy: &Policy<'_>) -> Option<Vec<(Place, Held)>> {
     let logged = &in_force.grant;
     let grant = &logged.grant;
-    let name = |number: u16| Some(policy.components().nth(number.into())?.name);
+    let name = |number: u16| Some(policy.component_at(number)?.name);
     let place = |it: &Grant| (it.subject, it.slot);
     let mut allowed = policy.grants();
     let allowed = allowed.find(|it| place(&it.grant) == place(grant))?;

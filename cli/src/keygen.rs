@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::Run;
 use crate::failure::{Failure, Verdict};
+use crate::load::beside;
 use crate::output::Output;
 
 const EXAMPLE: &str = "\
@@ -50,12 +51,7 @@ struct Made {
 
 impl Run for Keygen {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
-        let beside = |extension| {
-            let mut path = self.file.clone().into_os_string();
-            path.push(extension);
-            PathBuf::from(path)
-        };
-        let (public, verifier) = (beside(".pub"), beside(".vkey"));
+        let [public, verifier] = [".pub", ".vkey"].map(|it| beside(&self.file, it));
         let made = [Some(&public), self.name.as_ref().map(|_| &verifier)];
         if let Some(there) = made.into_iter().flatten().find(|it| it.exists()) {
             return Err(exists(there));

@@ -244,6 +244,13 @@ pub(crate) fn unread(path: &Path, error: FileError) -> Failure {
     }
 }
 
+/// A file beside another: its name with this behind.
+pub(crate) fn beside(path: &Path, extension: &str) -> PathBuf {
+    let mut path = path.to_owned().into_os_string();
+    path.push(extension);
+    PathBuf::from(path)
+}
+
 /// Reads a private key.
 pub(crate) fn read_key(path: &Path) -> Result<SigningKey, Failure> {
     keys::read_private(path).map_err(|error| match error {

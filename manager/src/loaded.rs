@@ -109,7 +109,7 @@ impl<'p> Loaded<'p> {
 
     /// The component with this number.
     pub(crate) fn component(&self, number: u16) -> Option<Component<'p>> {
-        self.policy.components().nth(number.into())
+        self.policy.component_at(number)
     }
 
     /// The component that asks on this static channel, and its number.

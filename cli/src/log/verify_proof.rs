@@ -8,7 +8,7 @@ use portcullis_audit::files::{self, Said};
 use portcullis_audit::keys::Keyring;
 use portcullis_audit::proof::{Proof, REQUEST_MAX, Refused};
 use portcullis_log::Record;
-use portcullis_log::block::ENTRY_MAX;
+use portcullis_log::block::{ENTRY_MAX, LogKind};
 use portcullis_log::checkpoint::Checkpoint;
 use portcullis_log::note::{NOTE_MAX, Note, NoteError, Verifier};
 use portcullis_text::Plain;
@@ -55,9 +55,6 @@ pub(super) struct VerifyProof {
     #[arg(long, value_name = "FILE")]
     old: Option<PathBuf>,
 }
-
-/// How the name of a grant log ends.
-const GRANTS: &str = "/grants";
 
 #[derive(Serialize)]
 struct Verified {
@@ -157,7 +154,7 @@ impl VerifyProof {
                 let record = proof.verify_inclusion(keys, given.as_deref());
                 Ok(record.map(|record| {
                     verified.record_hex = Some(Hex(&record).to_string());
-                    let of_grants = verified.log.ends_with(GRANTS);
+                    let of_grants = verified.log.rsplit('/').next() == Some(LogKind::Grants.name());
                     let decoded = Record::decode(&record).filter(|_| of_grants);
                     verified.record = decoded.map(|record| row(None, *index, &record));
                 }))

@@ -17,7 +17,7 @@ use super::open::{Place, Which, changed, failure, read, vouched};
 use super::verify::{findings, verify_one};
 use crate::Run;
 use crate::failure::{Failure, Verdict, say};
-use crate::load::{read_key, read_text};
+use crate::load::{beside, read_key, read_text};
 use crate::options::OutputOption;
 use crate::output::Output;
 
@@ -119,9 +119,7 @@ impl WitnessLog {
     /// Whether the name is that of the verifier key that `portcullis keygen --name` put beside the private
     /// one: who checks with that knows no other.
     fn is_its_own(&self, verifier: &Verifier<'_>) -> Result<(), Failure> {
-        let mut beside = self.signing_key.clone().into_os_string();
-        beside.push(".vkey");
-        let beside = PathBuf::from(beside);
+        let beside = beside(&self.signing_key, ".vkey");
         if !beside.exists() {
             return Ok(());
         }

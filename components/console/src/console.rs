@@ -126,7 +126,9 @@ impl<'p, S: Serial> Console<'p, S> {
             None => Inspect::find(kernel, self.channels.manager)?,
         };
         let status = inspect.status(kernel)?;
-        self.source = Source::new(inspect, self.region, &status);
+        // The policy is hashed once, however often the console has to wait.
+        let known = self.source.filter(|it| it.is_in_force(&status));
+        self.source = known.or_else(|| Source::new(inspect, self.region, &status));
         let Some(source) = &self.source else {
             self.start = Start::Shown;
             self.screen.line(format_args!("console: {STRANGE}"));

@@ -72,7 +72,12 @@ impl<'p> Source<'p> {
     /// The policy in a region, if it is the one in force: numbers are of no other.
     pub(crate) fn new(inspect: Inspect, region: &'p [u8], status: &Status) -> Option<Self> {
         let policy = Policy::inspect(region).ok()?;
-        (*policy.sha256() == status.sha256).then_some(Self { inspect, policy })
+        Some(Self { inspect, policy }).filter(|it| it.is_in_force(status))
+    }
+
+    /// Whether its policy is the one in force.
+    pub(crate) fn is_in_force(&self, status: &Status) -> bool {
+        *self.policy.sha256() == status.sha256
     }
 
     /// The name of the holder of the grant with this very badge.
@@ -80,7 +85,7 @@ impl<'p> Source<'p> {
         let grant = self.inspect.grant(kernel, badge.index()).ok()??;
         let known = (grant.index, grant.generation) == (badge.index(), badge.generation());
         let number = grant.grant.subject.component();
-        let holder = self.policy.components().nth(number.into())?;
+        let holder = self.policy.component_at(number)?;
         known.then_some(holder.name)
     }
 }

@@ -25,7 +25,7 @@ pub(crate) enum Name<'p> {
 
 impl<'p> Name<'p> {
     pub(crate) fn of(policy: Option<&Policy<'p>>, number: u16) -> Self {
-        let component = policy.and_then(|it| it.components().nth(number.into()));
+        let component = policy.and_then(|it| it.component_at(number));
         component.map_or(Self::Unknown(number), |it| Self::Known(it.name))
     }
 }

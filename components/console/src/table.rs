@@ -50,8 +50,7 @@ pub(crate) struct Named<'p> {
 
 impl<'p> Named<'p> {
     pub(crate) fn new(policy: &Policy<'p>, view: GrantView) -> Self {
-        let component = |number: u16| policy.components().nth(number.into());
-        let name = |number| component(number).map_or("", |it| it.name);
+        let name = |number| policy.component_at(number).map_or("", |it| it.name);
         let Grant {
             subject,
             object,

@@ -18,7 +18,8 @@ use std::io::{self, Read as _};
 use std::os::fd::AsFd as _;
 use std::path::Path;
 
-use portcullis_appliance::{Appliance, FileDisk, MANAGER, Plan, StateError, random};
+use portcullis_appliance::{Appliance, FileDisk, Plan, StateError, random};
+use portcullis_policy::model::MANAGER;
 use zeroize::Zeroizing;
 
 use crate::component::{Access, Isolation, SetupError, Use};

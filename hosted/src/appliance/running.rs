@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 
-use portcullis_appliance::{Appliance, MANAGER};
+use portcullis_appliance::Appliance;
 use portcullis_audit::capscan::{
     Comparison, Held, Place, Scan, Scanned, To, compare, logged, root_index,
 };
@@ -13,6 +13,7 @@ use portcullis_audit::replay::InForce;
 use portcullis_kernel::Badge;
 use portcullis_model::{Capability, Kernel, ObjectId, ThreadId};
 use portcullis_policy::distribution::CNodeKind;
+use portcullis_policy::model::MANAGER;
 use portcullis_policy_format::Policy;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 

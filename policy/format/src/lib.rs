@@ -203,6 +203,11 @@ impl<'a> Policy<'a> {
         Items::new(self.sections.domains, self.counts.domains.into())
     }
 
+    /// The component with this number.
+    pub fn component_at(&self, number: u16) -> Option<Component<'a>> {
+        self.components().nth(number.into())
+    }
+
     /// The interfaces, in the order of their numbers.
     pub fn interfaces(&self) -> Items<'a, Interface<'a>> {
         Items::new(self.sections.interfaces, self.counts.interfaces.into())

@@ -144,7 +144,7 @@ impl Findings {
         let Some(stream) = streams.next() else {
             return;
         };
-        let keeper = policy.components().nth(stream.object.into());
+        let keeper = policy.component_at(stream.object);
         let keeper = keeper.and_then(|keeper| system.pd_named(keeper.name));
         let found = custody::bindings(system, manager, keeper, None);
         for (_, fault) in &found.faults {
