@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Part of the median that the samples of a series may differ by. A record's number gets longer, and a
-/// wait ends in another state: that is less than this; a timer interrupt would be more.
+/// Part of the median that the samples of a series may differ by: a wait ends in another state.
 const STEADY: f64 = 0.05;
+/// Instructions that they may differ by in any case: the numbers in a record get longer. A timer
+/// interrupt would be more.
+const DIGITS: f64 = 150.0;
 
 /// Everything that was counted on one kernel.
 #[derive(Debug)]
@@ -57,7 +59,7 @@ impl Counts {
             }
         }
         let unit = unit.ok_or_else(|| Unusable::Garbled("no unit".to_owned()))?;
-        let mut unsteady = series.iter().filter(|(_, series)| !series.is_steady());
+        let mut unsteady = series.iter().filter(|(_, series)| !series.is_steady(unit));
         match unsteady.next() {
             Some((name, series)) => Err(Unusable::Unsteady(format!("{name}: {series:?}"))),
             None => Ok(Self { unit, series }),
@@ -117,9 +119,11 @@ impl Series {
         self.total / self.samples
     }
 
-    /// Whether the samples are alike: but for the two steps that any difference can be off by.
-    fn is_steady(&self) -> bool {
-        self.maximum - self.minimum <= 2.0 + STEADY * self.median
+    /// Whether the samples are alike: but for the two steps of `unit` instructions that any difference
+    /// can be off by.
+    fn is_steady(&self, unit: f64) -> bool {
+        let most = (STEADY * self.median).max(DIGITS / unit);
+        self.maximum - self.minimum <= 2.0 + most
     }
 }
 
@@ -160,8 +164,12 @@ mod tests {
                 "unit 1\ncount nothing 1 1 2 2 2 2\ncount {numbers}"
             ))
         };
-        assert!(call("call 64 31 3100 98 100 105").is_ok());
-        let unsteady = call("call 64 31 3100 98 100 106").unwrap_err().to_string();
+        assert!(call("issue 1 31 3100 40 100 192").is_ok());
+        assert!(call("issue 1 31 3100 40 100 193").is_err());
+        assert!(call("call 64 31 310000 9800 10000 10302").is_ok());
+        let unsteady = call("call 64 31 310000 9800 10000 10303")
+            .unwrap_err()
+            .to_string();
         assert!(unsteady.contains("call"), "{unsteady}");
         for garbled in ["call 64 31 3100 98 100", "call 64 31 many 98 100 105", ""] {
             assert!(
