@@ -235,19 +235,13 @@ impl Grants<'_> {
         } else {
             self.free.pop(self.entries)?
         };
+        // Field by field: a whole entry would be put together elsewhere first, and copied.
         let entry = self.at_mut(index);
-        *entry = Entry {
-            grant: allowed.grant,
-            lease_ms: allowed.lease_ms.and_then(NonZeroU32::new),
-            number,
-            generation: entry.generation,
-            parent: index,
-            child: index,
-            sibling: index,
-            state: State::Claimed,
-            by,
-            ..Entry::FREE
-        };
+        entry.grant = allowed.grant;
+        entry.lease_ms = allowed.lease_ms.and_then(NonZeroU32::new);
+        entry.number = number;
+        (entry.parent, entry.child, entry.sibling) = (index, index, index);
+        (entry.state, entry.by) = (State::Claimed, by);
         self.taken[usize::from(number)] = index;
         if let Some(parent) = parent {
             tree::adopt(self.entries, parent, index);
@@ -382,14 +376,10 @@ impl Grants<'_> {
     fn count(&mut self, index: u16, step: impl Fn(u32) -> u32) {
         let grant = &self.entries[usize::from(index)].grant;
         let (subject, object) = (grant.subject.component(), grant.object);
-        let counts = [
-            &mut self.in_force,
-            &mut self.holds[usize::from(subject)],
-            &mut self.serves[usize::from(object)],
-        ];
-        for count in counts {
-            *count = step(*count);
-        }
+        let (holds, serves) = (usize::from(subject), usize::from(object));
+        self.in_force = step(self.in_force);
+        self.holds[holds] = step(self.holds[holds]);
+        self.serves[serves] = step(self.serves[serves]);
     }
 
     fn at_mut(&mut self, index: u16) -> &mut Entry {
@@ -447,6 +437,10 @@ impl Grants<'_> {
 
     pub(crate) fn grant(&self, index: u16) -> &Grant {
         &self.at(index).grant
+    }
+
+    pub(crate) fn is_leased(&self, index: u16) -> bool {
+        self.at(index).lease_ms.is_some()
     }
 
     /// Number, in the policy, of what allows a grant.

@@ -2,7 +2,7 @@
 
 use portcullis_kernel::{CNodes, GrantBadge, Invocation, KernelError, Principal, Rights};
 use portcullis_log::ring::Full;
-use portcullis_log::{Cause, GrantFields, Operation, Outcome};
+use portcullis_log::{Cause, Operation, Outcome};
 use portcullis_manager_api::{Report, Unissued, badge_bits};
 use portcullis_policy_format::{AllowedGrant, MAX_COMPONENTS, When};
 
@@ -265,8 +265,7 @@ fn log(
 ) -> Result<GrantBadge, Unissued> {
     let index = claimed.index();
     let badge = grants.badge(index).ok_or(Unissued::NotPermitted)?;
-    let fields = grants.fields(index);
-    let obstacle = obstacle(&fields, members);
+    let obstacle = obstacle(grants, members, index);
     let outcome = obstacle.map_or(Outcome::Done, |(outcome, _)| outcome);
     let (about, by) = ((loaded, grants, members), grants.by(index));
     let recorded = journal.record_grant(about, issuing(grants, index), index, by, outcome);
@@ -283,15 +282,16 @@ fn issuing(grants: &Grants<'_>, index: u16) -> Operation {
 }
 
 /// What makes it impossible to issue a grant, with the outcome to record.
-fn obstacle(issued: &GrantFields, members: &Members) -> Option<(Outcome, Unissued)> {
+fn obstacle(grants: &Grants<'_>, members: &Members, index: u16) -> Option<(Outcome, Unissued)> {
     // A grant that outlived its lease would be above the ceiling, and nothing ends leases yet.
-    if issued.lease_ms.is_some() {
+    if grants.is_leased(index) {
         return Some((Outcome::Unavailable, Unissued::Unavailable));
     }
-    if issued.grant.mode.signals() {
+    let grant = grants.grant(index);
+    if grant.mode.signals() {
         return None;
     }
-    let unsound = members.unsound(issued.grant.object);
+    let unsound = members.unsound(grant.object);
     unsound.map(|error| (error.into(), Unissued::Kernel(error)))
 }
 
