@@ -13,7 +13,7 @@ use portcullis_ledger::{Log, LogError, LogMemory, Scratch};
 use portcullis_log::block::{LogId, LogKind};
 use portcullis_log::merkle::Hash;
 use portcullis_log::scanner::{Commit, Scanner, Step};
-use portcullis_log::{BootId, Cause, Operation, Outcome, RECORD_MAX, Record};
+use portcullis_log::{BootId, Cause, Operation, Outcome, Record, Time};
 
 use crate::FileDisk;
 use crate::error::{Lost, StateError, file_error};
@@ -157,11 +157,15 @@ pub(crate) fn append(
 ) -> Result<(), StateError> {
     let boot = BootId(random()?);
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let time = since.map_or(0, |time| time.as_nanos() as u64);
+    let time = Time {
+        monotonic: 0,
+        utc: since.ok().map(|time| time.as_nanos() as u64),
+    };
     let records = (0..).zip(causes).map(|(sequence, cause)| Record {
         sequence,
         boot,
         time,
+        policy: 0,
         operation: Operation::History,
         grant: None,
         cause: *cause,
@@ -169,7 +173,7 @@ pub(crate) fn append(
     });
     let appended = Logs::of(file, path)?.with(LogKind::Grants, key, |log, disk| {
         for record in records {
-            log.add(disk, record.encode(&mut [0; RECORD_MAX]), key)?;
+            log.add(disk, record.encode().record(), key)?;
         }
         log.commit(disk, key)
     });

@@ -185,7 +185,7 @@ fn expect(in_force: &InForce, policy: &Policy<'_>) -> Option<Vec<(Place, Held)>>
     let allowed = allowed.find(|it| place(&it.grant) == place(grant))?;
     let badge = GrantBadge::new(logged.index, logged.generation, grant.methods)?;
     let badge = badge_bits(badge, allowed.notification);
-    let (subject, object) = (name(grant.subject.component())?, name(grant.object)?);
+    let (subject, object) = (name(grant.subject)?, name(grant.object)?);
     let held = |rights| {
         let to = To::new(object, badge, rights);
         match grant.mode {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use portcullis_kernel::{Method, MethodSet, Principal};
+use portcullis_kernel::{Method, MethodSet};
 use portcullis_log::GrantFields;
 use portcullis_policy_format::{AllowedGrant, Policy, PolicyError, When};
 
@@ -28,7 +28,7 @@ pub struct PolicyTable {
     components: Vec<String>,
     interfaces: Vec<String>,
     methods: HashMap<(u16, Method), String>,
-    grants: HashMap<(Principal, u16), AllowedGrant>,
+    grants: HashMap<(u16, u16), AllowedGrant>,
     boot_grants: u32,
 }
 
@@ -120,7 +120,7 @@ impl PolicyTable {
         let Some(rule) = self.grants.get(&(grant.subject, grant.slot)) else {
             return Err(format!(
                 "the policy gives {} nothing in slot {}",
-                self.component_name(grant.subject.component()),
+                self.component_name(grant.subject),
                 grant.slot
             ));
         };

@@ -8,11 +8,11 @@
 
 use portcullis_fsck::{At, Boots, Findings, Place, Records, Region, Sink, What};
 use portcullis_log::checkpoint::origin;
-use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, Record};
+use portcullis_log::{BootId, Cause, Decoded, GrantFields, Operation, Outcome, Record};
 use serde::Serialize;
 
 use crate::policies::{Policies, PolicyTable};
-use crate::table::{Entry, Table};
+use crate::table::{Id, Table};
 
 /// A grant in force.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,6 +25,8 @@ pub struct InForce {
     pub sequence: u64,
     /// When it was issued.
     pub time: u64,
+    /// Version of the policy that it was issued under.
+    pub policy: u32,
     /// Why.
     pub cause: Cause,
 }
@@ -63,6 +65,8 @@ pub struct Replay<'p> {
     policy: Option<([u8; 32], Option<&'p PolicyTable>)>,
     version: u32,
     table: Table,
+    /// A boot that has a record of a kind that came later: what it did to the grants is not known.
+    blind: Option<BootId>,
     findings: Findings,
 }
 
@@ -76,6 +80,7 @@ impl<'p> Replay<'p> {
             policy: None,
             version: 0,
             table: Table::default(),
+            blind: None,
             findings: Findings::default(),
         }
     }
@@ -115,8 +120,10 @@ impl<'p> Replay<'p> {
     /// Takes the next records of the log.
     pub fn records(&mut self, records: Records<'_>) {
         for (index, bytes) in records {
-            if let Some(record) = self.order.decode((index, bytes), &mut self.findings) {
-                self.replay(index, &record);
+            match self.order.decode((index, bytes), &mut self.findings) {
+                Some(Decoded::Record(record)) => self.replay(index, &record),
+                Some(Decoded::Unknown(stamp)) => self.blind = Some(stamp.boot),
+                None => {}
             }
         }
     }
@@ -129,6 +136,9 @@ impl<'p> Replay<'p> {
 
     fn replay(&mut self, index: u64, record: &Record) {
         self.follow(index, record);
+        if self.blind == Some(record.boot) {
+            return;
+        }
         if record.outcome != Outcome::Done {
             return self.not_done(record);
         }
@@ -159,7 +169,7 @@ impl<'p> Replay<'p> {
         }
         if let Some(current) = self.boots.last_mut() {
             current.records = record.sequence.saturating_add(1);
-            current.end = record.time;
+            current.end = record.time.best();
         }
     }
 
@@ -168,8 +178,8 @@ impl<'p> Replay<'p> {
             id: record.boot,
             first_record: index,
             records: 0,
-            start: record.time,
-            end: record.time,
+            start: record.time.best(),
+            end: record.time.best(),
             sealed: false,
             denials: 0,
         });
@@ -180,12 +190,13 @@ impl<'p> Replay<'p> {
     }
 
     fn load(&mut self, index: u64, record: &Record) {
-        let Cause::Load { version, sha256 } = record.cause else {
+        let Cause::Load { policy: sha256, .. } = record.cause else {
             return self.wrong(
                 index,
                 "the record does not name the policy that came into force",
             );
         };
+        let version = record.policy;
         if version <= self.version {
             let text = format!("policy version {version} is not above {}", self.version);
             self.wrong(index, text);
@@ -210,13 +221,9 @@ impl<'p> Replay<'p> {
     /// takes the first back where the kernel then refuses; and a grant that could not be revoked
     /// stays in force, derived from none.
     fn not_done(&mut self, record: &Record) {
-        let named = |entry: &Entry| {
-            let generation = entry.in_force.map(|it| it.grant.generation);
-            generation.is_some() && generation == record.grant.map(|grant| grant.generation)
-        };
         let in_force = record
             .grant
-            .filter(|grant| named(self.table.entry(grant.index)));
+            .filter(|grant| self.table.entry(grant.index).is(grant));
         match (record.operation, in_force) {
             (Operation::Deny, _) => {
                 if let Some(boot) = self.boots.last_mut() {
@@ -236,15 +243,16 @@ impl<'p> Replay<'p> {
             return self.wrong(index, "the record names no grant");
         };
         self.allowed(index, record, &grant);
-        let entry = *self.table.entry(grant.index);
+        let entry = self.table.entry(grant.index);
+        let generation = grant.generation.number();
         if entry.in_force.is_some() {
             self.wrong(index, format!("grant {} is in force already", grant.index));
-        } else if grant.generation.number() < entry.lowest {
-            let generation = grant.generation.number();
-            self.wrong(
-                index,
-                format!("grant {} had generation {generation} before", grant.index),
-            );
+        } else if generation < entry.lowest {
+            let text = format!("grant {} had generation {generation} before", grant.index);
+            self.wrong(index, text);
+        }
+        if !self.table.name(&grant) {
+            self.wrong(index, format!("{} was issued before", Id(grant.id)));
         }
         match (record.operation, grant.parent) {
             (Operation::Copy, None) => self.wrong(index, "a delegated grant names no parent"),
@@ -273,24 +281,25 @@ impl<'p> Replay<'p> {
             grant,
             record: index,
             sequence: record.sequence,
-            time: record.time,
+            time: record.time.best(),
+            policy: record.policy,
             cause: record.cause,
         });
     }
 
-    fn derive(&mut self, index: u64, grant: &GrantFields, parent: u16) {
-        let entry = self.table.entry(parent);
-        let Some(InForce { grant: from, .. }) = entry.in_force else {
+    fn derive(&mut self, index: u64, grant: &GrantFields, parent: u64) {
+        let entry = self.table.with_id(parent);
+        let Some((entry, InForce { grant: from, .. })) = entry else {
             return self.wrong(
                 index,
-                format!("the parent, grant {parent}, is not in force"),
+                format!("the parent, {}, is not in force", Id(parent)),
             );
         };
         entry.children += 1;
         if !grant.grant.is_within(&from.grant) {
             self.wrong(
                 index,
-                format!("the grant goes beyond its parent, grant {parent}"),
+                format!("the grant goes beyond its parent, {}", Id(parent)),
             );
         }
     }
@@ -319,8 +328,7 @@ impl<'p> Replay<'p> {
         let Some(named) = record.grant else {
             return self.wrong(index, "the record names no grant");
         };
-        let in_force = self.table.entry(named.index).in_force;
-        if in_force.map(|it| it.grant.generation) != Some(named.generation) {
+        if !self.table.entry(named.index).is(&named) {
             let (number, generation) = (named.index, named.generation.number());
             let text = format!("grant {number}, generation {generation}, is not in force");
             return self.wrong(index, text);

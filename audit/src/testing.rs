@@ -13,7 +13,7 @@ use portcullis_log::builder::{Builder, PushError, Tip};
 use portcullis_log::checkpoint::origin;
 use portcullis_log::merkle::Frontier;
 use portcullis_log::note::Verifier;
-use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, RECORD_MAX, Record};
+use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, Record, Time};
 use portcullis_policy_format::testing::Draft;
 use portcullis_policy_format::{
     AllowedGrant, Component, Domain, Interface, InterfaceMethod, OnFault, Tail, When,
@@ -76,10 +76,11 @@ pub fn policy() -> Vec<u8> {
 /// One of the policy's grants: its subject and slot, as grant number `index`.
 pub fn grant(index: u16, subject: u16, slot: u16) -> GrantFields {
     GrantFields {
+        id: u64::from(index) + 1,
         index,
         generation: Generation::default(),
         grant: Grant {
-            subject: Principal::Component(subject),
+            subject,
             slot,
             object: 2,
             interface: 0,
@@ -96,17 +97,17 @@ pub fn boot(number: u8) -> Vec<Record> {
     let sha256 = PolicyTable::read(&policy())
         .expect("the sample policy is sound")
         .sha256;
+    let load = Cause::Load {
+        policy: sha256,
+        system: [0; 32],
+        image: [0; 32],
+    };
     let by = |line| Cause::Policy { line };
-    let by_one = Principal::Component(1);
+    let by_one = Principal::component(1);
     let asked = |line| Cause::Request { by: by_one, line };
     let done = Outcome::Done;
     [
-        (
-            Operation::Boot,
-            None,
-            Cause::Load { version: 4, sha256 },
-            done,
-        ),
+        (Operation::Boot, None, load, done),
         (Operation::Mint, Some(grant(0, 0, 1)), by(30), done),
         (Operation::Mint, Some(grant(1, 1, 1)), by(40), done),
         (Operation::Mint, Some(grant(2, 1, 2)), by(50), done),
@@ -129,7 +130,11 @@ pub fn boot(number: u8) -> Vec<Record> {
     .map(|((operation, grant, cause, outcome), sequence)| Record {
         sequence,
         boot: BootId([number; 16]),
-        time: 1_700_000_000_000_000_000 + 60_000_000_000 * u64::from(number) + sequence,
+        time: Time {
+            monotonic: sequence,
+            utc: Some(1_700_000_000_000_000_000 + 60_000_000_000 * u64::from(number) + sequence),
+        },
+        policy: 4,
         operation,
         grant,
         cause,
@@ -142,7 +147,7 @@ pub fn boot(number: u8) -> Vec<Record> {
 pub fn encoded(records: &[Record]) -> Vec<Vec<u8>> {
     records
         .iter()
-        .map(|record| record.encode(&mut [0; RECORD_MAX]).to_vec())
+        .map(|record| record.encode().record().to_vec())
         .collect()
 }
 

@@ -6,11 +6,14 @@ use ed25519_dalek::VerifyingKey;
 use portcullis_audit::policies::{Policies, PolicyTable};
 use portcullis_audit::testing::{LOG, blocks, boot, encoded, grant, key, policy};
 use portcullis_audit::verify::{Report, verify};
-use portcullis_fsck::{At, Keys, Place, Region, Severity, Verdict, Which, read_blocks};
+use portcullis_fsck::{
+    At, Finding, Keys, Place, Region, Severity, Verdict, What, Which, read_blocks,
+};
 use portcullis_log::block::{BLOCK_SIZE, Footer, LogKind};
 use portcullis_log::builder::{Builder, Tip};
 use portcullis_log::merkle::{Frontier, Hash};
-use portcullis_log::{BootId, Cause, Operation, Outcome, Record};
+use portcullis_log::record::OPERATION;
+use portcullis_log::{BootId, Cause, Operation, Outcome, Record, Time};
 
 const KIND: LogKind = LogKind::Grants;
 
@@ -72,7 +75,10 @@ fn sample() -> (Vec<Vec<Vec<u8>>>, Disk, Footer) {
     for sequence in 7..200 {
         second.push(Record {
             sequence,
-            time: second[6].time + sequence,
+            time: Time {
+                monotonic: sequence,
+                utc: second[6].time.utc.map(|it| it + sequence),
+            },
             ..second[5]
         });
     }
@@ -413,7 +419,7 @@ fn every_wrong_record_is_named() {
         ["record 5: the record has number 6, not 5"]
     );
     assert_eq!(
-        case(&|it| it[3].time = 5),
+        case(&|it| it[3].time.utc = Some(5)),
         ["record 3: the time is 5 ns, after one of 1700000060000000002 ns"]
     );
     assert_eq!(
@@ -432,6 +438,7 @@ fn every_wrong_record_is_named() {
         case(&|it| it[2].grant = Some(grant(0, 1, 1))),
         [
             "record 2: grant 0 is in force already",
+            "record 2: grant id 1 was issued before",
             "record 4: 3 grants were sealed, and 2 are in force"
         ]
     );
@@ -452,7 +459,7 @@ fn every_wrong_record_is_named() {
     );
     assert_eq!(
         case(&|it| it[3].grant.as_mut().unwrap().parent = Some(9)),
-        ["record 3: the parent, grant 9, is not in force"]
+        ["record 3: the parent, grant id 9, is not in force"]
     );
     assert_eq!(
         case(&|it| it[4].cause = Cause::Complete { grants: 4 }),
@@ -492,7 +499,7 @@ fn what_failed_after_it_was_recorded_is_not_in_force() {
     });
     records[5].cause = Cause::Complete { grants: 2 };
     for (record, sequence) in records.iter_mut().zip(0..) {
-        (record.sequence, record.time) = (sequence, sequence);
+        (record.sequence, record.time) = (sequence, Time::since_start(sequence));
     }
     assert_eq!(replayed(&records), Vec::<String>::new());
 }
@@ -502,7 +509,7 @@ fn a_derived_grant_is_revoked_first_or_stays_by_itself() {
     let mut derived = boot(1);
     derived.truncate(4);
     derived[3].operation = Operation::Copy;
-    derived[3].grant.as_mut().unwrap().parent = Some(1);
+    derived[3].grant.as_mut().unwrap().parent = Some(2);
     let revoke = |index: usize, outcome| Record {
         operation: Operation::Revoke,
         outcome,
@@ -511,7 +518,7 @@ fn a_derived_grant_is_revoked_first_or_stays_by_itself() {
     let case = |more: &[Record]| {
         let mut records = [&derived[..], more].concat();
         for (record, sequence) in records.iter_mut().zip(0..) {
-            (record.sequence, record.time) = (sequence, sequence);
+            (record.sequence, record.time) = (sequence, Time::since_start(sequence));
         }
         replayed(&records)
     };
@@ -556,4 +563,22 @@ fn a_log_without_its_policy_holds_in_part() {
         what.to_string()
             .ends_with("not found: its grants were not checked")
     );
+}
+
+/// What it did to the grants is not known, so that the rest of its boot is not held against them.
+#[test]
+fn a_record_of_a_kind_that_came_later_leaves_the_log_in_part() {
+    let mut records = encoded(&[boot(1), boot(2)].concat());
+    // The second of the three grants is issued by an operation that nobody here knows.
+    records[2][OPERATION] = 200;
+    let (disk, _) = blocks(KIND, &[records]);
+    let report = audit(&disk, &[]);
+    assert_eq!(violations(&report), []);
+    assert_eq!(report.verdict, Verdict::HoldsInPart);
+    let unknown = |it: &&Finding| it.what == What::UnknownRecord;
+    let found: Vec<_> = report.findings.iter().filter(unknown).collect();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].place, record(2));
+    // The next boot is known as a whole.
+    assert_eq!(report.grants_in_force, 2);
 }

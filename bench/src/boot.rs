@@ -22,7 +22,7 @@ use portcullis_kernel::{
     ReplyObject, Signals, Syscall, Syscalls, cspace,
 };
 use portcullis_log::ring::{Reader, Writer};
-use portcullis_log::{BootId, RECORD_MAX};
+use portcullis_log::{BootId, RECORD_MAX, Time};
 use portcullis_manager::{Config, Manager, Platform, Report, Table, trusted_keys};
 use portcullis_policy::distribution::{Configuration, Distribution};
 use portcullis_policy::{Checked, Source};
@@ -258,9 +258,12 @@ fn system() -> String {
 struct Quiet;
 
 impl Platform for Quiet {
-    fn now(&mut self) -> u64 {
+    fn now(&mut self) -> Time {
         let since = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
-        since.map_or(0, |time| time.as_nanos() as u64)
+        Time {
+            monotonic: 0,
+            utc: since.ok().map(|time| time.as_nanos() as u64),
+        }
     }
 
     fn report(&mut self, _: Report, _: Option<&Policy<'_>>) {}
@@ -282,6 +285,7 @@ fn manager(mut environment: Environment) -> Infallible {
         keys: Ok(&keys),
         in_force: 0,
         boot: BootId([1; 16]),
+        image: [0; 32],
     };
     let ring = Writer::new(
         environment.region_mut("ring"),

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use portcullis_audit::policies::Policies;
 use portcullis_audit::verify::verify;
 use portcullis_fsck::{Keys, Verdict, Which, read_blocks};
-use portcullis_kernel::{Generation, Grant, MethodSet, Mode, Principal};
+use portcullis_kernel::{Generation, Grant, MethodSet, Mode};
 use portcullis_log::block::{Footer, LogId, LogKind, Records};
 use portcullis_log::builder::{Builder, PushError, Tip};
 use portcullis_log::merkle::Frontier;
-use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, RECORD_MAX, Record};
+use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, Record, Time};
 use sha2::{Digest, Sha256};
 
 use crate::Line;
@@ -65,10 +65,12 @@ fn record(sequence: u64) -> Record {
     let turn = sequence.saturating_sub(1);
     let (index, round) = (turn % GRANTS, turn / GRANTS);
     let grant = GrantFields {
+        // Counted up by each that is issued; a revocation names the one before.
+        id: round / 2 * GRANTS + index + 1,
         index: index as u16,
         generation: Generation::new((round / 2) as u16).expect("a thousand rounds"),
         grant: Grant {
-            subject: Principal::Component((index % 40) as u16),
+            subject: (index % 40) as u16,
             slot: (index / 40) as u16,
             object: 7,
             interface: 2,
@@ -83,8 +85,9 @@ fn record(sequence: u64) -> Record {
             Operation::Boot,
             None,
             Cause::Load {
-                version: 1,
-                sha256: [3; 32],
+                policy: [3; 32],
+                system: [4; 32],
+                image: [5; 32],
             },
         ),
         _ if round % 2 == 0 => (Operation::Mint, Some(grant), Cause::Policy { line: 120 }),
@@ -93,7 +96,11 @@ fn record(sequence: u64) -> Record {
     Record {
         sequence,
         boot: BootId([0xb0; 16]),
-        time: 1_700_000_000_000_000_000 + sequence * 1_000,
+        time: Time {
+            monotonic: sequence * 1_000,
+            utc: Some(1_700_000_000_000_000_000 + sequence * 1_000),
+        },
+        policy: 1,
         operation,
         grant,
         cause,
@@ -105,8 +112,8 @@ fn record(sequence: u64) -> Record {
 fn encoded() -> Vec<u8> {
     let mut records = Vec::new();
     for sequence in 0..RECORDS {
-        let mut buffer = [0; RECORD_MAX];
-        let bytes = record(sequence).encode(&mut buffer);
+        let encoded = record(sequence).encode();
+        let bytes = encoded.record();
         records.extend_from_slice(&(bytes.len() as u16).to_le_bytes());
         records.extend_from_slice(bytes);
     }

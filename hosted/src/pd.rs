@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 use std::fmt::{self, Write as _};
 use std::os::fd::OwnedFd;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use portcullis_appliance::FileDisk;
 use portcullis_blk::{Blk, Disk};
@@ -19,8 +19,8 @@ use portcullis_kernel::{
     serve,
 };
 use portcullis_ledger::Ledger;
-use portcullis_log::BootId;
 use portcullis_log::ring::Writer;
+use portcullis_log::{BootId, Time};
 use portcullis_manager::{Config, MAX_TABLE, Manager, Platform, Report, Table, trusted_keys};
 use portcullis_policy_format::Policy;
 use portcullis_publish::Publish;
@@ -40,6 +40,8 @@ pub mod parameter {
     pub const IS_TERMINAL: &str = "is_terminal";
     /// The two words of the boot's id.
     pub const BOOT: [&str; 2] = ["boot_0", "boot_1"];
+    /// The four words of the SHA-256 of the executable.
+    pub const IMAGE: [&str; 4] = ["image_0", "image_1", "image_2", "image_3"];
 }
 
 /// Names of the devices that components are given.
@@ -97,16 +99,32 @@ fn manager(mut environment: Environment) -> Infallible {
     let keys = environment.region("policy_keys");
     let keys = keys.constant().expect("nobody writes the keys");
     let keys = trusted_keys(keys);
-    let [first, second] = parameter::BOOT.map(|name| number(&environment, name).to_le_bytes());
-    let boot = std::array::from_fn(|i| if i < 8 { first[i] } else { second[i - 8] });
+    let word = |name: &&str| number(&environment, name).to_le_bytes();
+    let (mut boot, mut image) = ([0; 16], [0; 32]);
+    boot.copy_from_slice(
+        parameter::BOOT
+            .iter()
+            .map(word)
+            .collect::<Vec<_>>()
+            .as_flattened(),
+    );
+    image.copy_from_slice(
+        parameter::IMAGE
+            .iter()
+            .map(word)
+            .collect::<Vec<_>>()
+            .as_flattened(),
+    );
     let config = Config {
         policy,
         keys: keys.as_deref().map_err(|error| *error),
         in_force: 0,
         boot: BootId(boot),
+        image,
     };
     let host = Host {
         output: environment.device(device::OUTPUT),
+        started: Instant::now(),
     };
     let log = environment.region_mut("grant_log");
     let ring = Writer::new(log, environment.region("grant_log_ack"))
@@ -119,12 +137,16 @@ fn manager(mut environment: Environment) -> Infallible {
 /// What the host gives the manager.
 struct Host {
     output: OwnedFd,
+    started: Instant,
 }
 
 impl Platform for Host {
-    fn now(&mut self) -> u64 {
+    fn now(&mut self) -> Time {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        since.map_or(0, |time| time.as_nanos() as u64)
+        Time {
+            monotonic: self.started.elapsed().as_nanos() as u64,
+            utc: since.ok().map(|time| time.as_nanos() as u64),
+        }
     }
 
     fn report(&mut self, report: Report, policy: Option<&Policy<'_>>) {

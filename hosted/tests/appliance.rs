@@ -235,7 +235,7 @@ fn a_fault_and_what_it_led_to_stand_in_the_log() {
     // What it held, in the order of its slots, then what others held to it.
     let subjects = revoked.iter().map(|record| {
         assert_eq!(record.operation, Operation::Revoke);
-        record.grant.unwrap().grant.subject.component() == publish
+        record.grant.unwrap().grant.subject == publish
     });
     assert_eq!(subjects.collect::<Vec<_>>(), [true, true, true, false]);
     for record in after {

@@ -5,14 +5,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CPtr, Message, Method, MethodSet, Mode, Principal, Refusal, Syscalls, label};
+use crate::{CPtr, Message, Method, MethodSet, Mode, Refusal, Syscalls, label};
 
 /// What a grant is, wherever it stands: in the policy, the manager's table, the log. Components and
 /// interfaces are numbers of the policy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Grant {
-    /// Who holds it.
-    pub subject: Principal,
+    /// The component that holds it.
+    pub subject: u16,
     /// Slot of the subject's grants CNode, from 1: slot 0 stays empty.
     pub slot: u16,
     /// The component that serves it.

@@ -33,7 +33,7 @@ pub use error::KernelError;
 pub use fault::Fault;
 pub use grant::{CallGrant, Grant, NotifyGrant, SendGrant};
 pub use message::{MAX_WORDS, Message, Refusal, label};
-pub use principal::Principal;
+pub use principal::{Behind, Principal};
 pub use region::{Mapping, OutOfRange, Region, RegionMut};
 pub use reply::{Current, Kept, Replies, ReplyObject};
 pub use rights::{Mode, Rights};

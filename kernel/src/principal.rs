@@ -1,32 +1,33 @@
-//! Who holds a grant, or asks for something.
+//! Who asks for something.
 
-use serde::{Deserialize, Serialize};
+/// A component, and who stands behind it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Principal {
+    /// The component's number in the policy. Its CSpace holds what the principal is granted.
+    pub component: u16,
+    /// Whose word it acts on; `None`: nobody's but its own.
+    pub behind: Option<Behind>,
+}
 
-/// A component, or what stands behind it. Written as the component's number.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(from = "u16", into = "u16")]
-pub enum Principal {
-    /// The component with this number in the policy.
-    Component(u16),
+/// Who stands behind a component.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Behind {
+    /// The guest with this number in the policy, of which the component is the monitor.
+    Guest(u16),
+    /// Whoever proved to have the private key of this public one.
+    Key([u8; 32]),
+    /// Whoever showed the token with this SHA-256.
+    Token([u8; 32]),
+    /// The person at the host, or at the board's serial line.
+    Host,
 }
 
 impl Principal {
-    /// The component whose CSpace holds what the principal is granted.
-    pub const fn component(self) -> u16 {
-        match self {
-            Self::Component(number) => number,
+    /// A component that asks for itself.
+    pub const fn component(component: u16) -> Self {
+        Self {
+            component,
+            behind: None,
         }
-    }
-}
-
-impl From<u16> for Principal {
-    fn from(component: u16) -> Self {
-        Self::Component(component)
-    }
-}
-
-impl From<Principal> for u16 {
-    fn from(principal: Principal) -> Self {
-        principal.component()
     }
 }

@@ -79,6 +79,9 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// All, in the order of their numbers.
+    pub const ALL: [Self; 4] = [Self::Call, Self::Send, Self::Notify, Self::Stream];
+
     /// Whether its capability is to the object's notification, and not to its endpoint.
     pub const fn signals(self) -> bool {
         matches!(self, Self::Notify | Self::Stream)

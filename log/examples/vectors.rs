@@ -3,13 +3,13 @@
 //!     cargo run -p portcullis-log --example vectors > log/vectors/log.json
 
 use ed25519_dalek::SigningKey;
-use portcullis_kernel::{Fault, Generation, Grant, MethodSet, Mode, Principal};
+use portcullis_kernel::{Behind, Fault, Generation, Grant, MethodSet, Mode, Principal};
 use portcullis_log::block::{Footer, LogId, LogKind};
 use portcullis_log::builder::{Builder, Tip};
 use portcullis_log::checkpoint::{origin, text};
 use portcullis_log::merkle::Frontier;
 use portcullis_log::note::{self, Verifier};
-use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, RECORD_MAX, Record};
+use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, Record, Time};
 use serde_json::{Value, json};
 
 fn main() {
@@ -24,8 +24,8 @@ pub(crate) fn vectors() -> Value {
     let mut tree = Frontier::new();
     let mut records = Vec::new();
     for record in samples() {
-        let mut buffer = [0; RECORD_MAX];
-        let bytes = record.encode(&mut buffer);
+        let encoded = record.encode();
+        let bytes = encoded.record();
         let leaf = tree.append(bytes);
         builder.push(bytes).expect("they fit one block");
         records.push(json!({
@@ -57,10 +57,11 @@ pub(crate) fn vectors() -> Value {
 /// One record of each shape.
 fn samples() -> Vec<Record> {
     let grant = GrantFields {
+        id: 1 << 40,
         index: 300,
         generation: Generation::new(2).expect("below the last"),
         grant: Grant {
-            subject: Principal::Component(3),
+            subject: 3,
             slot: 130,
             object: 5,
             interface: 1,
@@ -75,16 +76,21 @@ fn samples() -> Vec<Record> {
             mode: Mode::Notify,
             ..grant.grant
         },
-        parent: Some(299),
+        parent: Some(1 << 33),
         lease_ms: Some(60_000),
         ..grant
     };
     let load = Cause::Load {
-        version: 7,
-        sha256: [0xcd; 32],
+        policy: [0xcd; 32],
+        system: [0xce; 32],
+        image: [0xcf; 32],
     };
-    let by = Principal::Component(3);
+    let by = Principal::component(3);
     let asked = |line| Cause::Request { by, line };
+    let for_key = Principal {
+        behind: Some(Behind::Key([0xe0; 32])),
+        ..by
+    };
     let fault = |fault| Cause::Fault {
         component: 4,
         fault,
@@ -106,6 +112,15 @@ fn samples() -> Vec<Record> {
         ),
         (Operation::Deny, None, asked(None), Outcome::NotPermitted),
         (Operation::Deny, None, asked(Some(12)), Outcome::Forbidden),
+        (
+            Operation::Mint,
+            Some(grant),
+            Cause::Request {
+                by: for_key,
+                line: Some(65),
+            },
+            Outcome::Done,
+        ),
         (
             Operation::Fault,
             None,
@@ -171,7 +186,11 @@ fn samples() -> Vec<Record> {
     .map(|((operation, grant, cause, outcome), sequence)| Record {
         sequence,
         boot: BootId([0x77; 16]),
-        time: 1_700_000_000_000_000_000 + sequence,
+        time: Time {
+            monotonic: 1_000_000 + sequence,
+            utc: (sequence > 1).then_some(1_700_000_000_000_000_000 + sequence),
+        },
+        policy: 7,
         operation,
         grant,
         cause,

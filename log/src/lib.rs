@@ -30,4 +30,6 @@ pub mod record;
 pub mod ring;
 pub mod scanner;
 
-pub use record::{BootId, Cause, GrantFields, Operation, Outcome, RECORD_MAX, Record};
+pub use record::{
+    BootId, Cause, Decoded, GrantFields, Operation, Outcome, RECORD_MAX, Record, Stamp, Time,
+};

@@ -16,13 +16,11 @@
 use core::fmt;
 
 use portcullis_kernel::{OutOfRange, Region, RegionMut};
-use zerocopy::little_endian::U16;
-use zerocopy::{Immutable, IntoBytes};
 
-use crate::record::{RECORD_MAX, Record};
+use crate::record::{Encoded, RECORD_MAX, Record};
 
-/// Bytes a slot: two of length, then the record.
-pub const SLOT: usize = RECORD_MAX + 2;
+/// Bytes a slot: eight of length, then the record.
+pub const SLOT: usize = size_of::<Encoded>();
 /// Offset of the first slot: the header has a page of its own.
 pub const SLOTS_OFFSET: usize = 4096;
 /// Offset of the head in the ring.
@@ -45,19 +43,11 @@ pub struct Writer<R, A> {
     slots: u64,
     head: u64,
     acknowledged: u64,
-    slot: Slot,
+    /// On its way into the ring, aligned as slots are, so that whole words can be copied.
+    slot: Encoded,
 }
 
-/// A slot on its way into the ring, aligned as slots are, so that whole words can be copied.
-#[derive(Debug, IntoBytes, Immutable)]
-#[repr(C, align(8))]
-struct Slot {
-    length: U16,
-    record: [u8; RECORD_MAX],
-}
-
-const _: () =
-    assert!(size_of::<Slot>() == SLOT && SLOT.is_multiple_of(8) && SLOTS_OFFSET.is_multiple_of(8));
+const _: () = assert!(SLOT.is_multiple_of(8) && SLOTS_OFFSET.is_multiple_of(8));
 
 impl<R: RegionMut, A: Region> Writer<R, A> {
     /// A ring that is empty and starts at record 0.
@@ -77,10 +67,7 @@ impl<R: RegionMut, A: Region> Writer<R, A> {
             slots,
             head: 0,
             acknowledged: 0,
-            slot: Slot {
-                length: U16::ZERO,
-                record: [0; RECORD_MAX],
-            },
+            slot: Encoded::EMPTY,
         })
     }
 
@@ -130,18 +117,15 @@ impl<R: RegionMut, A: Region> Writer<R, A> {
         self.acknowledged
     }
 
-    /// Record `sequence` of this boot, for as long as no later one has its slot.
-    pub fn record(&self, sequence: u64) -> Option<Record> {
+    /// The bytes of record `sequence` of this boot, for as long as no later one has its slot.
+    pub fn record<'b>(&self, sequence: u64, slot: &'b mut [u8; SLOT]) -> Option<&'b [u8]> {
         if sequence >= self.head || self.head - sequence > self.slots {
             return None;
         }
-        let mut slot = [0; SLOT];
-        self.ring
-            .read(offset(sequence, self.slots), &mut slot)
-            .ok()?;
-        let (prefix, bytes) = slot.split_first_chunk()?;
-        let length = usize::from(u16::from_le_bytes(*prefix));
-        Record::decode(bytes.get(..length)?)
+        let place = offset(sequence, self.slots);
+        self.ring.read(place, slot).ok()?;
+        let (length, bytes) = slot.split_first_chunk()?;
+        bytes.get(..usize::try_from(u64::from_le_bytes(*length)).ok()?)
     }
 
     /// Writes `record` and publishes it.
@@ -149,11 +133,9 @@ impl<R: RegionMut, A: Region> Writer<R, A> {
         if !self.has_room(1) {
             return Err(Full);
         }
-        let length = record.encode(&mut self.slot.record).len();
-        self.slot.length = U16::new(length as u16);
-        let bytes = self.slot.as_bytes().get(..size_of::<U16>() + length);
+        self.slot.set(record);
         self.ring
-            .write(offset(self.head, self.slots), bytes.unwrap_or_default())
+            .write(offset(self.head, self.slots), self.slot.slot())
             .map_err(|_| Full)?;
         self.head += 1;
         self.ring.store(HEAD, self.head).map_err(|_| Full)
@@ -182,7 +164,7 @@ pub enum RingFault {
         /// Sequence number of the record.
         sequence: u64,
         /// The length found, in bytes.
-        length: u16,
+        length: u64,
     },
     /// The region is smaller than a ring.
     Region(OutOfRange),
@@ -274,19 +256,15 @@ impl<R: Region, A: RegionMut> Reader<R, A> {
             return Ok(None);
         }
         let offset = offset(sequence, self.slots);
-        let mut prefix = [0; 2];
-        self.ring
-            .read(offset, &mut prefix)
-            .map_err(RingFault::Region)?;
-        let length = u16::from_le_bytes(prefix);
-        match buffer.get_mut(..usize::from(length)) {
-            Some(bytes) if !bytes.is_empty() => {
-                self.ring
-                    .read(offset + prefix.len(), bytes)
-                    .map_err(RingFault::Region)?;
+        let length = self.ring.load(offset).map_err(RingFault::Region)?;
+        let is_sound = (1..=RECORD_MAX as u64).contains(&length);
+        match buffer.get_mut(..length as usize).filter(|_| is_sound) {
+            Some(bytes) => {
+                let read = self.ring.read(offset + size_of::<u64>(), bytes);
+                read.map_err(RingFault::Region)?;
                 Ok(Some(bytes.len()))
             }
-            _ => Err(RingFault::Length { sequence, length }),
+            None => Err(RingFault::Length { sequence, length }),
         }
     }
 }

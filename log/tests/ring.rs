@@ -4,11 +4,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use portcullis_kernel::{
-    Fault, Generation, Grant, MethodSet, Mode, OutOfRange, Principal, Region, RegionMut,
+    Behind, Fault, Generation, Grant, MethodSet, Mode, OutOfRange, Principal, Region, RegionMut,
 };
 use portcullis_log::block::{LogId, LogKind};
 use portcullis_log::ring::{ACKNOWLEDGED, HEAD, Reader, RingFault, SLOT, SLOTS_OFFSET, Writer};
-use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, RECORD_MAX, Record};
+use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, RECORD_MAX, Record, Time};
 use proptest::prelude::*;
 
 /// A region that both sides map.
@@ -85,7 +85,8 @@ fn record(sequence: u64) -> Record {
     Record {
         sequence,
         boot: BootId([1; 16]),
-        time: sequence,
+        time: Time::since_start(sequence),
+        policy: 1,
         operation: Operation::Mint,
         grant: None,
         cause: Cause::Policy { line: 7 },
@@ -119,22 +120,28 @@ fn a_full_ring_refuses_until_the_oldest_record_is_durable() {
     assert_eq!(pop(&mut both.reader), Ok(None));
 }
 
+/// The record of this boot that the writer still has.
+fn shown(both: &Both, sequence: u64) -> Option<Record> {
+    let mut slot = [0; SLOT];
+    Record::decode(both.writer.record(sequence, &mut slot)?)
+}
+
 #[test]
 fn the_writer_reads_its_records_until_their_slots_are_reused() {
     let mut both = ring(2);
-    assert_eq!(both.writer.record(0), None);
+    assert_eq!(shown(&both, 0), None);
     both.writer.push(&record(0)).unwrap();
     both.writer.push(&record(1)).unwrap();
-    assert_eq!(both.writer.record(0), Some(record(0)));
-    assert_eq!(both.writer.record(1), Some(record(1)));
+    assert_eq!(shown(&both, 0), Some(record(0)));
+    assert_eq!(shown(&both, 1), Some(record(1)));
     pop(&mut both.reader).unwrap();
     both.reader.acknowledge().unwrap();
     assert_eq!(both.writer.acknowledged(), 1);
     both.writer.push(&record(2)).unwrap();
-    assert_eq!(both.writer.record(0), None);
-    assert_eq!(both.writer.record(2), Some(record(2)));
+    assert_eq!(shown(&both, 0), None);
+    assert_eq!(shown(&both, 2), Some(record(2)));
     for sequence in [3, u64::MAX] {
-        assert_eq!(both.writer.record(sequence), None);
+        assert_eq!(shown(&both, sequence), None);
     }
 }
 
@@ -194,7 +201,7 @@ fn a_head_that_goes_back_is_a_fault() {
 
 #[test]
 fn a_length_that_lies_is_a_fault() {
-    for length in [0, RECORD_MAX as u16 + 1, u16::MAX] {
+    for length in [0, RECORD_MAX as u64 + 1, u64::MAX] {
         let mut both = ring(4);
         both.writer.push(&record(0)).unwrap();
         both.ring
@@ -276,8 +283,8 @@ fn any_record() -> impl Strategy<Value = Record> {
         0_u16..1 << 14,
         any::<u32>(),
         mode,
-        any::<Option<u16>>(),
-        any::<Option<u32>>(),
+        (any::<u64>(), prop::option::of(1..u64::MAX)),
+        prop::option::of(1..u32::MAX),
     )
         .prop_map(
             |(
@@ -285,14 +292,15 @@ fn any_record() -> impl Strategy<Value = Record> {
                 generation,
                 methods,
                 mode,
-                parent,
+                (id, parent),
                 lease_ms,
             )| {
                 GrantFields {
+                    id,
                     index,
                     generation: Generation::new(generation).unwrap(),
                     grant: Grant {
-                        subject: Principal::Component(subject),
+                        subject,
                         slot,
                         object,
                         interface,
@@ -305,13 +313,25 @@ fn any_record() -> impl Strategy<Value = Record> {
             },
         );
     let log = prop::sample::select(vec![LogKind::Grants, LogKind::Worm]);
+    let behind = prop::option::of(prop_oneof![
+        any::<u16>().prop_map(Behind::Guest),
+        any::<[u8; 32]>().prop_map(Behind::Key),
+        any::<[u8; 32]>().prop_map(Behind::Token),
+        Just(Behind::Host),
+    ]);
     let cause = prop_oneof![
         any::<u32>().prop_map(|line| Cause::Policy { line }),
-        any::<(u16, Option<u32>)>().prop_map(|(by, line)| Cause::Request {
-            by: Principal::Component(by),
-            line
+        (any::<u16>(), behind, prop::option::of(1..u32::MAX)).prop_map(
+            |(component, behind, line)| Cause::Request {
+                by: Principal { component, behind },
+                line
+            }
+        ),
+        any::<[[u8; 32]; 3]>().prop_map(|[policy, system, image]| Cause::Load {
+            policy,
+            system,
+            image
         }),
-        any::<(u32, [u8; 32])>().prop_map(|(version, sha256)| Cause::Load { version, sha256 }),
         any::<u32>().prop_map(|grants| Cause::Complete { grants }),
         (any::<u16>(), any_fault())
             .prop_map(|(component, fault)| Cause::Fault { component, fault }),
@@ -335,24 +355,26 @@ fn any_record() -> impl Strategy<Value = Record> {
         any::<u8>().prop_map(Outcome::Error),
     ];
     (
-        any::<u64>(),
+        any::<(u64, u32)>(),
         any::<[u8; 16]>(),
-        any::<u64>(),
+        (any::<u64>(), prop::option::of(1..u64::MAX)),
         operation,
         prop::option::of(grant),
         cause,
         outcome,
     )
         .prop_map(
-            |(sequence, boot, time, operation, grant, cause, outcome)| Record {
-                sequence,
-                boot: BootId(boot),
-                time,
-                operation,
-                // A record that leaves a history behind has no grant.
-                grant: grant.filter(|_| !matches!(cause, Cause::Leaves { .. })),
-                cause,
-                outcome,
+            |((sequence, policy), boot, (monotonic, utc), operation, grant, cause, outcome)| {
+                Record {
+                    sequence,
+                    boot: BootId(boot),
+                    time: Time { monotonic, utc },
+                    policy,
+                    operation,
+                    grant,
+                    cause,
+                    outcome,
+                }
             },
         )
 }
@@ -360,12 +382,9 @@ fn any_record() -> impl Strategy<Value = Record> {
 proptest! {
     #[test]
     fn a_record_has_exactly_one_encoding(record in any_record()) {
-        let mut buffer = [0; RECORD_MAX];
-        let bytes = record.encode(&mut buffer);
+        let encoded = record.encode();
+        let bytes = encoded.record();
         prop_assert_eq!(Record::decode(bytes), Some(record));
-        prop_assert_eq!(postcard::from_bytes(bytes), Ok(record));
-        let mut other = [0; RECORD_MAX];
-        prop_assert_eq!(&*postcard::to_slice(&record, &mut other).unwrap(), bytes);
         for end in 0..bytes.len() {
             prop_assert_eq!(Record::decode(&bytes[..end]), None);
         }
@@ -374,10 +393,15 @@ proptest! {
     }
 
     #[test]
-    fn bytes_that_decode_are_the_encoding(bytes in prop::collection::vec(any::<u8>(), 0..RECORD_MAX + 2)) {
+    fn bytes_that_decode_are_the_encoding(
+        record in any_record(), place in any::<prop::sample::Index>(), byte in any::<u8>(),
+    ) {
+        let mut bytes = record.encode().record().to_vec();
+        let place = place.index(bytes.len());
+        bytes[place] = byte;
         if let Some(record) = Record::decode(&bytes) {
-            let mut buffer = [0; RECORD_MAX];
-            prop_assert_eq!(record.encode(&mut buffer), &bytes[..]);
+            let encoded = record.encode();
+            prop_assert_eq!(encoded.record(), &bytes[..]);
         }
     }
 

@@ -161,7 +161,7 @@ fn record_denial(
     } else {
         (denial.grant.and_then(fields), denial.line, denial.outcome)
     };
-    let by = Principal::Component(component);
+    let by = Principal::component(component);
     let recorded = journal.record(Event {
         operation: Operation::Deny,
         grant,

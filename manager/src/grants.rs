@@ -17,7 +17,7 @@
 
 use core::num::NonZeroU32;
 
-use portcullis_kernel::{Generation, Grant, GrantBadge, MethodSet, Mode, Principal};
+use portcullis_kernel::{Generation, Grant, GrantBadge, MethodSet, Mode};
 use portcullis_log::GrantFields;
 use portcullis_policy_format::{AllowedGrant, MAX_GRANTS, When};
 
@@ -28,14 +28,14 @@ mod queue;
 mod tree;
 
 /// Grants that a table has room for in systems like the reference appliance, whose policy allows 16:
-/// far more than one policy file is likely to list by hand, in 84 KiB.
+/// far more than one policy file is likely to list by hand, in 106 KiB.
 pub const GRANTS: usize = 1_024;
 
 /// Grants of the largest table: a grant's index has 16 bits in the badge.
 pub const MAX_TABLE: usize = MAX_GRANTS as usize;
 
-/// Bytes of memory for each grant: the largest table then takes 5.3 MiB.
-const GRANT_SIZE: usize = 82;
+/// Bytes of memory for each grant: the largest table then takes 6.6 MiB.
+const GRANT_SIZE: usize = 106;
 
 const _: () = assert!(size_of::<Table<MAX_TABLE>>() <= GRANT_SIZE * MAX_TABLE);
 
@@ -74,6 +74,7 @@ impl<const GRANTS: usize> Table<GRANTS> {
             taken: &mut self.taken,
             fresh: 0,
             roots: 0,
+            ids: 0,
             free: Queue::EMPTY,
             due: Queue::EMPTY,
             logged: Queue::EMPTY,
@@ -101,6 +102,8 @@ pub(crate) struct Grants<'t> {
     fresh: u32,
     /// The first without a root in the authority CNode: it is never used.
     roots: u32,
+    /// Grants of this boot so far.
+    ids: u64,
     free: Queue,
     /// To be issued: their records come first, as soon as the ring has room.
     due: Queue,
@@ -119,6 +122,9 @@ pub(crate) struct Grants<'t> {
 /// who derived from whom, which the kernel does not keep.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
+    id: u64,
+    /// The id of the grant that it was derived from; 0: of none.
+    from: u64,
     grant: Grant,
     lease_ms: Option<NonZeroU32>,
     /// Number, in the policy, of what allows it.
@@ -165,8 +171,8 @@ pub(crate) enum Next {
 pub(crate) enum By {
     /// The policy says so itself.
     Policy,
-    /// This one asked.
-    Request(Principal),
+    /// This component asked.
+    Request(u16),
     /// This component faulted.
     Fault(u16),
 }
@@ -183,7 +189,7 @@ impl Claimed {
 }
 
 const NO_GRANT: Grant = Grant {
-    subject: Principal::Component(0),
+    subject: 0,
     slot: 0,
     object: 0,
     interface: 0,
@@ -193,6 +199,8 @@ const NO_GRANT: Grant = Grant {
 
 impl Entry {
     const FREE: Self = Self {
+        id: 0,
+        from: 0,
         grant: NO_GRANT,
         lease_ms: None,
         number: 0,
@@ -236,7 +244,9 @@ impl Grants<'_> {
             self.free.pop(self.entries)?
         };
         // Field by field: a whole entry would be put together elsewhere first, and copied.
+        let from = parent.map_or(0, |parent| self.at(parent).id);
         let entry = self.at_mut(index);
+        entry.from = from;
         entry.grant = allowed.grant;
         entry.lease_ms = allowed.lease_ms.and_then(NonZeroU32::new);
         entry.number = number;
@@ -267,6 +277,12 @@ impl Grants<'_> {
     pub(crate) fn take_due(&mut self) -> Option<Claimed> {
         let index = self.due.pop(self.entries)?;
         Some(self.hold(index))
+    }
+
+    /// Gives a grant that is about to be logged its id.
+    pub(crate) fn identify(&mut self, claimed: &Claimed) {
+        self.ids += 1;
+        self.at_mut(claimed.index()).id = self.ids;
     }
 
     /// Has a grant whose record is number `logged_at` of this boot wait until that is durable.
@@ -369,13 +385,14 @@ impl Grants<'_> {
 
     fn orphan(&mut self, index: u16) {
         self.detach(index);
-        self.at_mut(index).parent = index;
+        let entry = self.at_mut(index);
+        (entry.parent, entry.from) = (index, 0);
     }
 
     /// Counts a grant in, or out, where it is held and where it is served.
     fn count(&mut self, index: u16, step: impl Fn(u32) -> u32) {
         let grant = &self.entries[usize::from(index)].grant;
-        let (subject, object) = (grant.subject.component(), grant.object);
+        let (subject, object) = (grant.subject, grant.object);
         let (holds, serves) = (usize::from(subject), usize::from(object));
         self.in_force = step(self.in_force);
         self.holds[holds] = step(self.holds[holds]);
@@ -463,10 +480,11 @@ impl Grants<'_> {
     pub(crate) fn fields(&self, index: u16) -> GrantFields {
         let entry = self.at(index);
         GrantFields {
+            id: entry.id,
             index,
             generation: entry.generation,
             grant: entry.grant,
-            parent: self.parent(index),
+            parent: (entry.from != 0).then_some(entry.from),
             lease_ms: entry.lease_ms.map(NonZeroU32::get),
         }
     }
@@ -480,6 +498,7 @@ impl Grants<'_> {
             return self.fields(last);
         }
         GrantFields {
+            id: 0,
             index: number,
             generation: Generation::default(),
             grant: allowed.grant,

@@ -2,6 +2,7 @@
 //! the policy, by which whoever has that policy finds the names.
 
 use portcullis_kernel::{Message, Method, label};
+use portcullis_log::ring::SLOT;
 use portcullis_manager_api::{
     Buffer, COMPONENT, ComponentView, GRANTS, GrantView, NO_MORE, RECORD, STATUS, Status, WHY, Why,
 };
@@ -27,7 +28,10 @@ pub(crate) fn serve(
     match method {
         GRANTS => reply(message, &mut buffer, |from| grant(loaded, grants, from)),
         COMPONENT => reply(message, &mut buffer, |it| component(loaded, grants, it)),
-        RECORD => reply(message, &mut buffer, |sequence| journal.read(sequence)),
+        RECORD => {
+            let mut slot = [0; SLOT];
+            reply(message, &mut buffer, |it| journal.read(it, &mut slot));
+        }
         WHY => reply(message, &mut buffer, |why| {
             usable(loaded, grants, members, why)
         }),

@@ -1,6 +1,6 @@
 //! Issuing grants: the record first, then, once it is durable, the root and the subject's copy.
 
-use portcullis_kernel::{CNodes, GrantBadge, Invocation, KernelError, Principal, Rights};
+use portcullis_kernel::{CNodes, GrantBadge, Invocation, KernelError, Rights};
 use portcullis_log::ring::Full;
 use portcullis_log::{Cause, Operation, Outcome};
 use portcullis_manager_api::{Report, Unissued, badge_bits};
@@ -67,9 +67,11 @@ pub(crate) fn log_boot(
     if *boot != Boot::Loaded {
         return Ok(());
     }
+    let policy = loaded.policy();
     let cause = Cause::Load {
-        version: loaded.policy().version(),
-        sha256: *loaded.policy().sha256(),
+        policy: *policy.sha256(),
+        system: policy.tail().map_or([0; 32], |tail| tail.system),
+        image: *loaded.image(),
     };
     journal.record_done(Operation::Boot, cause)?;
     *boot = Boot::Issuing;
@@ -124,7 +126,7 @@ pub(crate) fn issue(
     let allowed = loaded.grant(number).ok_or(Unissued::NotPermitted)?;
     let (requester, parent) = permits(loaded, grants, allowed, parent)?;
     let wanted = &allowed.grant;
-    if members.is_down(wanted.subject.component()) || members.is_down(wanted.object) {
+    if members.is_down(wanted.subject) || members.is_down(wanted.object) {
         return Err(Unissued::Unavailable);
     }
     if grants.issued_as(number).is_some() {
@@ -154,11 +156,10 @@ fn permits(
     grants: &Grants<'_>,
     allowed: &AllowedGrant,
     parent: Option<u16>,
-) -> Result<(Principal, Option<u16>), Unissued> {
+) -> Result<(u16, Option<u16>), Unissued> {
     match (allowed.when, parent) {
         (When::Request, None) => Ok((allowed.grant.subject, None)),
         (When::Delegated(from), Some(parent)) => {
-            let from = Principal::Component(from);
             let held = loaded.grant(parent).ok_or(Unissued::NotPermitted)?;
             if held.grant.subject != from || !allowed.grant.is_within(&held.grant) {
                 return Err(Unissued::NotPermitted);
@@ -203,7 +204,7 @@ fn log_due(
 ) -> Result<(), Full> {
     while let Some(index) = grants.first_due() {
         let grant = grants.grant(index);
-        let (subject, object) = (grant.subject.component(), grant.object);
+        let (subject, object) = (grant.subject, grant.object);
         let is_down = members.is_down(subject) || members.is_down(object);
         if !is_down && !journal.has_room(ISSUE_ROOM) {
             return Err(Full);
@@ -258,12 +259,14 @@ fn make_durable(
 /// Writes the record that a grant is issued, or why it cannot be. The ring has room for it.
 fn log(
     loaded: &Loaded<'_>,
-    grants: &Grants<'_>,
+    grants: &mut Grants<'_>,
     members: &Members,
     journal: &mut impl Journal,
     claimed: &Claimed,
 ) -> Result<GrantBadge, Unissued> {
     let index = claimed.index();
+    grants.identify(claimed);
+    let grants = &*grants;
     let badge = grants.badge(index).ok_or(Unissued::NotPermitted)?;
     let obstacle = obstacle(grants, members, index);
     let outcome = obstacle.map_or(Outcome::Done, |(outcome, _)| outcome);
@@ -351,7 +354,7 @@ fn mint(
         return Ok(());
     }
     let copied = kernel.invoke(&Invocation::Copy {
-        destination: slots::grants(layout, grant.subject.component(), grant.slot),
+        destination: slots::grants(layout, grant.subject, grant.slot),
         source: root,
         rights: grant.mode.rights(),
     });

@@ -1,8 +1,8 @@
 //! What the manager tells: records of this boot for the log, and reports for the operator.
 
-use portcullis_kernel::{Region, RegionMut};
-use portcullis_log::ring::{Full, Writer};
-use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, Record};
+use portcullis_kernel::{Principal, Region, RegionMut};
+use portcullis_log::ring::{Full, SLOT, Writer};
+use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, Record, Time};
 use portcullis_manager_api::Report;
 use portcullis_policy_format::Policy;
 
@@ -12,9 +12,8 @@ use crate::members::Members;
 
 /// The clock, and the operator's eyes.
 pub trait Platform {
-    /// The time in nanoseconds: since 1970-01-01 UTC where the platform knows it, else since boot.
-    /// Where it goes back, records carry the latest time seen.
-    fn now(&mut self) -> u64;
+    /// The time. Where it goes back, records carry the latest seen.
+    fn now(&mut self) -> Time;
 
     /// Tells the operator. The numbers are those of the policy, which is in force.
     fn report(&mut self, report: Report, policy: Option<&Policy<'_>>);
@@ -43,8 +42,8 @@ pub(crate) trait Journal {
     /// Of these, durable ones.
     fn durable(&mut self) -> u64;
 
-    /// The record of this boot with this number, while it is in the ring.
-    fn read(&self, sequence: u64) -> Option<Record>;
+    /// The bytes of the record of this boot with this number, while it is in the ring.
+    fn read<'b>(&self, sequence: u64, slot: &'b mut [u8; SLOT]) -> Option<&'b [u8]>;
 
     /// Tells the operator.
     fn report(&mut self, report: Report, loaded: Option<&Loaded<'_>>);
@@ -79,8 +78,8 @@ pub(crate) trait Journal {
         // Each cause is written in place: to choose one first and then copy it takes longer.
         match by {
             By::Policy => self.record(event(Cause::Policy { line })),
-            By::Request(by) => self.record(event(Cause::Request {
-                by,
+            By::Request(component) => self.record(event(Cause::Request {
+                by: Principal::component(component),
                 line: Some(line),
             })),
             By::Fault(component) => {
@@ -97,7 +96,9 @@ pub(crate) struct Ring<P, R, A> {
     platform: P,
     ring: Writer<R, A>,
     boot: BootId,
-    latest: u64,
+    /// Version of the policy in force.
+    policy: u32,
+    latest: Time,
     announced: u64,
 }
 
@@ -107,7 +108,8 @@ impl<P, R: RegionMut, A: Region> Ring<P, R, A> {
             platform,
             ring,
             boot,
-            latest: 0,
+            policy: 0,
+            latest: Time::since_start(0),
             announced: 0,
         }
     }
@@ -121,9 +123,24 @@ impl<P, R: RegionMut, A: Region> Ring<P, R, A> {
         self.announced < self.ring.head()
     }
 
+    /// Has records name this version of the policy.
+    pub(crate) const fn enforce(&mut self, policy: u32) {
+        self.policy = policy;
+    }
+
     /// Notes that the ledger was told of all records.
     pub(crate) const fn announce(&mut self) {
         self.announced = self.ring.head();
+    }
+}
+
+impl<P: Platform, R, A> Ring<P, R, A> {
+    /// Neither clock goes back in the log.
+    #[inline(always)]
+    fn advance(&mut self) {
+        let (now, latest) = (self.platform.now(), &mut self.latest);
+        latest.monotonic = latest.monotonic.max(now.monotonic);
+        latest.utc = latest.utc.max(now.utc);
     }
 }
 
@@ -137,11 +154,12 @@ impl<P: Platform, R: RegionMut, A: Region> Journal for Ring<P, R, A> {
             cause,
             outcome,
         } = event;
-        self.latest = self.latest.max(self.platform.now());
+        self.advance();
         self.ring.push(&Record {
             sequence: self.ring.head(),
             boot: self.boot,
             time: self.latest,
+            policy: self.policy,
             operation,
             grant,
             cause,
@@ -161,8 +179,8 @@ impl<P: Platform, R: RegionMut, A: Region> Journal for Ring<P, R, A> {
         self.ring.acknowledged()
     }
 
-    fn read(&self, sequence: u64) -> Option<Record> {
-        self.ring.record(sequence)
+    fn read<'b>(&self, sequence: u64, slot: &'b mut [u8; SLOT]) -> Option<&'b [u8]> {
+        self.ring.record(sequence, slot)
     }
 
     fn report(&mut self, report: Report, loaded: Option<&Loaded<'_>>) {

@@ -1,6 +1,6 @@
 //! What was loaded: a policy, and what follows from it. It is fixed while the policy is in force.
 
-use portcullis_kernel::{Grant, Mode, Principal};
+use portcullis_kernel::{Grant, Mode};
 use portcullis_log::BootId;
 use portcullis_manager_api::{Authority, INSPECT, KeysError, MANAGER, Refused};
 use portcullis_policy_format::{
@@ -22,6 +22,8 @@ pub struct Config<'p> {
     pub in_force: u32,
     /// Tells this boot apart from all others.
     pub boot: BootId,
+    /// SHA-256 that tells which image runs; zeros where the platform does not know.
+    pub image: [u8; 32],
 }
 
 /// A policy that may be in force. Holding one proves that it was verified against the trusted keys and
@@ -38,6 +40,7 @@ pub(crate) struct Loaded<'p> {
     ledger: Option<u16>,
     /// Components, a bit each, without whose grants no record becomes durable.
     log_path: u64,
+    image: [u8; 32],
 }
 
 impl<'p> Loaded<'p> {
@@ -59,10 +62,9 @@ impl<'p> Loaded<'p> {
         let (allowed, _) = memory.split_at(allowed as usize);
         let own = policy.component(MANAGER).map(|(number, _)| number);
         let grants = allowed.iter().map(|it| &it.grant);
-        let ends = grants.map(|it| (it.subject.component(), it.object, it.mode));
-        let logs = |it: &AllowedGrant| {
-            it.grant.mode == Mode::Stream && own == Some(it.grant.subject.component())
-        };
+        let ends = grants.map(|it| (it.subject, it.object, it.mode));
+        let logs =
+            |it: &AllowedGrant| it.grant.mode == Mode::Stream && own == Some(it.grant.subject);
         Ok(Self {
             ledger: allowed.iter().position(logs).map(|number| number as u16),
             inspect: policy.interface(INSPECT).map(|(number, _)| number),
@@ -70,6 +72,7 @@ impl<'p> Loaded<'p> {
             policy,
             allowed,
             own,
+            image: config.image,
         })
     }
 
@@ -88,7 +91,7 @@ impl<'p> Loaded<'p> {
 
     /// Those that a component may hold.
     pub(crate) fn grants_of(&self, component: u16) -> impl Iterator<Item = (u16, &AllowedGrant)> {
-        let subject = Principal::Component(component);
+        let subject = component;
         let start = self
             .allowed
             .partition_point(|it| it.grant.subject < subject);
@@ -107,6 +110,11 @@ impl<'p> Loaded<'p> {
         self.grant(number).map_or(0, |it| it.line)
     }
 
+    /// What tells which image runs.
+    pub(crate) const fn image(&self) -> &[u8; 32] {
+        &self.image
+    }
+
     /// The component with this number.
     pub(crate) fn component(&self, number: u16) -> Option<Component<'p>> {
         self.policy.component_at(number)
@@ -119,8 +127,8 @@ impl<'p> Loaded<'p> {
     }
 
     /// Whether this is the manager itself.
-    pub(crate) fn is_own(&self, principal: Principal) -> bool {
-        self.own == Some(principal.component())
+    pub(crate) fn is_own(&self, component: u16) -> bool {
+        self.own == Some(component)
     }
 
     /// Whether a grant is one of the manager's own interface.

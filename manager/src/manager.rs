@@ -1,8 +1,8 @@
 //! The manager as a component: which request goes to which part.
 
 use portcullis_kernel::{
-    CNodes, Caller, Component, Fault, GrantBadge, Message, Method, NotifyGrant, Principal, Region,
-    RegionMut, Signals, label,
+    CNodes, Caller, Component, Fault, GrantBadge, Message, Method, NotifyGrant, Region, RegionMut,
+    Signals, label,
 };
 use portcullis_log::ring::Writer;
 use portcullis_manager_api::{
@@ -136,12 +136,12 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
         &mut self,
         kernel: &mut K,
         index: u16,
-        by: Option<Principal>,
+        by: Option<u16>,
     ) -> Result<(), RevokeError> {
         let Stage::Loaded(loaded) = &self.stage else {
             return Err(RevokeError::NotInForce);
         };
-        let is_known = by.is_none_or(|by| loaded.component(by.component()).is_some());
+        let is_known = by.is_none_or(|by| loaded.component(by).is_some());
         let (grants, members) = (&mut self.grants, &mut self.members);
         let revoked = if is_known && grants.is_issued(index) {
             let by = by.map_or(By::Policy, By::Request);
@@ -224,6 +224,7 @@ impl<K: CNodes, P: Platform, R: RegionMut, A: Region> Component<K> for Manager<'
         };
         match Loaded::load(config, core::mem::take(memory)) {
             Ok(loaded) => {
+                self.journal.enforce(loaded.policy().version());
                 self.grants.open(loaded.policy().counts().grants);
                 for (number, allowed) in loaded.grants().filter(|(_, it)| it.when == When::Boot) {
                     self.grants.schedule(number, allowed);

@@ -50,7 +50,7 @@ fn every_boot_grant_of_the_reference_policy_is_in_force_and_found() {
     assert_eq!(world.manager.in_force() as usize, draft.grants.len());
     for grant in &draft.grants {
         let grant = &grant.grant;
-        let subject = &draft.components[usize::from(grant.subject.component())];
+        let subject = &draft.components[usize::from(grant.subject)];
         let Some(channel) = subject.channel else {
             assert_eq!(subject.name, "manager");
             continue;

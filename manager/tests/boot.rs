@@ -3,7 +3,7 @@
 mod support;
 
 use ed25519_dalek::SigningKey;
-use portcullis_kernel::{Caller, KernelError, Mode, Principal, Refusal, Rights};
+use portcullis_kernel::{Caller, KernelError, Mode, Refusal, Rights};
 use portcullis_log::{Cause, Operation, Outcome};
 use portcullis_manager::{Refused, Report, Unissued};
 use portcullis_manager_api::{REASON, UNAVAILABLE};
@@ -14,7 +14,7 @@ use zerocopy::IntoBytes;
 
 use support::draft::{call, empty, key, small};
 use support::machine::{Machine, endpoint_capability};
-use support::world::{BOOT, ROOMY, TABLE, World};
+use support::world::{BOOT, IMAGE, ROOMY, TABLE, World};
 
 /// Indices of the boot grants of [`small`].
 const BOOT_GRANTS: [u16; 6] = [0, 1, 2, 3, 4, 9];
@@ -40,7 +40,12 @@ fn records_say_which_policy_and_which_line() {
     let bytes = draft.sign(&key());
     let sha256 = *Policy::inspect(&bytes).unwrap().sha256();
     let records = &world.machine.records;
-    assert_eq!(records[0].cause, Cause::Load { version: 1, sha256 });
+    let load = Cause::Load {
+        policy: sha256,
+        system: draft.tail.system,
+        image: IMAGE,
+    };
+    assert_eq!(records[0].cause, load);
     assert_eq!(records[3].cause, Cause::Policy { line: 131 });
     let grant = records[3].grant.unwrap();
     assert_eq!(grant.grant, call(3, 1, 1).grant);
@@ -191,7 +196,7 @@ fn a_version_that_is_not_above_the_one_in_force_is_refused() {
 #[test]
 fn a_signed_body_that_is_not_sound_is_refused() {
     let mut draft = small();
-    draft.grants[2].grant.subject = Principal::Component(60);
+    draft.grants[2].grant.subject = 60;
     let world = World::with_policy(&small(), draft.sign(&key()), ROOMY);
     assert_eq!(
         refused(world),
@@ -294,7 +299,7 @@ fn a_failed_grant_has_two_records_and_takes_nothing_with_it() {
     assert_eq!(
         world.manager.platform().reports[0],
         Report::Unissued {
-            subject: Principal::Component(1),
+            subject: 1,
             object: 2,
             line: 111,
             reason: Unissued::Kernel(KernelError::DeleteFirst),

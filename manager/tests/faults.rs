@@ -33,7 +33,7 @@ fn stopping() -> Draft<'static> {
 /// Calls, or sends, through grant `index`.
 fn use_grant(world: &mut World, index: u16) {
     let grant = world.machine.draft.grants[usize::from(index)].grant;
-    let thread = world.machine.thread(grant.subject.component());
+    let thread = world.machine.thread(grant.subject);
     let method = grant.methods.iter().next().expect("a grant has a method");
     let message = Message::request(method, &[]);
     let to = cspace::grant(grant.slot.into());
@@ -327,7 +327,7 @@ proptest! {
                 Step::Use(index) if grants > 0 => {
                     let index = index.index(grants);
                     let grant = &draft.grants[index].grant;
-                    let subject = grant.subject.component();
+                    let subject = grant.subject;
                     let is_running = state(&mut world, subject) == ThreadState::Running;
                     if subject != MANAGER && is_running {
                         waits_for.insert(subject, grant.object);

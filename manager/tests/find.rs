@@ -21,7 +21,7 @@ fn each_component_finds_its_own_grants_and_no_others() {
                     let found = world.find(channel, object, interface, mode).ok();
                     let grants = (0..).zip(draft.grants.iter().map(|it| &it.grant));
                     let own = grants.clone().find(|(index, grant)| {
-                        grant.subject.component() == channel.into()
+                        grant.subject == channel.into()
                             && NAMES[usize::from(grant.object)] == object
                             && ["inspect", "worm"][usize::from(grant.interface)] == interface
                             && grant.mode == mode
@@ -58,7 +58,7 @@ fn each_component_finds_the_signals_of_the_grants_to_it_and_no_others() {
                     let found = world.find_signal(channel, subject, interface, mode);
                     let sets = draft.grants.iter().find(|grant| {
                         grant.grant.object == channel.into()
-                            && NAMES[usize::from(grant.grant.subject.component())] == subject
+                            && NAMES[usize::from(grant.grant.subject)] == subject
                             && ["inspect", "worm"][usize::from(grant.grant.interface)] == interface
                             && grant.grant.mode == mode
                     });
@@ -96,7 +96,7 @@ fn what_no_rule_allows_is_not_permitted() {
         );
         let denial = denial(&world).unwrap();
         assert_eq!(denial.outcome, Outcome::NotPermitted);
-        let (by, line) = (Principal::Component(3), None);
+        let (by, line) = (Principal::component(3), None);
         assert_eq!(denial.cause, Cause::Request { by, line });
         assert_eq!(denial.grant, None);
     }
@@ -115,7 +115,7 @@ fn what_a_rule_forbids_is_forbidden_with_its_line() {
         assert_eq!(answer, Err(Refusal::Object(FORBIDDEN)));
         let denial = denial(&world).unwrap();
         assert_eq!(denial.outcome, Outcome::Forbidden);
-        let (by, line) = (Principal::Component(channel.into()), Some(7));
+        let (by, line) = (Principal::component(channel.into()), Some(7));
         assert_eq!(denial.cause, Cause::Request { by, line });
     }
     let one_way = world.find(2, "ledger", "worm", Mode::Send);
@@ -135,7 +135,7 @@ fn what_is_not_in_force_is_unavailable_with_its_grant() {
         assert_eq!(denial.outcome, Outcome::Unavailable);
         assert_eq!(denial.grant.unwrap().index, index);
         let line = Some(world.machine.draft.grants[usize::from(index)].line);
-        let by = Principal::Component(channel.into());
+        let by = Principal::component(channel.into());
         assert_eq!(denial.cause, Cause::Request { by, line });
     }
 }
@@ -223,7 +223,7 @@ fn a_flood_of_requests_fills_no_log_and_takes_nobody_elses_share() {
     assert_eq!(denials.len(), usize::from(DENIAL_RECORDS) + 1);
     let last = denials.last().unwrap();
     assert_eq!((last.operation, last.grant), (Operation::Deny, None));
-    let (by, line) = (Principal::Component(5), None);
+    let (by, line) = (Principal::component(5), None);
     assert_eq!(last.cause, Cause::Request { by, line });
     assert_eq!(last.outcome, Outcome::Unavailable);
     let whole = usize::from(DENIAL_RECORDS);

@@ -3,7 +3,7 @@
 mod support;
 
 use portcullis_kernel::{Caller, Generation, GrantBadge, Method, Refusal, label};
-use portcullis_log::{Operation, Record};
+use portcullis_log::Operation;
 use portcullis_manager_api::{
     COMPONENT, ComponentView, GRANTS, GrantView, NO_MORE, RECORD, STATUS, Status, UNAVAILABLE, WHY,
     Why,
@@ -88,13 +88,13 @@ fn records_are_those_in_the_ring() {
     let (mut world, caller) = watched();
     let records = world.machine.records.clone();
     for record in &records {
-        let shown: Record = world
-            .call(caller, RECORD, &record.sequence, &mut [0; _])
-            .unwrap();
-        assert_eq!(shown, *record);
+        let mut buffer = [0; _];
+        let shown = world.call::<&[u8]>(caller, RECORD, &record.sequence, &mut buffer);
+        assert_eq!(shown, Ok(record.encode().record()));
     }
     for beyond in [records.len() as u64, u64::MAX] {
-        let answer = world.call::<Record>(caller, RECORD, &beyond, &mut [0; _]);
+        let buffer = &mut [0; _];
+        let answer = world.call::<&[u8]>(caller, RECORD, &beyond, buffer);
         assert_eq!(answer, Err(Refusal::Object(NO_MORE)));
     }
 }
@@ -217,11 +217,13 @@ fn a_grant_whose_revocation_is_not_yet_logged_is_not_answered() {
 fn requests_that_do_not_decode_are_bad_requests() {
     let (mut world, caller) = watched();
     for method in [GRANTS, COMPONENT, RECORD, WHY] {
-        let answer = world.call::<Record>(caller, method, &(), &mut [0; _]);
+        let buffer = &mut [0; _];
+        let answer = world.call::<&[u8]>(caller, method, &(), buffer);
         assert_eq!(answer, Err(Refusal::Object(label::BAD_REQUEST)));
     }
     let beyond = Method::new(5).unwrap();
-    let answer = world.call::<Record>(caller, beyond, &(), &mut [0; _]);
+    let buffer = &mut [0; _];
+    let answer = world.call::<&[u8]>(caller, beyond, &(), buffer);
     assert_eq!(answer, Err(Refusal::Object(label::BAD_METHOD)));
     let operations = world.log().into_iter().map(|it| it.0);
     assert_eq!(operations.filter(|it| *it == Operation::Deny).count(), 0);

@@ -125,7 +125,7 @@ fn a_queued_call_is_cancelled_and_nobody_elses() {
 #[test]
 fn what_was_derived_goes_first_the_deepest_before_all() {
     let mut world = World::booted(&small());
-    let middle = world.grant(5, Some(3)).unwrap().index();
+    world.grant(5, Some(3)).unwrap();
     world.grant(6, Some(5)).unwrap();
     world.grant(7, Some(3)).unwrap();
     let issued = world.log().len();
@@ -135,11 +135,13 @@ fn what_was_derived_goes_first_the_deepest_before_all() {
         .map(|it| it.1.unwrap())
         .collect();
     assert_eq!(order, [7, 6, 5, 3]);
-    let parents: Vec<_> = world.machine.records[issued..]
+    let revoked: Vec<_> = world.machine.records[issued..]
         .iter()
-        .map(|record| record.grant.unwrap().parent)
+        .map(|record| record.grant.unwrap())
         .collect();
-    assert_eq!(parents, [Some(3), Some(middle), Some(3), None]);
+    let (top, middle) = (revoked[3].id, revoked[2].id);
+    let parents = [Some(top), Some(middle), Some(top), None];
+    assert!(revoked.iter().map(|it| it.parent).eq(parents));
 }
 
 #[test]
@@ -203,12 +205,18 @@ fn a_revoked_grant_is_not_revoked_again() {
 #[test]
 fn who_asked_stands_in_the_record() {
     let mut world = World::booted(&small());
-    let by = Principal::Component(6);
+    let by = 6;
     world.revoke_by(2, Some(by)).unwrap();
     let cause = world.machine.records.last().unwrap().cause;
     let line = Some(131);
-    assert_eq!(cause, Cause::Request { by, line });
-    let nobody = world.revoke_by(3, Some(Principal::Component(7)));
+    assert_eq!(
+        cause,
+        Cause::Request {
+            by: Principal::component(by),
+            line
+        }
+    );
+    let nobody = world.revoke_by(3, Some(7));
     assert_eq!(nobody, Err(RevokeError::NotInForce));
 }
 
@@ -248,7 +256,7 @@ fn the_kernel_refuses_each_invocation_of_a_revocation_in_turn() {
                 3 => (3, INGEST),
                 number => (number + 1, number - 1),
             };
-            let subject = Principal::Component(subject);
+            let subject = subject;
             // Its badge may be queued, or its root is taken: never again in this boot.
             let retired = Report::Retired { index, subject };
             assert!(world.manager.platform().reports.contains(&retired));
@@ -507,7 +515,7 @@ fn an_index_whose_generations_are_used_up_is_retired() {
         world.manager.platform().reports.last(),
         Some(&Report::Retired {
             index: 0,
-            subject: Principal::Component(1),
+            subject: 1,
         })
     );
     let answer = world.manager.revoke_component(&mut world.machine, 1, FAULT);

@@ -4,7 +4,7 @@
 //! here. Only a policy that holds is compiled.
 
 use ed25519_dalek::{Signer, SigningKey};
-use portcullis_kernel::{Grant, Principal};
+use portcullis_kernel::Grant;
 use portcullis_policy_format as format;
 use portcullis_policy_format::{AllowedGrant, Counts, Header, PolicyError};
 use portcullis_sdf::System;
@@ -47,7 +47,7 @@ pub fn compile(checked: &Checked) -> Vec<u8> {
     for held in ceiling.grants() {
         body.push(&AllowedGrant {
             grant: Grant {
-                subject: Principal::Component(held.subject.0),
+                subject: held.subject.0,
                 slot: held.slot as u16,
                 object: held.object.0,
                 interface: held.interface.0,

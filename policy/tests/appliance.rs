@@ -75,7 +75,7 @@ fn the_manager_reads_what_was_compiled() {
     let slots: Vec<u16> = read
         .grants()
         .map(|it| it.grant)
-        .filter(|grant| grant.subject.component() == ingest)
+        .filter(|grant| grant.subject == ingest)
         .map(|grant| grant.slot)
         .collect();
     assert_eq!(slots, [1, 2, 3, 4]);

@@ -238,7 +238,7 @@ proptest! {
         let mut bits: BTreeMap<u16, u64> = BTreeMap::new();
         for (written, held) in read.grants().zip(ceiling.grants()) {
             let grant = written.grant;
-            prop_assert_eq!(grant.subject.component(), held.subject.0);
+            prop_assert_eq!(grant.subject, held.subject.0);
             prop_assert_eq!(u32::from(grant.slot), held.slot);
             prop_assert_eq!(grant.object, held.object.0);
             prop_assert_eq!(grant.methods, held.methods);

@@ -14,7 +14,7 @@ use portcullis_blk::api::Area;
 use portcullis_blk::{BLOCK, Header};
 use portcullis_fsck::Verdict;
 use portcullis_log::block::LogKind;
-use portcullis_log::{BootId, RECORD_MAX, Record};
+use portcullis_log::{BootId, Record, Time};
 use portcullis_qemu::{Board, Machine, raw_disk, root, watch};
 
 use common::{Case, portcullis, samples};
@@ -178,10 +178,10 @@ fn records(state: &Path, kind: LogKind) -> Vec<Vec<u8>> {
 fn anonymous(bytes: &[u8]) -> Vec<u8> {
     let record = Record {
         boot: BootId::default(),
-        time: 0,
+        time: Time::default(),
         ..Record::decode(bytes).unwrap()
     };
-    record.encode(&mut [0; RECORD_MAX]).to_owned()
+    record.encode().record().to_owned()
 }
 
 /// Changes a byte of the first block of a region of the disk.

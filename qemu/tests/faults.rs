@@ -92,9 +92,7 @@ fn faults_are_contained(board: Board) {
         .iter()
         .position(|record| record.operation == Operation::Seal);
     let after = records[sealed.unwrap() + 1..].iter().map(|record| {
-        let grant = record
-            .grant
-            .map(|it| (it.grant.subject.component(), it.grant.object));
+        let grant = record.grant.map(|it| (it.grant.subject, it.grant.object));
         (record.operation, grant, record.cause, record.outcome)
     });
     assert_eq!(after.collect::<Vec<_>>(), expected);

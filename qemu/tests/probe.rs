@@ -250,7 +250,7 @@ fn the_log_tells_it(board: Board, state: &Path) {
     }
     let mut log: Vec<Record> = Vec::new();
     state.read(LogKind::Grants, &mut log, |_| ()).unwrap();
-    let Some(Cause::Load { sha256, .. }) = log.first().map(|record| record.cause) else {
+    let Some(Cause::Load { policy: sha256, .. }) = log.first().map(|record| record.cause) else {
         panic!("the first record is the boot's");
     };
     let policy = state.policies().get(&sha256).unwrap();
@@ -259,7 +259,7 @@ fn the_log_tells_it(board: Board, state: &Path) {
             .iter()
             .filter(|record| record.operation == Operation::Deny);
         let by = asked.filter(|record| match record.cause {
-            Cause::Request { by, .. } => policy.component(by.component()) == Some(name),
+            Cause::Request { by, .. } => policy.component(by.component) == Some(name),
             _ => false,
         });
         by.map(|record| record.outcome).collect()

@@ -5,10 +5,11 @@
 
 use std::collections::HashSet;
 
-use portcullis_log::{BootId, Cause, Operation, Record};
+use portcullis_log::{BootId, Cause, Decoded, Operation, Record, Stamp};
 
 use crate::finding::{At, Findings, Place, Region};
 use crate::log::{Records, Sink};
+use crate::record::read;
 use crate::what::What;
 
 /// Follows the boots of a grant log.
@@ -16,7 +17,7 @@ use crate::what::What;
 pub struct Boots {
     seen: HashSet<BootId>,
     /// The record before.
-    last: Option<Record>,
+    last: Option<Stamp>,
 }
 
 impl Boots {
@@ -32,16 +33,20 @@ impl Boots {
         &mut self,
         (index, bytes): (u64, &[u8]),
         findings: &mut Findings,
-    ) -> Option<Record> {
-        let record = Record::decode(bytes);
-        match &record {
-            Some(record) => self.record(index, record, findings),
-            None => {
-                let place = Place::new(Region::Grants, At::Record(index));
-                findings.violation(place, What::NotARecord);
+    ) -> Option<Decoded> {
+        let place = Place::new(Region::Grants, At::Record(index));
+        let decoded = read(bytes);
+        match &decoded {
+            Some(Decoded::Record(record)) => self.record(index, record, findings),
+            Some(Decoded::Unknown(stamp)) => {
+                findings.unchecked(place, What::UnknownRecord);
+                if let Some(before) = self.before(place, *stamp, true, findings) {
+                    goes_on(place, before, *stamp, findings);
+                }
             }
+            None => findings.violation(place, What::NotARecord),
         }
-        record
+        decoded
     }
 
     /// Takes the next record.
@@ -51,27 +56,52 @@ impl Boots {
         let is_boot = record.operation == Operation::Boot;
         let leaves = matches!(record.cause, Cause::Leaves { .. });
         let is_history = record.operation == Operation::History && leaves;
-        let starts = (is_boot && loads || is_history) && record.sequence == 0;
-        let before = self.last.replace(*record);
-        let Some(before) = before.filter(|before| before.boot == record.boot) else {
-            if !self.seen.insert(record.boot) {
+        let starts = is_boot && loads || is_history;
+        if let Some(before) = self.before(place, record.stamp(), starts, findings) {
+            if is_boot {
                 findings.violation(place, What::BootAgain);
-            } else if !starts {
-                findings.violation(place, What::NoBoot);
             }
-            return;
-        };
-        if is_boot {
+            goes_on(place, before, record.stamp(), findings);
+        }
+    }
+
+    /// The record before, where it is of the same boot. The first of a boot has to be one that `starts`
+    /// it.
+    fn before(
+        &mut self,
+        place: Place,
+        stamp: Stamp,
+        starts: bool,
+        findings: &mut Findings,
+    ) -> Option<Stamp> {
+        let before = self.last.replace(stamp);
+        let same = before.filter(|before| before.boot == stamp.boot);
+        if same.is_none() && !self.seen.insert(stamp.boot) {
             findings.violation(place, What::BootAgain);
+        } else if same.is_none() && (!starts || stamp.sequence != 0) {
+            findings.violation(place, What::NoBoot);
         }
-        let (expected, found) = (before.sequence.saturating_add(1), record.sequence);
-        if found != expected {
-            findings.violation(place, What::Sequence { expected, found });
-        }
-        let (before, found) = (before.time, record.time);
-        if found < before {
-            findings.violation(place, What::Time { before, found });
-        }
+        same
+    }
+}
+
+/// Holds number and time of a record against those of the one before.
+fn goes_on(place: Place, before: Stamp, stamp: Stamp, findings: &mut Findings) {
+    let (expected, found) = (before.sequence.saturating_add(1), stamp.sequence);
+    if found != expected {
+        findings.violation(place, What::Sequence { expected, found });
+    }
+    let (before, found) = (before.time, stamp.time);
+    let times = [
+        Some((before.monotonic, found.monotonic)),
+        before.utc.zip(found.utc),
+    ];
+    let back = times
+        .into_iter()
+        .flatten()
+        .find(|(before, found)| found < before);
+    if let Some((before, found)) = back {
+        findings.violation(place, What::Time { before, found });
     }
 }
 

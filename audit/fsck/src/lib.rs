@@ -38,6 +38,7 @@ mod index;
 mod keys;
 mod ledger;
 mod log;
+pub mod record;
 mod tree;
 mod what;
 mod words;

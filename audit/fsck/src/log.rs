@@ -22,6 +22,7 @@ use crate::disk::{self, AT_ONCE, Extent, Header, Image, Span};
 use crate::fault::BlockFault;
 use crate::finding::{At, Findings, Hex, Place, Region};
 use crate::keys::{Checkpoint, Keys, LogKey};
+use crate::record::read_known;
 use crate::tree::{Hash, Tree};
 use crate::what::What;
 
@@ -92,7 +93,7 @@ impl Sink for Vec<Vec<u8>> {
 /// Collects the grant log's records, without those that are none.
 impl Sink for Vec<Record> {
     fn commit(&mut self, records: Records<'_>, _: &mut Findings) {
-        self.extend(records.filter_map(|(_, bytes)| Record::decode(bytes)));
+        self.extend(records.filter_map(|(_, bytes)| read_known(bytes)));
     }
 }
 

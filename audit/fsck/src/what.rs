@@ -132,6 +132,8 @@ pub enum What {
 
     /// Bytes that are no record of the grant log.
     NotARecord,
+    /// A record of a kind, or of a version, that came later than this code.
+    UnknownRecord,
     /// An entry of the ledger is empty, or longer than any.
     EntryLength {
         /// Its bytes.
@@ -305,6 +307,7 @@ impl What {
             Self::Truncated { .. } => "truncated",
             Self::Rewritten { .. } => "rewritten",
             Self::NotARecord => "not-a-record",
+            Self::UnknownRecord => "unknown-record",
             Self::EntryLength { .. } => "entry-length",
             Self::NoBoot => "no-boot",
             Self::BootAgain => "boot-again",
@@ -390,6 +393,7 @@ impl What {
             Self::LeftBehind { .. } => {
                 "ask who ran it why; what was left behind is in left/ of the state directory"
             }
+            Self::UnknownRecord => "check the log with a later version of portcullis",
             Self::Fork { .. } => "ask who holds the ledger's key: it signed two histories",
             Self::NotARecord
             | Self::EntryLength { .. }

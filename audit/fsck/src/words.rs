@@ -96,6 +96,10 @@ impl fmt::Display for What {
                 write!(f, "the first {size} records are not those of {checkpoint}")
             }
             Self::NotARecord => f.write_str("the bytes are no record"),
+            Self::UnknownRecord => f.write_str(
+                "the record is of a kind that this version does not know, and the grants of the rest of \
+                 its boot are not checked",
+            ),
             Self::EntryLength { length } => write!(f, "no entry has {length} bytes"),
             Self::NoBoot => f.write_str("the boot does not begin with record 0, a boot's"),
             Self::BootAgain => f.write_str("the boot was over, or had begun already"),

@@ -603,7 +603,7 @@ fn a_gap_in_the_numbers_is_found() {
 #[test]
 fn a_time_that_goes_back_is_found() {
     assert_eq!(
-        records(|it| it[3].time = 5),
+        records(|it| it[3].time.utc = Some(5)),
         ["VIOLATION time: grants, record 3"]
     );
 }

@@ -3,6 +3,7 @@
 use clap::Args;
 use portcullis_audit::Hex;
 use portcullis_audit::replay::{InForce, Replay};
+use portcullis_fsck::record::read_known;
 use portcullis_fsck::{Findings, Records, Sink};
 use portcullis_log::Record;
 use portcullis_log::block::LogKind;
@@ -65,7 +66,7 @@ struct At<'s> {
 impl Sink for At<'_> {
     fn commit(&mut self, records: Records<'_>, _: &mut Findings) {
         for (index, bytes) in records {
-            let Some(record) = Record::decode(bytes) else {
+            let Some(record) = read_known(bytes) else {
                 continue;
             };
             let boot = Hex(&record.boot.0).to_string();
@@ -109,7 +110,7 @@ impl At<'_> {
             grant: GrantRow::new(policy, &it.grant),
             since: names::time(it.time),
             record: it.record,
-            cause: names::cause(policy, it.cause),
+            cause: names::cause(policy, it.policy, it.cause),
         };
         self.found = Some(Set {
             boot: id,

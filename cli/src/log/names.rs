@@ -2,7 +2,7 @@
 
 use portcullis_audit::Hex;
 use portcullis_audit::policies::PolicyTable;
-use portcullis_kernel::MethodSet;
+use portcullis_kernel::{Behind, MethodSet, Principal};
 use portcullis_log::checkpoint::origin;
 use portcullis_log::{Cause, Outcome};
 
@@ -44,14 +44,26 @@ pub(super) fn outcome(outcome: Outcome) -> String {
     }
 }
 
-pub(super) fn cause(policy: Option<&PolicyTable>, cause: Cause) -> String {
+fn principal(policy: Option<&PolicyTable>, principal: Principal) -> String {
+    let component = component(policy, principal.component);
+    match principal.behind {
+        None => component,
+        Some(Behind::Guest(number)) => format!("{component} for guest #{number}"),
+        Some(Behind::Key(key)) => format!("{component} for key {}", Hex(&key)),
+        Some(Behind::Token(digest)) => format!("{component} for token {}", Hex(&digest)),
+        Some(Behind::Host) => format!("{component} for the host"),
+    }
+}
+
+/// Why, of a record that names this version of the policy.
+pub(super) fn cause(policy: Option<&PolicyTable>, version: u32, cause: Cause) -> String {
     match cause {
         Cause::Policy { line } => format!("line {line}"),
         Cause::Request { by, line } => {
             let line = line.map_or_else(|| "no line".into(), |line| format!("line {line}"));
-            format!("asked by {}, {line}", component(policy, by.component()))
+            format!("asked by {}, {line}", principal(policy, by))
         }
-        Cause::Load { version, sha256 } => {
+        Cause::Load { policy: sha256, .. } => {
             let name = policy.map_or_else(String::new, |policy| format!("{} ", policy.name));
             format!("policy {name}version {version} ({})", Hex(&sha256[..8]))
         }

@@ -7,6 +7,7 @@ use portcullis_audit::Hex;
 use portcullis_audit::policies::{Policies, PolicyTable};
 use portcullis_audit::replay::Replay;
 use portcullis_audit::state::State;
+use portcullis_fsck::record::{BY_INDEX, read_known};
 use portcullis_fsck::{Findings, Records, Sink};
 use portcullis_log::block::LogKind;
 use portcullis_log::{Cause, Record};
@@ -68,7 +69,8 @@ pub(super) struct GrantRow {
     pub(super) interface: String,
     pub(super) methods: String,
     pub(super) mode: &'static str,
-    pub(super) parent: Option<u16>,
+    pub(super) id: Option<u64>,
+    pub(super) parent: Option<u64>,
     pub(super) lease_ms: Option<u32>,
 }
 
@@ -78,13 +80,14 @@ impl GrantRow {
         Self {
             index: logged.index,
             generation: logged.generation.number(),
-            subject: names::component(policy, grant.subject.component()),
+            subject: names::component(policy, grant.subject),
             slot: grant.slot,
             object: names::component(policy, grant.object),
             interface: names::interface(policy, grant.interface),
             methods: names::methods(policy, grant.interface, grant.methods),
             mode: grant.mode.name(),
-            parent: logged.parent,
+            id: Some(logged.id).filter(|id| *id != 0 && id & BY_INDEX == 0),
+            parent: logged.parent.map(|id| id & !BY_INDEX),
             lease_ms: logged.lease_ms,
         }
     }
@@ -100,7 +103,7 @@ struct Shown<'s> {
 impl Sink for Shown<'_> {
     fn commit(&mut self, records: Records<'_>, _: &mut Findings) {
         for (index, bytes) in records {
-            let Some(record) = Record::decode(bytes) else {
+            let Some(record) = read_known(bytes) else {
                 continue;
             };
             self.replay.take(index, &record);
@@ -122,11 +125,11 @@ pub(super) fn row(policy: Option<&PolicyTable>, index: u64, record: &Record) -> 
         index,
         boot: Hex(&record.boot.0).to_string(),
         sequence: record.sequence,
-        time_ns: record.time,
-        time: names::time(record.time),
+        time_ns: record.time.best(),
+        time: names::time(record.time.best()),
         operation: record.operation.name(),
         grant: record.grant.map(|grant| GrantRow::new(policy, &grant)),
-        cause: names::cause(policy, record.cause),
+        cause: names::cause(policy, record.policy, record.cause),
         outcome: names::outcome(record.outcome),
     }
 }
@@ -139,14 +142,14 @@ impl Show {
             .is_none_or(|id| row.boot.starts_with(&id.to_lowercase()));
         let component = self.component.as_ref().is_none_or(|wanted| {
             let from = match record.cause {
-                Cause::Request { by, .. } => Some(by.component()),
+                Cause::Request { by, .. } => Some(by.component),
                 Cause::Fault { component, .. } => Some(component),
                 _ => None,
             };
             let parts = record
                 .grant
                 .iter()
-                .flat_map(|it| [it.grant.subject.component(), it.grant.object]);
+                .flat_map(|it| [it.grant.subject, it.grant.object]);
             parts.chain(from).any(|number| {
                 names::component(policy, number) == *wanted || number.to_string() == *wanted
             })

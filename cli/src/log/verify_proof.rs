@@ -7,7 +7,7 @@ use portcullis_audit::Hex;
 use portcullis_audit::files::{self, Said};
 use portcullis_audit::keys::Keyring;
 use portcullis_audit::proof::{Proof, REQUEST_MAX, Refused};
-use portcullis_log::Record;
+use portcullis_fsck::record::read_known;
 use portcullis_log::block::{ENTRY_MAX, LogKind};
 use portcullis_log::checkpoint::Checkpoint;
 use portcullis_log::note::{NOTE_MAX, Note, NoteError, Verifier};
@@ -155,7 +155,7 @@ impl VerifyProof {
                 Ok(record.map(|record| {
                     verified.record_hex = Some(Hex(&record).to_string());
                     let of_grants = verified.log.rsplit('/').next() == Some(LogKind::Grants.name());
-                    let decoded = Record::decode(&record).filter(|_| of_grants);
+                    let decoded = read_known(&record).filter(|_| of_grants);
                     verified.record = decoded.map(|record| row(None, *index, &record));
                 }))
             }

@@ -1,7 +1,7 @@
 //! What the console asks the manager: the interface `inspect`, from its caller's side.
 
 use portcullis_kernel::{CallGrant, GrantBadge, Refusal, Syscalls};
-use portcullis_log::Record;
+use portcullis_log::Decoded;
 use portcullis_manager_api::{
     COMPONENT, ComponentView, GRANTS, GrantView, INSPECT, MANAGER, NO_MORE, RECORD, STATUS, Status,
     WHY, Why, ask, find_call,
@@ -46,8 +46,10 @@ impl Inspect {
         self,
         kernel: &mut impl Syscalls,
         sequence: u64,
-    ) -> Result<Record, Refusal> {
-        ask(kernel, self.0, RECORD, &sequence, &mut [0; _])
+    ) -> Result<Decoded, Refusal> {
+        let buffer = &mut [0; _];
+        let bytes: &[u8] = ask(kernel, self.0, RECORD, &sequence, buffer)?;
+        Decoded::read(bytes).ok_or(Refusal::Garbled)
     }
 
     /// Whether a grant that the policy allows is in force, and its object up.
@@ -84,7 +86,7 @@ impl<'p> Source<'p> {
     pub(crate) fn name(&self, kernel: &mut impl Syscalls, badge: GrantBadge) -> Option<&'p str> {
         let grant = self.inspect.grant(kernel, badge.index()).ok()??;
         let known = (grant.index, grant.generation) == (badge.index(), badge.generation());
-        let number = grant.grant.subject.component();
+        let number = grant.grant.subject;
         let holder = self.policy.component_at(number)?;
         known.then_some(holder.name)
     }

@@ -54,10 +54,7 @@ impl fmt::Display for Line<'_> {
                 logged.index,
                 logged.generation.number()
             ));
-            subject.push(format_args!(
-                "{}",
-                self.name(logged.grant.subject.component())
-            ));
+            subject.push(format_args!("{}", self.name(logged.grant.subject)));
             object.push(format_args!("{}", self.name(logged.grant.object)));
         }
         write!(
@@ -95,7 +92,7 @@ impl Line<'_> {
     }
 
     fn fmt_cause(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let asked = |by: Principal| self.name(by.component());
+        let asked = |by: Principal| self.name(by.component);
         match self.0.cause {
             Cause::Policy { line } => write!(f, "line {line}"),
             Cause::Request {
@@ -103,7 +100,7 @@ impl Line<'_> {
                 line: Some(line),
             } => write!(f, "asked by {}, line {line}", asked(by)),
             Cause::Request { by, line: None } => write!(f, "asked by {}", asked(by)),
-            Cause::Load { version, .. } => write!(f, "version {version}"),
+            Cause::Load { .. } => write!(f, "version {}", self.0.policy),
             Cause::Complete { grants } => write!(f, "{grants} grants"),
             Cause::Fault { component, fault } => {
                 write!(f, "{} faulted: {fault}", self.name(component))

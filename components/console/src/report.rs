@@ -38,7 +38,7 @@ impl fmt::Display for Worded<'_> {
                 f,
                 "the grant of '{}' to '{}' in line {line} of the policy was not issued: {}",
                 name(object),
-                name(subject.component()),
+                name(subject),
                 Reason(reason)
             ),
             Report::StillInForce {
@@ -50,12 +50,12 @@ impl fmt::Display for Worded<'_> {
                 f,
                 "grant {index} of '{}', line {line} of the policy, could not be revoked ({error}): it \
                  is still in force",
-                name(subject.component())
+                name(subject)
             ),
             Report::Retired { index, subject } => write!(
                 f,
                 "grant index {index}, last of '{}', is retired until the next boot",
-                name(subject.component())
+                name(subject)
             ),
             Report::Faulted { component, fault } => match policy {
                 Some(_) => write!(f, "'{}' faulted: {fault}", name(component)),
@@ -87,7 +87,7 @@ mod tests {
     use std::vec::Vec;
 
     use ed25519_dalek::SigningKey;
-    use portcullis_kernel::{Fault, KernelError, Principal};
+    use portcullis_kernel::{Fault, KernelError};
     use portcullis_manager_api::Refused;
     use portcullis_policy_format::testing::Draft;
     use portcullis_policy_format::{Component, Domain, OnFault, PolicyError};
@@ -116,7 +116,7 @@ mod tests {
     fn reports_have_the_names_of_the_policy() {
         let bytes = policy();
         let policy = Policy::inspect(&bytes).unwrap();
-        let (subject, error) = (Principal::Component(1), KernelError::DeleteFirst);
+        let (subject, error) = (1, KernelError::DeleteFirst);
         let (component, line, index) = (2, 111, 7);
         let reason = Unissued::Kernel(error);
         for (report, text) in [

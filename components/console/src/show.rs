@@ -1,6 +1,7 @@
 //! What each command shows, from the manager's answers.
 
 use portcullis_kernel::{Refusal, Syscalls};
+use portcullis_log::Decoded;
 use portcullis_manager_api::Status;
 use portcullis_policy_format::Policy;
 
@@ -146,9 +147,14 @@ impl<K: Syscalls, S: Serial> Show<'_, '_, K, S> {
                 break;
             }
             match self.source.inspect.record(self.kernel, sequence) {
-                Ok(record) => {
+                Ok(Decoded::Record(record)) => {
                     let line = Line(&record, &self.source.policy);
                     self.screen.line(format_args!("{line}"));
+                }
+                // The manager is of another version than the console.
+                Ok(Decoded::Unknown(_)) => {
+                    self.screen
+                        .line(format_args!("{sequence:>6}  of an unknown kind"));
                 }
                 Err(Refusal::Object(_)) => self.screen.line(format_args!(
                     "{sequence:>6}  no longer in the manager's memory: see portcullis log show"

@@ -60,7 +60,7 @@ impl<'p> Named<'p> {
         } = view.grant;
         Self {
             view,
-            subject: name(subject.component()),
+            subject: name(subject),
             object: name(object),
             interface: policy
                 .interfaces()
@@ -282,7 +282,7 @@ mod tests {
     use std::vec::Vec;
 
     use ed25519_dalek::SigningKey;
-    use portcullis_kernel::{Generation, Method, Mode, Principal};
+    use portcullis_kernel::{Generation, Method, Mode};
     use portcullis_policy_format::testing::Draft;
     use portcullis_policy_format::{Interface, InterfaceMethod};
 
@@ -295,7 +295,7 @@ mod tests {
                 index,
                 generation: Generation::default(),
                 grant: Grant {
-                    subject: Principal::Component(0),
+                    subject: 0,
                     slot: index + 1,
                     object: 0,
                     interface: 0,

@@ -41,7 +41,7 @@ impl Verdict {
         let mut closed = None;
         for allowed in policy.grants() {
             let AllowedGrant { grant, line, .. } = allowed;
-            let ends = (grant.subject.component(), grant.object);
+            let ends = (grant.subject, grant.object);
             if ends != (subject, object) || !includes(policy, &allowed, question.method) {
                 continue;
             }

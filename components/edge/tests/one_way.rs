@@ -7,8 +7,8 @@ use ed25519_dalek::SigningKey;
 use portcullis_console::{Channels, Console, Serial};
 use portcullis_edge::{Edge, LISTED_MAX, Regions};
 use portcullis_kernel::{
-    Caller, Component, Generation, Grant, GrantBadge, Message, Method, MethodSet, Mode, Principal,
-    Region, RegionMut, Syscalls, label,
+    Caller, Component, Generation, Grant, GrantBadge, Message, Method, MethodSet, Mode, Region,
+    RegionMut, Syscalls, label,
 };
 use portcullis_manager_api::{
     Buffer, FIND, Find, Found, GRANTS, GrantView, NOT_PERMITTED, SIGNAL, STATUS, Status,
@@ -78,7 +78,7 @@ impl<K: Syscalls> Component<K> for Manager {
                     index,
                     generation: Generation::default(),
                     grant: Grant {
-                        subject: Principal::Component(index),
+                        subject: index,
                         slot: 1,
                         object: 1,
                         interface: 0,

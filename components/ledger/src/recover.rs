@@ -2,8 +2,9 @@
 
 use ed25519_dalek::VerifyingKey;
 use portcullis_blk::{BLOCK, Disk, DiskError};
+use portcullis_log::record::OPERATION;
 use portcullis_log::{
-    Operation, Record,
+    BootId, Operation, Record,
     block::{LogId, LogKind},
     scanner::{Commit, Damage, Scanner, Skipped, Step, Watch},
 };
@@ -182,8 +183,18 @@ impl Watch for Boots {
     }
 }
 
-/// A boot's first record has sequence number 0, which is its first byte: most others need no decoding.
+/// Whether a record starts a boot. Few others need decoding to know.
 fn is_boot(bytes: &[u8]) -> bool {
-    bytes.first() == Some(&0)
-        && Record::decode(bytes).is_some_and(|record| record.operation == Operation::Boot)
+    const BOOT: u8 = Operation::Boot as u8;
+    match bytes {
+        // Version 1: number 0 in its boot, the boot's id, the time as a varint, the operation.
+        [0, rest @ ..] => {
+            let mut rest = rest.iter().skip(size_of::<BootId>());
+            rest.find(|byte| **byte < 0x80).is_some() && rest.next() == Some(&BOOT)
+        }
+        _ if bytes.get(OPERATION) == Some(&BOOT) => {
+            Record::decode(bytes).is_some_and(|record| record.operation == Operation::Boot)
+        }
+        _ => false,
+    }
 }

@@ -16,7 +16,7 @@ use portcullis_ledger::{
     api::{self, Client},
 };
 use portcullis_log::{
-    BootId, Cause, Operation, Outcome, Record,
+    BootId, Cause, Operation, Outcome, Record, Time,
     block::{LogId, LogKind},
     merkle::{Frontier, leaf_hash, proof::verify_inclusion},
     ring::{ACKNOWLEDGED, Writer},
@@ -164,7 +164,8 @@ fn record(sequence: u64) -> Record {
     Record {
         sequence,
         boot: BootId([1; 16]),
-        time: 5,
+        time: Time::since_start(5),
+        policy: 1,
         operation: if sequence == 0 {
             Operation::Boot
         } else {
@@ -354,7 +355,7 @@ fn a_group_that_does_not_fit_keeps_what_fitted() {
 
 #[test]
 fn the_ring_is_drained_in_one_commit_and_acknowledged_when_it_is_durable() {
-    let disk = new_disk(512);
+    let disk = new_disk(2048);
     {
         let mut boot = boot(&disk);
         assert_eq!(boot.push(300), 300);
@@ -381,10 +382,10 @@ fn the_ring_is_drained_in_one_commit_and_acknowledged_when_it_is_durable() {
 fn records_pushed_before_the_ledger_runs_are_not_missed() {
     let disk = new_disk(512);
     let mut boot = boot(&disk);
-    boot.push(992);
+    boot.push(496);
     assert_eq!(boot.push(1), 0, "full until it is acknowledged");
     boot.ring_bell();
-    assert_eq!(boot.acknowledged(), 992);
+    assert_eq!(boot.acknowledged(), 496);
     assert_eq!(boot.push(1), 1);
 }
 

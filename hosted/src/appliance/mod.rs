@@ -20,6 +20,7 @@ use std::path::Path;
 
 use portcullis_appliance::{Appliance, FileDisk, Plan, StateError, random};
 use portcullis_policy::model::MANAGER;
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::component::{Access, Isolation, SetupError, Use};
@@ -69,7 +70,8 @@ pub fn start(
     let blocks = FileDisk::blocks_of(&disk).map_err(|error| StartError::Host("disk", error))?;
     let common = Common {
         blocks,
-        boot: words(random::<16>().map_err(StartError::State)?),
+        boot: words(&random::<16>().map_err(StartError::State)?),
+        image: words(&executable().map_err(|error| StartError::Host("executable", error))?),
     };
     for pd in plan.protection_domains() {
         let start = Start {
@@ -145,10 +147,11 @@ fn parameters(plan: &Plan, pd: &str, common: &Common, console: &Console) -> Vec<
         add(parameter::IRQ, id.into());
     }
     match pd {
-        MANAGER => parameter::BOOT
-            .iter()
-            .zip(common.boot)
-            .for_each(|(name, word)| add(name, word)),
+        MANAGER => {
+            let boot = parameter::BOOT.iter().zip(&common.boot);
+            let image = parameter::IMAGE.iter().zip(&common.image);
+            boot.chain(image).for_each(|(name, word)| add(name, *word));
+        }
         "blk" => add(parameter::BLOCKS, common.blocks),
         "console" => add(parameter::IS_TERMINAL, console.is_terminal().into()),
         _ => {}
@@ -160,6 +163,8 @@ fn parameters(plan: &Plan, pd: &str, common: &Common, console: &Console) -> Vec<
 struct Common {
     blocks: u64,
     boot: [u64; 2],
+    /// SHA-256 of the executable.
+    image: [u64; 4],
 }
 
 /// The devices of a protection domain: its own, and nothing else.
@@ -212,9 +217,20 @@ fn in_pages(size: u64) -> usize {
     size.next_multiple_of(PAGE) as usize
 }
 
-fn words(bytes: [u8; 16]) -> [u64; 2] {
-    let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
-    [word(0), word(8)]
+fn words<const N: usize>(bytes: &[u8]) -> [u64; N] {
+    std::array::from_fn(|word| u64::from_le_bytes(std::array::from_fn(|i| bytes[8 * word + i])))
+}
+
+/// SHA-256 of this executable, which is what the hosted kernel runs as an image.
+fn executable() -> io::Result<[u8; 32]> {
+    let mut file = File::open("/proc/self/exe")?;
+    let (mut digest, mut part) = (Sha256::new(), vec![0; 1 << 16]);
+    loop {
+        match file.read(&mut part)? {
+            0 => return Ok(digest.finalize().into()),
+            length => digest.update(&part[..length]),
+        }
+    }
 }
 
 /// A spawner of this executable's components, with these walls.

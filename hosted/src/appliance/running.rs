@@ -316,7 +316,7 @@ impl Running {
 fn outcome(memory: &Memory) -> io::Result<[u64; 2]> {
     let mut bytes = [0; 16];
     memory.read(0, &mut bytes)?;
-    Ok(super::words(bytes))
+    Ok(super::words(&bytes))
 }
 
 /// A stream that is readable once the process was asked to end.

@@ -50,7 +50,7 @@ pub const GRANTS: Method = method(0);
 /// `inspect`: a component by number. `u16` to [`ComponentView`].
 pub const COMPONENT: Method = method(1);
 /// `inspect`: a record of this boot by sequence number, for as long as it is in the ring. `u64` to
-/// `portcullis_log::Record`.
+/// its bytes.
 pub const RECORD: Method = method(2);
 /// `inspect`: whether a grant that the policy allows is in force, and its object up. [`Why`] to `bool`.
 pub const WHY: Method = method(3);

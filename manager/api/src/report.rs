@@ -1,6 +1,6 @@
 //! What the manager tells the operator: numbers of the policy in force.
 
-use portcullis_kernel::{Fault, KernelError, Principal};
+use portcullis_kernel::{Fault, KernelError};
 
 use crate::Refused;
 
@@ -24,7 +24,7 @@ pub enum Report {
     /// A grant was not issued.
     Unissued {
         /// To whom.
-        subject: Principal,
+        subject: u16,
         /// Of what component.
         object: u16,
         /// Line of the policy that allows it.
@@ -37,7 +37,7 @@ pub enum Report {
         /// Its index.
         index: u16,
         /// Who holds it.
-        subject: Principal,
+        subject: u16,
         /// Line of the policy that allows it.
         line: u32,
         /// What the kernel said.
@@ -48,7 +48,7 @@ pub enum Report {
         /// The index.
         index: u16,
         /// Who held its last grant.
-        subject: Principal,
+        subject: u16,
     },
     /// A component was stopped by the kernel.
     Faulted {

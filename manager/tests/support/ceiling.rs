@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use portcullis_kernel::{Badge, Grant, GrantBadge, Principal, Rights, Source};
+use portcullis_kernel::{Badge, Grant, GrantBadge, Rights, Source};
 use portcullis_log::GrantFields;
 use portcullis_model::Capability;
 use portcullis_policy_format::AllowedGrant;
@@ -35,7 +35,7 @@ impl Machine {
         // The manager uses its grants' roots.
         for (index, capability) in self.roots() {
             let logged = self.issued(index).map(|it| it.grant);
-            let own = logged.filter(|it| it.subject == Principal::Component(MANAGER));
+            let own = logged.filter(|it| it.subject == MANAGER);
             found.extend(own.map(|grant| Scanned {
                 subject: MANAGER,
                 slot: grant.slot,
@@ -51,9 +51,11 @@ impl Machine {
         let mut in_use = BTreeSet::new();
         for (subject, cnode) in (0..).zip(&self.grants) {
             for (slot, capability) in self.kernel.scan(*cnode) {
-                let allowed = self.draft.grants.iter().find(|it| {
-                    (it.grant.subject.component(), u64::from(it.grant.slot)) == (subject, slot)
-                });
+                let allowed = self
+                    .draft
+                    .grants
+                    .iter()
+                    .find(|it| (it.grant.subject, u64::from(it.grant.slot)) == (subject, slot));
                 let allowed = allowed.expect("no grant allows a capability here");
                 assert_ne!(subject, MANAGER, "the manager's grants are roots");
                 assert_eq!(
@@ -71,7 +73,7 @@ impl Machine {
         }
         for (index, capability) in self.roots() {
             let allowed = |it: &&AllowedGrant| {
-                let expected = if it.grant.subject == Principal::Component(MANAGER) {
+                let expected = if it.grant.subject == MANAGER {
                     it.grant.mode.rights()
                 } else {
                     Rights::ALL

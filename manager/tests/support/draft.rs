@@ -1,7 +1,7 @@
 //! Policies, drafted by hand and at random.
 
 use ed25519_dalek::SigningKey;
-use portcullis_kernel::{Grant, Method, MethodSet, Mode, Principal};
+use portcullis_kernel::{Grant, Method, MethodSet, Mode};
 use portcullis_policy_format::testing::Draft;
 use portcullis_policy_format::{
     AllowedGrant, Component, Domain, Interface, InterfaceMethod, Never, OnFault, Tail, When,
@@ -66,7 +66,7 @@ pub fn empty(components: u16) -> Draft<'static> {
 pub fn call(subject: u16, slot: u16, object: u16) -> AllowedGrant {
     AllowedGrant {
         grant: Grant {
-            subject: Principal::Component(subject),
+            subject,
             slot,
             object,
             interface: WORM,
@@ -145,7 +145,7 @@ prop_compose! {
         let signals = matches!(mode, Mode::Notify | Mode::Stream);
         let allowed = AllowedGrant {
             grant: Grant {
-                subject: Principal::Component(subject),
+                subject: subject,
                 slot: 0,
                 object,
                 interface,
@@ -204,7 +204,7 @@ fn derive(
         return grant;
     }
     let derived = AllowedGrant {
-        when: When::Delegated(from.grant.subject.component()),
+        when: When::Delegated(from.grant.subject),
         lease_ms: None,
         ..*from
     };
@@ -218,7 +218,7 @@ fn placed(mut grants: Vec<AllowedGrant>) -> Vec<AllowedGrant> {
     grants.sort_by_key(|it| it.grant.subject);
     let mut used = [0; NAMES.len()];
     for (line, it) in (1..).zip(&mut grants) {
-        let used = &mut used[usize::from(it.grant.subject.component())];
+        let used = &mut used[usize::from(it.grant.subject)];
         *used += 1;
         (it.grant.slot, it.line) = (*used, line);
     }

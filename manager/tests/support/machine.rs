@@ -1,8 +1,8 @@
 //! The kernel model as the manager sees it, watched.
 
 use portcullis_kernel::{
-    Badge, CNodes, CPtr, Invocation, KernelError, Message, Principal, ReplyObject, Rights, Syscall,
-    Syscalls, cspace,
+    Badge, CNodes, CPtr, Invocation, KernelError, Message, ReplyObject, Rights, Syscall, Syscalls,
+    cspace,
 };
 use portcullis_log::ring::Reader;
 use portcullis_log::{GrantFields, Operation, Outcome, RECORD_MAX, Record};
@@ -63,7 +63,7 @@ impl Machine {
             let held = draft
                 .grants
                 .iter()
-                .filter(|it| it.grant.subject == Principal::Component(number))
+                .filter(|it| it.grant.subject == number)
                 .count();
             let radix = grants_radix(held as u32);
             let held = kernel.create_cnode(radix);
@@ -156,7 +156,7 @@ impl Machine {
                 (record.operation, record.outcome, record.grant)
             {
                 let badge = self.badge_of(&grant);
-                let (subject, slot) = (grant.grant.subject.component(), grant.grant.slot);
+                let (subject, slot) = (grant.grant.subject, grant.grant.slot);
                 let held = |it: &Scanned| (it.subject, it.slot, it.badge) == (subject, slot, badge);
                 assert!(
                     !self.scan().iter().any(held),
@@ -199,7 +199,7 @@ impl Machine {
                 let grant = self.last_issued(root(source).expect("copies a root")).grant;
                 assert_eq!(
                     destination.root,
-                    cspace::grant(self.layout.grants_cnode(grant.subject.component()))
+                    cspace::grant(self.layout.grants_cnode(grant.subject))
                 );
                 assert_eq!(destination.index, u64::from(grant.slot));
                 assert_eq!(*rights, grant.mode.rights());

@@ -96,7 +96,7 @@ impl Machine {
             .draft
             .grants
             .iter()
-            .filter(|it| it.grant.subject.component() == number);
+            .filter(|it| it.grant.subject == number);
         let radix = grants_radix(held.count() as u32);
         let channel = Some(to_manager(Badge::channel(number as u8)));
         let fault = to_manager(Badge::fault(number as u8));

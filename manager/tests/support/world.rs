@@ -8,7 +8,7 @@ use portcullis_kernel::{
     Principal, Refusal, ReplyObject, Signals, Source, Syscalls as _, cspace, dispatch, label,
 };
 use portcullis_log::ring::{Reader, SLOT, SLOTS_OFFSET, Writer};
-use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, Record};
+use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, Record, Time};
 use portcullis_manager::{Config, Manager, Platform, Report, RevokeError, Table, Unissued};
 use portcullis_manager_api::{Awaited, Buffer, FIND, Find, Found, SIGNAL};
 use portcullis_policy_format::testing::Draft;
@@ -24,6 +24,7 @@ use super::memory::Shared;
 pub const TABLE: usize = 64;
 /// The boot id of every test.
 pub const BOOT: BootId = BootId([0xb0; 16]);
+pub const IMAGE: [u8; 32] = [0x1a; 32];
 /// What every component of the tests did that faulted.
 pub const FAULT: Fault = Fault::VmFault {
     ip: 0x20_0134,
@@ -34,7 +35,7 @@ pub const FAULT: Fault = Fault::VmFault {
 /// Slots of a ring that no test fills.
 pub const ROOMY: usize = 4_096;
 
-/// A clock that ticks with each look and goes back with every fifth, and reports that are kept.
+/// A clock that ticks with each look and goes back now and then, and reports that are kept.
 #[derive(Debug, Default)]
 pub struct Desk {
     pub time: u64,
@@ -42,12 +43,15 @@ pub struct Desk {
 }
 
 impl Platform for Desk {
-    fn now(&mut self) -> u64 {
+    fn now(&mut self) -> Time {
         self.time += 1;
-        if self.time.is_multiple_of(5) {
-            self.time - 3
-        } else {
-            self.time
+        let at = |every| match self.time.is_multiple_of(every) {
+            true => self.time - 3,
+            false => self.time,
+        };
+        Time {
+            monotonic: at(5),
+            utc: Some(at(7)).filter(|_| self.time > 9),
         }
     }
 
@@ -93,6 +97,7 @@ impl World {
             keys: Ok(vec![key.verifying_key()].leak()),
             in_force,
             boot: BOOT,
+            image: IMAGE,
         };
         let table = Box::leak(Box::new(Table::<TABLE>::new()));
         Self {
@@ -217,7 +222,7 @@ impl World {
         self.revoke_by(number, None)
     }
 
-    pub fn revoke_by(&mut self, number: u16, by: Option<Principal>) -> Result<(), RevokeError> {
+    pub fn revoke_by(&mut self, number: u16, by: Option<u16>) -> Result<(), RevokeError> {
         let index = self.manager.issued_as(number).unwrap_or(u16::MAX);
         let revoked = self.manager.revoke(&mut self.machine, index, by);
         self.check();
@@ -263,7 +268,7 @@ impl World {
         let held = self.machine.scan();
         let held = held
             .iter()
-            .find(|it| (it.subject, it.slot) == (grant.subject.component(), grant.slot))
+            .find(|it| (it.subject, it.slot) == (grant.subject, grant.slot))
             .expect("the grant is in force");
         match Badge(held.badge).source() {
             Source::Grant(badge) => badge,
@@ -313,27 +318,27 @@ impl World {
         let log = grants
             .iter()
             .map(|it| &it.grant)
-            .find(|it| it.subject.component() == MANAGER && it.mode == Mode::Stream);
+            .find(|it| it.subject == MANAGER && it.mode == Mode::Stream);
         let mut path: BTreeSet<u16> = log.map(|it| it.object).into_iter().collect();
         for _ in grants {
             let waited_for: Vec<_> = grants
                 .iter()
                 .map(|it| &it.grant)
                 .filter(|it| matches!(it.mode, Mode::Call | Mode::Send))
-                .filter(|it| path.contains(&it.subject.component()))
+                .filter(|it| path.contains(&it.subject))
                 .map(|it| it.object)
                 .collect();
             path.extend(waited_for);
         }
         path.insert(MANAGER);
         grants[self.machine.number_of(grant)].when != When::Boot
-            || !path.contains(&grant.grant.subject.component())
+            || !path.contains(&grant.grant.subject)
     }
 
     /// The manager's table says what a scan finds.
     fn check_states(&self, scanned: &BTreeSet<Scanned>) {
         for (number, allowed) in (0..).zip(&self.machine.draft.grants) {
-            let place = (allowed.grant.subject.component(), allowed.grant.slot);
+            let place = (allowed.grant.subject, allowed.grant.slot);
             let held = scanned.iter().any(|it| (it.subject, it.slot) == place);
             assert_eq!(self.is_in_force(number), held, "grant {number}");
         }
@@ -359,8 +364,8 @@ impl World {
         let line = allowed.line;
         let requester = match allowed.when {
             When::Boot => None,
-            When::Request => Some(allowed.grant.subject),
-            When::Delegated(from) => Some(Principal::Component(from)),
+            When::Request => Some(Principal::component(allowed.grant.subject)),
+            When::Delegated(from) => Some(Principal::component(from)),
         };
         let expected = match requester {
             None => Cause::Policy { line },
@@ -380,18 +385,24 @@ impl World {
     fn replay(&self) -> BTreeMap<Scanned, (GrantFields, usize)> {
         let mut in_force: BTreeMap<u16, (GrantFields, usize)> = BTreeMap::new();
         let mut used = BTreeSet::new();
-        let mut time = 0;
+        let mut time = Time::default();
+        let mut last_id = 0;
         for (sequence, record) in self.machine.records.iter().enumerate() {
             assert_eq!(record.boot, BOOT);
-            assert!(record.time >= time);
+            let (monotonic, utc) = (record.time.monotonic, record.time.utc);
+            assert!(monotonic >= time.monotonic && utc >= time.utc);
             time = record.time;
+            assert_eq!(record.policy, self.machine.draft.version);
             let Some(grant) = record.grant else { continue };
             self.check_cause(record, &grant);
             match (record.operation, record.outcome) {
                 (Operation::Mint | Operation::Copy, Outcome::Done) => {
                     let pair = (grant.index, grant.generation);
                     assert!(used.insert(pair), "{pair:?} was used before");
-                    let parent = grant.parent.map(|parent| in_force.contains_key(&parent));
+                    assert!(grant.id > last_id, "{} was used before", grant.id);
+                    last_id = grant.id;
+                    let has = |id| in_force.values().any(|it| it.0.id == id);
+                    let parent = grant.parent.map(has);
                     assert_ne!(parent, Some(false), "derived from nothing");
                     assert!(in_force.insert(grant.index, (grant, sequence)).is_none());
                 }
@@ -409,7 +420,7 @@ impl World {
             }
         }
         let scanned = |grant: &GrantFields| Scanned {
-            subject: grant.grant.subject.component(),
+            subject: grant.grant.subject,
             slot: grant.grant.slot,
             badge: self.machine.badge_of(grant),
         };

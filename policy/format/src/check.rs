@@ -165,7 +165,7 @@ fn grant_is_sound(counts: &Counts, allowed: &AllowedGrant) -> bool {
         lease_ms,
         ..
     } = allowed;
-    let subject = grant.subject.component();
+    let subject = grant.subject;
     let bit = |bit| bit < cspace::MAX_CHANNELS;
     let delegator = match *when {
         When::Boot | When::Request => true,

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{SUCCESSOR, draft, key, method};
-use portcullis_kernel::{Grant, MethodSet, Mode, Principal};
+use portcullis_kernel::{Grant, MethodSet, Mode};
 use portcullis_policy_format::testing::{Draft, sign};
 use portcullis_policy_format::{
     AllowedGrant, Component, Counts, Flow, Header, MAX_COMPONENTS, MAX_NAME, OLDEST_FORMAT,
@@ -264,9 +264,7 @@ fn flows_and_nevers_lie_between_domains() {
 
 #[test]
 fn grants_refer_to_what_there_is() {
-    refused(Part::Grant, |it| {
-        it.grants[2].grant.subject = Principal::Component(3)
-    });
+    refused(Part::Grant, |it| it.grants[2].grant.subject = 3);
     refused(Part::Grant, |it| it.grants[0].grant.object = 3);
     refused(Part::Grant, |it| it.grants[0].grant.interface = 2);
     refused(Part::Grant, |it| {
@@ -316,7 +314,7 @@ prop_compose! {
     ) -> AllowedGrant {
         AllowedGrant {
             grant: Grant {
-                subject: Principal::Component(subject),
+                subject: subject,
                 slot,
                 object,
                 interface: 0,
@@ -390,7 +388,7 @@ proptest! {
             let counts = policy.counts();
             prop_assert_eq!(policy.grants().count() as u32, counts.grants);
             for AllowedGrant { grant, .. } in policy.grants() {
-                prop_assert!(policy.components().nth(grant.subject.component().into()).is_some());
+                prop_assert!(policy.components().nth(grant.subject.into()).is_some());
                 prop_assert!(policy.components().nth(grant.object.into()).is_some());
                 prop_assert!(policy.interfaces().nth(grant.interface.into()).is_some());
             }

@@ -558,7 +558,7 @@ impl Bindings {
         let taken = regions.iter().find(|(_, other)| *other == region);
         let expected = match (same, taken) {
             (Some((_, own)), _) if *own != region => format!("`{}`", region_name(*own)),
-            (None, Some((other, _))) => format!("another, and this is {}", what(other)),
+            (None, Some((other, _))) => format!("another, and `{other}` is set to this"),
             (None, None) => return regions.push((symbol, region)),
             _ => return,
         };

@@ -47,7 +47,7 @@ impl Ceiling {
         let grants = || policy.grants().map(|it| it.grant);
         for grant in grants() {
             // A verified policy's grants name its components.
-            let highest = &mut held[usize::from(grant.subject.component())];
+            let highest = &mut held[usize::from(grant.subject)];
             *highest = u32::from(grant.slot).max(*highest);
         }
         let calls = grants().filter(|grant| grant.mode == Mode::Call);

@@ -140,7 +140,7 @@ impl Findings {
         let mut streams = policy
             .grants()
             .map(|it| it.grant)
-            .filter(|it| it.subject.component() == number && it.mode == Mode::Stream);
+            .filter(|it| it.subject == number && it.mode == Mode::Stream);
         let Some(stream) = streams.next() else {
             return;
         };

@@ -48,7 +48,7 @@ impl<'a> Stated<'a> {
         let mut held = vec![0; components.len()];
         let grants = || policy.grants().map(|it| it.grant);
         for grant in grants() {
-            held[usize::from(grant.subject.component())] += 1;
+            held[usize::from(grant.subject)] += 1;
         }
         let calls = grants().filter(|grant| grant.mode == Mode::Call);
         Self {

@@ -71,7 +71,7 @@ impl Moment {
         let early = self.in_force(durable, before, policies, &self.ring);
         let is_early = |it: &InForce| {
             let is_durable = in_force.iter().any(|durable| durable.grant == it.grant);
-            !is_durable && log_path.contains(&it.grant.grant.subject.component())
+            !is_durable && log_path.contains(&it.grant.grant.subject)
         };
         let early: Vec<_> = early.into_iter().filter(is_early).collect();
         in_force.extend(early);
@@ -120,7 +120,7 @@ fn log_path(policy: &Policy<'_>) -> BTreeSet<u16> {
     let mut path: BTreeSet<u16> = own.map(|(number, _)| number).collect();
     loop {
         let waits = policy.grants().map(|it| it.grant).filter(|grant| {
-            let subject = grant.subject.component();
+            let subject = grant.subject;
             matches!(grant.mode, Mode::Call | Mode::Send) && path.contains(&subject)
         });
         let more: Vec<_> = waits.map(|grant| grant.object).collect();

@@ -11,7 +11,7 @@ use portcullis_kernel::{
     Badge, CPtr, CallGrant, Generation, Grant, MethodSet, Mode, Principal, ReplyObject, SendGrant,
     cspace,
 };
-use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, Record};
+use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, Record, Time};
 use portcullis_manager_api::{
     Buffer, COMPONENT, ComponentView, FIND, Find, Found, GRANTS, GrantView, NO_MORE, NOT_PERMITTED,
     REASON, RECORD, Refused, STATUS, Status, UNAVAILABLE, WHY, Why,
@@ -53,7 +53,7 @@ fn policy() -> Draft<'static> {
     let terminal = methods(1, &["write", "progress"]);
     let grant = |(subject, slot, object, interface), methods, line| AllowedGrant {
         grant: Grant {
-            subject: Principal::Component(subject),
+            subject,
             slot,
             object,
             interface,
@@ -132,7 +132,7 @@ impl Kernel {
         let in_force = [(0, CONSOLE, 1), (1, INGEST, 2), (3, EDGE, 4)];
         let grants = in_force.map(|(index, subject, slot)| {
             let mut allowed = policy().grants.into_iter().map(|it| (it.grant, it.line));
-            let place = (Principal::Component(subject), slot);
+            let place = (subject, slot);
             let (grant, line) = allowed
                 .find(|(it, _)| (it.subject, it.slot) == place)
                 .unwrap();
@@ -152,8 +152,9 @@ impl Kernel {
                     Operation::Boot,
                     None,
                     Cause::Load {
-                        version: 7,
-                        sha256: [1; 32]
+                        policy: [1; 32],
+                        system: [2; 32],
+                        image: [3; 32],
                     }
                 ),
                 record(1, Operation::Mint, Some(1), Cause::Policy { line: 249 }),
@@ -162,7 +163,7 @@ impl Kernel {
                     Operation::Deny,
                     Some(3),
                     Cause::Request {
-                        by: Principal::Component(EDGE),
+                        by: Principal::component(EDGE),
                         line: Some(330)
                     },
                 ),
@@ -185,7 +186,7 @@ impl Kernel {
                 let number: u16 = message.decode(&mut buffer).ok_or(bad)?;
                 COMPONENTS.get(usize::from(number)).ok_or(NO_MORE)?;
                 let grants = self.grants.iter().map(|it| it.grant);
-                let holds = |it: &Grant| it.subject == Principal::Component(number);
+                let holds = |it: &Grant| it.subject == number;
                 let serves = |it: &Grant| it.object == number;
                 let view = ComponentView {
                     holds: grants.clone().filter(holds).count() as u32,
@@ -196,11 +197,11 @@ impl Kernel {
             RECORD => {
                 let sequence: u64 = message.decode(&mut buffer).ok_or(bad)?;
                 let record = self.records.get(sequence as usize);
-                message.encode(label::OK, record.ok_or(NO_MORE)?)
+                message.encode(label::OK, &record.ok_or(NO_MORE)?.encode().record())
             }
             WHY => {
                 let Why { subject, slot } = message.decode(&mut buffer).ok_or(bad)?;
-                let place = (Principal::Component(subject), slot);
+                let place = (subject, slot);
                 let mut grants = self.grants.iter().map(|it| it.grant);
                 let is_usable = grants.any(|it| (it.subject, it.slot) == place);
                 message.encode(label::OK, &is_usable)
@@ -259,13 +260,15 @@ fn record(sequence: u64, operation: Operation, grant: Option<u16>, cause: Cause)
     Record {
         sequence,
         boot: BootId([2; 16]),
-        time: 0,
+        time: Time::default(),
+        policy: 7,
         operation,
         grant: grant.map(|index| GrantFields {
+            id: 1,
             index,
             generation: Generation::default(),
             grant: Grant {
-                subject: Principal::Component(if denied { EDGE } else { INGEST }),
+                subject: if denied { EDGE } else { INGEST },
                 slot: 1,
                 object: if denied { 9 } else { CONSOLE },
                 interface: 0,
@@ -546,7 +549,7 @@ fn a_name_belongs_to_one_generation() {
     let mut bench = Bench::started(false);
     bench.say(1, "before");
     bench.kernel.grants[1].generation = Generation::new(1).unwrap();
-    bench.kernel.grants[1].grant.subject = Principal::Component(EDGE);
+    bench.kernel.grants[1].grant.subject = EDGE;
     let message = {
         Terminal::new(SendGrant(cspace::grant(2))).line(&mut bench.kernel, format_args!("after"));
         bench.kernel.sent.pop().unwrap()

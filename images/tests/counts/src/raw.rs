@@ -20,7 +20,7 @@ impl Raw {
     /// For a grant, under an index that nothing is issued with.
     pub fn new(layout: Authority, index: u16, grant: &Grant) -> Self {
         let authority = |slot| place(Authority::ITSELF, slot);
-        let subject = layout.grants_cnode(grant.subject.component());
+        let subject = layout.grants_cnode(grant.subject);
         let badge = GrantBadge::new(index, Generation::default(), grant.methods);
         Self {
             source: authority(layout.endpoint(grant.object)),

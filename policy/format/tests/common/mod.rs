@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use ed25519_dalek::SigningKey;
-use portcullis_kernel::{Grant, Method, MethodSet, Mode, Principal};
+use portcullis_kernel::{Grant, Method, MethodSet, Mode};
 use portcullis_policy_format::testing::Draft;
 use portcullis_policy_format::{
     AllowedGrant, Component, Domain, Flow, Interface, InterfaceMethod, Never, OnFault, Tail, When,
@@ -35,7 +35,7 @@ pub(crate) fn draft() -> Draft<'static> {
         name,
     };
     let grant = Grant {
-        subject: Principal::Component(1),
+        subject: 1,
         slot: 1,
         object: 2,
         interface: 0,
@@ -96,7 +96,7 @@ pub(crate) fn draft() -> Draft<'static> {
             },
             AllowedGrant {
                 grant: Grant {
-                    subject: Principal::Component(2),
+                    subject: 2,
                     object: 1,
                     mode: Mode::Notify,
                     ..grant
