@@ -17,7 +17,7 @@
 
 use core::num::NonZeroU32;
 
-use portcullis_kernel::{Generation, Grant, GrantBadge, MethodSet, Mode};
+use portcullis_kernel::{Generation, Grant, GrantBadge, KernelError, MethodSet, Mode};
 use portcullis_log::GrantFields;
 use portcullis_policy_format::{AllowedGrant, MAX_GRANTS, When};
 
@@ -79,6 +79,7 @@ impl<const GRANTS: usize> Table<GRANTS> {
             due: Queue::EMPTY,
             logged: Queue::EMPTY,
             unlogged: Queue::EMPTY,
+            stuck: Queue::EMPTY,
             in_force: 0,
             holds: [0; COMPONENTS],
             serves: [0; COMPONENTS],
@@ -111,6 +112,9 @@ pub(crate) struct Grants<'t> {
     logged: Queue,
     /// Revoked: their records are written as soon as the ring has room.
     unlogged: Queue,
+    /// In force, since the kernel refused to take them back: the records of that are written as soon as
+    /// the ring has room.
+    stuck: Queue,
     in_force: u32,
     holds: [u32; COMPONENTS],
     serves: [u32; COMPONENTS],
@@ -139,6 +143,8 @@ struct Entry {
     logged_at: u32,
     state: State,
     by: By,
+    /// Why the kernel refused to take it back, until that is logged.
+    stuck: Option<KernelError>,
 }
 
 /// How a grant stands.
@@ -164,6 +170,17 @@ pub(crate) enum Next {
     /// The same grant is issued again, under the next generation.
     Due,
     Retired,
+    /// The entry is retired, and the same grant is issued again with another.
+    Moved,
+}
+
+/// What became of an entry whose grant has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ended {
+    Reusable,
+    Retired,
+    /// Retired, and no other is left for the grant, which was to be issued again.
+    Lost,
 }
 
 /// Who had a grant issued or revoked.
@@ -215,6 +232,7 @@ impl Entry {
         logged_at: 0,
         state: State::Free,
         by: By::Policy,
+        stuck: None,
     };
 }
 
@@ -234,6 +252,15 @@ impl Grants<'_> {
         by: By,
         parent: Option<u16>,
     ) -> Option<Claimed> {
+        self.take((number, allowed.grant, allowed.lease_ms), by, parent)
+    }
+
+    fn take(
+        &mut self,
+        (number, grant, lease_ms): (u16, Grant, Option<u32>),
+        by: By,
+        parent: Option<u16>,
+    ) -> Option<Claimed> {
         if self.issued_as(number).is_some() {
             return None;
         }
@@ -247,8 +274,8 @@ impl Grants<'_> {
         let from = parent.map_or(0, |parent| self.at(parent).id);
         let entry = self.at_mut(index);
         entry.from = from;
-        entry.grant = allowed.grant;
-        entry.lease_ms = allowed.lease_ms.and_then(NonZeroU32::new);
+        entry.grant = grant;
+        entry.lease_ms = lease_ms.and_then(NonZeroU32::new);
         entry.number = number;
         (entry.parent, entry.child, entry.sibling) = (index, index, index);
         (entry.state, entry.by) = (State::Claimed, by);
@@ -264,9 +291,11 @@ impl Grants<'_> {
     pub(crate) fn schedule(&mut self, number: u16, allowed: &AllowedGrant) -> bool {
         if let Some(index) = self.issued_as(number) {
             let state = &mut self.at_mut(index).state;
-            if *state == State::Unlogged(Next::Free) {
-                *state = State::Unlogged(Next::Due);
-            }
+            *state = match *state {
+                State::Unlogged(Next::Free) => State::Unlogged(Next::Due),
+                State::Unlogged(Next::Retired) => State::Unlogged(Next::Moved),
+                other => other,
+            };
             return true;
         }
         let claimed = self.claim(number, allowed, By::Policy, None);
@@ -310,9 +339,8 @@ impl Grants<'_> {
         self.make_free(index);
     }
 
-    /// Ends a grant that the kernel refused after its record was written. Says whether its index is
-    /// retired.
-    pub(crate) fn fail(&mut self, Claimed(index): Claimed, next: Next) -> bool {
+    /// Ends a grant that the kernel refused after its record was written.
+    pub(crate) fn fail(&mut self, Claimed(index): Claimed, next: Next) -> Ended {
         self.end(index, next)
     }
 
@@ -327,18 +355,36 @@ impl Grants<'_> {
         self.detach(index);
         let entry = self.at_mut(index);
         (entry.state, entry.by) = (State::Unlogged(next), by);
-        self.unlogged.push(self.entries, index);
+        if entry.stuck.take().is_none() {
+            return self.unlogged.push(self.entries, index);
+        }
+        // What it was derived from may be revoked already, and logged after it.
+        self.stuck.remove(self.entries, index);
+        self.unlogged.push_first(self.entries, index);
     }
 
-    /// Ends the first of the grants whose revocation was to be logged: it is. Says whether its index
-    /// is retired.
-    pub(crate) fn finish_revoked(&mut self) -> bool {
-        let Some(index) = self.unlogged.pop(self.entries) else {
-            return false;
-        };
-        match self.at(index).state {
-            State::Unlogged(next) => self.end(index, next),
-            _ => false,
+    /// Notes that the kernel refused to take a grant back, which is to be logged: it stays in force.
+    pub(crate) fn refused(&mut self, index: u16, by: By, error: KernelError) {
+        let entry = self.at_mut(index);
+        entry.by = by;
+        if entry.stuck.replace(error).is_none() {
+            self.stuck.push(self.entries, index);
+        }
+    }
+
+    /// Notes that it is logged.
+    pub(crate) fn finish_refused(&mut self) {
+        if let Some(index) = self.stuck.pop(self.entries) {
+            self.at_mut(index).stuck = None;
+        }
+    }
+
+    /// Ends the first of the grants whose revocation was to be logged: it is.
+    pub(crate) fn finish_revoked(&mut self) -> Ended {
+        let index = self.unlogged.pop(self.entries);
+        match index.map(|index| (index, self.at(index).state)) {
+            Some((index, State::Unlogged(next))) => self.end(index, next),
+            _ => Ended::Reusable,
         }
     }
 
@@ -349,22 +395,40 @@ impl Grants<'_> {
     }
 
     /// Ends a use of an entry: the next, if there is one, has another generation.
-    fn end(&mut self, index: u16, next: Next) -> bool {
+    fn end(&mut self, index: u16, next: Next) -> Ended {
         self.orphan(index);
         let entry = self.at_mut(index);
-        let generation = entry.generation.next();
-        match (next, generation) {
-            (Next::Retired, _) | (_, None) => {
-                entry.state = State::Retired;
-                return true;
+        match (next, entry.generation.next()) {
+            (Next::Free, Some(generation)) => {
+                entry.generation = generation;
+                self.make_free(index);
+                Ended::Reusable
             }
-            (_, Some(generation)) => entry.generation = generation,
+            (Next::Due, Some(generation)) => {
+                entry.generation = generation;
+                self.make_due(index);
+                Ended::Reusable
+            }
+            (Next::Retired, _) | (Next::Free, None) => {
+                entry.state = State::Retired;
+                Ended::Retired
+            }
+            (Next::Moved, _) | (Next::Due, None) => {
+                entry.state = State::Retired;
+                let again = (
+                    entry.number,
+                    entry.grant,
+                    entry.lease_ms.map(NonZeroU32::get),
+                );
+                match self.take(again, By::Policy, None) {
+                    Some(Claimed(other)) => {
+                        self.make_due(other);
+                        Ended::Retired
+                    }
+                    None => Ended::Lost,
+                }
+            }
         }
-        match next {
-            Next::Due => self.make_due(index),
-            _ => self.make_free(index),
-        }
-        false
     }
 
     fn make_due(&mut self, index: u16) {
@@ -527,6 +591,12 @@ impl Grants<'_> {
         self.logged.first().map(|index| self.at(index).logged_at)
     }
 
+    /// The first grant of which it is to be logged that the kernel refused to take it back, and why.
+    pub(crate) fn first_refused(&self) -> Option<(u16, KernelError)> {
+        let index = self.stuck.first()?;
+        Some((index, self.at(index).stuck?))
+    }
+
     /// The first grant whose revocation is to be logged.
     pub(crate) fn first_unlogged(&self) -> Option<u16> {
         self.unlogged.first()
@@ -618,8 +688,51 @@ mod tests {
         );
         grants.revoked(0, By::Policy, Next::Retired);
         assert_eq!(grants.by(0), By::Fault(3));
-        assert!(!grants.finish_revoked() && !grants.finish_revoked());
+        assert_eq!(
+            [grants.finish_revoked(), grants.finish_revoked()],
+            [Ended::Reusable; 2]
+        );
         assert_eq!(grants.issued_as(0), None);
+    }
+
+    /// A grant that is revoked such that its index cannot be used again, and that is to come again.
+    #[test]
+    fn a_grant_that_is_to_come_again_takes_another_index_while_there_is_one() {
+        let mut grants = table();
+        for (index, ended) in [(0, Ended::Retired), (1, Ended::Lost)] {
+            if index == 0 {
+                assert!(grants.schedule(0, &allowed(1)));
+            }
+            let claimed = grants.take_due().unwrap();
+            assert_eq!(claimed.index(), index);
+            grants.enter_force(claimed);
+            grants.revoked(index, By::Fault(0), Next::Retired);
+            assert!(grants.schedule(0, &allowed(1)));
+            assert_eq!(grants.finish_revoked(), ended);
+        }
+        assert_eq!(grants.first_due(), None);
+    }
+
+    /// What the kernel refused to take back is told before what is told of it next.
+    #[test]
+    fn a_grant_that_was_stuck_is_logged_first() {
+        let mut grants = table();
+        for number in [0, 1] {
+            let claimed = grants.claim(number, &allowed(1 + number), By::Policy, None);
+            grants.enter_force(claimed.unwrap());
+        }
+        let error = KernelError::FailedLookup;
+        grants.refused(1, By::Policy, error);
+        grants.refused(1, By::Policy, error);
+        grants.revoked(0, By::Policy, Next::Free);
+        assert_eq!(grants.first_refused(), Some((1, error)));
+        grants.revoked(1, By::Policy, Next::Free);
+        assert_eq!(
+            (grants.first_refused(), grants.first_unlogged()),
+            (None, Some(1))
+        );
+        grants.finish_revoked();
+        assert_eq!(grants.first_unlogged(), Some(0));
     }
 
     #[test]
@@ -629,11 +742,15 @@ mod tests {
         grants.enter_force(claimed);
         grants.revoked(0, By::Fault(0), Next::Free);
         assert!(grants.schedule(0, &allowed(1)) && grants.first_due().is_none());
-        assert!(!grants.finish_revoked());
+        assert_eq!(grants.finish_revoked(), Ended::Reusable);
         assert_eq!((grants.first_due(), grants.by(0)), (Some(0), By::Policy));
         assert_eq!(grants.badge(0).unwrap().generation().number(), 1);
         let claimed = grants.take_due().unwrap();
-        assert!(grants.fail(claimed, Next::Retired), "the kernel holds it");
+        assert_eq!(
+            grants.fail(claimed, Next::Retired),
+            Ended::Retired,
+            "the kernel holds it"
+        );
         assert!(grants.schedule(0, &allowed(1)));
         assert_eq!(grants.issued_as(0), Some(1));
     }

@@ -6,7 +6,7 @@ use portcullis_log::{Cause, Operation, Outcome};
 use portcullis_manager_api::{Report, Unissued, badge_bits};
 use portcullis_policy_format::{AllowedGrant, MAX_COMPONENTS, When};
 
-use crate::grants::{By, Claimed, Grants, Next};
+use crate::grants::{By, Claimed, Ended, Grants, Next};
 use crate::journal::Journal;
 use crate::loaded::Loaded;
 use crate::members::Members;
@@ -55,7 +55,9 @@ pub(crate) fn catch_up(
 
 /// Whether something was done whose record is not yet written.
 pub(crate) fn has_unlogged(grants: &Grants<'_>, members: &Members) -> bool {
-    members.first_unlogged().is_some() || grants.first_unlogged().is_some()
+    members.first_unlogged().is_some()
+        || grants.first_refused().is_some()
+        || grants.first_unlogged().is_some()
 }
 
 /// Writes the `boot` record, where it is not yet written.
@@ -317,7 +319,7 @@ fn make(
     let (about, by) = ((loaded, &*grants, members), grants.by(index));
     let _ = journal.record_grant(about, issuing(grants, index), index, by, error.into());
     let (number, subject) = (grants.number(index), grants.grant(index).subject);
-    if grants.fail(claimed, next) {
+    if grants.fail(claimed, next) != Ended::Reusable {
         journal.report(Report::Retired { index, subject }, Some(loaded));
     }
     report_unissued(loaded, journal, number, Unissued::Kernel(error));

@@ -6,7 +6,7 @@ use portcullis_log::{Cause, Operation, Outcome};
 use portcullis_manager_api::{Report, Unissued};
 use portcullis_policy_format::{OnFault, When};
 
-use crate::grants::{By, Grants, Next};
+use crate::grants::{By, Ended, Grants, Next};
 use crate::issue::{Boot, has_unlogged, log_boot, report_unissued};
 use crate::journal::Journal;
 use crate::loaded::Loaded;
@@ -169,10 +169,9 @@ fn report_in_force(
     index: u16,
     (by, error): (By, KernelError),
 ) {
-    if log_revocations(loaded, grants, members, journal).is_ok() {
-        let about = (loaded, &*grants, &*members);
-        let _ = journal.record_grant(about, Operation::Revoke, index, by, error.into());
-    }
+    grants.refused(index, by, error);
+    // Without room it is told later.
+    let _ = log_revocations(loaded, grants, members, journal);
     let report = Report::StillInForce {
         index,
         subject: grants.grant(index).subject,
@@ -182,7 +181,8 @@ fn report_in_force(
     journal.report(report, Some(loaded));
 }
 
-/// Writes the records of faults and revocations that are not yet written, in their order.
+/// Writes the records that are not yet written: of faults, then of grants that the kernel refused to take
+/// back, then of revocations. Whatever comes first in time, none of them belies another in this order.
 pub(crate) fn log_revocations(
     loaded: &Loaded<'_>,
     grants: &mut Grants<'_>,
@@ -194,12 +194,21 @@ pub(crate) fn log_revocations(
         journal.record_done(Operation::Fault, Cause::Fault { component, fault })?;
         members.finish_fault();
     }
+    while let Some((index, error)) = grants.first_refused() {
+        let (about, by) = ((loaded, &*grants, &*members), grants.by(index));
+        journal.record_grant(about, Operation::Revoke, index, by, error.into())?;
+        grants.finish_refused();
+    }
     while let Some(index) = grants.first_unlogged() {
         let (about, by) = ((loaded, &*grants, &*members), grants.by(index));
         journal.record_grant(about, Operation::Revoke, index, by, Outcome::Done)?;
-        let subject = grants.grant(index).subject;
-        if grants.finish_revoked() {
+        let (number, subject) = (grants.number(index), grants.grant(index).subject);
+        let ended = grants.finish_revoked();
+        if ended != Ended::Reusable {
             journal.report(Report::Retired { index, subject }, Some(loaded));
+        }
+        if ended == Ended::Lost {
+            report_unissued(loaded, journal, number, Unissued::Unavailable);
         }
     }
     Ok(())

@@ -256,7 +256,6 @@ fn the_kernel_refuses_each_invocation_of_a_revocation_in_turn() {
                 3 => (3, INGEST),
                 number => (number + 1, number - 1),
             };
-            let subject = subject;
             // Its badge may be queued, or its root is taken: never again in this boot.
             let retired = Report::Retired { index, subject };
             assert!(world.manager.platform().reports.contains(&retired));
@@ -332,6 +331,67 @@ fn a_full_ring_delays_records_and_no_revocation() {
         .collect();
     assert_eq!(later, [1, 3], "in the order in which they were revoked");
     assert!(world.grant(8, None).is_ok());
+}
+
+/// The log then never says that a grant ended before what was derived from it, and is still in force.
+#[test]
+fn a_full_ring_delays_the_record_of_a_refused_revocation() {
+    let mut world = World::filled(8);
+    world.acknowledge();
+    world.grant(5, Some(3)).unwrap();
+    while world.issue(8, None).is_ok() {
+        world.revoke(8).unwrap();
+    }
+    while world.room() > 0 {
+        world.revoke(4).unwrap();
+    }
+    let logged = world.log().len();
+    let error = KernelError::FailedLookup;
+    world.refuse(0, error);
+    assert_eq!(world.revoke(3), Err(RevokeError::Kernel(error)));
+    assert_eq!([3, 5].map(|it| world.is_in_force(it)), [false, true]);
+    assert_eq!(world.log().len(), logged);
+    world.acknowledge();
+    world.notify();
+    let later = &world.log()[logged..];
+    let refused = (Operation::Revoke, Some(5), Outcome::from(error));
+    assert_eq!(
+        later,
+        [refused, (Operation::Revoke, Some(3), Outcome::Done)]
+    );
+}
+
+#[test]
+fn a_boot_grant_whose_index_is_retired_comes_again_with_another() {
+    let draft = Draft {
+        grants: vec![
+            call(1, 1, 2),
+            AllowedGrant {
+                when: When::Request,
+                ..call(2, 1, 1)
+            },
+        ],
+        ..empty(3)
+    };
+    let mut world = World::booted(&draft);
+    let mut fault = || {
+        // The calls that are queued cannot be cancelled.
+        world.refuse(1, KernelError::IllegalOperation);
+        world.fault(1).unwrap();
+        world.acknowledge();
+        world.notify();
+        let index = world.manager.issued_as(0);
+        (index, world.manager.platform().reports.last().copied())
+    };
+    let retired = |index| Report::Retired { index, subject: 1 };
+    assert_eq!(fault(), (Some(1), Some(retired(0))));
+    let lost = Report::Unissued {
+        subject: 1,
+        object: 2,
+        line: draft.grants[0].line,
+        reason: Unissued::Unavailable,
+    };
+    assert_eq!(fault(), (None, Some(lost)));
 }
 
 #[test]
@@ -511,13 +571,13 @@ fn an_index_whose_generations_are_used_up_is_retired() {
         portcullis_kernel::Component::notified(&mut world.manager, &mut world.machine, signals);
     }
     assert!(!world.is_in_force(0));
-    assert_eq!(
-        world.manager.platform().reports.last(),
-        Some(&Report::Retired {
-            index: 0,
-            subject: 1,
-        })
-    );
+    let reports = &world.manager.platform().reports;
+    let last = reports.last_chunk::<2>().unwrap();
+    let (index, subject) = (0, 1);
+    assert_eq!(last[0], Report::Retired { index, subject });
+    // There is no other index for it.
+    let reason = Unissued::Unavailable;
+    assert!(matches!(last[1], Report::Unissued { subject: 1, reason: it, .. } if it == reason));
     let answer = world.manager.revoke_component(&mut world.machine, 1, FAULT);
     assert_eq!(answer, Ok(()));
     assert!(!world.is_in_force(0));

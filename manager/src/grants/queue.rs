@@ -29,6 +29,12 @@ impl Queue {
         self.0 = Some(Ends { first, last: index });
     }
 
+    pub(super) fn push_first(&mut self, entries: &mut [Entry], index: u16) {
+        let last = self.0.map_or(index, |ends| ends.last);
+        entries[usize::from(index)].link = self.first().unwrap_or(index);
+        self.0 = Some(Ends { first: index, last });
+    }
+
     pub(super) fn pop(&mut self, entries: &[Entry]) -> Option<u16> {
         let Ends { first, last } = self.0?;
         self.0 = (first != last).then(|| Ends {

@@ -145,7 +145,7 @@ prop_compose! {
         let signals = matches!(mode, Mode::Notify | Mode::Stream);
         let allowed = AllowedGrant {
             grant: Grant {
-                subject: subject,
+                subject,
                 slot: 0,
                 object,
                 interface,

@@ -314,7 +314,7 @@ prop_compose! {
     ) -> AllowedGrant {
         AllowedGrant {
             grant: Grant {
-                subject: subject,
+                subject,
                 slot,
                 object,
                 interface: 0,

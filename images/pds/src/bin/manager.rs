@@ -5,7 +5,7 @@
 
 use ed25519_dalek::VerifyingKey;
 use portcullis_console::report::Worded;
-use portcullis_log::BootId;
+use portcullis_log::{BootId, Time};
 use portcullis_log::ring::Writer;
 use portcullis_manager::{
     Config, MANAGER_TABLE, MAX_KEYS, Manager, Platform, Policy, Report, Table, trusted_keys,
@@ -24,8 +24,8 @@ static KEYS: StaticCell<heapless::Vec<VerifyingKey, MAX_KEYS>> = StaticCell::new
 struct Board;
 
 impl Platform for Board {
-    fn now(&mut self) -> u64 {
-        nanoseconds()
+    fn now(&mut self) -> Time {
+        Time::since_start(nanoseconds())
     }
 
     /// Only a debug kernel prints; elsewhere the console shows what the manager's records say, and asks
@@ -44,6 +44,7 @@ fn init() -> Domain<Manager<'static, Board, ReadWrite, ReadOnly>> {
         keys: keys.map(|keys| KEYS.init(keys).as_slice()),
         in_force: 0,
         boot: boot_id(policy),
+        image: [0; 32],
     };
     let ring = Writer::new(region!(grant_log), region!(grant_log_ack))
         .expect("system.xml gives the ring more than a page");

@@ -6,7 +6,7 @@
 use heapless::Vec;
 use portcullis_counts::{GRANTS, MEASURE, Measured, REQUESTED, Raw, instructions, start};
 use portcullis_kernel::{Caller, Component, Grant, Message, Method, Signals, label};
-use portcullis_log::BootId;
+use portcullis_log::{BootId, Time};
 use portcullis_log::ring::Writer;
 use portcullis_manager::{
     Config, MAX_KEYS, Manager, Platform, Report, Table, VerifyingKey, trusted_keys,
@@ -27,11 +27,11 @@ struct Board {
 }
 
 impl Platform for Board {
-    fn now(&mut self) -> u64 {
+    fn now(&mut self) -> Time {
         if self.loaded.is_none() {
             self.loaded = Some(instructions());
         }
-        nanoseconds()
+        Time::since_start(nanoseconds())
     }
 
     fn report(&mut self, report: Report, _: Option<&Policy<'_>>) {
@@ -159,6 +159,7 @@ fn init() -> Domain<Counted> {
         keys: Ok(KEYS.init(keys)),
         in_force: 0,
         boot: BootId([7; 16]),
+        image: [0; 32],
     };
     let ring = Writer::new(region!(grant_log), region!(grant_log_ack))
         .expect("system.xml gives the ring more than a page");
