@@ -11,7 +11,8 @@
 //! ledger just stops, the ring fills, and the same happens. The writer does not trust the acknowledgement: one
 //! that goes back, or past the head, counts as none. Nor does the reader trust the ring: a head
 //! that goes back or runs away, and a length that makes no sense, are faults, and after a fault
-//! nothing more is read, since what follows could no longer be told to be complete.
+//! nothing more is read, since what follows could no longer be told to be complete. A page that acknowledges
+//! anything before there is a record was filled by somebody else: the writer takes it for closed.
 
 use core::fmt;
 
@@ -43,6 +44,8 @@ pub struct Writer<R, A> {
     slots: u64,
     head: u64,
     acknowledged: u64,
+    /// Something was acknowledged before there was anything: the page is not the ledger's.
+    forged: bool,
     /// On its way into the ring, aligned as slots are, so that whole words can be copied.
     slot: Encoded,
 }
@@ -62,6 +65,7 @@ impl<R: RegionMut, A: Region> Writer<R, A> {
             });
         }
         Ok(Self {
+            forged: acknowledgement.load(ACKNOWLEDGED) != Ok(0),
             ring,
             acknowledgement,
             slots,
@@ -99,11 +103,12 @@ impl<R: RegionMut, A: Region> Writer<R, A> {
     }
 
     fn is_closed(&self) -> bool {
-        self.acknowledgement.load(CLOSED) != Ok(0)
+        self.forged || self.acknowledgement.load(CLOSED) != Ok(0)
     }
 
     fn update(&mut self) {
         if let Ok(acknowledged) = self.acknowledgement.load(ACKNOWLEDGED)
+            && !self.forged
             && acknowledged > self.acknowledged
             && acknowledged <= self.head
         {

@@ -200,6 +200,15 @@ fn a_head_that_goes_back_is_a_fault() {
 }
 
 #[test]
+fn what_is_acknowledged_before_there_is_anything_is_not_believed() {
+    let (ring, mut page) = (Shared::new(SLOTS_OFFSET + 4 * SLOT), Shared::new(4096));
+    page.store(ACKNOWLEDGED, 1).unwrap();
+    let mut writer = Writer::new(ring, page).unwrap();
+    assert!(writer.push(&record(0)).is_err());
+    assert_eq!((writer.free(), writer.acknowledged()), (0, 0));
+}
+
+#[test]
 fn a_length_that_lies_is_a_fault() {
     for length in [0, RECORD_MAX as u64 + 1, u64::MAX] {
         let mut both = ring(4);

@@ -161,7 +161,7 @@ impl From<V1Grant> for GrantFields {
                 mode: grant.mode,
             },
             parent: grant.parent.map(|index| BY_INDEX | u64::from(index)),
-            lease_ms: grant.lease_ms,
+            lease_ms: grant.lease_ms.filter(|it| *it != 0),
         }
     }
 }
@@ -172,7 +172,7 @@ impl From<V1Cause> for Cause {
             V1Cause::Policy { line } => Self::Policy { line },
             V1Cause::Request { by, line } => Self::Request {
                 by: Principal::component(by),
-                line,
+                line: line.filter(|it| *it != 0),
             },
             V1Cause::Load { sha256, .. } => Self::Load {
                 policy: sha256,
