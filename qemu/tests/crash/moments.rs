@@ -132,21 +132,22 @@ fn log_path(policy: &Policy<'_>) -> BTreeSet<u16> {
     }
 }
 
-/// The records in the manager's ring: in the page whose slots hold most of a boot from its first on.
-/// The policy has fewer grants than a page has slots. Anything can look like the first record.
+/// The records in the manager's ring: behind the beginning of a page, in the slots that hold most of a
+/// boot from its first on. Anything can look like the first record.
 fn ring(memory: &Memory) -> Vec<Record> {
     let record = |slot: &[u8]| {
         let (length, bytes) = slot.split_first_chunk()?;
-        Record::decode(bytes.get(..u16::from_le_bytes(*length).into())?)
+        Record::decode(bytes.get(..u64::from_le_bytes(*length) as usize)?)
     };
-    let records = |page: &[u8]| -> Vec<Record> {
-        let slots = (0..).zip(page.chunks_exact(SLOT));
+    let records = |slots: &[u8]| -> Vec<Record> {
+        let slots = (0..).zip(slots.chunks_exact(SLOT));
         slots
             .map_while(|(number, slot)| record(slot).filter(|it| it.sequence == number))
             .collect()
     };
-    let pages = memory
-        .written()
-        .flat_map(|(_, bytes)| bytes.chunks_exact(PAGE));
+    let pages = memory.written().flat_map(|(_, bytes)| {
+        let pages = (0..bytes.len()).step_by(PAGE);
+        pages.map(|at| &bytes[at..])
+    });
     pages.map(records).max_by_key(Vec::len).unwrap_or_default()
 }
