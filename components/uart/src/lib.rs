@@ -16,21 +16,13 @@ mod pl011;
 
 pub use ns16550::Ns16550;
 pub use pl011::Pl011;
+pub use portcullis_kernel::Registers;
 
 use portcullis_console::Serial;
 
 /// Bytes of output that wait for the device: the table of a full policy's boot grants, so that the
 /// console never waits for a slow line at start-up.
 pub const OUTPUT_MAX: usize = 16 * 1024;
-
-/// A device's memory-mapped registers.
-pub trait Registers {
-    /// Reads the register at `offset` bytes.
-    fn read(&self, offset: usize) -> u32;
-
-    /// Writes the register at `offset` bytes.
-    fn write(&mut self, offset: usize, value: u32);
-}
 
 /// The device's interrupt line, as the platform gives it.
 pub trait Interrupt {

@@ -1,9 +1,9 @@
 //! A driver's device: its registers and its interrupt.
 
-use portcullis_kernel::cspace;
-use portcullis_uart::{Interrupt, Registers};
+use portcullis_kernel::{Registers, cspace};
+use portcullis_uart::Interrupt;
 
-/// Memory-mapped registers of `T`: `u8` for an NS16550, `u32` for a PL011.
+/// Memory-mapped registers of `T`: `u8` for an NS16550, `u32` for the other devices.
 #[derive(Debug)]
 pub struct Mmio<T> {
     base: *mut T,

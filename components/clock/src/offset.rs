@@ -1,0 +1,48 @@
+//! The page `utc_offset`: how far UTC is ahead of monotonic time, for whoever may ask nobody, the
+//! manager.
+//!
+//! Word 0: UTC in nanoseconds since 1970-01-01 at the moment that monotonic time was 0; 0: unknown.
+
+use portcullis_kernel::{OutOfRange, Region, RegionMut};
+
+/// Offset of the word in the page.
+const WORD: usize = 0;
+
+/// The earliest UTC that an RTC is believed: 2025-01-01, in nanoseconds. Portcullis is younger than
+/// that; an RTC that was never set says something near 1970.
+pub const EARLIEST: u64 = 1_735_689_600_000_000_000;
+
+/// How far UTC is ahead of monotonic time; `None`: the RTC says nothing that can be true.
+pub(crate) fn of(utc: Option<u64>, monotonic: u64) -> Option<u64> {
+    let believed = utc.filter(|utc| *utc >= EARLIEST);
+    believed
+        .and_then(|utc| utc.checked_sub(monotonic))
+        .filter(|it| *it > 0)
+}
+
+/// Writes the page.
+pub(crate) fn write(page: &mut impl RegionMut, offset: Option<u64>) -> Result<(), OutOfRange> {
+    page.store(WORD, offset.unwrap_or(0))
+}
+
+/// Reads the page; `None`: UTC is unknown, or the system has no such page.
+pub fn read(page: &impl Region) -> Option<u64> {
+    page.load(WORD).ok().filter(|offset| *offset > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_rtc_cannot_mean_is_unknown() {
+        assert_eq!(of(Some(EARLIEST), 0), Some(EARLIEST));
+        assert_eq!(of(Some(EARLIEST + 7), 5), Some(EARLIEST + 2));
+        for utc in [None, Some(0), Some(EARLIEST - 1)] {
+            assert_eq!(of(utc, 0), None);
+        }
+        // A counter that is ahead of the RTC: one of them is not what it seems.
+        assert_eq!(of(Some(EARLIEST), EARLIEST), None);
+        assert_eq!(of(Some(EARLIEST), u64::MAX), None);
+    }
+}
