@@ -44,6 +44,8 @@ use miette::Diagnostic;
 use portcullis_policy_format::MAX_COMPONENTS;
 use portcullis_sdf::System;
 
+use custody::PeerPages;
+
 use crate::ceiling::Ceiling;
 use crate::model::{Place, Policy, Subject};
 use crate::problem::{Found, Problem, Problems};
@@ -188,15 +190,19 @@ fn run_with<'a>(
         flows::check(&mut check, &all);
     }
     never::check(&mut check, &all, described.map(|it| &**it.source));
-    let set = described.and_then(|described| custody::symbols(&mut check, described));
-    let acknowledged = set.or_else(|| custody::acknowledgement(policy, &relations.declared));
+    let set = described.map(|described| custody::symbols(&mut check, described));
+    let mut pages = PeerPages::declared(policy, &relations.declared);
+    if let Some(set) = &set {
+        pages.acknowledgement = set.acknowledgement.or(pages.acknowledgement);
+        pages.statements.clone_from(&set.statements);
+    }
     let mut said = HashSet::new();
-    custody::check(&mut check, &relations.declared, acknowledged, &mut said);
+    custody::check(&mut check, &relations.declared, &pages, &mut said);
     memory::check(&mut check, &relations);
     calls::check(&mut check, &relations.declared);
-    if let Some(described) = described {
-        against(&mut check, &relations, incomplete, described, set);
-        custody::check(&mut check, &relations.given, set, &mut said);
+    if let Some((described, set)) = described.zip(set) {
+        against(&mut check, &relations, incomplete, described, &set);
+        custody::check(&mut check, &relations.given, &set, &mut said);
         custody::maps(&mut check, described);
         custody::set_symbols(&mut check, described);
     }
@@ -208,7 +214,7 @@ fn against(
     relations: &Relations<'_>,
     incomplete: Incomplete,
     described: Described<'_>,
-    acknowledged: Option<&str>,
+    pages: &PeerPages<'_>,
 ) {
     let system = described.system;
     system::check(check, incomplete, described);
@@ -218,7 +224,7 @@ fn against(
     log::check(check, described);
     memory::check_regions(check, described);
     if !incomplete.authority {
-        cover::check(check, relations, described, acknowledged);
+        cover::check(check, relations, described, pages);
     }
 }
 

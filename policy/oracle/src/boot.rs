@@ -18,7 +18,15 @@ const MANAGERS: [(&str, &str); 4] = [
     ("grant_log", "rw"),
     ("grant_log_ack", "r"),
 ];
+/// Pages that it may do without: it only reads them.
+pub const OPTIONAL: [&str; 2] = ["boot_seed", "utc_offset"];
 const KEEPERS: [(&str, &str); 2] = [("grant_log", "r"), ("grant_log_ack", "rw")];
+
+/// The symbols that may be set in the manager, as addresses.
+pub fn roles() -> impl Iterator<Item = &'static str> {
+    MANAGERS.iter().map(|(symbol, _)| *symbol).chain(OPTIONAL)
+}
+
 /// Symbols that libmicrokit and rust-sel4 have in every program: Microkit sets the first ones, and then
 /// whatever the description sets, so that the description has the last word.
 pub const RUNTIME: [&str; 14] = [
@@ -102,7 +110,7 @@ impl Boot<'_> {
                 .system
                 .ends()
                 .any(|(end, other)| end.pd == pd.name && end.pp && other.pd == MANAGER);
-            if !asks && policy.component(&pd.name).is_some() {
+            if !asks && self.has_to_ask(&pd.name) {
                 let text = format!(
                     "`{}` has no endpoint on which the manager receives",
                     pd.name
@@ -111,6 +119,16 @@ impl Boot<'_> {
             }
         }
         self.log(found);
+    }
+
+    /// Whether a component is ever granted something, or told something by a bit.
+    fn has_to_ask(&self, name: &str) -> bool {
+        let is_told = |mode| matches!(mode, Mode::Notify | Mode::Stream);
+        self.policy.grants.iter().any(|it| {
+            it.subject == name
+                || it.delegate.iter().any(|holder| holder == name)
+                || it.object == name && is_told(it.mode)
+        })
     }
 
     fn log(&self, found: &mut Vec<Finding>) {
@@ -169,6 +187,25 @@ impl Boot<'_> {
                 ),
             }
         }
+        for symbol in OPTIONAL {
+            let size = format!("{symbol}_size");
+            let manager = self.system.pd(MANAGER);
+            let mut maps = manager.into_iter().flat_map(|it| &it.maps);
+            let is = |set: &Option<String>, name: &str| set.as_deref() == Some(name);
+            if !maps.any(|map| is(&map.symbol, symbol) || is(&map.size, &size)) {
+                continue;
+            }
+            let bound = self.bound(MANAGER, symbol, "r");
+            if !bound.is_some_and(|map| Some(&map.region) != ring && own.insert(map.region.clone()))
+            {
+                symbol_fails(
+                    MANAGER,
+                    symbol,
+                    "it reads what is no page of its own",
+                    found,
+                );
+            }
+        }
         let keeper = log
             .filter(|_| ring.is_some())
             .and_then(|(keeper, _)| self.system.pd(keeper));
@@ -178,7 +215,9 @@ impl Boot<'_> {
             .flat_map(|it| KEEPERS.map(|role| (it, role)))
         {
             if let Some(map) = self.map_of(keeper, symbol) {
-                let mut managers = MANAGERS.iter().filter(|(other, _)| *other != symbol);
+                let optional = OPTIONAL.map(|role| (role, "r"));
+                let managers = MANAGERS.iter().chain(&optional);
+                let mut managers = managers.filter(|(other, _)| *other != symbol);
                 let is_ring = symbol != "grant_log" && Some(&map.region) == ring;
                 if is_ring
                     || managers.any(|(other, _)| {
@@ -226,9 +265,9 @@ impl Boot<'_> {
             // By the mapping of one of its regions, and as what it is: address or size.
             let is_size = |symbol: &String| {
                 let role = symbol.strip_suffix("_size");
-                MANAGERS.iter().any(|(own, _)| Some(*own) == role)
+                roles().any(|own| Some(own) == role)
             };
-            let is_address = |symbol: &String| MANAGERS.iter().any(|(own, _)| own == symbol);
+            let is_address = |symbol: &String| roles().any(|own| own == symbol);
             let addresses = pd.maps.iter().filter_map(|map| map.symbol.as_ref());
             let sizes = pd.maps.iter().filter_map(|map| map.size.as_ref());
             let needed: Vec<&String> = addresses

@@ -3,6 +3,7 @@
 //! The system and its grants are random; static lines, flows and `never` rules are then what it takes
 //! for nothing to be wrong. What is wrong comes from [`perturb`](crate::perturb).
 
+use crate::boot;
 use crate::case::{
     CapKind, Case, Component, Device, Dma, End, ExtraCap, Flow, Grant, Irq, MANAGER, Map, Mode, Pd,
     Perms, Policy, Ports, Region, Static, System, What, Who,
@@ -323,6 +324,20 @@ impl Make<'_> {
             maps: maps.into(),
             ..Pd::default()
         });
+        let stated: Vec<&str> = boot::OPTIONAL
+            .into_iter()
+            .filter(|_| self.random.percent(30))
+            .collect();
+        for role in &stated {
+            system.regions.push(Region {
+                name: name(role),
+                size: Some(0x1000),
+                prefill: None,
+                phys_addr: None,
+            });
+            let manager = system.pds.last_mut().expect("it is the manager");
+            manager.maps.push(map(role, "r"));
+        }
         let maps = [map("grant_log", "r"), map("grant_log_ack", "rw")];
         let passive = self.random.percent(50);
         system.pds.push(Pd {
@@ -332,6 +347,12 @@ impl Make<'_> {
             maps: maps.into(),
             ..Pd::default()
         });
+        for role in stated {
+            let others = system.pds.iter_mut().filter(|pd| pd.name != MANAGER);
+            let mut others: Vec<_> = others.collect();
+            let writer = self.random.below(others.len());
+            others[writer].maps.push(Map::new(&name(role), "rw"));
+        }
         for (place, pd) in system
             .pds
             .iter()

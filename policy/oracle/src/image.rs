@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::boot;
+use crate::boot::{self, roles};
 use crate::case::{CapKind, MANAGER, Perms, Policy, What, Who};
 use crate::finding::{Finding, Kind};
 use crate::judge;
@@ -89,6 +89,9 @@ impl Reader<'_> {
             }
         }
         self.taken_for_another(pds);
+        if let Some(manager) = by_name.get(MANAGER) {
+            self.statements(manager)?;
+        }
         self.managers_memory();
         Some(())
     }
@@ -320,8 +323,7 @@ impl Reader<'_> {
                 "microkit_ioports" => ids(SLOTS[3]),
                 _ => {
                     let role = symbol.strip_suffix("_size").unwrap_or(symbol);
-                    let roles = ["policy", "policy_keys", "grant_log", "grant_log_ack"];
-                    return Some(name != MANAGER || roles.contains(&role));
+                    return Some(name != MANAGER || roles().any(|it| it == role));
                 }
             };
             Some(hex(value)? == stated)
@@ -392,6 +394,21 @@ impl Reader<'_> {
         self.acknowledgement();
     }
 
+    /// The pages on which one component each states something are where their symbols point.
+    fn statements(&mut self, manager: &Value) -> Option<()> {
+        let mappings = manager["vspace"]["mappings"].as_array()?;
+        for symbol in boot::OPTIONAL {
+            let address = &manager["symbols"][symbol];
+            let Some(mapping) = mappings.iter().find(|it| it["vaddr"] == *address) else {
+                continue;
+            };
+            let (_, region) = owner(&mapping["of"])?;
+            let symbol = (MANAGER.to_owned(), symbol.to_owned());
+            self.world.symbols.insert(symbol, region);
+        }
+        Some(())
+    }
+
     fn acknowledgement(&mut self) {
         let Some(keeper) = self.policy.keeper() else {
             return;
@@ -399,7 +416,10 @@ impl Reader<'_> {
         let regions = self.world.memory.iter().map(|it| &it.region);
         let between = regions.filter(|region| {
             let managers = self.world.perms(&Who::pd(MANAGER), region);
-            managers.read && !managers.write && self.world.perms(&Who::pd(keeper), region).write
+            managers.read
+                && !managers.write
+                && self.world.perms(&Who::pd(keeper), region).write
+                && !self.world.symbols.values().any(|own| own == *region)
         });
         let between: Vec<String> = between.cloned().collect();
         if let [region] = between.as_slice() {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::boot::{OPTIONAL, roles};
 use crate::case::{CapKind, MANAGER, Mode, Perms, Policy, What, Who};
 use crate::finding::{Finding, Kind};
 use crate::steps::{How, Step, shortest, steps};
@@ -417,7 +418,14 @@ impl Judge<'_> {
         ];
         let acknowledgement = symbol("grant_log_ack").filter(|it| !others.contains(&Some(it)));
         let all = &self.world.mappings;
-        let symbols = ["policy", "policy_keys", "grant_log", "grant_log_ack"].map(symbol);
+        let symbols: Vec<_> = roles().map(symbol).collect();
+        let optional: Vec<_> = OPTIONAL.map(symbol).into_iter().flatten().collect();
+        let is_stated = |region: &String| {
+            optional.contains(&region)
+                && !others.contains(&Some(region))
+                && acknowledgement != Some(region)
+                && self.is_of_one_component(region)
+        };
         for own in all.iter().filter(|it| it.who == manager) {
             for memory in self.world.regions_of(own) {
                 let writes = symbol("grant_log") == Some(&memory.region);
@@ -440,6 +448,9 @@ impl Judge<'_> {
                     let acknowledges = |who: &Who| {
                         Some(who) == keeper.as_ref() && acknowledgement == Some(&memory.region)
                     };
+                    if is_stated(&memory.region) {
+                        continue;
+                    }
                     for who in masters
                         .iter()
                         .filter(|who| !acknowledges(who) && !who.is_manager())
@@ -456,7 +467,19 @@ impl Judge<'_> {
         }
     }
 
-    /// What the manager has is what it can be made to give away: it needs its four regions alone.
+    /// Whether one component alone can write a region, beside the manager.
+    fn is_of_one_component(&self, region: &str) -> bool {
+        let all = self.world.mappings.iter();
+        let writers = all.filter(|it| {
+            let mut memory = self.world.regions_of(it);
+            it.perms.write && !it.who.is_manager() && memory.any(|of| of.region == region)
+        });
+        let mut masters: BTreeSet<Who> = writers.flat_map(|it| self.masters(&it.who)).collect();
+        masters.retain(|who| !who.is_manager());
+        masters.len() == 1 && masters.iter().all(|who| *who == Who::pd(who.name()))
+    }
+
+    /// What the manager has is what it can be made to give away: it needs its regions alone.
     fn manager_holds(&self, what: &str, found: &mut Vec<Finding>) {
         let text = format!("the manager holds {what}, and needs it not");
         found.push(Finding::new(Kind::ManagerHolds, [MANAGER], text));

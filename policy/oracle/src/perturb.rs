@@ -1,6 +1,6 @@
 //! Random changes to a case that fits: most break something, some break nothing.
 
-use crate::boot::RUNTIME;
+use crate::boot::{OPTIONAL, RUNTIME};
 use crate::case::{
     CapKind, Case, Component, Device, Dma, End, ExtraCap, Flow, Grant, Irq, MANAGER, Map, Mode, Pd,
     Perms, Ports, Region, Static, What, Who,
@@ -265,6 +265,27 @@ pub const CHANGES: &[(&str, Change)] = &[
             .maps
             .push(Map::new("elsewhere", "rw").known_as("grant_log_ack"));
         case.system.regions.push(region);
+        complete(case);
+        Some(())
+    }),
+    ("a page that two write", |case, random| {
+        let is_one = |map: &&Map| {
+            map.symbol
+                .as_deref()
+                .is_some_and(|it| OPTIONAL.contains(&it))
+        };
+        let manager = case.system.pd(MANAGER)?;
+        let pages: Vec<String> = manager
+            .maps
+            .iter()
+            .filter(is_one)
+            .map(|it| it.region.clone())
+            .collect();
+        let page = random.pick(&pages)?.clone();
+        let other = some(&mut case.system.pds, random, |pd| {
+            pd.name != MANAGER && pd.maps.iter().all(|map| map.region != page)
+        })?;
+        other.maps.push(Map::new(&page, "rw"));
         complete(case);
         Some(())
     }),

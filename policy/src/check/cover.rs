@@ -11,7 +11,8 @@ use portcullis_kernel::cspace;
 use portcullis_sdf::{Perms, System};
 use thiserror::Error;
 
-use super::{Check, Described, Relations, custody};
+use super::custody::{self, PeerPages};
+use super::{Check, Described, Relations};
 use crate::model::{Authority, Place, Policy, Static, Subject};
 use crate::problem::Problem;
 use crate::relation::{
@@ -163,11 +164,11 @@ pub(super) fn check(
     check: &mut Check<'_>,
     relations: &Relations<'_>,
     described: Described<'_>,
-    acknowledged: Option<&str>,
+    pages: &PeerPages<'_>,
 ) {
     slots(check, described);
     registers(check, described);
-    let kept = custody::refused(check.policy, &relations.given, described, acknowledged);
+    let kept = custody::refused(check.policy, &relations.given, described, pages);
     // A line for what is refused would be refused.
     let is_refused =
         |fact: &Fact<'_>| relations.is_refused(fact) || kept.contains(&(fact.subject, fact.object));

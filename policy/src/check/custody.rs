@@ -2,8 +2,11 @@
 //!
 //! `never` rules do not look at paths through the manager, since it passes nothing on. That is true
 //! only while no component controls it: holds its TCB, scheduling context or VSpace, is its parent, or
-//! writes memory that it maps; and while it has nothing but its own memory. The one exception is the page on which the log's keeper acknowledges
-//! records: the manager takes nothing from it but a count, and believes it only so far.
+//! writes memory that it maps; and while it has nothing but its own memory. The exceptions are [`PeerPages`]:
+//! the page on which the log's keeper acknowledges records, from which the manager takes nothing but a
+//! count, and believes it only so far; and the pages of `boot_seed` and `utc_offset`, which a system may
+//! do without: one component each states there what the boot's id is made of, and what time it is. No
+//! grant depends on either.
 //!
 //! Manager and keeper find their memory by the symbols that `system.xml` sets. Each symbol has one
 //! region and exact rights: a name alone protects nothing. No other symbol of the manager is set, and no
@@ -27,12 +30,18 @@ const MANAGERS: [(&str, Perms); 4] = [
     (RING, Perms::READ_WRITE),
     (ACKNOWLEDGEMENT, Perms::READ),
 ];
+/// The symbols of pages that a system may do without: on each, one component states something.
+const STATEMENTS: [(&str, Perms); 2] = [(SEED, Perms::READ), (UTC, Perms::READ)];
 /// Those of the component that keeps the grant log.
 const KEEPERS: [(&str, Perms); 2] = [(RING, Perms::READ), (ACKNOWLEDGEMENT, Perms::READ_WRITE)];
 /// The ring that carries the grant log.
 const RING: &str = "grant_log";
 /// The page on which its keeper says which records are durable.
 const ACKNOWLEDGEMENT: &str = "grant_log_ack";
+/// The page with random bytes, of which the boot's id is made.
+const SEED: &str = "boot_seed";
+/// The page that says how far UTC is ahead of the counter.
+const UTC: &str = "utc_offset";
 
 /// Somebody controls the manager, or it controls somebody.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Error, Diagnostic)]
@@ -54,8 +63,9 @@ pub enum CustodyFault {
     #[diagnostic(
         code(policy::manager_memory_written),
         help(
-            "give it perms = \"r\", or another region: only the page on which the keeper of the grant \
-             log acknowledges records may be written by a component, by that one, and read by the manager"
+            "give it perms = \"r\", or another region: the manager reads only one page that the keeper \
+             of the grant log writes, on which it acknowledges records, and by the symbols boot_seed and \
+             utc_offset one page each that one component writes"
         )
     )]
     Written {
@@ -82,8 +92,9 @@ pub enum CustodyFault {
     #[diagnostic(
         code(policy::manager_holds),
         help(
-            "remove it: the manager maps the compiled policy, the keys, the ring of the grant log and the \
-             page of its acknowledgement, each by its symbol, and needs nothing else"
+            "remove it: the manager maps the compiled policy, the keys, the ring of the grant log, the \
+             page of its acknowledgement, and at most the pages boot_seed and utc_offset, each by its \
+             symbol, and needs nothing else"
         )
     )]
     Holds {
@@ -178,7 +189,7 @@ pub enum CustodyFault {
     },
     /// A symbol of the manager that is none of those by which it finds its memory.
     #[error(
-        "a setvar sets `{symbol}` in `{MANAGER}`, where only the symbols of its four regions may be set"
+        "a setvar sets `{symbol}` in `{MANAGER}`, where only the symbols of its regions may be set"
     )]
     #[diagnostic(
         code(policy::manager_symbol),
@@ -223,11 +234,42 @@ pub enum CustodyFault {
     },
 }
 
+/// The pages that the manager reads and another component writes, by the names of their regions.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct PeerPages<'a> {
+    /// That on which the keeper of the grant log acknowledges.
+    pub(crate) acknowledgement: Option<&'a str>,
+    /// Those on which one component each states something.
+    pub(crate) statements: Vec<&'a str>,
+}
+
+impl<'a> PeerPages<'a> {
+    /// As far as the policy alone tells: the page of acknowledgement by who writes it, the others by
+    /// their names.
+    pub(super) fn declared(policy: &'a Policy, declared: &Relation<'a>) -> Self {
+        let regions = managers_regions(declared).into_iter();
+        let states = |region: &&str| STATEMENTS.iter().any(|(symbol, _)| region == symbol);
+        Self {
+            acknowledgement: acknowledgement(policy, declared),
+            statements: regions.filter(states).collect(),
+        }
+    }
+
+    /// Whether those who write a region, beside the manager, may. `keeper` keeps the grant log.
+    fn allow(&self, region: &str, keeper: Option<&str>, writers: &[Subject<'_>]) -> bool {
+        let [Subject::Component(writer)] = writers else {
+            return writers.is_empty();
+        };
+        let acknowledges = self.acknowledgement == Some(region) && keeper == Some(writer);
+        acknowledges || self.statements.contains(&region)
+    }
+}
+
 /// Checks what the policy allows, or what the system description gives. `said`: what was reported.
 pub(super) fn check(
     check: &mut Check<'_>,
     relation: &Relation<'_>,
-    acknowledged: Option<&str>,
+    pages: &PeerPages<'_>,
     said: &mut HashSet<CustodyFault>,
 ) {
     let mut report = |check: &mut Check<'_>, fact: &Fact<'_>, label, fault: CustodyFault| {
@@ -246,7 +288,7 @@ pub(super) fn check(
         report(check, fact, label, fault);
     }
     let keeper = grant_log(check.policy).map(|(_, keeper)| &check.policy.component(keeper).name);
-    for (region, writer, fact) in writers(relation, keeper.map(String::as_str), acknowledged) {
+    for (region, writer, fact) in writers(relation, keeper.map(String::as_str), pages) {
         if controls(&fact).is_none() {
             let fault = CustodyFault::Written {
                 holder: writer.to_string(),
@@ -257,19 +299,26 @@ pub(super) fn check(
     }
 }
 
-/// Who else can write what the manager maps: region, writer, and what lets them. The keeper of the log
-/// may, on the page on which it acknowledges.
+/// Who else can write what the manager maps: region, writer, and what lets them. Left out is who may:
+/// see [`PeerPages`].
 pub(crate) fn writers<'a>(
     relation: &Relation<'a>,
     keeper: Option<&str>,
-    acknowledged: Option<&str>,
+    pages: &PeerPages<'_>,
 ) -> Vec<(&'a str, Subject<'a>, Fact<'a>)> {
     let mut found = Vec::new();
-    for (region, writers) in relation.writers(&managers_regions(relation)) {
+    for (region, mut writers) in relation.writers(&managers_regions(relation)) {
+        writers.remove(&Subject::Component(MANAGER));
+        let all: Vec<_> = writers.keys().copied().collect();
         for (writer, fact) in writers {
-            let acknowledges = acknowledged == Some(region)
-                && keeper.is_some_and(|it| writer == Subject::Component(it));
-            if writer != Subject::Component(MANAGER) && !acknowledges {
+            // Of several, the keeper may still acknowledge: the others are at fault.
+            let own = [writer];
+            let judged = if pages.acknowledgement == Some(region) {
+                &own
+            } else {
+                &all[..]
+            };
+            if !pages.allow(region, keeper, judged) {
                 found.push((region, writer, fact));
             }
         }
@@ -282,7 +331,7 @@ pub(super) fn refused<'a>(
     policy: &Policy,
     given: &Relation<'a>,
     described: Described<'a>,
-    acknowledged: Option<&str>,
+    pages: &PeerPages<'_>,
 ) -> HashSet<(Subject<'a>, Object<'a>)> {
     let system = described.system;
     let is_refused = |fact: &&Fact<'_>| {
@@ -292,7 +341,7 @@ pub(super) fn refused<'a>(
     let facts = given.facts().iter().filter(is_refused);
     let facts = facts.map(|fact| (fact.subject, fact.object));
     let keeper = grant_log(policy).map(|(_, keeper)| policy.component(keeper).name.as_str());
-    let written = writers(given, keeper, acknowledged);
+    let written = writers(given, keeper, pages);
     let written = written
         .iter()
         .map(|(_, _, fact)| (fact.subject, fact.object));
@@ -307,7 +356,7 @@ pub(super) fn refused<'a>(
 
 /// The region on which the keeper acknowledges, as far as the policy alone tells: the one that the
 /// keeper writes and the manager only reads; of several, the one of that name.
-pub(super) fn acknowledgement<'a>(policy: &'a Policy, declared: &Relation<'a>) -> Option<&'a str> {
+fn acknowledgement<'a>(policy: &'a Policy, declared: &Relation<'a>) -> Option<&'a str> {
     let (_, keeper) = grant_log(policy)?;
     let keeper = Subject::Component(&policy.component(keeper).name);
     let regions = declared.regions();
@@ -377,16 +426,21 @@ pub(crate) fn managers(fact: &Fact<'_>) -> Option<CustodyFault> {
     }
 }
 
+/// The symbols of the manager, with the rights that it needs.
+fn roles() -> impl Iterator<Item = (&'static str, Perms)> {
+    MANAGERS.into_iter().chain(STATEMENTS)
+}
+
 /// The role of a mapping that sets one of the manager's symbols: its region, and the rights that it needs.
 fn role(map: &Map) -> Option<(RegionId, Perms)> {
     let symbol = map.setvar_vaddr.as_ref()?;
-    let role = MANAGERS.iter().find(|(role, _)| symbol.value == *role);
-    role.map(|(_, perms)| (map.region.value, *perms))
+    let role = roles().find(|(role, _)| symbol.value == *role);
+    role.map(|(_, perms)| (map.region.value, perms))
 }
 
 /// The symbols by which the manager finds its memory, as far as this mapping sets them.
 pub(super) fn needed_symbols(map: &Map) -> impl Iterator<Item = &Spanned<String>> {
-    let is_role = |symbol: &str| MANAGERS.iter().any(|(role, _)| symbol == *role);
+    let is_role = |symbol: &str| roles().any(|(role, _)| symbol == role);
     let address = map.setvar_vaddr.as_ref();
     let size = map.setvar_size.as_ref();
     let size = size.filter(move |it| it.value.strip_suffix("_size").is_some_and(is_role));
@@ -438,10 +492,13 @@ pub(super) fn set_symbols(check: &mut Check<'_>, described: Described<'_>) {
 }
 
 /// Whether each symbol of manager and keeper is set to the region of its role, with exact rights. Gives
-/// the region on which the keeper acknowledges.
-pub(super) fn symbols<'s>(check: &mut Check<'_>, described: Described<'s>) -> Option<&'s str> {
+/// the pages that others write.
+pub(super) fn symbols<'s>(check: &mut Check<'_>, described: Described<'s>) -> PeerPages<'s> {
     let Described { system, source, .. } = described;
-    let (policy, manager) = (check.policy, system.pd_named(MANAGER)?);
+    let policy = check.policy;
+    let Some(manager) = system.pd_named(MANAGER) else {
+        return PeerPages::default();
+    };
     let log = grant_log(policy);
     let keeper = log.and_then(|(_, keeper)| system.pd_named(&policy.component(keeper).name));
     let ring = log.and_then(|(ring, _)| system.region_named(ring));
@@ -453,16 +510,15 @@ pub(super) fn symbols<'s>(check: &mut Check<'_>, described: Described<'s>) -> Op
             check.problems.push(problem);
         }
     }
-    let acknowledgement = found.acknowledgement?;
-    Some(&system.region(acknowledgement).name.value)
+    found.pages
 }
 
 /// What the symbols of manager and keeper are set to.
-pub(crate) struct Bindings {
+pub(crate) struct Bindings<'s> {
     /// The region of the compiled policy.
     pub(crate) policy: Option<RegionId>,
-    /// The region on which the keeper acknowledges.
-    pub(crate) acknowledgement: Option<RegionId>,
+    /// The pages that others write.
+    pub(crate) pages: PeerPages<'s>,
     /// What is wrong, with its place in the system description.
     pub(crate) faults: Vec<(portcullis_sdf::Span, CustodyFault)>,
 }
@@ -474,10 +530,10 @@ pub(crate) fn bindings(
     manager: PdId,
     keeper: Option<PdId>,
     ring: Option<RegionId>,
-) -> Bindings {
+) -> Bindings<'_> {
     let mut bindings = Bindings {
         policy: None,
-        acknowledgement: None,
+        pages: PeerPages::default(),
         faults: Vec::new(),
     };
     let mut regions: Vec<(&'static str, RegionId)> = Vec::new();
@@ -486,7 +542,10 @@ pub(crate) fn bindings(
     let roles = MANAGERS.map(|role| (manager, role)).into_iter();
     let keepers = keeper.into_iter();
     let keepers = keepers.flat_map(|keeper| KEEPERS.map(|role| (keeper, role)));
-    for (pd, (symbol, perms)) in roles.chain(keepers) {
+    let optional = STATEMENTS.into_iter();
+    let optional = optional.filter(|(symbol, _)| is_set(system, manager, symbol));
+    let optional = optional.map(|role| (manager, role));
+    for (pd, (symbol, perms)) in roles.chain(keepers).chain(optional) {
         bindings.role(system, pd, symbol, perms, &mut regions);
     }
     for pd in [Some(manager), keeper].into_iter().flatten() {
@@ -505,12 +564,27 @@ pub(crate) fn bindings(
             .find(|(own, _)| *own == symbol)
             .map(|(_, id)| *id)
     };
+    let name = |symbol| region(symbol).map(|id| system.region(id).name.value.as_str());
     bindings.policy = region("policy");
-    bindings.acknowledgement = region(ACKNOWLEDGEMENT);
+    bindings.pages = PeerPages {
+        acknowledgement: name(ACKNOWLEDGEMENT),
+        statements: [SEED, UTC].into_iter().filter_map(name).collect(),
+    };
     bindings
 }
 
-impl Bindings {
+/// Whether a mapping sets the symbol of an address, or that of its size.
+fn is_set(system: &System, pd: PdId, symbol: &str) -> bool {
+    let sets = |map: &Map| {
+        let size = map.setvar_size.as_ref();
+        let size = size.and_then(|it| it.value.strip_suffix("_size"));
+        let address = map.setvar_vaddr.as_ref().map(|it| it.value.as_str());
+        address == Some(symbol) || size == Some(symbol)
+    };
+    system.pd(pd).maps.iter().any(sets)
+}
+
+impl Bindings<'_> {
     /// Looks one symbol up in a protection domain, and holds it against the regions of those before.
     fn role(
         &mut self,
@@ -578,6 +652,8 @@ fn what(symbol: &str) -> &'static str {
         "policy" => "the compiled policy",
         "policy_keys" => "the keys that may sign a policy",
         RING => "the ring that carries the grant log",
+        SEED => "the page with random bytes, of which the boot's id is made",
+        UTC => "the page that says how far UTC is ahead of the counter",
         _ => "the page on which the grant log's keeper says what is durable",
     }
 }

@@ -8,7 +8,7 @@ use portcullis_sdf::System;
 use thiserror::Error;
 
 use super::{Check, Described};
-use crate::model::{Authority, MANAGER, Place, Policy};
+use crate::model::{Authority, ComponentId, MANAGER, Place, Policy};
 use crate::notification::used_bits;
 use crate::problem::Problem;
 use crate::read::Incomplete;
@@ -114,7 +114,18 @@ pub(super) fn check(check: &mut Check<'_>, incomplete: Incomplete, described: De
     passive(check, described);
 }
 
-/// Every component asks the manager for its grants.
+/// The components that ask the manager: where their grants lie, and which bits of their notifications
+/// are set.
+fn asking(check: &Check<'_>) -> BTreeSet<ComponentId> {
+    let grants = check.ceiling.grants();
+    let asking = grants.flat_map(|held| {
+        let signalled = matches!(held.mode, Mode::Notify | Mode::Stream);
+        [Some(held.subject), signalled.then_some(held.object)]
+    });
+    asking.flatten().collect()
+}
+
+/// Every component that has something to ask the manager can ask it.
 fn manager_channels(check: &mut Check<'_>, described: Described<'_>) {
     let Described { system, source, .. } = described;
     let Some(manager) = system
@@ -124,7 +135,8 @@ fn manager_channels(check: &mut Check<'_>, described: Described<'_>) {
         return;
     };
     let mut taken = used_bits(system, manager);
-    for component in &check.policy.components {
+    let policy = check.policy;
+    for component in asking(check).into_iter().map(|id| policy.component(id)) {
         let Some(pd) = system.pd_named(&component.name).filter(|pd| *pd != manager) else {
             continue;
         };

@@ -161,7 +161,6 @@ impl Findings {
         }
         let relation = Relation::given(system);
         let keeper = keeper.map(|keeper| system.pd(keeper).name.value.as_str());
-        let acknowledged = found.acknowledgement.map(region);
         for fact in relation
             .facts()
             .iter()
@@ -179,7 +178,7 @@ impl Findings {
             let place = format!("region '{}'", region(map.region.value));
             self.note(Rule::Custody, MANAGER, place, map.perms.value, "no mapping");
         }
-        for (region, writer, fact) in custody::writers(&relation, keeper, acknowledged) {
+        for (region, writer, fact) in custody::writers(&relation, keeper, &found.pages) {
             let place = format!("the manager's region '{region}'");
             self.note(
                 Rule::Custody,
