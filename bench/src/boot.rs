@@ -22,8 +22,8 @@ use portcullis_kernel::{
     ReplyObject, Signals, Syscall, Syscalls, cspace,
 };
 use portcullis_log::ring::{Reader, Writer};
-use portcullis_log::{BootId, RECORD_MAX, Time};
-use portcullis_manager::{Config, Manager, Platform, Report, Table, trusted_keys};
+use portcullis_log::{RECORD_MAX, Time};
+use portcullis_manager::{Config, Identity, Manager, Platform, Report, Table, trusted_keys};
 use portcullis_policy::distribution::{Configuration, Distribution};
 use portcullis_policy::{Checked, Source};
 use portcullis_policy_format::Policy;
@@ -284,7 +284,7 @@ fn manager(mut environment: Environment) -> Infallible {
         policy,
         keys: Ok(&keys),
         in_force: 0,
-        boot: BootId([1; 16]),
+        boot: Identity::random([1; 16]),
         image: [0; 32],
     };
     let ring = Writer::new(

@@ -63,12 +63,16 @@ fn path(folder: &TempDir, name: &str) -> String {
 fn check_finds_the_system_description_and_holds() {
     let (code, out, error) = run(&["check", POLICY]);
     assert_eq!((code, error.as_str()), (0, ""));
-    let verdict = "holds, assuming `blk` and `ledger` are honest (held against system.xml)";
+    let verdict =
+        "holds, assuming `blk`, `entropy` and `ledger` are honest (held against system.xml)";
     assert!(out.contains(verdict), "{out}");
     assert_eq!(run(&["check", POLICY, "--strict"]).0, 1);
     let (code, report) = json(&["check", POLICY]);
     assert_eq!(code, 0);
-    assert_eq!(report["assuming"], serde_json::json!(["blk", "ledger"]));
+    assert_eq!(
+        report["assuming"],
+        serde_json::json!(["blk", "entropy", "ledger"])
+    );
     assert_eq!(report["holds"], true);
     assert_eq!(report["system"], SYSTEM);
     assert_eq!(report["policy"]["grants"], 16);
@@ -622,7 +626,7 @@ fn why_answers_in_the_words_of_the_log() {
         out.starts_with("allowed: ingest -> ledger, append"),
         "{out}"
     );
-    assert!(out.contains("policy/appliance.toml:190: "), "{out}");
+    assert!(out.contains("policy/appliance.toml:218: "), "{out}");
     let verdict = |arguments: &[&str]| {
         let (code, report) = json(&[&["why"], arguments].concat());
         (

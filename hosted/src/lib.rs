@@ -19,6 +19,7 @@
 pub mod appliance;
 pub mod component;
 pub mod construct;
+mod host;
 pub mod isolation;
 pub mod machine;
 pub mod memory;

@@ -6,27 +6,32 @@
 use std::convert::Infallible;
 use std::fmt::{self, Write as _};
 use std::os::fd::OwnedFd;
-use std::time::{Instant, SystemTime};
 
 use portcullis_appliance::FileDisk;
 use portcullis_blk::{Blk, Disk};
+use portcullis_clock::{Clock, Counter as _, offset};
 use portcullis_console::report::Worded;
 use portcullis_console::{Channels, Console, Serial};
 use portcullis_edge::Edge;
+use portcullis_entropy::Entropy;
+use portcullis_entropy::seed::{self, NoSeed};
 use portcullis_ingest::Ingest;
 use portcullis_kernel::{
     Caller, Component, Current, Fault, Message, Method, RegionMut as _, Signal, Signals, Syscalls,
     serve,
 };
 use portcullis_ledger::Ledger;
+use portcullis_log::Time;
 use portcullis_log::ring::Writer;
-use portcullis_log::{BootId, Time};
-use portcullis_manager::{Config, MAX_TABLE, Manager, Platform, Report, Table, trusted_keys};
+use portcullis_manager::{
+    Config, Identity, MAX_TABLE, Manager, Platform, Report, Table, trusted_keys,
+};
 use portcullis_policy_format::Policy;
 use portcullis_publish::Publish;
 use portcullis_vault::Vault;
 
 use crate::component::{Client, Environment, FromEnvironment, MappedMut, Program};
+use crate::host::{Clocks, Urandom};
 
 /// Names of the parameters that components are told.
 pub mod parameter {
@@ -38,8 +43,6 @@ pub mod parameter {
     pub const BLOCKS: &str = "blocks";
     /// Whether a person is at the terminal.
     pub const IS_TERMINAL: &str = "is_terminal";
-    /// The two words of the boot's id.
-    pub const BOOT: [&str; 2] = ["boot_0", "boot_1"];
     /// The four words of the SHA-256 of the executable.
     pub const IMAGE: [&str; 4] = ["image_0", "image_1", "image_2", "image_3"];
 }
@@ -52,6 +55,8 @@ pub mod device {
     pub const INPUT: &str = "input";
     /// Where lines are shown: the console's, and the manager's.
     pub const OUTPUT: &str = "output";
+    /// The host's source of randomness: the entropy component's.
+    pub const RANDOM: &str = "random";
 }
 
 /// Name of the region, of the hosted kernel alone, in which a component says how far it came: word 0
@@ -72,8 +77,10 @@ macro_rules! regions {
 pub fn program(name: &str) -> Option<Program> {
     Some(match name {
         "blk" => |environment| blk(environment, |disk| disk),
+        "clock" => clock,
         "console" => console,
         "edge" => edge,
+        "entropy" => entropy,
         "ingest" => ingest,
         "ledger" => ledger,
         "manager" => manager,
@@ -99,32 +106,23 @@ fn manager(mut environment: Environment) -> Infallible {
     let keys = environment.region("policy_keys");
     let keys = keys.constant().expect("nobody writes the keys");
     let keys = trusted_keys(keys);
-    let word = |name: &&str| number(&environment, name).to_le_bytes();
-    let (mut boot, mut image) = ([0; 16], [0; 32]);
-    boot.copy_from_slice(
-        parameter::BOOT
-            .iter()
-            .map(word)
-            .collect::<Vec<_>>()
-            .as_flattened(),
-    );
-    image.copy_from_slice(
-        parameter::IMAGE
-            .iter()
-            .map(word)
-            .collect::<Vec<_>>()
-            .as_flattened(),
-    );
+    let mut image = [0; 32];
+    let words = parameter::IMAGE.map(|name| number(&environment, name).to_le_bytes());
+    image.copy_from_slice(words.as_flattened());
+    let page = environment.region_if_mapped("boot_seed");
+    let seed = page.as_ref().map_or(Err(NoSeed::Unwritten), seed::read);
+    let identity = Identity::new(seed.map_err(NoSeed::into), Clocks.monotonic(), policy);
     let config = Config {
         policy,
         keys: keys.as_deref().map_err(|error| *error),
         in_force: 0,
-        boot: BootId(boot),
+        boot: identity,
         image,
     };
+    let page = environment.region_if_mapped("utc_offset");
     let host = Host {
         output: environment.device(device::OUTPUT),
-        started: Instant::now(),
+        utc_offset: page.as_ref().and_then(offset::read),
     };
     let log = environment.region_mut("grant_log");
     let ring = Writer::new(log, environment.region("grant_log_ack"))
@@ -137,15 +135,16 @@ fn manager(mut environment: Environment) -> Infallible {
 /// What the host gives the manager.
 struct Host {
     output: OwnedFd,
-    started: Instant,
+    /// How far UTC is ahead of the counter; it is written before the manager starts, and never again.
+    utc_offset: Option<u64>,
 }
 
 impl Platform for Host {
     fn now(&mut self) -> Time {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let monotonic = Clocks.monotonic();
         Time {
-            monotonic: self.started.elapsed().as_nanos() as u64,
-            utc: since.ok().map(|time| time.as_nanos() as u64),
+            monotonic,
+            utc: self.utc_offset.and_then(|it| it.checked_add(monotonic)),
         }
     }
 
@@ -232,6 +231,19 @@ fn console(mut environment: Environment) -> Infallible {
     let policy = policy.constant().expect("nobody writes the policy");
     let mut console = Console::new(channels, policy, serial);
     serve(&mut environment.kernel, &mut console)
+}
+
+fn entropy(mut environment: Environment) -> Infallible {
+    let source = Urandom(environment.device(device::RANDOM));
+    let regions = regions!(environment, portcullis_entropy::Regions { boot_seed });
+    let mut entropy = Entropy::new(source, regions);
+    serve(&mut environment.kernel, &mut entropy)
+}
+
+fn clock(mut environment: Environment) -> Infallible {
+    let regions = regions!(environment, portcullis_clock::Regions { utc_offset });
+    let mut clock = Clock::new(Clocks, Clocks, regions);
+    serve(&mut environment.kernel, &mut clock)
 }
 
 fn edge(mut environment: Environment) -> Infallible {

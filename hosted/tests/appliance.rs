@@ -6,6 +6,7 @@ use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::SystemTime;
 
 use portcullis_appliance::Appliance;
 use portcullis_appliance::FileDisk;
@@ -167,6 +168,30 @@ fn documents_are_through_and_a_second_run_goes_on() {
     case.assert_shown("ingest: 3 documents: 1 stored, 2 unchanged, 0 refused");
     assert_eq!(grants(&running), 16);
     assert_eq!(*case.events.borrow(), []);
+}
+
+#[test]
+fn every_boot_has_an_id_of_its_own_and_its_records_have_utc() {
+    let mut case = Case::new();
+    let utc = || SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
+    let before = utc();
+    for _ in 0..2 {
+        drop(case.boot());
+        let shown = case.shown();
+        assert!(!shown.contains("the id of this boot"), "{shown}");
+    }
+    let during = before..utc();
+    let records = records(&case.state());
+    let begins = |it: &&Record| it.operation == Operation::Boot;
+    let boots: Vec<_> = records.iter().filter(begins).map(|it| it.boot).collect();
+    let [first, second] = boots[..] else {
+        panic!("two boots: {boots:?}")
+    };
+    assert_ne!(first, second);
+    for record in &records {
+        let utc = record.time.utc.unwrap();
+        assert!(during.contains(&utc), "{utc} is not within {during:?}");
+    }
 }
 
 #[test]
@@ -448,7 +473,7 @@ fn the_disk_is_open_in_its_driver_alone() {
             assert_eq!(open, component.name == "blk", "{}", component.name);
         }
     }
-    assert_eq!(components, 8);
+    assert_eq!(components, 10);
 }
 
 #[test]

@@ -92,5 +92,6 @@ fn status(
         records: journal.written(),
         durable: journal.durable(),
         sealed: boot == Boot::Sealed,
+        boot_id: loaded.boot_id(),
     }
 }

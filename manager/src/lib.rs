@@ -41,6 +41,7 @@ extern crate std;
 
 mod find;
 mod grants;
+mod identity;
 mod inspect;
 mod issue;
 mod journal;
@@ -53,11 +54,12 @@ mod slots;
 
 pub use find::{DENIAL_RECORDS, DENIAL_ROOM};
 pub use grants::{GRANTS, MAX_TABLE, Table};
+pub use identity::Identity;
 pub use issue::ISSUE_ROOM;
 pub use journal::Platform;
 pub use keys::trusted_keys;
 pub use loaded::Config;
 pub use manager::Manager;
-pub use portcullis_manager_api::{KeysError, MAX_KEYS, Refused, Report, Unissued};
+pub use portcullis_manager_api::{BootIdOrigin, KeysError, MAX_KEYS, Refused, Report, Unissued};
 pub use portcullis_policy_format::{MANAGER_TABLE, Policy, VerifyingKey};
 pub use revoke::RevokeError;

@@ -1,8 +1,8 @@
 //! What was loaded: a policy, and what follows from it. It is fixed while the policy is in force.
 
+use crate::identity::Identity;
 use portcullis_kernel::{Grant, Mode};
-use portcullis_log::BootId;
-use portcullis_manager_api::{Authority, INSPECT, KeysError, MANAGER, Refused};
+use portcullis_manager_api::{Authority, BootIdOrigin, INSPECT, KeysError, MANAGER, Refused};
 use portcullis_policy_format::{
     AllowedGrant, Component, MAX_COMPONENTS, Policy, VerifyingKey, log_path,
 };
@@ -21,7 +21,7 @@ pub struct Config<'p> {
     /// The version that is in force; 0: none.
     pub in_force: u32,
     /// Tells this boot apart from all others.
-    pub boot: BootId,
+    pub boot: Identity,
     /// SHA-256 that tells which image runs; zeros where the platform does not know.
     pub image: [u8; 32],
 }
@@ -41,6 +41,8 @@ pub(crate) struct Loaded<'p> {
     /// Components, a bit each, without whose grants no record becomes durable.
     log_path: u64,
     image: [u8; 32],
+    /// What the boot's id is made of.
+    boot_id: BootIdOrigin,
 }
 
 impl<'p> Loaded<'p> {
@@ -73,11 +75,17 @@ impl<'p> Loaded<'p> {
             allowed,
             own,
             image: config.image,
+            boot_id: config.boot.origin,
         })
     }
 
     pub(crate) const fn policy(&self) -> &Policy<'p> {
         &self.policy
+    }
+
+    /// What the boot's id is made of.
+    pub(crate) const fn boot_id(&self) -> BootIdOrigin {
+        self.boot_id
     }
 
     pub(crate) const fn layout(&self) -> Authority {

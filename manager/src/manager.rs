@@ -51,7 +51,7 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
     ) -> Self {
         let (memory, grants) = table.split();
         Self {
-            journal: Ring::new(platform, ring, config.boot),
+            journal: Ring::new(platform, ring, config.boot.id),
             stage: Stage::New(config, memory),
             boot: Boot::Loaded,
             grants,

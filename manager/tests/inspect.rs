@@ -5,8 +5,8 @@ mod support;
 use portcullis_kernel::{Caller, Generation, GrantBadge, Method, Refusal, label};
 use portcullis_log::Operation;
 use portcullis_manager_api::{
-    COMPONENT, ComponentView, GRANTS, GrantView, NO_MORE, RECORD, STATUS, Status, UNAVAILABLE, WHY,
-    Why,
+    BootIdOrigin, COMPONENT, ComponentView, GRANTS, GrantView, NO_MORE, RECORD, STATUS, Status,
+    UNAVAILABLE, WHY, Why,
 };
 use portcullis_policy_format::Policy;
 
@@ -142,6 +142,7 @@ fn the_status_counts() {
             records: 9,
             durable: 8,
             sealed: true,
+            boot_id: BootIdOrigin::Random,
         })
     );
 }

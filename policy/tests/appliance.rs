@@ -69,7 +69,7 @@ fn the_manager_reads_what_was_compiled() {
     let signed = sign(&compile(&policy), &key).unwrap();
     let read = format::Policy::verify(&signed, &[key.verifying_key()], 0).unwrap();
     assert_eq!(read.name(), "reference-appliance");
-    assert_eq!(read.counts().components, 8);
+    assert_eq!(read.counts().components, 10);
     let (ingest, component) = read.component("ingest").unwrap();
     assert_eq!(component.channel, Some(7));
     let slots: Vec<u16> = read
@@ -85,6 +85,35 @@ fn the_manager_reads_what_was_compiled() {
         .grants()
         .find(|it| it.grant.object == ledger && it.notification.is_some());
     assert_eq!(stream.unwrap().notification, Some(1));
+}
+
+/// A call goes both ways: what one server is to two domains, it is between them.
+#[test]
+fn entropy_and_clock_serve_whom_a_policy_grants_them_and_are_no_way_around_a_never() {
+    let description = source("system.xml");
+    let held = |domains: &[(&str, &str)]| {
+        let mut text = source("policy/appliance.toml").text().to_owned();
+        for (domain, subject) in domains {
+            for (object, method) in [("entropy", "random"), ("clock", "now")] {
+                text += &format!(
+                    "\n[[flows]]\nfrom = \"{domain}\"\nto = \"{object}\"\nmodes = [\"call\"]\n\
+                     [[grants]]\nsubject = \"{subject}\"\nobject = \"{object}\"\n\
+                     interface = \"{object}\"\nmethods = [\"{method}\"]\nmode = \"call\"\n\
+                     when = \"boot\"\n"
+                );
+            }
+        }
+        let policy = Arc::new(Source::new("appliance.toml", text));
+        let system = system(&description);
+        Checked::new(policy, system, Arc::clone(&description)).map(drop)
+    };
+    for domains in [[("vault", "vault")], [("edge", "edge")]] {
+        assert!(held(&domains).is_ok(), "{domains:?}");
+    }
+    let problems = held(&[("vault", "vault"), ("edge", "edge")]).unwrap_err();
+    let codes: Vec<String> = problems.iter().map(|it| it.code_name()).collect();
+    // The vault, and whom the vault calls.
+    assert_eq!(codes, ["policy::never_broken"; 2]);
 }
 
 /// Without the word, the denials of the edge would tell the ledger something, and are left out of the log.

@@ -134,6 +134,11 @@ impl Board {
         &self.facts().disk_bus
     }
 
+    /// The same, of the random number generator.
+    pub(crate) fn rng_bus(self) -> &'static str {
+        &self.facts().rng_bus
+    }
+
     fn facts(self) -> &'static Facts {
         macro_rules! facts {
             ($file:literal) => {{
@@ -158,6 +163,7 @@ struct Facts {
     target: String,
     ram: u64,
     disk_bus: String,
+    rng_bus: String,
     emulator: Emulator,
     /// Of device regions, by name.
     phys_addr: BTreeMap<String, u64>,

@@ -28,7 +28,11 @@ impl Machine {
     /// Boots the image. `disk` is the value of a `-drive` option, such as [`raw_disk`]'s; `more` are
     /// further arguments for QEMU.
     pub fn boot(image: &Image, disk: Option<&str>, more: &[&str]) -> Result<Self, Error> {
-        let mut command = Self::command(image, disk);
+        Self::start(image, Self::command(image, disk), more)
+    }
+
+    /// Boots with a command of this type's: [`command`](Self::command), or one like it.
+    pub fn start(image: &Image, mut command: Command, more: &[&str]) -> Result<Self, Error> {
         let ram = Ram::new(image.board).map_err(Error::Memory)?;
         command.args(ram.arguments());
         command.args(["-serial", "stdio"]).args(more);
@@ -39,8 +43,17 @@ impl Machine {
         })
     }
 
-    /// QEMU with the image and a disk on the bus that the system description names.
+    /// QEMU with the image, and with a random number generator and a disk on the buses that the system
+    /// description names.
     pub fn command(image: &Image, disk: Option<&str>) -> Command {
+        let mut command = Self::without_randomness(image, disk);
+        let bus = image.board.rng_bus();
+        command.args(["-device", &format!("virtio-rng-device,bus={bus}")]);
+        command
+    }
+
+    /// The same without a random number generator.
+    pub fn without_randomness(image: &Image, disk: Option<&str>) -> Command {
         let mut command = image.board.machine(&image.loader);
         if let Some(disk) = disk {
             let device = format!(

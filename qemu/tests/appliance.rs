@@ -14,7 +14,7 @@ use portcullis_blk::api::Area;
 use portcullis_blk::{BLOCK, Header};
 use portcullis_fsck::Verdict;
 use portcullis_log::block::LogKind;
-use portcullis_log::{BootId, Record, Time};
+use portcullis_log::{BootId, Cause, Record, Time};
 use portcullis_qemu::{Board, Machine, raw_disk, root, watch};
 
 use common::{Case, portcullis, samples};
@@ -51,7 +51,7 @@ fn from_the_first_boot_to_a_damaged_disk(board: Board) {
     );
     assert_eq!(first.status.code(), Some(0));
 
-    // The hosted kernel writes the same records, byte for byte, times and boot id aside.
+    // The hosted kernel writes the same records, byte for byte, times, boot id and image aside.
     let mut run = portcullis();
     run.current_dir(root())
         .args(["run", "--once", "--state"])
@@ -163,7 +163,7 @@ fn text(bytes: &[u8]) -> Cow<'_, str> {
 }
 
 /// The records of a log on the disk of a state directory, as bytes. Those of the grant log have their
-/// times and boot ids set to zero.
+/// times, boot ids and images set to zero.
 fn records(state: &Path, kind: LogKind) -> Vec<Vec<u8>> {
     let state = State::open(state).unwrap();
     let mut records: Vec<Vec<u8>> = Vec::new();
@@ -176,11 +176,14 @@ fn records(state: &Path, kind: LogKind) -> Vec<Vec<u8>> {
 }
 
 fn anonymous(bytes: &[u8]) -> Vec<u8> {
-    let record = Record {
+    let mut record = Record {
         boot: BootId::default(),
         time: Time::default(),
         ..Record::decode(bytes).unwrap()
     };
+    if let Cause::Load { image, .. } = &mut record.cause {
+        *image = [0; 32];
+    }
     record.encode().record().to_owned()
 }
 

@@ -2,7 +2,7 @@
 
 use portcullis_kernel::{Refusal, Syscalls};
 use portcullis_log::Decoded;
-use portcullis_manager_api::Status;
+use portcullis_manager_api::{BootIdOrigin, Status};
 use portcullis_policy_format::Policy;
 
 use crate::Serial;
@@ -52,6 +52,11 @@ impl<K: Syscalls, S: Serial> Show<'_, '_, K, S> {
             Counted(status.grants.into(), "grant"),
             Counted(status.components.into(), "component"),
         ));
+        if status.boot_id != BootIdOrigin::Random {
+            let why = status.boot_id;
+            self.screen
+                .line(format_args!("Portcullis: the id of this boot is {why}"));
+        }
         self.screen.line(format_args!(""));
         self.grants(None)?;
         self.screen.line(format_args!(""));
@@ -183,6 +188,7 @@ impl<K: Syscalls, S: Serial> Show<'_, '_, K, S> {
                 Counted(status.records, "record"),
                 Grouped(status.durable)
             ),
+            format_args!("boot id     {}", status.boot_id),
         ] {
             self.screen.line(line);
         }

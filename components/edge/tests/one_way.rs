@@ -11,7 +11,8 @@ use portcullis_kernel::{
     RegionMut, Syscalls, label,
 };
 use portcullis_manager_api::{
-    Buffer, FIND, Find, Found, GRANTS, GrantView, NOT_PERMITTED, SIGNAL, STATUS, Status,
+    BootIdOrigin, Buffer, FIND, Find, Found, GRANTS, GrantView, NOT_PERMITTED, SIGNAL, STATUS,
+    Status,
 };
 use portcullis_model::ObjectId;
 use portcullis_model::testing::{Direct, Machine, ProtectionDomain, SharedRegion};
@@ -99,6 +100,7 @@ impl<K: Syscalls> Component<K> for Manager {
                     records: 0,
                     durable: 0,
                     sealed: false,
+                    boot_id: BootIdOrigin::Random,
                 };
                 return message.encode(label::OK, &status).unwrap();
             }

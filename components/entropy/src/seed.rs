@@ -8,6 +8,7 @@
 use core::fmt;
 
 use portcullis_kernel::{OutOfRange, Region, RegionMut};
+use portcullis_manager_api::BootIdOrigin;
 
 use crate::generator::Fault;
 
@@ -60,6 +61,16 @@ pub fn read(page: &impl Region) -> Result<[u8; SEED], NoSeed> {
         SILENT => Err(NoSeed::Silent),
         UNHEALTHY => Err(NoSeed::Unhealthy),
         _ => Err(NoSeed::Unwritten),
+    }
+}
+
+impl From<NoSeed> for BootIdOrigin {
+    fn from(no_seed: NoSeed) -> Self {
+        match no_seed {
+            NoSeed::Unwritten => Self::Unseeded,
+            NoSeed::Silent => Self::NoSource,
+            NoSeed::Unhealthy => Self::Unhealthy,
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use std::io::{self, Read as _};
 use std::os::fd::AsFd as _;
 use std::path::Path;
 
-use portcullis_appliance::{Appliance, FileDisk, Plan, StateError, random};
+use portcullis_appliance::{Appliance, FileDisk, Plan, StateError};
 use portcullis_policy::model::MANAGER;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
@@ -68,9 +68,10 @@ pub fn start(
     let outcomes = outcomes()?;
     let disk = state.open_disk().map_err(StartError::State)?;
     let blocks = FileDisk::blocks_of(&disk).map_err(|error| StartError::Host("disk", error))?;
+    let random =
+        File::open("/dev/urandom").map_err(|error| StartError::Host("randomness", error))?;
     let common = Common {
         blocks,
-        boot: words(&random::<16>().map_err(StartError::State)?),
         image: words(&executable().map_err(|error| StartError::Host("executable", error))?),
     };
     for pd in plan.protection_domains() {
@@ -78,7 +79,7 @@ pub fn start(
             name: pd.to_owned(),
             program: pd.to_owned(),
             regions: mapped(plan, pd, &regions, &outcomes),
-            devices: devices(pd, &disk, &console),
+            devices: devices(pd, &disk, &random, &console),
             parameters: parameters(plan, pd, &common, &console),
         };
         let thread = constructed
@@ -148,9 +149,8 @@ fn parameters(plan: &Plan, pd: &str, common: &Common, console: &Console) -> Vec<
     }
     match pd {
         MANAGER => {
-            let boot = parameter::BOOT.iter().zip(&common.boot);
             let image = parameter::IMAGE.iter().zip(&common.image);
-            boot.chain(image).for_each(|(name, word)| add(name, *word));
+            image.for_each(|(name, word)| add(name, *word));
         }
         "blk" => add(parameter::BLOCKS, common.blocks),
         "console" => add(parameter::IS_TERMINAL, console.is_terminal().into()),
@@ -162,7 +162,6 @@ fn parameters(plan: &Plan, pd: &str, common: &Common, console: &Console) -> Vec<
 /// What is the same for all components of a run.
 struct Common {
     blocks: u64,
-    boot: [u64; 2],
     /// SHA-256 of the executable.
     image: [u64; 4],
 }
@@ -171,11 +170,13 @@ struct Common {
 fn devices<'a>(
     pd: &str,
     disk: &'a File,
+    random: &'a File,
     console: &'a Console,
 ) -> Vec<(String, std::os::fd::BorrowedFd<'a>, Use)> {
     let output = || (device::OUTPUT.to_owned(), console.output(), Use::Output);
     match pd {
         "blk" => vec![(device::DISK.to_owned(), disk.as_fd(), Use::Disk)],
+        "entropy" => vec![(device::RANDOM.to_owned(), random.as_fd(), Use::Input)],
         "console" => {
             vec![
                 (device::INPUT.to_owned(), console.input(), Use::Input),

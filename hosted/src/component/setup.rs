@@ -114,6 +114,11 @@ impl Environment {
             .unwrap_or_else(|| panic!("system.xml maps no region {name:?} read-only here"))
     }
 
+    /// As [`region`](Self::region), of a region that a system may do without.
+    pub fn region_if_mapped(&mut self, name: &str) -> Option<Mapped> {
+        self.readable.remove(name)
+    }
+
     /// The region that the component maps read-write under this name.
     ///
     /// # Panics

@@ -1,5 +1,7 @@
 //! The counter that every protection domain can read.
 
+use portcullis_clock::Counter;
+
 /// Nanoseconds since the board started.
 pub fn nanoseconds() -> u64 {
     let (ticks, frequency) = counter();
@@ -7,6 +9,16 @@ pub fn nanoseconds() -> u64 {
     // bits would take longer than the rest of it.
     let scale = (1_000_000_000 << 32) / frequency.max(1);
     ((u128::from(ticks) * u128::from(scale)) >> 32) as u64
+}
+
+/// That counter, as the clock component takes it.
+#[derive(Clone, Copy, Debug)]
+pub struct BoardCounter;
+
+impl Counter for BoardCounter {
+    fn monotonic(&mut self) -> u64 {
+        nanoseconds()
+    }
 }
 
 /// The counter and its frequency in hertz.

@@ -16,20 +16,23 @@ mod registers;
 mod syscalls;
 mod virtio;
 
-pub use clock::nanoseconds;
+pub use clock::{BoardCounter, nanoseconds};
 pub use device::{Irq, Mmio};
 pub use domain::Domain;
 pub use memory::{FromMap, ReadOnly, ReadWrite};
 pub use syscalls::Sel4;
-pub use virtio::VirtioDisk;
+pub use virtio::{VirtioDisk, VirtioRng};
 
-/// Where in its page the first virtio-mmio device's registers lie: QEMU's Arm board has eight
-/// devices a page and fills them from the last, its RISC-V board has one a page.
+/// Where in its page the registers of a driver's virtio-mmio device lie: QEMU's Arm board has eight
+/// devices a page, of which `qemu/boards/` names the last; its RISC-V board has one a page.
 pub const VIRTIO_OFFSET: usize = if cfg!(target_arch = "aarch64") {
     0xe00
 } else {
     0
 };
+
+/// Bytes of one virtio-mmio device's registers.
+pub const VIRTIO_LENGTH: usize = 0x200;
 
 /// Id of every component's channel to the manager, in `system.xml`.
 pub const MANAGER: u8 = 0;

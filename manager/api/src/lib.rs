@@ -19,6 +19,8 @@ pub use authority::{Authority, grants_radix, guard_bits};
 pub use refused::{KEY_BYTES, KeysError, MAX_KEYS, Refused};
 pub use report::{Report, Unissued};
 
+use core::fmt;
+
 use portcullis_kernel::{
     CPtr, CallGrant, Generation, Grant, GrantBadge, MAX_WORDS, Message, Method, MethodSet, Mode,
     NotifyGrant, Refusal, SendGrant, Signal, Syscalls, cspace,
@@ -154,6 +156,32 @@ pub struct Status {
     pub durable: u64,
     /// Whether every grant of the boot is issued, and the log says so.
     pub sealed: bool,
+    /// What the boot's id is made of.
+    pub boot_id: BootIdOrigin,
+}
+
+/// What the id of a boot is made of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum BootIdOrigin {
+    /// Random bytes.
+    Random,
+    /// The counter and the policy: nobody wrote random bytes.
+    Unseeded,
+    /// The counter and the policy: no source of randomness answered.
+    NoSource,
+    /// The counter and the policy: the source of randomness failed a health test.
+    Unhealthy,
+}
+
+impl fmt::Display for BootIdOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Random => "random",
+            Self::Unseeded => "not random: no component writes random bytes",
+            Self::NoSource => "not random: no source of randomness answers",
+            Self::Unhealthy => "not random: the source of randomness failed a health test",
+        })
+    }
 }
 
 /// Asks the manager, on the caller's static channel with this id, why it refused the policy.

@@ -9,7 +9,9 @@ use portcullis_kernel::{
 };
 use portcullis_log::ring::{Reader, SLOT, SLOTS_OFFSET, Writer};
 use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, Record, Time};
-use portcullis_manager::{Config, Manager, Platform, Report, RevokeError, Table, Unissued};
+use portcullis_manager::{
+    Config, Identity, Manager, Platform, Report, RevokeError, Table, Unissued,
+};
 use portcullis_manager_api::{Awaited, Buffer, FIND, Find, Found, SIGNAL};
 use portcullis_policy_format::testing::Draft;
 use portcullis_policy_format::{Policy, When};
@@ -96,7 +98,7 @@ impl World {
             policy: policy.leak(),
             keys: Ok(vec![key.verifying_key()].leak()),
             in_force,
-            boot: BOOT,
+            boot: Identity::random(BOOT.0),
             image: IMAGE,
         };
         let table = Box::leak(Box::new(Table::<TABLE>::new()));

@@ -108,7 +108,7 @@ fn nobody_but_the_manager_can_make_a_capability() {
 #[test]
 fn the_manager_holds_the_sources_of_all_grants() {
     let all = appliance();
-    let components = 8;
+    let components = 10;
     let layout = Authority::new(components);
     let authority = slots(&all, "manager", CNodeKind::Authority);
     let cnode = all.protection_domain("manager").unwrap();
@@ -121,7 +121,8 @@ fn the_manager_holds_the_sources_of_all_grants() {
         let grants = authority.get(&layout.grants_cnode(number(&pd.name)));
         assert_eq!(grants.is_some(), pd.name != "manager");
         let endpoint = authority.get(&layout.endpoint(number(&pd.name)));
-        assert_eq!(endpoint.is_some(), pd.name != "ingest", "{}", pd.name);
+        let is_object = !["ingest", "entropy", "clock"].contains(&pd.name.as_str());
+        assert_eq!(endpoint.is_some(), is_object, "{}", pd.name);
         if let Some(endpoint) = endpoint {
             let full = cap(Object::Endpoint(pd.name.clone()), Rights::ALL, 0);
             assert_eq!(*endpoint, full);
@@ -129,16 +130,16 @@ fn the_manager_holds_the_sources_of_all_grants() {
     }
     // Those who serve calls, the manager not among them.
     for pd in [
-        "blk", "ledger", "vault", "publish", "ingest", "edge", "console",
+        "blk", "ledger", "vault", "publish", "ingest", "edge", "console", "entropy", "clock",
     ] {
         let reply = authority.get(&layout.reply(number(pd)));
         let serves = ["blk", "ledger", "vault"].contains(&pd);
         let whole = cap(named(Object::Reply, pd), Rights::ALL, 0);
         assert_eq!(reply, serves.then_some(&whole), "{pd}");
     }
-    // Itself, seven grants CNodes, seven endpoints and as many notifications, three reply objects:
+    // Itself, nine grants CNodes, seven endpoints and as many notifications, three reply objects:
     // nothing else.
-    assert_eq!(authority.len(), 1 + 7 + 7 + 7 + 3);
+    assert_eq!(authority.len(), 1 + 9 + 7 + 7 + 3);
 }
 
 #[test]
@@ -172,15 +173,15 @@ fn the_stream_to_the_edge_goes_one_way() {
 fn the_monitor_rests_the_passive_ones() {
     let all = appliance();
     let monitor = &all.monitor.slots;
-    // blk, ledger and vault: places 1, 2 and 3.
+    // blk, ledger, vault, entropy and clock: places 1, 2, 3, 8 and 9.
     let contexts: Vec<u32> = monitor
         .keys()
         .copied()
         .filter(|slot| (138..202).contains(slot))
         .collect();
-    assert_eq!(contexts, [139, 140, 141]);
+    assert_eq!(contexts, [139, 140, 141, 146, 147]);
     assert_eq!(monitor[&10].object, named(Object::Tcb, "manager"));
-    assert_eq!(monitor.len(), 2 + 8 + 3 + 3);
+    assert_eq!(monitor.len(), 2 + 10 + 5 + 5);
 }
 
 const FAMILY: &str = r#"<system>

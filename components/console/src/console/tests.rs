@@ -13,8 +13,8 @@ use portcullis_kernel::{
 };
 use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, Record, Time};
 use portcullis_manager_api::{
-    Buffer, COMPONENT, ComponentView, FIND, Find, Found, GRANTS, GrantView, NO_MORE, NOT_PERMITTED,
-    REASON, RECORD, Refused, STATUS, Status, UNAVAILABLE, WHY, Why,
+    BootIdOrigin, Buffer, COMPONENT, ComponentView, FIND, Find, Found, GRANTS, GrantView, NO_MORE,
+    NOT_PERMITTED, REASON, RECORD, Refused, STATUS, Status, UNAVAILABLE, WHY, Why,
 };
 use portcullis_policy_format::testing::Draft;
 use portcullis_policy_format::{
@@ -114,7 +114,6 @@ fn sha256() -> [u8; 32] {
 }
 
 /// Plays the manager, and keeps what was sent.
-#[derive(Default)]
 struct Kernel {
     grants: Vec<GrantView>,
     records: Vec<Record>,
@@ -123,6 +122,7 @@ struct Kernel {
     /// The policy in force is another than the console has.
     strange: bool,
     unsealed: bool,
+    boot_id: BootIdOrigin,
     calls: usize,
     sent: Vec<Message>,
 }
@@ -169,7 +169,13 @@ impl Kernel {
                 ),
                 record(3, Operation::Seal, None, Cause::Complete { grants: 3 }),
             ],
-            ..Self::default()
+            without_inspect: false,
+            refused: None,
+            strange: false,
+            unsealed: false,
+            boot_id: BootIdOrigin::Random,
+            calls: 0,
+            sent: Vec::new(),
         }
     }
 
@@ -216,6 +222,7 @@ impl Kernel {
                     records: 1_234,
                     durable: 1_200,
                     sealed: !self.unsealed,
+                    boot_id: self.boot_id,
                 };
                 message.encode(label::OK, &status)
             }
@@ -515,6 +522,20 @@ fn what_waits_for_the_log_is_said_before_it_and_once() {
 }
 
 #[test]
+fn a_boot_whose_id_is_not_random_is_said_to_be() {
+    let kernel = Kernel {
+        boot_id: BootIdOrigin::NoSource,
+        ..Kernel::new()
+    };
+    let mut bench = Bench::new(kernel, false);
+    let said = "Portcullis: policy test, version 7: 3 grants in force between 4 components\n\
+                Portcullis: the id of this boot is not random: no source of randomness answers\n\n";
+    assert!(bench.output().starts_with(said), "{}", bench.output());
+    let status = bench.key_in("status\n");
+    assert!(status.contains("\nboot id     not random: no source of randomness answers\n"));
+}
+
+#[test]
 fn without_its_grant_the_console_says_so_and_shows_text() {
     let kernel = Kernel {
         without_inspect: true,
@@ -747,6 +768,7 @@ policy      test, version 7
 components  4
 grants      3 in force
 grant log   1,234 records since boot, 1,200 durable
+boot id     random
 ",
         ),
         ("log x", "usage: log [N]\n"),

@@ -4,11 +4,14 @@
 #![no_main]
 
 use ed25519_dalek::VerifyingKey;
+use portcullis_clock::offset;
 use portcullis_console::report::Worded;
-use portcullis_log::{BootId, Time};
+use portcullis_entropy::seed::{self, NoSeed};
+use portcullis_log::Time;
 use portcullis_log::ring::Writer;
 use portcullis_manager::{
-    Config, MANAGER_TABLE, MAX_KEYS, Manager, Platform, Policy, Report, Table, trusted_keys,
+    Config, Identity, MANAGER_TABLE, MAX_KEYS, Manager, Platform, Policy, Report, Table,
+    trusted_keys,
 };
 use portcullis_runtime::{Domain, ReadOnly, ReadWrite, bytes, nanoseconds, region};
 use sel4_microkit::{debug_println, protection_domain};
@@ -21,11 +24,18 @@ const GRANTS: usize = MANAGER_TABLE as usize;
 static TABLE: ConstStaticCell<Table<GRANTS>> = ConstStaticCell::new(Table::new());
 static KEYS: StaticCell<heapless::Vec<VerifyingKey, MAX_KEYS>> = StaticCell::new();
 
-struct Board;
+struct Board {
+    /// How far UTC is ahead of the counter; it is written before the manager starts, and never again.
+    utc_offset: Option<u64>,
+}
 
 impl Platform for Board {
     fn now(&mut self) -> Time {
-        Time::since_start(nanoseconds())
+        let monotonic = nanoseconds();
+        Time {
+            monotonic,
+            utc: self.utc_offset.and_then(|it| it.checked_add(monotonic)),
+        }
     }
 
     /// Only a debug kernel prints; elsewhere the console shows what the manager's records say, and asks
@@ -39,25 +49,20 @@ impl Platform for Board {
 fn init() -> Domain<Manager<'static, Board, ReadWrite, ReadOnly>> {
     let policy = bytes!(policy);
     let keys = trusted_keys(bytes!(policy_keys));
+    let seed: ReadOnly = region!(boot_seed);
+    let seed = seed::read(&seed);
     let config = Config {
         policy,
         keys: keys.map(|keys| KEYS.init(keys).as_slice()),
         in_force: 0,
-        boot: boot_id(policy),
+        boot: Identity::new(seed.map_err(NoSeed::into), nanoseconds(), policy),
         image: [0; 32],
+    };
+    let utc: ReadOnly = region!(utc_offset);
+    let board = Board {
+        utc_offset: offset::read(&utc),
     };
     let ring = Writer::new(region!(grant_log), region!(grant_log_ack))
         .expect("system.xml gives the ring more than a page");
-    Domain::new(Manager::new(config, Board, ring, TABLE.take()))
-}
-
-/// The board has no source of randomness. The counter at this point differs from boot to boot by
-/// more ticks than boots there will be; with the policy's hash it tells boots apart, and no more.
-fn boot_id(policy: &[u8]) -> BootId {
-    let mut id = [0; 16];
-    id[..8].copy_from_slice(&nanoseconds().to_le_bytes());
-    for (place, byte) in id[8..].iter_mut().zip(policy.iter().skip(20)) {
-        *place = *byte;
-    }
-    BootId(id)
+    Domain::new(Manager::new(config, board, ring, TABLE.take()))
 }

@@ -6,10 +6,10 @@
 use heapless::Vec;
 use portcullis_counts::{GRANTS, MEASURE, Measured, REQUESTED, Raw, instructions, start};
 use portcullis_kernel::{Caller, Component, Grant, Message, Method, Signals, label};
-use portcullis_log::{BootId, Time};
+use portcullis_log::Time;
 use portcullis_log::ring::Writer;
 use portcullis_manager::{
-    Config, MAX_KEYS, Manager, Platform, Report, Table, VerifyingKey, trusted_keys,
+    Config, Identity, MAX_KEYS, Manager, Platform, Report, Table, VerifyingKey, trusted_keys,
 };
 use portcullis_manager_api::{Authority, DURABLE};
 use portcullis_policy_format::{AllowedGrant, Policy, When};
@@ -158,7 +158,7 @@ fn init() -> Domain<Counted> {
         policy: bytes!(policy),
         keys: Ok(KEYS.init(keys)),
         in_force: 0,
-        boot: BootId([7; 16]),
+        boot: Identity::random([7; 16]),
         image: [0; 32],
     };
     let ring = Writer::new(region!(grant_log), region!(grant_log_ack))

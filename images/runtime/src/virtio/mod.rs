@@ -1,20 +1,21 @@
-//! A virtio-blk disk over virtio-mmio, as the block driver's [`Disk`].
+//! Devices over virtio-mmio: a disk, a random number generator.
 //!
-//! The device reads and writes only one memory region, `virtio_dma`, which nobody else maps: queues
+//! A device reads and writes only one memory region of its driver's, which nobody else maps: queues
 //! lie at its start, and each request's buffers are copied into the rest of it and out again. So
 //! the driver's other memory never has to be physically contiguous, and the device, were it to go
 //! wrong within an IOMMU, would see nothing else.
 
+mod disk;
+mod rng;
+
+pub use disk::VirtioDisk;
+pub use rng::VirtioRng;
+
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use portcullis_blk::{BLOCK, Disk, DiskError};
-use virtio_drivers::device::blk::{SECTOR_SIZE, VirtIOBlk};
 use virtio_drivers::transport::mmio::{MmioTransport, VirtIOHeader};
 use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
-
-/// Sectors, which virtio counts in, of one of our blocks.
-const SECTORS: u64 = (BLOCK / SECTOR_SIZE) as u64;
 
 /// The DMA region of this protection domain. A protection domain has one thread, so relaxed
 /// accesses are enough; atomics because statics have to be shareable.
@@ -56,7 +57,7 @@ impl Region {
 
 /// What the virtio driver needs of the platform.
 #[derive(Debug)]
-pub struct Platform;
+struct Platform;
 
 // SAFETY: `dma_alloc` gives out each page of the region once, zeroed by the kernel when it was made
 // and never used before; `share` gives a copy inside the region, which the device alone uses until
@@ -88,7 +89,7 @@ unsafe impl Hal for Platform {
         let length = buffer.len();
         let offset = REGION
             .take(length)
-            .expect("virtio_dma holds a queue and the largest request");
+            .expect("the region holds a queue and the largest request");
         REGION
             .in_use
             .fetch_add(length.next_multiple_of(16), Ordering::Relaxed);
@@ -116,60 +117,22 @@ unsafe impl Hal for Platform {
     }
 }
 
-/// A virtio-blk disk; without a device it has no blocks.
-pub struct VirtioDisk {
-    device: Option<VirtIOBlk<Platform, MmioTransport<'static>>>,
-}
-
-impl VirtioDisk {
-    /// The disk whose registers lie at `registers`, with `virtio_dma` as the memory that it uses.
-    ///
-    /// # Safety
-    ///
-    /// `registers` lies in a `<map>` of the device's registers, uncached, with at least `length`
-    /// bytes left; `vaddr`, `paddr` and `size` are those of a `<map>` of a region that nobody else
-    /// maps. Called once.
-    pub unsafe fn new(
-        registers: usize,
-        length: usize,
-        (vaddr, paddr, size): (usize, u64, usize),
-    ) -> Self {
-        REGION.vaddr.store(vaddr, Ordering::Relaxed);
-        REGION.paddr.store(paddr, Ordering::Relaxed);
-        REGION.size.store(size, Ordering::Relaxed);
-        let header = NonNull::new(registers as *mut VirtIOHeader);
-        let device = header.and_then(|header| {
-            // SAFETY: the caller's promise.
-            let transport = unsafe { MmioTransport::new(header, length) }.ok()?;
-            VirtIOBlk::new(transport).ok()
-        });
-        Self { device }
-    }
-}
-
-impl Disk for VirtioDisk {
-    fn blocks(&self) -> u64 {
-        self.device
-            .as_ref()
-            .map_or(0, |device| device.capacity() / SECTORS)
-    }
-
-    fn read(&mut self, first: u64, data: &mut [u8]) -> Result<(), DiskError> {
-        let device = self.device.as_mut().ok_or(DiskError::Read { first })?;
-        device
-            .read_blocks((first * SECTORS) as usize, data)
-            .map_err(|_| DiskError::Read { first })
-    }
-
-    fn write(&mut self, first: u64, data: &[u8]) -> Result<(), DiskError> {
-        let device = self.device.as_mut().ok_or(DiskError::Write { first })?;
-        device
-            .write_blocks((first * SECTORS) as usize, data)
-            .map_err(|_| DiskError::Write { first })
-    }
-
-    fn flush(&mut self) -> Result<(), DiskError> {
-        let device = self.device.as_mut().ok_or(DiskError::Flush)?;
-        device.flush().map_err(|_| DiskError::Flush)
-    }
+/// The way to the device whose registers lie at `registers`, with the region that it uses; `None`: there
+/// is no virtio device.
+///
+/// # Safety
+///
+/// `registers` lies in a `<map>` of the device's registers, uncached, with at least `length` bytes left;
+/// `vaddr`, `paddr` and `size` are those of a `<map>` of a region that nobody else maps. Called once.
+unsafe fn transport(
+    registers: usize,
+    length: usize,
+    (vaddr, paddr, size): (usize, u64, usize),
+) -> Option<MmioTransport<'static>> {
+    REGION.vaddr.store(vaddr, Ordering::Relaxed);
+    REGION.paddr.store(paddr, Ordering::Relaxed);
+    REGION.size.store(size, Ordering::Relaxed);
+    let header = NonNull::new(registers as *mut VirtIOHeader)?;
+    // SAFETY: the caller's promise.
+    unsafe { MmioTransport::new(header, length) }.ok()
 }
