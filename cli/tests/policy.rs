@@ -728,7 +728,7 @@ fn the_graph_tells_one_way_from_calls() {
         dot.starts_with("digraph \"reference-appliance\" {"),
         "{dot}"
     );
-    assert_eq!(dot.matches("subgraph cluster_").count(), 6);
+    assert_eq!(dot.matches("subgraph cluster_").count(), 8);
     let edge = |label: &str| dot.lines().find(|line| line.contains(label)).unwrap();
     assert!(edge("worm: append\", dir=both").contains("style=solid"));
     assert!(edge("feed: frame").contains("dir=forward"));
@@ -922,7 +922,7 @@ fn reach_sees_dma_and_what_the_manager_tells() {
             subjects(&blk, "affects").len(),
             subjects(&blk, "learns").len()
         ),
-        (7, 7)
+        (9, 9)
     );
     let edge = reach("edge");
     assert_eq!(edge["all_memory"], false);
