@@ -932,7 +932,7 @@ fn reach_sees_dma_and_what_the_manager_tells() {
         edge["notes"][0]
             .as_str()
             .unwrap()
-            .ends_with("says: `blk`, `ledger`"),
+            .ends_with("says: `blk`, `entropy`, `ledger`"),
         "{edge}"
     );
     let (_, out, _) = run(&["reach", "edge", "--system", SYSTEM]);
