@@ -75,6 +75,32 @@ fn fault_of(program: &str, priority: u8) -> Fault {
     faults.pop().expect("there is one")
 }
 
+/// Processor time of this thread, in clock ticks (proc(5), fields 14 and 15 of `stat`), as time.
+fn processor_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    let ticks = fields.split(' ').skip(11).take(2);
+    let ticks: u64 = ticks.map(|field| field.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
+}
+
+/// The socket of one that faulted is hung up, and the kernel does not look at it again and again.
+#[test]
+fn the_kernel_sleeps_beside_one_that_faulted() {
+    let (mut system, ..) = beside("panic", 150);
+    let mut machine = system.start();
+    run(&mut machine);
+    while machine.faulted().next().is_none() {
+        run(&mut machine);
+    }
+    let (start, before) = (Instant::now(), processor_time());
+    let deadline = start + Duration::from_millis(200);
+    let stop = machine.run(&[], WhenIdle::Wait, Some(deadline)).unwrap();
+    assert_eq!(stop, Stop::Deadline);
+    let used = processor_time() - before;
+    assert!(used < Duration::from_millis(50), "{used:?}");
+}
+
 #[test]
 fn two_components_exchange_calls() {
     let mut system = System::new();
