@@ -459,7 +459,12 @@ fn what_does_not_hold_is_neither_compiled_nor_signed() {
     let [key, file] = ["k", "no-policy"].map(|name| path(&folder, name));
     assert_eq!(run(&["keygen", &key]).0, 0);
     std::fs::write(&file, "no policy").unwrap();
-    assert_eq!(run(&["sign", &file, "--key", &file]).0, 3, "open to others");
+    assert_eq!(run(&["sign", &file, "--key", &file]).0, 2, "no private key");
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(&key, open).unwrap();
+    assert_eq!(run(&["sign", &file, "--key", &key]).0, 3, "open to others");
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&key, private).unwrap();
     let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     std::fs::set_permissions(&file, private).unwrap();
     let (code, _, error) = run(&["sign", &file, "--key", &key]);
@@ -936,4 +941,16 @@ fn reach_sees_dma_and_what_the_manager_tells() {
         out.contains("\n    `publish` -> `edge`: stream (line "),
         "{out}"
     );
+}
+
+/// What cannot be looked for was not looked for: that is no system that does not exist.
+#[test]
+fn a_folder_that_cannot_be_read_is_not_taken_for_an_empty_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let policy = file.join("policy.toml");
+    let (code, _, error) = run(&["check", policy.to_str().unwrap()]);
+    assert_eq!(code, 3);
+    assert!(error.contains("cannot look for a system"), "{error}");
 }
