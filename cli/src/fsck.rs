@@ -110,7 +110,7 @@ impl Fsck {
             )));
         }
         for path in &self.checkpoint {
-            state.add_checkpoint(path).map_err(state_failure)?;
+            state.add_checkpoint(path, None).map_err(state_failure)?;
         }
         let keys = Keys {
             vault,
