@@ -126,6 +126,15 @@ impl Failure {
         }
     }
 
+    /// Why, in words.
+    pub(crate) fn messages(&self) -> Vec<String> {
+        let reports = match self {
+            Self::DoesNotHold(reports) | Self::BadInput(reports) => reports.as_slice(),
+            Self::CouldNotRun(report) => std::slice::from_ref(report),
+        };
+        reports.iter().map(ToString::to_string).collect()
+    }
+
     /// Reports on standard error, and as JSON on standard output where that was asked for, and gives
     /// the exit code. What has no report was printed before.
     pub(crate) fn report(self, output: Output) -> ExitCode {

@@ -221,17 +221,14 @@ fn human(report: &Report) -> String {
 }
 
 fn verdict(report: &Report, region: Region) -> &'static str {
-    let of_it = report
-        .findings
-        .iter()
-        .filter(|it| it.place.region == region);
     let mut unchecked = report.summary.unchecked.iter();
-    match of_it.map(|finding| finding.severity).max() {
+    match report.gravest_of(region) {
         Some(Severity::Violation) => Verdict::DoesNotHold.word(),
         _ if unchecked.any(|it| it.region == region) => match region {
             Region::Vault => "not checked",
             _ => Verdict::HoldsInPart.word(),
         },
+        Some(Severity::Unchecked) => Verdict::HoldsInPart.word(),
         _ => Verdict::Holds.word(),
     }
 }

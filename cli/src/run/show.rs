@@ -98,9 +98,17 @@ impl Summary {
             let unfinished = outcome.unfinished.iter();
             failures.extend(unfinished.map(|name| format!("{name} did not come to its end")));
         }
-        let compared = running.capscan().map_err(|error| failures.push(error)).ok();
+        let compared = running.capscan();
+        let compared = compared
+            .map_err(|error| failures.push(error.to_string()))
+            .ok();
         let count = |of: fn(&Comparison) -> usize| compared.as_ref().map(of);
-        let logs = keep_checkpoints(running.appliance().state().path())?;
+        // What came of the run is said in any case.
+        let logs = keep_checkpoints(running.appliance().state().path());
+        let logs = logs.unwrap_or_else(|failure| {
+            failures.extend(failure.messages());
+            Vec::new()
+        });
         let broken = logs.iter().filter(|(_, holds)| !holds);
         failures.extend(broken.map(|(log, _)| format!("log {log}: see portcullis log verify")));
         Ok(Self {
