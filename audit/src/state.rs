@@ -53,6 +53,8 @@ pub struct State {
     log: LogId,
     in_use: bool,
     keys: Keyring,
+    /// It is a state directory, and no disk alone.
+    is_directory: bool,
     /// The keys were named, and are not those of the directory.
     named: bool,
     witnesses: Keyring,
@@ -237,6 +239,7 @@ impl State {
             log,
             in_use,
             keys: Keyring::resolve(keys, directory.then(|| path.join(KEYS)).as_deref())?,
+            is_directory: directory,
             named: !keys.is_empty(),
             witnesses: Keyring::default(),
             checkpoints: Vec::new(),
@@ -405,6 +408,7 @@ impl State {
             grants,
             worm,
             named: self.named,
+            kept: self.is_directory,
             ..Keys::default()
         };
         for kept in &self.checkpoints {
