@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use miette::{Diagnostic, GraphicalReportHandler, Report};
+use portcullis_appliance::PlanError;
 use portcullis_policy::Problems;
 use portcullis_text::{Lines, Message, Plain};
 use serde::Serialize;
@@ -162,6 +163,15 @@ impl Failure {
                 print(&[report]);
                 ExitCode::from(3)
             }
+        }
+    }
+}
+
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::State(error) => Self::could_not_run(error),
+            PlanError::Compiled(_) | PlanError::Mismatch(_) => Self::does_not_hold(error),
         }
     }
 }
