@@ -76,7 +76,7 @@ struct Kept {
 pub enum StateError {
     /// There is neither a state directory nor a disk image.
     #[error(
-        "there is no {path}: `portcullis run` makes it, or name another state directory or a disk image",
+        "there is no {path}: name a state directory (`portcullis run` makes one) or a disk image",
         path = path.display()
     )]
     Missing {
