@@ -74,9 +74,9 @@ impl Logs {
         Ok(run(&mut log, &mut disk))
     }
 
-    /// Whether the ledger writes to a log: not to one that is damaged, that another key signed, or that it
+    /// Whether the ledger writes records to a log: not to one that is damaged, that another key signed, or that it
     /// cannot read. The disk is open for reading only, so that nothing is written here.
-    fn is_written(self, kind: LogKind, key: &SigningKey) -> bool {
+    fn takes_records(self, kind: LogKind, key: &SigningKey) -> bool {
         let (id, extent) = (self.id(), self.info.extent(area(kind)));
         let mut disk = Region(self, area(kind));
         let (mut memory, mut scratch) = (Box::new(LogMemory::new()), Box::new(Scratch::new()));
@@ -112,7 +112,7 @@ pub(crate) fn lost(
     };
     let mut disk = open_private(path, false)?;
     let (found, _) = read_log(&mut disk, which, &mut (), |_| ());
-    if !found.held_against.is_empty() || !Logs::open(path)?.is_written(log, key) {
+    if !found.held_against.is_empty() || !Logs::open(path)?.takes_records(log, key) {
         return Ok(None);
     }
     Ok(Some(if found.records < *size {

@@ -45,7 +45,7 @@ fn the_policy_in_force_is_read_from_a_plain_file_of_bounded_length() {
 #[test]
 fn a_violation_behind_a_thousand_notes_decides() {
     let scratch = tempfile::tempdir().unwrap();
-    let first = boot(1)[0].clone();
+    let first = boot(1)[0];
     let history = |sequence| Record {
         sequence,
         boot: BootId([9; 16]),
