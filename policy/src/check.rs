@@ -17,6 +17,7 @@ mod never;
 mod notifications;
 mod offers;
 mod priorities;
+pub(crate) mod roles;
 mod streams;
 pub(crate) mod symbols;
 mod system;
@@ -34,6 +35,7 @@ pub use never::NeverFault;
 pub use notifications::NotificationFault;
 pub use offers::OfferFault;
 pub use priorities::PriorityFault;
+pub use roles::RoleFault;
 pub use streams::StreamFault;
 pub use system::SystemFault;
 
