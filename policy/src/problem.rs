@@ -55,6 +55,11 @@ impl Found {
         }
     }
 
+    /// Whether no more are kept: what is found now is only counted.
+    pub fn is_full(&self) -> bool {
+        self.kept.len() == MAX_PROBLEMS
+    }
+
     /// Counts problems that were found and not made: there were too many before.
     pub fn count_more(&mut self, more: usize) {
         self.more += more;

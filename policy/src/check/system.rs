@@ -288,6 +288,9 @@ impl<'s> Declared<'s> {
         if self.names.contains(name) {
             return;
         }
+        if check.problems.is_full() {
+            return check.problems.count_more(1);
+        }
         let otherwise = || String::from("declare it there, or remove the rule");
         let fault = SystemFault::NotInSystem {
             kind: self.kind,
