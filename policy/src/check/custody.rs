@@ -424,9 +424,11 @@ pub(super) fn maps(check: &mut Check<'_>, described: Described<'_>) {
                 .is_some_and(|it| it.value == *symbol)
         })
     });
-    let is_judged = |map: &Map| {
-        check.ceiling.count() > 0 && (role(map).is_some() || lacks && map.setvar_vaddr.is_none())
+    let may_lack = |map: &Map| {
+        map.setvar_vaddr.is_none() && system.region(map.region.value).phys_addr.is_none()
     };
+    let is_judged =
+        |map: &Map| check.ceiling.count() > 0 && (role(map).is_some() || lacks && may_lack(map));
     let surplus = surplus(system, manager).into_iter();
     let surplus: Vec<&Map> = surplus.filter(|map| !is_judged(map)).collect();
     for map in surplus {
