@@ -17,6 +17,7 @@ mod holding;
 
 pub(crate) use declared::{grant_log, is_redacted, of_rule};
 pub use flow::{Flows, Hop};
+pub(crate) use given::may_be_registers;
 pub use holding::Holding;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};

@@ -45,7 +45,7 @@ pub enum LogFault {
     )]
     #[diagnostic(
         code(policy::log_ring_too_small),
-        help("in `system.xml`, give `{region}` size=\"{needed:#x}\"")
+        help("in `{file}`, give `{region}` size=\"{needed:#x}\"")
     )]
     RingTooSmall {
         /// The region.
@@ -56,6 +56,8 @@ pub enum LogFault {
         records: usize,
         /// Bytes that it needs.
         needed: usize,
+        /// Name of the system description.
+        file: String,
     },
 }
 
@@ -92,6 +94,7 @@ pub(super) fn check(check: &mut Check<'_>, described: Described<'_>) {
             slots,
             records,
             needed: bytes(records),
+            file: described.source.name().to_owned(),
         };
         check.broken(&ring.place, "the ring", fault);
     }
