@@ -159,7 +159,11 @@ fn system_text() -> String {
     text += "<memory_region name=\"ack\" size=\"0x1000\" />\n";
     for region in ["policy", "keys"] {
         let file = format!("prefill_path=\"{region}.bin\"");
-        writeln!(text, "<memory_region name=\"{region}\" size=\"0x1000\" {file} />").unwrap();
+        writeln!(
+            text,
+            "<memory_region name=\"{region}\" size=\"0x1000\" {file} />"
+        )
+        .unwrap();
     }
     let policy = map("policy", "0x10020000", "r", "policy");
     let keys = map("keys", "0x10030000", "r", "policy_keys");
