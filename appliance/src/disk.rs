@@ -75,6 +75,7 @@ impl Disk for FileDisk {
                     offset += written as u64;
                 }
                 Err(Errno::INTR) => {}
+                Err(Errno::NOSPC | Errno::DQUOT) => return Err(DiskError::NoSpace { first }),
                 Err(_) => return Err(DiskError::Write { first }),
             }
         }
@@ -124,6 +125,15 @@ mod tests {
             disk.write(0, &[0; 100]),
             Err(DiskError::Unaligned { length: 100 })
         );
+    }
+
+    #[test]
+    fn a_full_file_system_is_said_to_be_full() {
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        let mut disk = FileDisk::new(full.unwrap().into(), 2);
+        let refused = disk.write(1, &[1; BLOCK]).unwrap_err();
+        assert_eq!(refused, DiskError::NoSpace { first: 1 });
+        assert!(refused.to_string().contains("no space is left"));
     }
 
     #[test]

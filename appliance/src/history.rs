@@ -15,21 +15,29 @@ use std::path::{Path, PathBuf};
 
 use ed25519_dalek::VerifyingKey;
 use portcullis_audit::files::{self, FileError, Said};
+use portcullis_audit::keys::{KeyError, Keyring};
 use portcullis_files::{Mode, open_private, replace};
 use portcullis_log::Cause;
 use portcullis_log::block::{LogId, LogKind};
 use portcullis_log::checkpoint::{Checkpoint, origin};
 use portcullis_log::merkle::{Frontier, Hash};
-use portcullis_log::note::{NOTE_MAX, Note, Verifier};
+use portcullis_log::note::{NOTE_MAX, Note, NoteError, Verifier};
 
 use crate::error::{Lost, StateError, file_error};
 use crate::keys::{KEYS, VERIFIERS, ledger_key, make_secret, secret};
-use crate::logs::{DISK, LOGS, Logs, append, new_disk};
+use crate::logs::{DISK, LOGS, Logs, append, lost, new_disk};
 
 /// There while a new directory is not complete: what is missing then is made.
 const UNFINISHED: &str = "unfinished";
 /// Where what was left behind is kept, in numbered folders.
 const LEFT: &str = "left";
+
+/// What to do about a checkpoint that is none.
+const CHECKPOINT_REMEDY: &str = "Put its copy back; or move it away, and nobody vouches any more that the disk \
+     has all that it had";
+/// What to do about verifier keys that are none.
+const VERIFIERS_REMEDY: &str =
+    "Put its copy back; or move it away, and it is made anew from ledger.key";
 
 /// What to do where the disk is not the one that the directory knows.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -55,8 +63,7 @@ pub enum Began {
 /// What a directory knows of its disk's logs.
 struct Kept {
     heads: Vec<Head>,
-    /// Lines of the file of verifier keys.
-    verifiers: Vec<String>,
+    verifiers: Keyring,
 }
 
 /// A checkpoint that is kept.
@@ -87,6 +94,15 @@ pub(crate) fn settle(path: &Path, begin: Begin) -> Result<(LogId, Began), StateE
     }
 }
 
+/// The logs that have records and no checkpoint: nobody can tell whether they went back.
+pub(crate) fn unvouched(path: &Path) -> Result<Vec<LogKind>, StateError> {
+    let logs = Logs::open(&path.join(DISK))?;
+    let is_kept = |log: &LogKind| is_there(path, &checkpoint_file(*log));
+    let mut unvouched = LOGS.to_vec();
+    unvouched.retain(|log| logs.has_records(*log) && !is_kept(log));
+    Ok(unvouched)
+}
+
 /// Makes what a new directory lacks. Cut off, it is taken up at the next start.
 fn make(path: &Path) -> Result<LogId, StateError> {
     let marker = path.join(UNFINISHED);
@@ -110,23 +126,21 @@ impl Kept {
     fn read(path: &Path) -> Result<Self, StateError> {
         let mut heads = Vec::new();
         for log in LOGS {
-            let file = format!("{}.checkpoint", log.name());
+            let file = checkpoint_file(log);
             if let Some(note) = read_text(&path.join(&file))? {
                 let head = Head::parse(file.clone(), note);
                 heads.push(head.ok_or_else(|| StateError::Damaged {
                     path: path.join(&file),
-                    why: "it is no checkpoint of a Portcullis disk; move it away to start without it"
-                        .to_owned(),
+                    why: format!("it is no checkpoint of a Portcullis disk. {CHECKPOINT_REMEDY}"),
                 })?);
             }
         }
-        let verifiers = read_text(&path.join(VERIFIERS))?.unwrap_or_default();
-        let verifiers = verifiers.lines().map(str::to_owned).collect();
+        let verifiers = read_verifiers(path)?;
         Ok(Self { heads, verifiers })
     }
 
     fn is_empty(&self) -> bool {
-        self.heads.is_empty() && self.verifiers.is_empty()
+        self.heads.is_empty() && self.verifiers.iter().next().is_none()
     }
 
     /// The id of the disk's logs, or why the disk is not the one that is known.
@@ -140,14 +154,14 @@ impl Kept {
         for key in KEYS {
             secret(path, key)?;
         }
-        let key = ledger_key(path)?.verifying_key();
-        let mut logs = Logs::open(&path.join(DISK))?;
-        let id = logs.id();
-        if let Err(lost) = self.check_names(id, &key) {
+        let (key, disk) = (ledger_key(path)?, path.join(DISK));
+        let id = Logs::open(&disk)?.id();
+        if let Err(lost) = self.check_names(path, id, &key.verifying_key())? {
             return Ok(Err(lost));
         }
         for head in &self.heads {
-            if let Err(lost) = logs.check(head.log, (head.size, head.root), &key)? {
+            let kept = (head.log, head.size, head.root).into();
+            if let Some(lost) = lost(&disk, &kept, &key)? {
                 return Ok(Err(lost));
             }
         }
@@ -155,30 +169,37 @@ impl Kept {
     }
 
     /// Whether verifier keys and checkpoints are those of this disk and key.
-    fn check_names(&self, id: LogId, key: &VerifyingKey) -> Result<(), Lost> {
+    fn check_names(
+        &self,
+        path: &Path,
+        id: LogId,
+        key: &VerifyingKey,
+    ) -> Result<Result<(), Lost>, StateError> {
         let names = LOGS.map(|log| origin(log, id));
-        let keys = self
-            .verifiers
-            .iter()
-            .filter_map(|it| Verifier::parse(it).ok());
-        let of_it: Vec<_> = keys
-            .filter(|it| names.iter().any(|name| **name == *it.name()))
-            .collect();
-        if of_it.is_empty() && !self.verifiers.is_empty() {
-            return Err(Lost::OtherDisk(VERIFIERS.to_owned()));
+        let of_it = names.iter().flat_map(|name| self.verifiers.of_log(name));
+        let of_it: Vec<_> = of_it.map(|it| *it.verifier().key()).collect();
+        if of_it.is_empty() && self.verifiers.iter().next().is_some() {
+            return Ok(Err(Lost::OtherDisk(VERIFIERS.to_owned())));
         }
-        if !of_it.is_empty() && !of_it.iter().any(|it| it.key() == key) {
-            return Err(Lost::OtherKey(VERIFIERS.to_owned()));
+        if !of_it.is_empty() && !of_it.contains(key) {
+            return Ok(Err(Lost::OtherKey(VERIFIERS.to_owned())));
         }
         for head in &self.heads {
             if head.disk != id {
-                return Err(Lost::OtherDisk(head.file.clone()));
+                return Ok(Err(Lost::OtherDisk(head.file.clone())));
             }
-            if !head.is_signed(key) {
-                return Err(Lost::OtherKey(head.file.clone()));
+            match head.verify(key) {
+                Ok(()) => {}
+                Err(NoteError::Unknown) => return Ok(Err(Lost::OtherKey(head.file.clone()))),
+                Err(error) => {
+                    let path = path.join(&head.file);
+                    let why =
+                        format!("{error}: the file is not as it was signed. {CHECKPOINT_REMEDY}");
+                    return Err(StateError::Damaged { path, why });
+                }
             }
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     /// Leaves what is known behind. Where this is cut off, the directory still does not fit its disk, and
@@ -187,14 +208,16 @@ impl Kept {
         let records = self.records(path);
         let disk = path.join(DISK);
         let checkpoints = self.heads.iter().map(|head| head.file.as_str());
+        let is_its_disk = matches!(lost, Lost::Older { .. } | Lost::Other { .. });
         let left;
-        if matches!(lost, Lost::Older { .. } | Lost::Other { .. }) {
-            append(
+        if is_its_disk
+            && append(
                 open_private(&disk, true)?,
                 &disk,
                 &ledger_key(path)?,
                 &records,
-            )?;
+            )?
+        {
             left = left_folder(path)?;
             move_to(path, &left, checkpoints)?;
         } else {
@@ -206,7 +229,8 @@ impl Kept {
             for key in KEYS {
                 make_secret(&path.join(key))?;
             }
-            append(file, &disk, &ledger_key(path)?, &records)?;
+            let appended = append(file, &disk, &ledger_key(path)?, &records)?;
+            assert!(appended, "a log that is empty takes a record");
             unfinished.replace().map_err(file_error(&disk, "write"))?;
             move_to(path, &left, checkpoints.chain([VERIFIERS]))?;
         }
@@ -218,11 +242,8 @@ impl Kept {
     /// the verifier keys or the disk name, of a size that nobody knows.
     fn records(&self, path: &Path) -> Vec<Cause> {
         let named = || {
-            let mut names = self
-                .verifiers
-                .iter()
-                .filter_map(|it| Verifier::parse(it).ok());
-            names.find_map(|it| parse_origin(it.name()))
+            let mut keys = self.verifiers.iter();
+            keys.find_map(|it| parse_origin(it.verifier().name()))
         };
         let on_disk = || Some((Logs::open(&path.join(DISK)).ok()?.id(), LogKind::Grants));
         if self.heads.is_empty() {
@@ -263,12 +284,11 @@ impl Head {
         })
     }
 
-    fn is_signed(&self, key: &VerifyingKey) -> bool {
+    fn verify(&self, key: &VerifyingKey) -> Result<(), NoteError> {
         let name = origin(self.log, self.disk);
-        let verifier = Verifier::new(&name, *key).ok();
-        let note = Note::parse(self.note.as_bytes()).ok();
-        let verified = verifier.zip(note).map(|(it, note)| note.verify(&[it]));
-        verified.is_some_and(|it| it.is_ok())
+        let verifier = Verifier::new(&name, *key).expect("an origin is a sound key name");
+        Note::parse(self.note.as_bytes())?.verify(&[verifier])?;
+        Ok(())
     }
 }
 
@@ -277,7 +297,7 @@ fn left_folder(path: &Path) -> Result<PathBuf, StateError> {
     let mut private = DirBuilder::new();
     private.mode(0o700);
     let left = path.join(LEFT);
-    if !left.exists() {
+    if !is_there(path, LEFT) {
         private.create(&left).map_err(file_error(&left, "create"))?;
     }
     let mut folders = (1..).map(|number: u32| left.join(number.to_string()));
@@ -306,8 +326,35 @@ fn move_to<'n>(
     Ok(())
 }
 
-fn is_there(path: &Path, name: &str) -> bool {
+pub(crate) fn is_there(path: &Path, name: &str) -> bool {
     fs::symlink_metadata(path.join(name)).is_ok()
+}
+
+fn checkpoint_file(log: LogKind) -> String {
+    format!("{}.checkpoint", log.name())
+}
+
+/// The keys of both logs; none where there is no file of them.
+fn read_verifiers(path: &Path) -> Result<Keyring, StateError> {
+    let path = path.join(VERIFIERS);
+    let damaged = |why| StateError::Damaged {
+        path: path.clone(),
+        why: format!("{why}. {VERIFIERS_REMEDY}"),
+    };
+    let Some(text) = read_text(&path)? else {
+        return Ok(Keyring::default());
+    };
+    let mut keys = Keyring::default();
+    keys.parse(&text, &path).map_err(|error| {
+        damaged(match error {
+            KeyError::Line { line, error, .. } => format!("line {line}: {error}"),
+            error => error.to_string(),
+        })
+    })?;
+    if keys.iter().next().is_none() {
+        return Err(damaged("it holds no key".to_owned()));
+    }
+    Ok(keys)
 }
 
 /// A public file of the directory, if it is there.
@@ -342,7 +389,8 @@ mod tests {
     use portcullis_blk::api::Area;
     use portcullis_blk::{BLOCK, Header};
     use portcullis_ledger::Log;
-    use portcullis_log::block::Block;
+    use portcullis_log::block::{Block, Footer};
+    use portcullis_log::builder::{Builder, Tip};
     use portcullis_log::checkpoint::text;
     use portcullis_log::note::write_signature;
 
@@ -644,12 +692,13 @@ mod tests {
     proptest::proptest! {
         #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
 
-        /// Where a byte of a log has changed, the appliance starts if its ledger writes nothing to that
-        /// log, or has all that the checkpoint vouches for: so that damage can be looked at.
+        /// Whatever was done to the blocks of a log, the appliance starts if its ledger writes nothing to
+        /// that log, or if the log ends with all that the checkpoint vouches for; else a new history is a
+        /// way out.
         #[test]
-        fn a_damaged_log_is_started_on_and_not_written_to(
-            block in 0..4_u64,
-            byte in 0..BLOCK,
+        fn a_log_that_was_changed_is_started_on_where_nothing_is_signed_twice(
+            is_rearranged in proptest::bool::ANY,
+            flipped in proptest::option::of((0..5_u64, changed_byte())),
             behind in 0..2,
         ) {
             let mut case = Case::new();
@@ -661,15 +710,178 @@ mod tests {
                 case.grow(0);
             }
             let disk = case.path().join(DISK);
-            let mut bytes = read_block(&disk, block);
-            bytes[byte] ^= 1;
-            write_block(&disk, block, &bytes);
+            if is_rearranged {
+                rearrange(&disk);
+            }
+            if let Some((block, byte)) = flipped {
+                let mut bytes = read_block(&disk, block);
+                bytes[byte] ^= 1;
+                write_block(&disk, block, &bytes);
+            }
             let refused = State::open(&case.path()).err();
+            let before = fs::read(&disk).unwrap();
             let is_whole = with_log(&case.path(), LogKind::Grants, |log, disk, key| {
                 let takes = log.add(disk, b"record", key).is_ok();
                 !takes || log.size() >= 3
             });
             proptest::prop_assert_eq!(refused.is_none(), is_whole, "{:?}", refused);
+            fs::write(&disk, before).unwrap();
+            if let Some(refused) = refused {
+                proptest::prop_assert!(matches!(refused, StateError::Lost(..)), "{}", refused);
+                let state = State::begin(&case.path(), Begin::NewHistory);
+                proptest::prop_assert!(state.is_ok(), "{:?}", state);
+                drop(state);
+                let state = State::open(&case.path());
+                proptest::prop_assert!(state.is_ok(), "{:?}", state);
+            }
+        }
+    }
+
+    /// A byte of a block: any, one of its records, or one of its signature.
+    fn changed_byte() -> impl proptest::strategy::Strategy<Value = usize> {
+        let signature = BLOCK - 64;
+        proptest::prop_oneof![0..BLOCK, 88..100_usize, signature..BLOCK]
+    }
+
+    /// Takes the last record back with what the ledger signed: the commit before it is made to hold both
+    /// records, and then to be written again with its own.
+    fn rearrange(disk: &Path) {
+        let blocks: Vec<_> = (0..16).map(|number| read_block(disk, number)).collect();
+        let blocks: Vec<_> = blocks
+            .iter()
+            .filter_map(|it| Block::read(it).ok())
+            .collect();
+        let size = |block: &Block<'_>| block.footer().unwrap().tree_size.get();
+        let y = *blocks.last().unwrap();
+        let x = *blocks.iter().rfind(|it| size(it) < size(&y)).unwrap();
+        let commit = |number, records: &[&Block<'_>], footer: &Footer| {
+            let (kind, log) = x.log();
+            let mut builder = Builder::new(Tip {
+                kind,
+                log,
+                block: number,
+                records: x.first_record(),
+                previous: *x.previous(),
+            });
+            for record in records.iter().flat_map(|block| block.records()) {
+                builder.push(record).unwrap();
+            }
+            let block = *builder.commit(*footer).unwrap();
+            write_block(disk, number, &block);
+        };
+        commit(x.number(), &[&x, &y], y.footer().unwrap());
+        for number in x.number() + 1..=y.number() {
+            commit(number, &[&x], x.footer().unwrap());
+        }
+    }
+
+    /// A disk that was rearranged of three records to two, with this checkpoint kept.
+    fn rearranged(kept: u64) -> Case {
+        let mut case = Case::new();
+        for size in 1..=3 {
+            case.grow(0);
+            if size == kept {
+                case.keep(0);
+            }
+        }
+        rearrange(&case.path().join(DISK));
+        case
+    }
+
+    #[test]
+    fn signed_heads_that_were_rearranged_are_a_disk_that_went_back() {
+        let case = rearranged(3);
+        let older = Lost::Older {
+            log: LogKind::Grants,
+            found: 2,
+            kept: 3,
+        };
+        match State::open(&case.path()) {
+            Err(StateError::Lost(_, lost)) => assert_eq!(lost, older),
+            other => panic!("{other:?}"),
+        }
+        drop(State::open(&rearranged(2).path()).unwrap());
+    }
+
+    /// The ledger takes no record of such a log, and serves what is there.
+    #[test]
+    fn a_signature_that_does_not_verify_is_no_other_history() {
+        let mut case = Case::new();
+        case.grow(0);
+        case.keep(0);
+        let disk = case.path().join(DISK);
+        // It was written again when the checkpoint was made.
+        for number in 0..2 {
+            let mut bytes = read_block(&disk, number);
+            bytes[BLOCK - 1] ^= 1;
+            write_block(&disk, number, &bytes);
+        }
+        drop(State::open(&case.path()).unwrap());
+        let takes = with_log(&case.path(), LogKind::Grants, |log, disk, key| {
+            log.add(disk, b"record", key).is_ok()
+        });
+        assert!(!takes);
+    }
+
+    /// One log went back, and the other, which would say so, takes no record.
+    #[test]
+    fn a_new_history_begins_on_a_new_disk_where_the_old_one_takes_no_record() {
+        let mut case = Case::new();
+        let (disk, old) = (case.path().join(DISK), case.scratch.path().join("old"));
+        case.grow(0);
+        fs::copy(&disk, &old).unwrap();
+        case.grow(1);
+        case.keep(1);
+        fs::copy(&old, &disk).unwrap();
+        let mut bytes = read_block(&disk, 0);
+        bytes[BLOCK - 1] ^= 1;
+        write_block(&disk, 0, &bytes);
+        let refused = State::open(&case.path()).unwrap_err();
+        assert!(matches!(refused, StateError::Lost(..)), "{refused}");
+        let state = State::begin(&case.path(), Begin::NewHistory).unwrap();
+        let Began::NewHistory(left) = &state.began else {
+            panic!("{:?}", state.began)
+        };
+        assert!(left.join(DISK).exists() && left.join("worm.checkpoint").exists());
+    }
+
+    #[test]
+    fn a_log_that_lost_its_checkpoint_is_named() {
+        let mut case = Case::new();
+        let unvouched = |case: &Case| State::open(&case.path()).unwrap().unvouched;
+        assert_eq!(unvouched(&case), []);
+        case.grow(0);
+        assert_eq!(unvouched(&case), [LogKind::Grants]);
+        case.keep(0);
+        assert_eq!(unvouched(&case), []);
+        case.remove(4);
+        assert_eq!(unvouched(&case), [LogKind::Grants]);
+    }
+
+    #[test]
+    fn keys_and_checkpoints_that_were_changed_are_named_with_the_remedy() {
+        for (name, from, to, said) in [
+            (VERIFIERS, "portcullis/", "portcullas/", "line 1"),
+            (VERIFIERS, "\n", "\nx", "line 2"),
+            ("grants.checkpoint", "\n1\n", "\n2\n", "does not verify"),
+        ] {
+            let mut case = Case::new();
+            case.grow(0);
+            case.keep(0);
+            let path = case.path().join(name);
+            let text = fs::read_to_string(&path).unwrap();
+            fs::write(&path, text.replacen(from, to, 1)).unwrap();
+            let refused = State::open(&case.path()).unwrap_err();
+            assert!(matches!(refused, StateError::Damaged { .. }), "{refused}");
+            let refused = refused.to_string();
+            for part in [name, said, "move it away"] {
+                assert!(refused.contains(part), "{part:?} is not in {refused}");
+            }
+            fs::remove_file(&path).unwrap();
+            drop(State::open(&case.path()).unwrap());
+            if name == VERIFIERS {
+                assert_eq!(fs::read_to_string(&path).unwrap(), text, "made anew");
+            }
         }
     }
 

@@ -21,7 +21,7 @@ pub use disk::FileDisk;
 pub use error::{Lost, StateError};
 pub use history::{Began, Begin};
 pub use keys::random;
-pub use plan::{Plan, PlanError, check};
+pub use plan::{CheckError, Plan, PlanError, PrepareError, check};
 pub use state::State;
 
 use std::path::Path;
@@ -38,8 +38,10 @@ pub struct Appliance {
 
 impl Appliance {
     /// Opens the state directory and makes ready what is to run.
-    pub fn prepare(policy: &Path, system: &Path, state: &Path) -> Result<Self, PlanError> {
-        Self::prepare_from(&check(policy, system)?, State::open(state)?)
+    pub fn prepare(policy: &Path, system: &Path, state: &Path) -> Result<Self, PrepareError> {
+        let checked = check(policy, system)?;
+        let state = State::open(state).map_err(PlanError::from)?;
+        Ok(Self::prepare_from(&checked, state)?)
     }
 
     /// The same, of a policy that was checked and a state directory that was opened.

@@ -2,17 +2,16 @@
 
 use std::fmt;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
-use ed25519_dalek::{SigningKey, VerifyingKey};
+use ed25519_dalek::SigningKey;
 use portcullis_blk::api::{Area, Info};
 use portcullis_blk::{BLOCK, Disk, DiskError, Driver, Header, HeaderError, OpenError};
 use portcullis_files::{Mode, Unfinished, open_private};
+use portcullis_fsck::{Checkpoint, Keys, Which, read_log};
 use portcullis_ledger::{Log, LogError, LogMemory, Scratch};
 use portcullis_log::block::{LogId, LogKind};
-use portcullis_log::merkle::Hash;
-use portcullis_log::scanner::{Commit, Scanner, Step};
 use portcullis_log::{BootId, Cause, Operation, Outcome, Record, Time};
 
 use crate::FileDisk;
@@ -24,15 +23,12 @@ use crate::keys::random;
 const DISK_SIZE: u64 = if cfg!(test) { 1 << 20 } else { 1 << 30 };
 /// The disk.
 pub(crate) const DISK: &str = "disk.img";
-/// Blocks that are read at a time.
-const AT_A_TIME: u64 = 64;
 pub(crate) const LOGS: [LogKind; 2] = [LogKind::Grants, LogKind::Worm];
 
 /// The logs on a disk whose driver does not run.
 pub(crate) struct Logs {
     driver: Driver<FileDisk>,
     info: Info,
-    path: PathBuf,
 }
 
 impl Logs {
@@ -56,8 +52,7 @@ impl Logs {
             OpenError::Disk(error) => damaged(&error),
         })?;
         let info = driver.info().expect("it was opened");
-        let path = path.to_owned();
-        Ok(Self { driver, info, path })
+        Ok(Self { driver, info })
     }
 
     pub(crate) fn id(&self) -> LogId {
@@ -79,50 +74,56 @@ impl Logs {
         Ok(run(&mut log, &mut disk))
     }
 
-    /// Whether a log has the commit of this size and root, which its key signed: one that counts, as the
-    /// ledger reads it. A damaged log fits: the ledger says so, and writes nothing to it.
-    pub(crate) fn check(
-        &mut self,
-        log: LogKind,
-        (size, root): (u64, Hash),
-        key: &VerifyingKey,
-    ) -> Result<Result<(), Lost>, StateError> {
-        let area = area(log);
-        let (id, mark) = (self.id(), self.info.extent(area).mark);
-        let mut scanner = Scanner::new(log, id);
-        let mut records = 0;
-        let mut buffer = vec![0; AT_A_TIME as usize * BLOCK];
-        for first in (0..mark).step_by(AT_A_TIME as usize) {
-            let count = AT_A_TIME.min(mark - first) as usize;
-            let blocks = &mut buffer[..count * BLOCK];
-            let read = self.driver.read(area, first, blocks);
-            read.map_err(|error| StateError::Damaged {
-                path: self.path.clone(),
-                why: error.to_string(),
-            })?;
-            for block in blocks.as_chunks::<BLOCK>().0 {
-                let footer = match scanner.feed(block, &mut ()) {
-                    Step::Committed(Commit { footer, .. }) => footer,
-                    Step::Damaged(_) => return Ok(Ok(())),
-                    _ => continue,
-                };
-                let is_this = (footer.tree_size.get(), footer.root) == (size, root);
-                if is_this && footer.is_signed(log, id, key) {
-                    return Ok(Ok(()));
-                }
-                records = records.max(footer.tree_size.get());
-            }
-        }
-        Ok(Err(if records < size {
-            Lost::Older {
-                log,
-                found: records,
-                kept: size,
-            }
-        } else {
-            Lost::Other { log, kept: size }
-        }))
+    /// Whether the ledger writes records to a log: not to one that is damaged, that another key signed, or that it
+    /// cannot read. The disk is open for reading only, so that nothing is written here.
+    fn takes_records(self, kind: LogKind, key: &SigningKey) -> bool {
+        let (id, extent) = (self.id(), self.info.extent(area(kind)));
+        let mut disk = Region(self, area(kind));
+        let (mut memory, mut scratch) = (Box::new(LogMemory::new()), Box::new(Scratch::new()));
+        let mut log = Log::new(kind, &mut memory, ());
+        let found = log.open(&mut disk, &mut scratch, id, extent, key);
+        found.is_ok_and(|found| found.damage.is_none() && !found.other_key)
     }
+
+    /// Whether anything was ever written to a log.
+    pub(crate) fn has_records(&self, kind: LogKind) -> bool {
+        self.info.extent(area(kind)).mark > 0
+    }
+}
+
+/// Why the log that a disk ends with is not the one that a kept checkpoint vouches for; `None`: it is, or
+/// its ledger writes nothing to it, and it can be looked at.
+pub(crate) fn lost(
+    path: &Path,
+    kept: &Checkpoint,
+    key: &SigningKey,
+) -> Result<Option<Lost>, StateError> {
+    let (log, Ok((size, _))) = (kept.kind, &kept.head) else {
+        return Ok(None);
+    };
+    let keys = Keys {
+        checkpoints: vec![kept.clone()],
+        ..Keys::default()
+    };
+    let which = Which {
+        kind: log,
+        keys: &keys,
+        in_use: false,
+    };
+    let mut disk = open_private(path, false)?;
+    let (found, _) = read_log(&mut disk, which, &mut (), |_| ());
+    if !found.held_against.is_empty() || !Logs::open(path)?.takes_records(log, key) {
+        return Ok(None);
+    }
+    Ok(Some(if found.records < *size {
+        Lost::Older {
+            log,
+            found: found.records,
+            kept: *size,
+        }
+    } else {
+        Lost::Other { log, kept: *size }
+    }))
 }
 
 /// A log's region of a disk.
@@ -148,13 +149,14 @@ impl Disk for Region {
     }
 }
 
-/// Appends records to the grant log of a disk, as its ledger would: a boot of their own.
+/// Appends records to the grant log of a disk, as its ledger would: a boot of their own. Whether the log
+/// takes them.
 pub(crate) fn append(
     file: File,
     path: &Path,
     key: &SigningKey,
     causes: &[Cause],
-) -> Result<(), StateError> {
+) -> Result<bool, StateError> {
     let boot = BootId(random()?);
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let time = Time {
@@ -177,11 +179,14 @@ pub(crate) fn append(
         }
         log.commit(disk, key)
     });
-    let appended = appended.and_then(|it| it);
-    appended.map_err(|error| StateError::Damaged {
-        path: path.to_owned(),
-        why: format!("the new history cannot be recorded: {error}"),
-    })
+    match appended.and_then(|it| it) {
+        Ok(()) => Ok(true),
+        Err(LogError::Full { .. } | LogError::Damaged(_) | LogError::OtherKey) => Ok(false),
+        Err(error) => Err(StateError::Damaged {
+            path: path.to_owned(),
+            why: format!("the new history cannot be recorded: {error}"),
+        }),
+    }
 }
 
 /// A disk that is empty and has no name yet.

@@ -1,7 +1,7 @@
 //! From policy and system description to what runs: checked, compiled, signed.
 
-use std::fmt;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use portcullis_policy::distribution::{
@@ -11,6 +11,7 @@ use portcullis_policy::model::MANAGER;
 use portcullis_policy::{Checked, Problems, Source};
 use portcullis_policy_format::PolicyError;
 use portcullis_sdf::{Architecture, Errors, System, Target};
+use thiserror::Error;
 
 use crate::{State, StateError};
 
@@ -24,41 +25,63 @@ pub struct Plan {
     pub compiled: Vec<u8>,
 }
 
-/// Why nothing runs.
-#[derive(Debug)]
+/// Why there is no plan.
+#[derive(Debug, Error)]
 pub enum PlanError {
+    /// The compiled policy does not hold together.
+    #[error(transparent)]
+    Compiled(#[from] PolicyError),
+    /// The policy does not fit the system.
+    #[error(transparent)]
+    Mismatch(#[from] Mismatch),
+    /// The state directory cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// Why policy and system are not those of something that runs.
+#[derive(Debug, Error)]
+pub enum CheckError {
     /// A file cannot be read.
-    Read(std::path::PathBuf, std::io::Error),
+    #[error("cannot read {path}: {1}", path = .0.display())]
+    Read(PathBuf, io::Error),
     /// The system description does not hold.
+    #[error("{name}: {errors}", name = source_file.name())]
     System {
         /// The description.
-        source: Arc<Source>,
+        source_file: Arc<Source>,
         /// Everything that is wrong with it.
         errors: Errors,
     },
     /// The policy does not hold.
-    Policy(Problems),
-    /// The compiled policy does not hold together.
-    Compiled(PolicyError),
-    /// The policy does not fit the system.
-    Mismatch(Mismatch),
-    /// The state directory cannot be used.
-    State(StateError),
+    #[error(transparent)]
+    Policy(#[from] Problems),
+}
+
+/// Why nothing is ready.
+#[derive(Debug, Error)]
+pub enum PrepareError {
+    /// Policy and system do not hold.
+    #[error(transparent)]
+    Check(#[from] CheckError),
+    /// There is no plan.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
 }
 
 /// Reads a policy and the description of its system, and checks them.
-pub fn check(policy: &Path, system: &Path) -> Result<Checked, PlanError> {
+pub fn check(policy: &Path, system: &Path) -> Result<Checked, CheckError> {
     let read = |path: &Path| {
         let source = Source::read(path).map(Arc::new);
-        source.map_err(|error| PlanError::Read(path.to_owned(), error))
+        source.map_err(|error| CheckError::Read(path.to_owned(), error))
     };
     let (policy, source) = (read(policy)?, read(system)?);
     let system = portcullis_sdf::parse(source.text(), &Target::ANY);
-    let system = system.map_err(|errors| PlanError::System {
-        source: Arc::clone(&source),
+    let system = system.map_err(|errors| CheckError::System {
+        source_file: Arc::clone(&source),
         errors,
     })?;
-    Checked::new(policy, system, source).map_err(PlanError::Policy)
+    Ok(Checked::new(policy, system, source)?)
 }
 
 impl Plan {
@@ -66,18 +89,16 @@ impl Plan {
     pub(crate) fn new(checked: &Checked, state: &State) -> Result<Self, PlanError> {
         let compiled = portcullis_policy::compile(checked);
         let key = state.policy_key()?;
-        let compiled = portcullis_policy::sign(&compiled, &key).map_err(PlanError::Compiled)?;
+        let compiled = portcullis_policy::sign(&compiled, &key)?;
         // It is wiped here, before anything runs.
         drop(key);
-        let policy =
-            portcullis_policy_format::Policy::inspect(&compiled).map_err(PlanError::Compiled)?;
+        let policy = portcullis_policy_format::Policy::inspect(&compiled)?;
         // The model has no architecture; that of the reference board stands for all of them.
         let configuration = Configuration {
             architecture: Architecture::Aarch64,
             benchmark: false,
         };
-        let distribution = Distribution::new(&policy, checked.system(), &configuration)
-            .map_err(PlanError::Mismatch)?;
+        let distribution = Distribution::new(&policy, checked.system(), &configuration)?;
         Ok(Self {
             system: checked.system().clone(),
             distribution,
@@ -124,26 +145,3 @@ impl Plan {
         Some((irq.number().value, irq.id.value))
     }
 }
-
-impl From<StateError> for PlanError {
-    fn from(error: StateError) -> Self {
-        Self::State(error)
-    }
-}
-
-impl fmt::Display for PlanError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Read(path, error) => write!(f, "cannot read {}: {error}", path.display()),
-            Self::System { source, errors } => {
-                write!(f, "{}: {errors}", source.name())
-            }
-            Self::Policy(problems) => problems.fmt(f),
-            Self::Compiled(error) => error.fmt(f),
-            Self::Mismatch(error) => error.fmt(f),
-            Self::State(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for PlanError {}

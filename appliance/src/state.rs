@@ -24,13 +24,13 @@ use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
 use portcullis_files::{Mode, open_private, own_directory};
-use portcullis_log::block::LogId;
+use portcullis_log::block::{LogId, LogKind};
 use portcullis_policy::keys::hexadecimal;
 use portcullis_policy_format::Policy;
 use rustix::fs::{FlockOperation, OFlags};
 
 use crate::error::{StateError, file_error};
-use crate::history::{Began, Begin, settle};
+use crate::history::{Began, Begin, is_there, settle, unvouched};
 use crate::keys::{VERIFIERS, ledger_key, policy_key, verifier_keys, write};
 use crate::logs::DISK;
 
@@ -52,6 +52,9 @@ pub struct State {
     pub id: LogId,
     /// How this run began.
     pub began: Began,
+    /// The logs of which nobody can tell whether they went back since the last run: they have records, and
+    /// no checkpoint is kept of them.
+    pub unvouched: Vec<LogKind>,
 }
 
 impl State {
@@ -79,8 +82,12 @@ impl State {
             return Err(error);
         }
         let (id, began) = settle(&path, begin)?;
+        let unvouched = match began {
+            Began::GoesOn => unvouched(&path)?,
+            Began::New | Began::NewHistory(_) => Vec::new(),
+        };
         let verifiers = path.join(VERIFIERS);
-        if !verifiers.exists() {
+        if !is_there(&path, VERIFIERS) {
             verifier_keys(&verifiers, &ledger_key(&path)?, id)?;
         }
         policy_key(&path)?;
@@ -89,6 +96,7 @@ impl State {
             _lock: lock,
             id,
             began,
+            unvouched,
         })
     }
 
@@ -173,7 +181,6 @@ fn lock_within(patience: Duration, file: &File, path: &Path) -> Result<bool, Sta
 #[cfg(test)]
 mod tests {
     use super::*;
-    use portcullis_log::block::LogKind;
     use std::os::unix::fs::PermissionsExt as _;
 
     #[test]

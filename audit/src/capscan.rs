@@ -7,16 +7,22 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use portcullis_fsck::Verdict;
 use portcullis_kernel::{Grant, GrantBadge, Mode, Rights};
 use portcullis_log::block::LogKind;
 use portcullis_manager_api::{Authority, MANAGER, badge_bits};
-use portcullis_policy_format::Policy;
+use portcullis_policy_format::{Policy, PolicyError};
 use serde::{Deserialize, Serialize};
 
+use crate::files::{self, FileError, Said};
+use crate::policies::POLICY_MAX;
 use crate::replay::{InForce, Replay};
-use crate::state::State;
+use crate::state::{State, StateError};
+
+/// The policy in force, in a state directory.
+const IN_FORCE: &str = "appliance.policy";
 
 /// What the grant slots of a running appliance hold.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
@@ -145,34 +151,63 @@ pub fn compare(scan: &Scan, log: &[InForce], policy: &Policy<'_>) -> Comparison 
     }
 }
 
+/// Why slots and log cannot be compared.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The state cannot be audited.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The policy in force cannot be read.
+    #[error("cannot read {path}: {error}", path = path.display())]
+    Policy {
+        /// Where it should be.
+        path: PathBuf,
+        /// Why not.
+        error: FileError,
+    },
+    /// The file of the policy in force holds none.
+    #[error("{path}: {error}; `portcullis run` writes it anew", path = path.display())]
+    NotAPolicy {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        error: PolicyError,
+    },
+    /// The log does not hold.
+    #[error("the log does not hold: {0}: see `portcullis log verify`")]
+    DoesNotHold(String),
+}
+
 /// Holds a scan against the log on the disk of a state directory.
-pub fn compare_with_log(scan: &Scan, state: &Path) -> Result<Comparison, String> {
-    let compiled = std::fs::read(state.join("appliance.policy"));
-    let compiled = compiled.map_err(|error| error.to_string())?;
-    let policy = Policy::inspect(&compiled);
-    let policy = policy.map_err(|error| error.to_string())?;
+pub fn compare_with_log(scan: &Scan, state: &Path) -> Result<Comparison, LogError> {
+    let path = state.join(IN_FORCE);
+    let compiled = match files::read(&path, Said::Found, POLICY_MAX) {
+        Ok(compiled) => compiled,
+        Err(error) => return Err(LogError::Policy { path, error }),
+    };
+    let policy = match Policy::inspect(&compiled) {
+        Ok(policy) => policy,
+        Err(error) => return Err(LogError::NotAPolicy { path, error }),
+    };
     let log = logged(state)?;
     Ok(compare(scan, &log, &policy))
 }
 
 /// The grants in force, as the log on the disk of a state directory says.
-pub fn logged(state: &Path) -> Result<Vec<InForce>, String> {
-    let text = |error: &dyn std::fmt::Display| error.to_string();
-    let state = State::open(state).map_err(|error| text(&error))?;
-    state.keys(LogKind::Grants).map_err(|error| text(&error))?;
+pub fn logged(state: &Path) -> Result<Vec<InForce>, LogError> {
+    let state = State::open(state)?;
+    state.keys(LogKind::Grants)?;
     let mut replay = Replay::new(state.policies());
-    let read = state.read(LogKind::Grants, &mut replay, |_| ());
-    let (_, mut findings) = read.map_err(|error| text(&error))?;
+    let (_, mut findings) = state.read(LogKind::Grants, &mut replay, |_| ())?;
     let grants = replay.grants();
     findings.extend(replay.into_findings());
-    let mut violations = findings.list.iter().filter(|it| it.is_violation());
-    match violations.next() {
-        Some(finding) => Err(format!(
-            "the log does not hold: {}: {}",
-            finding.place, finding.what
-        )),
-        None => Ok(grants),
+    if findings.verdict() != Verdict::DoesNotHold {
+        return Ok(grants);
     }
+    let mut violations = findings.list.iter().filter(|it| it.is_violation());
+    let first = violations.next();
+    let first = first.map(|it| format!("{}: {}", it.place, it.what));
+    Err(LogError::DoesNotHold(first.unwrap_or_default()))
 }
 
 /// What the slots of a grant must hold: its root, and the subject's slot unless that is the manager.

@@ -11,7 +11,7 @@ use portcullis_policy_format::{AllowedGrant, Policy, PolicyError, When};
 use crate::files::{self, FileError, Said};
 
 /// Longest compiled policy that is read, in bytes: one of 65,536 grants has a tenth of it.
-const POLICY_MAX: usize = 16 << 20;
+pub(crate) const POLICY_MAX: usize = 16 << 20;
 /// Most entries of a folder of policies: one for each that was ever in force.
 const POLICIES_MAX: usize = 10_000;
 

@@ -20,8 +20,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use portcullis_fsck::{
-    At, Findings, Keys, LogKey, LogSummary, Place, Progress, Region, Sink, What, Which, disk_id,
-    read_log,
+    At, Findings, Keys, LogKey, LogSummary, Place, Progress, Records, Region, Sink, What, Which,
+    disk_id, read_log,
 };
 use portcullis_log::block::{LogId, LogKind};
 use portcullis_log::checkpoint::{Checkpoint, CheckpointError, origin};
@@ -53,6 +53,8 @@ pub struct State {
     log: LogId,
     in_use: bool,
     keys: Keyring,
+    /// It is a state directory, and no disk alone.
+    is_directory: bool,
     /// The keys were named, and are not those of the directory.
     named: bool,
     witnesses: Keyring,
@@ -74,7 +76,7 @@ struct Kept {
 pub enum StateError {
     /// There is neither a state directory nor a disk image.
     #[error(
-        "there is no {path}: `portcullis run` makes it, or name another state directory or a disk image",
+        "there is no {path}: name a state directory (`portcullis run` makes one) or a disk image",
         path = path.display()
     )]
     Missing {
@@ -154,6 +156,19 @@ pub enum StateError {
         /// The log it is of.
         origin: String,
     },
+    /// A checkpoint is of the other log than the one that is read.
+    #[error(
+        "{path} is a checkpoint of the log {kind}, and {other} is read: name one of {other}, or read {kind}",
+        path = path.display()
+    )]
+    OtherKind {
+        /// Which.
+        path: PathBuf,
+        /// The log that it is of.
+        kind: &'static str,
+        /// The log that is read.
+        other: &'static str,
+    },
     /// A checkpoint that was named lacks the signature of a witness.
     #[error("{path} is not cosigned by {witness}", path = path.display())]
     NotWitnessed {
@@ -199,7 +214,9 @@ impl State {
             let path = image.clone();
             match error {
                 error if !error.is_missing() => in_file(&image)(error),
-                _ if directory && path.with_file_name(KEYS).exists() => StateError::Gone { path },
+                _ if directory && path.with_file_name(KEYS).symlink_metadata().is_ok() => {
+                    StateError::Gone { path }
+                }
                 _ => StateError::Missing { path },
             }
         })?;
@@ -222,6 +239,7 @@ impl State {
             log,
             in_use,
             keys: Keyring::resolve(keys, directory.then(|| path.join(KEYS)).as_deref())?,
+            is_directory: directory,
             named: !keys.is_empty(),
             witnesses: Keyring::default(),
             checkpoints: Vec::new(),
@@ -261,8 +279,9 @@ impl State {
         Ok(())
     }
 
-    /// Adds a checkpoint from elsewhere. It must be of one of this disk's logs, and signed by it.
-    pub fn add_checkpoint(&mut self, path: &Path) -> Result<(), StateError> {
+    /// Adds a checkpoint from elsewhere. It must be of one of this disk's logs, of `of` if one is meant, and
+    /// signed by it.
+    pub fn add_checkpoint(&mut self, path: &Path, of: Option<LogKind>) -> Result<(), StateError> {
         let text = files::read_text(path, Said::Named, NOTE_MAX).map_err(in_file(path))?;
         let note = Note::parse(text.as_bytes()).map_err(in_note(path))?;
         let checkpoint = parse(path, &note)?;
@@ -272,6 +291,13 @@ impl State {
             path: path.to_owned(),
             origin: checkpoint.origin.to_owned(),
         })?;
+        if let Some(other) = of.filter(|of| *of != kind) {
+            return Err(StateError::OtherKind {
+                path: path.to_owned(),
+                kind: kind.name(),
+                other: other.name(),
+            });
+        }
         for witness in self.witnesses.iter() {
             let key = witness.verifier();
             note.verify(&[key]).map_err(|error| match error {
@@ -293,6 +319,16 @@ impl State {
         self.head(&kept)?;
         self.checkpoints.push(kept);
         Ok(())
+    }
+
+    /// Adds the checkpoint of a log as it was read, so that what is read next goes on from there.
+    pub fn add_read(&mut self, kind: LogKind, note: String) {
+        self.checkpoints.push(Kept {
+            kind,
+            file: self.path.clone(),
+            said: Said::Named,
+            text: note,
+        });
     }
 
     /// The checkpoint of a log that was added last, and its records.
@@ -372,6 +408,7 @@ impl State {
             grants,
             worm,
             named: self.named,
+            kept: self.is_directory,
             ..Keys::default()
         };
         for kept in &self.checkpoints {
@@ -457,6 +494,16 @@ impl State {
         kind: LogKind,
         progress: impl FnMut(Progress),
     ) -> Result<Report, StateError> {
+        self.verify_with(kind, &mut (), progress)
+    }
+
+    /// The same; `also` takes the records too.
+    pub fn verify_with(
+        &self,
+        kind: LogKind,
+        also: &mut dyn Sink,
+        progress: impl FnMut(Progress),
+    ) -> Result<Report, StateError> {
         self.need_key(kind)?;
         let keys = self.trust()?;
         let which = Which {
@@ -465,7 +512,7 @@ impl State {
             in_use: self.in_use,
         };
         Ok(verify((kind, self.log), &self.policies, |sink| {
-            read_log(&mut &self.disk, which, sink, progress)
+            read_log(&mut &self.disk, which, &mut Both(sink, also), progress)
         }))
     }
 
@@ -475,6 +522,16 @@ impl State {
         let signer = read.signer.and_then(|signer| keys.get(signer));
         let note = signer.zip(read.head);
         Ok(note.map(|(key, head)| checkpoint_note(kind, self.log, &head, key.verifier().key())))
+    }
+}
+
+/// Hands the records to both.
+struct Both<'s>(&'s mut dyn Sink, &'s mut dyn Sink);
+
+impl Sink for Both<'_> {
+    fn commit(&mut self, records: Records<'_>, findings: &mut Findings) {
+        self.0.commit(records, findings);
+        self.1.commit(records, findings);
     }
 }
 

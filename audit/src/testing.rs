@@ -182,8 +182,10 @@ pub fn write_state(
     worm: &[[u8; BLOCK_SIZE]],
     heads: &[(LogKind, Footer)],
 ) {
-    let header = Header::new(BLOCKS, LOG.0).expect("the disk is large enough");
-    let mut disk = FaultyDisk::new(BLOCKS);
+    // The grant log has a sixteenth of a disk at least.
+    let size = BLOCKS.max(16 * grants.len() as u64);
+    let header = Header::new(size, LOG.0).expect("the disk is large enough");
+    let mut disk = FaultyDisk::new(size);
     initialise(&mut disk, &header).expect("nothing is to go wrong with the disk");
     let mut driver = Driver::new(disk);
     driver.open(&mut [0; BLOCK]).expect("the disk was made");

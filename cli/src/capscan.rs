@@ -1,6 +1,7 @@
 //! `portcullis capscan`: holds the grant slots of a running appliance against its log.
 
 use clap::Args;
+use portcullis_audit::capscan::LogError;
 use portcullis_hosted::appliance::{ControlError, capscan_of};
 use serde::Serialize;
 
@@ -17,7 +18,7 @@ both: object, badge and rights, slot by slot.
 Exit codes:
   0  the slots hold what the log says, and nothing else
   1  they differ, or the log does not hold
-  3  no appliance runs on the state directory
+  3  no appliance runs on the state directory, or its log or policy cannot be read
 
 Example:
   portcullis capscan --state target/appliance";
@@ -42,8 +43,8 @@ impl Run for Capscan {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
         let comparison = match capscan_of(&self.place.state) {
             Ok(comparison) => comparison,
-            Err(ControlError::Log(why)) => {
-                return Err(Failure::does_not_hold(why));
+            Err(ControlError::Log(error @ LogError::DoesNotHold(_))) => {
+                return Err(Failure::does_not_hold(error));
             }
             Err(error) => return Err(Failure::could_not_run(error)),
         };

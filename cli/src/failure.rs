@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use miette::{Diagnostic, GraphicalReportHandler, Report};
+use portcullis_appliance::PlanError;
 use portcullis_policy::Problems;
 use portcullis_text::{Lines, Message, Plain};
 use serde::Serialize;
@@ -126,6 +127,15 @@ impl Failure {
         }
     }
 
+    /// Why, in words.
+    pub(crate) fn messages(&self) -> Vec<String> {
+        let reports = match self {
+            Self::DoesNotHold(reports) | Self::BadInput(reports) => reports.as_slice(),
+            Self::CouldNotRun(report) => std::slice::from_ref(report),
+        };
+        reports.iter().map(ToString::to_string).collect()
+    }
+
     /// Reports on standard error, and as JSON on standard output where that was asked for, and gives
     /// the exit code. What has no report was printed before.
     pub(crate) fn report(self, output: Output) -> ExitCode {
@@ -153,6 +163,15 @@ impl Failure {
                 print(&[report]);
                 ExitCode::from(3)
             }
+        }
+    }
+}
+
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::State(error) => Self::could_not_run(error),
+            PlanError::Compiled(_) | PlanError::Mismatch(_) => Self::does_not_hold(error),
         }
     }
 }

@@ -110,7 +110,7 @@ impl Fsck {
             )));
         }
         for path in &self.checkpoint {
-            state.add_checkpoint(path).map_err(state_failure)?;
+            state.add_checkpoint(path, None).map_err(state_failure)?;
         }
         let keys = Keys {
             vault,
@@ -127,6 +127,14 @@ const VAULT_KEY: usize = 32;
 fn vault_key(path: &Path) -> Result<[u8; VAULT_KEY], Failure> {
     let bytes = portcullis_files::read_private(path, VAULT_KEY).map_err(|error| match error {
         Refused::Kind { .. } => Failure::bad_input(error),
+        // What is no key is not to be closed.
+        Refused::Open { ref path, .. } if length(path).is_some_and(|it| it != VAULT_KEY as u64) => {
+            Failure::bad_input(format!(
+                "{} has {} bytes; a vault's key has 32",
+                Plain(path.display()),
+                length(path).unwrap_or_default()
+            ))
+        }
         Refused::TooLong { .. } => Failure::bad_input(format!("{error}; a vault's key has 32")),
         _ => Failure::could_not_run(error),
     })?;
@@ -135,6 +143,10 @@ fn vault_key(path: &Path) -> Result<[u8; VAULT_KEY], Failure> {
         let path = Plain(path.display());
         Failure::bad_input(format!("{path} has {length} bytes; a vault's key has 32"))
     })
+}
+
+fn length(path: &Path) -> Option<u64> {
+    Some(path.symlink_metadata().ok()?.len())
 }
 
 /// Whether this is another thing than a disk that can be checked.
@@ -209,17 +221,14 @@ fn human(report: &Report) -> String {
 }
 
 fn verdict(report: &Report, region: Region) -> &'static str {
-    let of_it = report
-        .findings
-        .iter()
-        .filter(|it| it.place.region == region);
     let mut unchecked = report.summary.unchecked.iter();
-    match of_it.map(|finding| finding.severity).max() {
+    match report.gravest_of(region) {
         Some(Severity::Violation) => Verdict::DoesNotHold.word(),
         _ if unchecked.any(|it| it.region == region) => match region {
             Region::Vault => "not checked",
             _ => Verdict::HoldsInPart.word(),
         },
+        Some(Severity::Unchecked) => Verdict::HoldsInPart.word(),
         _ => Verdict::Holds.word(),
     }
 }

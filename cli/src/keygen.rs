@@ -6,12 +6,12 @@ use clap::Args;
 use portcullis_files::Mode;
 use portcullis_log::note::Verifier;
 use portcullis_policy::keys::{self, KeyId};
-use portcullis_text::Plain;
+use portcullis_text::{CodePoints, Plain, misleads};
 use serde::Serialize;
 
 use crate::Run;
 use crate::failure::{Failure, Verdict};
-use crate::load::beside;
+use crate::load::{beside, is_there};
 use crate::output::Output;
 
 const EXAMPLE: &str = "\
@@ -51,10 +51,19 @@ struct Made {
 
 impl Run for Keygen {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
+        if let Some(name) = &self.name {
+            is_legible(name)?;
+        }
         let [public, verifier] = [".pub", ".vkey"].map(|it| beside(&self.file, it));
-        let made = [Some(&public), self.name.as_ref().map(|_| &verifier)];
-        if let Some(there) = made.into_iter().flatten().find(|it| it.exists()) {
-            return Err(exists(there));
+        // All of them before anything is written: a private key alone is no pair.
+        let named = self.name.as_ref().map(|_| &verifier);
+        for path in [Some(&self.file), Some(&public), named]
+            .into_iter()
+            .flatten()
+        {
+            if is_there(path)? {
+                return Err(exists(path));
+            }
         }
         let key = keys::generate().map_err(Failure::could_not_run)?;
         let verifier_key = match &self.name {
@@ -97,6 +106,18 @@ impl Run for Keygen {
         })?;
         Ok(Verdict::Holds)
     }
+}
+
+/// A name that everybody sees who reads what it signed.
+fn is_legible(name: &str) -> Result<(), Failure> {
+    let Some(c) = name.chars().find(|c| misleads(*c)) else {
+        return Ok(());
+    };
+    Err(Failure::bad_input(format_args!(
+        "--name {}: {} hides or reorders text: leave it out",
+        Plain(name),
+        CodePoints(c.encode_utf8(&mut [0; 4]))
+    )))
 }
 
 /// Creates a file that must not exist yet.

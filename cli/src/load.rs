@@ -1,13 +1,15 @@
 //! Reads what verbs work on: policies, system descriptions, and what is wrong with them.
 
 use std::fs;
+use std::io::{self, Read as _};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
 use ed25519_dalek::SigningKey;
 use portcullis_audit::files::{self, FileError, Said};
-use portcullis_policy::keys::{self, KeyFileError};
+use portcullis_files::Refused;
+use portcullis_policy::keys::{self, KeyError, KeyFileError, PRIVATE_HEADER};
 use portcullis_policy::sdk::{self, SdkError};
 use portcullis_policy::source::MAX_FILE;
 use portcullis_policy::{Checked, Described, Policy, Problems, Source};
@@ -151,7 +153,12 @@ pub(crate) struct Discovered {
 /// beside it are an error: any choice would be a guess.
 pub(crate) fn discover(policy: &Path) -> Result<Discovered, Failure> {
     let folder = policy.parent().unwrap_or(Path::new(""));
-    let mut beside = descriptions(folder);
+    let mut beside = descriptions(folder).map_err(|error| {
+        Failure::could_not_run(format_args!(
+            "cannot look for a system description beside {}: {error}; name it with --system",
+            Plain(policy.display())
+        ))
+    })?;
     if beside.len() > 1 {
         let message = format!(
             "several system descriptions lie beside {}: {}; name one with --system",
@@ -168,7 +175,13 @@ pub(crate) fn discover(policy: &Path) -> Result<Discovered, Failure> {
         Some(Component::Normal(_)) => folder.parent().unwrap_or(Path::new("")).to_path_buf(),
         _ => folder.join(".."),
     };
-    let mut above = descriptions(&above);
+    let mut above = match descriptions(&above) {
+        Ok(above) => above,
+        Err(error) => {
+            let note = Some(format!("{ALONE}; the folder above cannot be read: {error}"));
+            return Ok(Discovered { path: None, note });
+        }
+    };
     let note = match above.as_slice() {
         [] => ALONE.to_owned(),
         [path] => format!(
@@ -187,17 +200,21 @@ pub(crate) fn discover(policy: &Path) -> Result<Discovered, Failure> {
 const ALONE: &str = "no system description lies beside the policy: the policy was checked alone, and \
                      no system was; name one with --system";
 
-/// The system descriptions of a folder, by name.
-fn descriptions(folder: &Path) -> Vec<PathBuf> {
-    let entries = match folder {
-        path if path.as_os_str().is_empty() => fs::read_dir("."),
-        path => fs::read_dir(path),
+/// The system descriptions of a folder, by name; none where there is no such folder.
+fn descriptions(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let listed = match folder {
+        path if path.as_os_str().is_empty() => Path::new("."),
+        path => path,
     };
-    let named = entries.into_iter().flatten().flatten();
-    let named = named.map(|entry| folder.join(entry.file_name()));
-    let mut found: Vec<PathBuf> = named.filter(|path| is_description(path)).collect();
+    let entries = match fs::read_dir(listed) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let paths = entries.map(|entry| Ok(folder.join(entry?.file_name())));
+    let mut found = paths.collect::<io::Result<Vec<_>>>()?;
+    found.retain(|path| is_description(path));
     found.sort_unstable();
-    found
+    Ok(found)
 }
 
 fn is_description(path: &Path) -> bool {
@@ -244,6 +261,15 @@ pub(crate) fn unread(path: &Path, error: FileError) -> Failure {
     }
 }
 
+/// Whether there is anything under this name; a link that leads nowhere is something.
+pub(crate) fn is_there(path: &Path) -> Result<bool, Failure> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Failure::file("look at", path, error)),
+    }
+}
+
 /// A file beside another: its name with this behind.
 pub(crate) fn beside(path: &Path, extension: &str) -> PathBuf {
     let mut path = path.to_owned().into_os_string();
@@ -251,10 +277,22 @@ pub(crate) fn beside(path: &Path, extension: &str) -> PathBuf {
     PathBuf::from(path)
 }
 
-/// Reads a private key.
+/// Reads a private key. What is open to others and none is not to be closed.
 pub(crate) fn read_key(path: &Path) -> Result<SigningKey, Failure> {
     keys::read_private(path).map_err(|error| match error {
+        KeyFileError::File(Refused::Open { .. }) if !is_private_key(path) => {
+            let (path, error) = (path.to_owned(), KeyError::Header);
+            Failure::bad_input(KeyFileError::Key { path, error })
+        }
         KeyFileError::File(_) => Failure::could_not_run(error),
         KeyFileError::Key { .. } => Failure::bad_input(error),
     })
+}
+
+/// Whether a file begins as that of a private key does.
+fn is_private_key(path: &Path) -> bool {
+    let mut begin = [0; PRIVATE_HEADER.len()];
+    let file = files::open(path, Said::Named);
+    let read = file.is_ok_and(|mut file| file.read_exact(&mut begin).is_ok());
+    read && begin == PRIVATE_HEADER.as_bytes()
 }

@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use portcullis_appliance::Begin;
+use portcullis_audit::files;
+
+use crate::failure::Failure;
 
 /// The state directory of an appliance.
 #[derive(Args)]
@@ -64,6 +67,17 @@ pub(crate) struct OutputOption {
     /// The file to write; an existing one is replaced
     #[arg(short, long, value_name = "FILE", alias = "out")]
     pub(crate) output: Option<PathBuf>,
+}
+
+impl OutputOption {
+    /// Writes the file, if one is named.
+    pub(crate) fn write(&self, text: &str) -> Result<(), Failure> {
+        let Some(path) = &self.output else {
+            return Ok(());
+        };
+        let written = files::replace(path, text.as_bytes(), true);
+        written.map_err(|error| Failure::file("write", path, error))
+    }
 }
 
 impl IntakeOptions {

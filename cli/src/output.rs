@@ -4,7 +4,7 @@ use std::io::{Error, ErrorKind, Write};
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use portcullis_text::{Lines, Plain, misleads};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// Standard output cannot be written to.
 #[derive(Debug)]
@@ -73,6 +73,19 @@ fn escaped_json(json: &str) -> String {
         }
     }
     escaped
+}
+
+/// A subject of a policy in JSON, where no quotes are needed: `guest linux`.
+pub(crate) fn unquoted<S: Serializer>(name: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&name.replace('`', ""))
+}
+
+/// The same of several.
+pub(crate) fn all_unquoted<S: Serializer>(
+    names: &[String],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(names.iter().map(|name| name.replace('`', "")))
 }
 
 /// A table without borders. A header that starts with `>` marks a column of numbers.

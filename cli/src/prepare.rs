@@ -13,7 +13,7 @@ use crate::failure::{Failure, Verdict};
 use crate::load;
 use crate::options::{IntakeOptions, PolicyOption, StateOption};
 use crate::output::Output;
-use crate::run::show::Documents;
+use crate::run::show::{self, Documents};
 
 const EXAMPLE: &str = "\
 Makes the state directory where there is none (keys, disk), compiles and signs the policy into it,
@@ -56,8 +56,8 @@ impl Run for Prepare {
         pack::apart(&self.intake.documents, &self.place.state).map_err(Failure::could_not_run)?;
         let state = State::begin(&self.place.state, self.intake.begin());
         let state = state.map_err(Failure::could_not_run)?;
-        let appliance = Appliance::prepare_from(&checked, state);
-        let mut appliance = appliance.map_err(Failure::could_not_run)?;
+        show::say_unvouched(&state);
+        let mut appliance = Appliance::prepare_from(&checked, state)?;
         let state = appliance.state().path().to_owned();
         let packed = appliance.pack(&self.intake.documents, &mut |_, _| {});
         let documents = Documents::of(packed.map_err(Failure::could_not_run)?);

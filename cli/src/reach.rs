@@ -13,7 +13,7 @@ use crate::Run;
 use crate::failure::{Failure, Verdict};
 use crate::load::{self, SystemArguments};
 use crate::options::PolicyOption;
-use crate::output::{Output, table};
+use crate::output::{Output, table, unquoted};
 
 const EXAMPLE: &str = "\
 Shows what the component holds, whom it can affect and from whom it can learn, each with the shortest path
@@ -45,6 +45,7 @@ pub(crate) struct Reach {
 
 #[derive(Serialize)]
 struct Report {
+    #[serde(serialize_with = "unquoted")]
     subject: String,
     domain: String,
     system: Option<String>,
@@ -67,6 +68,7 @@ struct Held {
 /// Somebody whom it reaches, or who reaches it.
 #[derive(Serialize)]
 struct Reached {
+    #[serde(serialize_with = "unquoted")]
     subject: String,
     domain: String,
     path: Vec<Step>,
@@ -74,7 +76,9 @@ struct Reached {
 
 #[derive(Serialize)]
 struct Step {
+    #[serde(serialize_with = "unquoted")]
     from: String,
+    #[serde(serialize_with = "unquoted")]
     to: String,
     how: String,
     kind: &'static str,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use portcullis_appliance::pack;
-use portcullis_appliance::{Appliance, PlanError, State};
+use portcullis_appliance::{Appliance, State};
 use portcullis_hosted::appliance::{Console, Paused, Running, Until, spawner, start};
 use portcullis_hosted::isolation::{ThisMachine, isolation};
 
@@ -32,8 +32,9 @@ While it runs, type `help`; `quit`, Ctrl-D or Ctrl-C ends it.
 
 Exit codes:
   0  the documents are through, or the appliance was ended
-  1  a component failed, a document was lost, or slots and log differ
-  2  the policy or the system description does not hold
+  1  the policy or the system description does not hold, a component failed, a
+     document was lost, or slots and log differ
+  2  the policy or the system description cannot be understood
   3  it could not run: isolation is missing, the state is in use, or the disk is
      not the one that the state directory knows
   4  the documents are through but for those that were left out, each of which is
@@ -73,8 +74,8 @@ impl Run for RunAppliance {
         pack::apart(&self.intake.documents, &self.place.state).map_err(Failure::could_not_run)?;
         let state = State::begin(&self.place.state, self.intake.begin());
         let state = state.map_err(Failure::could_not_run)?;
-        let appliance = Appliance::prepare_from(&checked, state);
-        let mut appliance = appliance.map_err(plan_failure)?;
+        show::say_unvouched(&state);
+        let mut appliance = Appliance::prepare_from(&checked, state)?;
         let say = Say(!output.is_json());
         say.line(&show::prepared(&appliance, &walls))?;
         let packed = self.pack(&mut appliance)?;
@@ -145,12 +146,5 @@ struct Say(bool);
 impl Say {
     fn line(self, text: &str) -> Result<(), Unwritten> {
         if self.0 { write_line(text) } else { Ok(()) }
-    }
-}
-
-fn plan_failure(error: PlanError) -> Failure {
-    match error {
-        PlanError::Read(..) | PlanError::State(_) => Failure::could_not_run(error),
-        _ => Failure::bad_input(error),
     }
 }

@@ -10,7 +10,7 @@ use crate::Run;
 use crate::failure::{Failure, Verdict};
 use crate::load::{self, SystemArguments};
 use crate::options::PolicyOption;
-use crate::output::Output;
+use crate::output::{Output, all_unquoted};
 
 const EXAMPLE: &str = "\
 The words are those of the grant log: `allowed` (from boot on, or by a static channel, which carries
@@ -63,6 +63,7 @@ struct Report {
     lease: Option<String>,
     line: Option<u32>,
     reason: Option<String>,
+    #[serde(serialize_with = "all_unquoted")]
     path: Vec<String>,
     notes: Vec<String>,
     system: Option<String>,

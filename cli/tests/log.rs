@@ -160,7 +160,7 @@ fn bad_input_and_missing_files_have_their_own_codes() {
         (
             "nowhere",
             3,
-            "there is no nowhere: `portcullis run` makes it",
+            "there is no nowhere: name a state directory (`portcullis run` makes one)",
         ),
         ("text", 2, "text: this is not a Portcullis disk"),
     ] {
@@ -482,4 +482,106 @@ fn no_verb_writes_to_what_it_audits() {
         .assert()
         .code(0);
     assert!(snapshot(&path.join("state")) == before);
+}
+
+/// What is printed on standard error, where the verb ends with this code.
+fn refused(directory: &Path, arguments: &[&str], code: i32) -> String {
+    let ended = portcullis(directory, arguments).code(code);
+    let text = String::from_utf8(ended.get_output().stderr.clone()).unwrap();
+    // Lines are broken where they are long.
+    let words = text.split_whitespace().filter(|word| *word != "│");
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// A checkpoint that is held against nothing would say that it was.
+#[test]
+fn a_checkpoint_of_the_other_log_is_refused() {
+    let directory = sample();
+    let path = directory.path();
+    let other = "state/worm.checkpoint";
+    let growth = ["prove-growth", other, "state"];
+    let said = refused(path, &growth, 2);
+    assert!(said.contains("name the log with --log"), "{said}");
+    portcullis(path, &[&growth[..], &["--log", "worm"]].concat()).code(0);
+    for verb in [
+        &["verify", "state", "--log", "grants", "--checkpoint", other][..],
+        &["prove", "3", "state", "--as-of", other],
+    ] {
+        let said = refused(path, verb, 2);
+        assert!(said.contains("is a checkpoint of the log worm"), "{said}");
+    }
+    portcullis(path, &["verify", "state", "--checkpoint", other]).code(0);
+    // An export of one log is not gone on with by the other.
+    portcullis(path, &["export", "tiles", "state"]).code(0);
+    fs::copy(
+        path.join("tiles/worm/checkpoint"),
+        path.join("tiles/grants/checkpoint"),
+    )
+    .unwrap();
+    let said = refused(path, &["export", "tiles", "state"], 2);
+    assert!(said.contains("is a checkpoint of the log worm"), "{said}");
+}
+
+#[test]
+fn a_log_without_its_checkpoint_says_that_nobody_vouches_for_its_end() {
+    let directory = sample();
+    let path = directory.path();
+    let rules = |report: &Value| -> Vec<String> {
+        let findings = report["findings"].as_array().unwrap().iter();
+        findings
+            .map(|it| it["rule"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(rules(&json(path, &["verify", "state"])[0]), [""; 0]);
+    fs::remove_file(path.join("state/grants.checkpoint")).unwrap();
+    let reports = json(path, &["verify", "state"]);
+    assert_eq!(rules(&reports[0]), ["no-checkpoint"]);
+    assert_eq!(rules(&reports[1]), [""; 0]);
+    portcullis(path, &["verify", "state", "--keep"]).code(0);
+    assert_eq!(rules(&json(path, &["verify", "state"])[0]), [""; 0]);
+}
+
+#[test]
+fn what_is_kept_takes_the_place_of_no_file_that_is_no_checkpoint_of_the_log() {
+    let directory = sample();
+    let kept = directory.path().join("state/grants.checkpoint");
+    for text in ["", "portcullis/00/grants\n3\n"] {
+        fs::write(&kept, text).unwrap();
+        portcullis(directory.path(), &["verify", "state", "--keep"]).code(3);
+        assert_eq!(fs::read_to_string(&kept).unwrap(), text);
+    }
+}
+
+#[test]
+fn what_is_not_there_is_named_with_what_is() {
+    let directory = sample();
+    for (arguments, says) in [
+        (
+            &["grants", "state", "--at", "99"][..],
+            "there is no record 99: those of boot 02020202 are numbered from 0 to 6",
+        ),
+        (
+            &["grants", "state", "--boot", "ff"],
+            "no boot's id begins with ff: `portcullis log verify` lists all 2",
+        ),
+        (
+            &["show", "state", "--boot", "zzz"],
+            "a boot's id is hexadecimal",
+        ),
+        (
+            &["grants", "state", "--boot", "0x"],
+            "a boot's id is hexadecimal",
+        ),
+    ] {
+        let said = refused(directory.path(), arguments, 2);
+        assert!(said.contains(says), "{said}");
+    }
+}
+
+#[test]
+fn what_was_written_is_said() {
+    let directory = sample();
+    let prove = ["prove", "3", "state", "--output", "3.proof"];
+    let text = stdout(portcullis(directory.path(), &prove).code(0));
+    assert_eq!(text, "wrote 3.proof, as of 14 records\n");
 }

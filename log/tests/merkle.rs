@@ -44,9 +44,7 @@ impl NodeSource for Leaves {
 
 #[test]
 fn public_inclusion_vectors() {
-    let Some(cases) = vectors("merkle_inclusion.json") else {
-        return;
-    };
+    let cases = vectors("merkle_inclusion.json");
     let cases = cases.as_array().unwrap();
     assert_eq!(cases.len(), 98);
     for case in cases {
@@ -69,9 +67,7 @@ fn public_inclusion_vectors() {
 
 #[test]
 fn public_consistency_vectors() {
-    let Some(cases) = vectors("merkle_consistency.json") else {
-        return;
-    };
+    let cases = vectors("merkle_consistency.json");
     let cases = cases.as_array().unwrap();
     assert_eq!(cases.len(), 98);
     for case in cases {
@@ -95,9 +91,7 @@ fn public_consistency_vectors() {
 
 #[test]
 fn public_reference_tree() {
-    let Some(tree) = vectors("rfc6962_reference_tree.json") else {
-        return;
-    };
+    let tree = vectors("rfc6962_reference_tree.json");
     let hex = |value: &serde_json::Value| -> Vec<u8> {
         let text = value.as_str().unwrap();
         (0..text.len())

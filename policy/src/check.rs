@@ -17,6 +17,7 @@ mod never;
 mod notifications;
 mod offers;
 mod priorities;
+pub(crate) mod roles;
 mod streams;
 pub(crate) mod symbols;
 mod system;
@@ -34,6 +35,7 @@ pub use never::NeverFault;
 pub use notifications::NotificationFault;
 pub use offers::OfferFault;
 pub use priorities::PriorityFault;
+pub use roles::RoleFault;
 pub use streams::StreamFault;
 pub use system::SystemFault;
 
@@ -49,7 +51,7 @@ use custody::PeerPages;
 use crate::ceiling::Ceiling;
 use crate::model::{Place, Policy, Subject};
 use crate::problem::{Found, Problem, Problems};
-use crate::read::{self, Incomplete, Reading};
+use crate::read::{self, Reading};
 use crate::relation::{Cause, Fact, Object, Relation};
 use crate::source::Source;
 
@@ -71,12 +73,12 @@ impl<'s> Described<'s> {
 
 /// Reads a policy and checks it, alone or against a system: all problems at once, or the policy.
 pub fn load(source: Arc<Source>, described: Option<Described<'_>>) -> Result<Policy, Problems> {
-    let Reading {
-        policy,
-        mut problems,
-        incomplete,
-    } = read::read(source);
-    problems.append(run(&policy, incomplete, described));
+    let Reading { policy, problems } = read::read(source);
+    // What a rule is about that could not be read is not known, and what is found without it misleads.
+    let problems = match problems.is_empty() {
+        true => run(&policy, described),
+        false => problems,
+    };
     match Problems::from_found(problems) {
         Some(problems) => Err(problems),
         None => Ok(policy),
@@ -130,13 +132,13 @@ impl Checked {
 
 /// Checks a policy alone.
 pub fn alone(policy: &Policy) -> Vec<Problem> {
-    run(policy, Incomplete::default(), None).into()
+    run(policy, None).into()
 }
 
 /// Checks a policy, alone and against the system whose description has this text.
 pub fn with_system(policy: &Policy, system: &System, text: &Arc<Source>) -> Vec<Problem> {
     let described = Described::new(system, text);
-    run(policy, Incomplete::default(), Some(described)).into()
+    run(policy, Some(described)).into()
 }
 
 /// Checks a policy with one kind of fact left out. For tests that show that none can be.
@@ -152,18 +154,17 @@ pub fn without(
         } = Relations::of(policy, described);
         Relations::new(declared.without(kind), given.without(kind))
     };
-    run_with(policy, Incomplete::default(), described, relations).into()
+    run_with(policy, described, relations).into()
 }
 
-fn run(policy: &Policy, incomplete: Incomplete, described: Option<Described<'_>>) -> Found {
+fn run(policy: &Policy, described: Option<Described<'_>>) -> Found {
     let relations = || Relations::of(policy, described);
-    run_with(policy, incomplete, described, relations)
+    run_with(policy, described, relations)
 }
 
 /// `relations`: not built of a policy that is over the limits.
 fn run_with<'a>(
     policy: &'a Policy,
-    incomplete: Incomplete,
     described: Option<Described<'a>>,
     relations: impl FnOnce() -> Relations<'a>,
 ) -> Found {
@@ -186,9 +187,7 @@ fn run_with<'a>(
     }
     let relations = relations();
     let all = relations.declared.clone().with_fixed(&relations.given);
-    if !incomplete.flows {
-        flows::check(&mut check, &all);
-    }
+    flows::check(&mut check, &all);
     never::check(&mut check, &all, described.map(|it| &**it.source));
     let set = described.map(|described| custody::symbols(&mut check, described));
     let mut pages = PeerPages::declared(policy, &relations.declared);
@@ -201,7 +200,7 @@ fn run_with<'a>(
     memory::check(&mut check, &relations);
     calls::check(&mut check, &relations.declared);
     if let Some((described, set)) = described.zip(set) {
-        against(&mut check, &relations, incomplete, described, &set);
+        against(&mut check, &relations, described, &set);
         custody::check(&mut check, &relations.given, &set, &mut said);
         custody::maps(&mut check, described);
         custody::set_symbols(&mut check, described);
@@ -212,20 +211,17 @@ fn run_with<'a>(
 fn against(
     check: &mut Check<'_>,
     relations: &Relations<'_>,
-    incomplete: Incomplete,
     described: Described<'_>,
     pages: &PeerPages<'_>,
 ) {
     let system = described.system;
-    system::check(check, incomplete, described);
+    system::check(check, described);
     streams::check_maps(check, described);
-    priorities::check(check, &relations.given, system);
+    priorities::check(check, &relations.given, described);
     notifications::check(check, system);
     log::check(check, described);
     memory::check_regions(check, described);
-    if !incomplete.authority {
-        cover::check(check, relations, described, pages);
-    }
+    cover::check(check, relations, described, pages);
 }
 
 /// What the policy declares, and what the system description gives.

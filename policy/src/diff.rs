@@ -13,6 +13,7 @@ use portcullis_policy_format::When;
 use serde::Serialize;
 
 use crate::ceiling::{Ceiling, Held};
+use crate::keys;
 use crate::model::{self, Policy, Subject};
 use crate::relation::{Fact, Holding, Relation};
 use crate::text;
@@ -48,7 +49,7 @@ pub struct Renumbered {
 /// One thing that a policy allows.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Default, Debug, Serialize)]
 pub struct Change {
-    /// `grant`, `flow`, `never`, or the kind of a fact ([`Kind::name`](crate::relation::Kind::name)).
+    /// `grant`, `flow`, `never`, `permanent`, `successor_key`, or the kind of a fact ([`Kind::name`](crate::relation::Kind::name)).
     pub kind: &'static str,
     /// Who can hold it, or the domain or subject that it starts in.
     pub subject: String,
@@ -77,8 +78,15 @@ pub fn diff(old: &Policy, new: &Policy) -> Difference {
         renumbered: before.renumbered(&after),
     };
     // A rule less is something more that is allowed.
-    difference.added.extend(before.nevers_beyond(&after));
-    difference.taken.extend(after.nevers_beyond(&before));
+    for (less, more, changes) in [
+        (&before, &after, &mut difference.added),
+        (&after, &before, &mut difference.taken),
+    ] {
+        changes.extend(less.nevers_beyond(more));
+        changes.extend(less.permanent_beyond(more));
+    }
+    difference.added.extend(after.signers_beyond(&before));
+    difference.taken.extend(before.signers_beyond(&after));
     difference
 }
 
@@ -107,11 +115,15 @@ struct Allowed<'p> {
     grants: BTreeMap<GrantKey<'p>, BTreeMap<&'p str, u32>>,
     flows: BTreeMap<(&'p str, &'p str), BTreeMap<&'static str, u32>>,
     nevers: BTreeMap<(&'p str, &'p str), Never<'p>>,
+    /// Who may sign the next policy.
+    signers: BTreeSet<String>,
 }
 
 /// What a `never` rule keeps apart.
 struct Never<'p> {
     line: u32,
+    /// Whether no later policy of the same image may be without it.
+    is_permanent: bool,
     pairs: BTreeSet<(Subject<'p>, Subject<'p>)>,
 }
 
@@ -123,6 +135,7 @@ impl<'p> Allowed<'p> {
             grants: BTreeMap::new(),
             flows: BTreeMap::new(),
             nevers: BTreeMap::new(),
+            signers: signers(policy),
         };
         for interface in &policy.interfaces {
             let numbers = interface.methods.iter().map(|method| {
@@ -144,6 +157,7 @@ impl<'p> Allowed<'p> {
         for never in &policy.nevers {
             let rule = Never {
                 line: never.place.line,
+                is_permanent: never.permanent,
                 pairs: kept_apart(policy, never),
             };
             let pair = (domain(never.from), domain(never.to));
@@ -217,6 +231,31 @@ impl<'p> Allowed<'p> {
         changes
     }
 
+    /// The `never` rules that are permanent here and not in `other`.
+    fn permanent_beyond(&self, other: &Self) -> Vec<Change> {
+        let is_permanent = |ends| other.nevers.get(ends).is_some_and(|it| it.is_permanent);
+        let beyond = self.nevers.iter();
+        let beyond = beyond.filter(|(ends, never)| never.is_permanent && !is_permanent(*ends));
+        let changes = beyond.map(|(ends, never)| Change {
+            kind: "permanent",
+            what: String::from("a later policy without the rule"),
+            ..Change::between(ends.0, ends.1, never.line)
+        });
+        changes.collect()
+    }
+
+    /// Who may sign the next policy after this one, and not after `other`.
+    fn signers_beyond(&self, other: &Self) -> Vec<Change> {
+        let beyond = self.signers.difference(&other.signers);
+        let changes = beyond.map(|signer| Change {
+            kind: "successor_key",
+            subject: signer.clone(),
+            what: String::from("signs the next policy"),
+            ..Change::default()
+        });
+        changes.collect()
+    }
+
     /// Whether two subjects are both there, and no rule keeps them apart.
     fn joins(&self, pair: &(Subject<'_>, Subject<'_>)) -> bool {
         let is_there = |subject| self.relation.domain_of(subject).is_some();
@@ -245,6 +284,15 @@ impl<'p> Allowed<'p> {
             });
         both.collect()
     }
+}
+
+/// The keys that may sign the next policy, or in words those that may sign this one.
+fn signers(policy: &Policy) -> BTreeSet<String> {
+    let keys = policy.successors.iter();
+    let keys = keys.map(|key| keys::hexadecimal(key));
+    let own = policy.successors.is_empty();
+    let own = own.then(|| String::from("who signed this one"));
+    keys.chain(own).collect()
 }
 
 /// The names that another table lacks, and the line of the first.

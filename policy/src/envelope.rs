@@ -13,7 +13,8 @@ use crate::notification::used_bits;
 
 /// SHA-256 of the envelope's postcard encoding: each component's name, the manager's channel to it, the
 /// bits of its grants CNode, and the bits of its notification that channels and interrupts have; then
-/// of each `never` rule that is marked permanent the components that it keeps apart, by name. Both are
+/// of each `never` rule that is marked permanent the subjects that it keeps apart, each as what it is
+/// (`component`, `guest` or `device`) and its name. Both are
 /// in the order of the policy.
 pub(crate) fn envelope(
     policy: &Policy,
@@ -31,11 +32,10 @@ pub(crate) fn envelope(
     let permanent = policy.nevers.iter().filter(|never| never.permanent);
     let apart = permanent.map(|never| {
         let of = |domain| {
-            let in_it = policy
-                .components
-                .iter()
-                .filter(move |it| it.domain == domain);
-            in_it.map(|it| it.name.as_str()).collect::<Vec<_>>()
+            let members = policy.members(domain);
+            members
+                .map(|it| (it.field(), it.name()))
+                .collect::<Vec<_>>()
         };
         (of(never.from), of(never.to))
     });

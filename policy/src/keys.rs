@@ -38,7 +38,7 @@ pub enum KeyError {
     /// A file of public keys is not a multiple of 32 bytes.
     #[error("{0} bytes are no public keys: each has 32 bytes")]
     PublicLength(usize),
-    /// 32 bytes are no point of the curve.
+    /// 32 bytes are no point of the curve, or one of small order.
     #[error("public key {0} of the file is no Ed25519 key")]
     NotAKey(usize),
 }
@@ -114,7 +114,13 @@ pub fn read_public(file: &[u8]) -> Result<Vec<VerifyingKey>, KeyError> {
     };
     (1..)
         .zip(keys)
-        .map(|(number, key)| VerifyingKey::from_bytes(key).map_err(|_| KeyError::NotAKey(number)))
+        .map(|(number, key)| {
+            // No signature is accepted of a point of small order.
+            let key = VerifyingKey::from_bytes(key)
+                .ok()
+                .filter(|key| !key.is_weak());
+            key.ok_or(KeyError::NotAKey(number))
+        })
         .collect()
 }
 

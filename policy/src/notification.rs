@@ -37,8 +37,7 @@ impl Bits {
         let mut bits = Self::default();
         for held in ceiling.grants().filter(|held| needs_bit(held.mode)) {
             let used = &mut used[held.object.index()];
-            let bit = (!*used & BITS).trailing_zeros() as u8;
-            if bit < cspace::MAX_CHANNELS {
+            if let Some(bit) = free_bit(*used) {
                 *used |= 1 << bit;
                 bits.assigned.insert((held.subject, held.slot), bit);
             } else {
@@ -75,4 +74,10 @@ pub(crate) fn used_bits(system: &System, pd: PdId) -> u64 {
         .chain(irqs)
         .filter(|id| *id < cspace::MAX_CHANNELS)
         .fold(0, |bits, id| bits | 1 << id)
+}
+
+/// The lowest bit, or channel id, that is not used.
+pub(crate) fn free_bit(used: u64) -> Option<u8> {
+    let free = !used & BITS;
+    (free != 0).then(|| free.trailing_zeros() as u8)
 }

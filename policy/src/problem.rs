@@ -55,6 +55,11 @@ impl Found {
         }
     }
 
+    /// Whether no more are kept: what is found now is only counted.
+    pub fn is_full(&self) -> bool {
+        self.kept.len() == MAX_PROBLEMS
+    }
+
     /// Counts problems that were found and not made: there were too many before.
     pub fn count_more(&mut self, more: usize) {
         self.more += more;
@@ -185,16 +190,17 @@ impl Problems {
     /// The problems in the order of their sources; `None` where there is none.
     pub fn from_found(problems: impl Into<Found>) -> Option<Self> {
         let mut problems = problems.into();
-        problems.kept.sort_by(|a, b| {
-            let order = |problem: &Problem| (problem.place().span.start, problem.place().span.end);
-            // The policy's come before the system description's, as they were found.
-            let same = Arc::ptr_eq(&a.source, &b.source);
-            let order = order(a).cmp(&order(b));
-            if same {
-                order
-            } else {
-                std::cmp::Ordering::Equal
-            }
+        // In the order in which the sources were found: the policy's before the system description's.
+        let mut sources: Vec<*const Source> = Vec::new();
+        problems.kept.sort_by_cached_key(|problem| {
+            let source = Arc::as_ptr(&problem.source);
+            let rank = sources.iter().position(|own| *own == source);
+            let rank = rank.unwrap_or_else(|| {
+                sources.push(source);
+                sources.len() - 1
+            });
+            let span = &problem.place().span;
+            (rank, span.start, span.end)
         });
         (!problems.is_empty()).then_some(Self(problems))
     }
@@ -277,3 +283,33 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::LogFault;
+
+    fn problem(source: &Arc<Source>, at: usize) -> Problem {
+        let file = String::new();
+        let place = source.place(at..at + 1);
+        Problem::broken(source, &place, "", LogFault::NoRing { file, needed: at })
+    }
+
+    /// As many as make a sort look at its comparisons again, from two sources by turns.
+    #[test]
+    fn problems_of_two_sources_are_sorted_by_source_and_place() {
+        let text = " ".repeat(50);
+        let [policy, system] =
+            ["policy", "system"].map(|name| Arc::new(Source::new(name, text.as_str())));
+        let of = |number: usize| [&policy, &system][number % 2];
+        let found = (0..40).map(|number| problem(of(number), number * 7 % 40));
+        let problems = Problems::from_found(found.collect::<Vec<_>>()).unwrap();
+        let sorted = problems
+            .iter()
+            .map(|it| (it.source().name(), it.place().span.start));
+        let numbers = |parity| (0..40).filter(move |it| it % 2 == parity);
+        let expected = numbers(0).map(|it| ("policy", it));
+        let expected = expected.chain(numbers(1).map(|it| ("system", it)));
+        assert_eq!(sorted.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    }
+}

@@ -1,8 +1,7 @@
 //! Reads the policy language: TOML to a [`Policy`] with every name resolved.
 //!
 //! Reading goes on after a mistake, so that all of a file's mistakes are reported at once. What has
-//! a mistake is left out of the policy; [`Reading::incomplete`] says what that leaves uncertain, so
-//! that no later check reports the consequence of a mistake as another.
+//! a mistake is left out of the policy, which is then not checked.
 
 mod fault;
 mod fields;
@@ -34,17 +33,6 @@ pub struct Reading {
     pub policy: Policy,
     /// What could not.
     pub problems: Found,
-    /// What is missing from `policy` because of a problem.
-    pub incomplete: Incomplete,
-}
-
-/// Which parts of a policy lack something, because it could not be understood.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Incomplete {
-    /// A flow is missing: a crossing without a flow may be no fault.
-    pub flows: bool,
-    /// A component, a grant or a static rule is missing: authority that no line covers may be none.
-    pub authority: bool,
 }
 
 /// Name of a policy that does not say its own.
@@ -78,7 +66,6 @@ pub fn read(source: Arc<Source>) -> Reading {
     let mut reader = Reader {
         names: Names::default(),
         problems: Found::default(),
-        incomplete: Incomplete::default(),
         policy: Policy {
             source: Arc::clone(&source),
             name: UNNAMED.to_owned(),
@@ -101,10 +88,6 @@ pub fn read(source: Arc<Source>) -> Reading {
         reader.document(&document);
     } else {
         // What a parser makes of broken syntax is a guess; checking a guess misleads.
-        reader.incomplete = Incomplete {
-            flows: true,
-            authority: true,
-        };
         let mut last = None;
         for error in errors {
             // The parser can stumble twice over one thing, and over everything in what is no TOML.
@@ -118,7 +101,6 @@ pub fn read(source: Arc<Source>) -> Reading {
     Reading {
         policy: reader.policy,
         problems: reader.problems,
-        incomplete: reader.incomplete,
     }
 }
 
@@ -128,7 +110,6 @@ struct Reader {
     policy: Policy,
     names: Names,
     problems: Found,
-    incomplete: Incomplete,
 }
 
 type Value<'i> = Spanned<DeValue<'i>>;
@@ -166,11 +147,16 @@ impl Reader {
 
     fn public_key(&mut self, text: &Text<'_>) -> Option<[u8; 32]> {
         let key = keys::public(text.value);
-        if key.is_none() {
-            let found = text.value.to_owned();
-            self.report(&text.place, "here", ReadFault::PublicKey { found });
-        }
-        key.map(|key| key.to_bytes())
+        let what = match &key {
+            None => "is no public key",
+            Some(key) if key.is_weak() => {
+                "is a key of small order, of which no signature is accepted"
+            }
+            Some(key) => return Some(key.to_bytes()),
+        };
+        let found = text.value.to_owned();
+        self.report(&text.place, "here", ReadFault::PublicKey { found, what });
+        None
     }
 
     /// The rules of a `[[list]]`.

@@ -15,8 +15,9 @@ mod flow;
 mod given;
 mod holding;
 
-pub(crate) use declared::{grant_log, is_redacted, of_rule};
+pub(crate) use declared::{grant_log, is_redacted, of_rule, stream_of_log};
 pub use flow::{Flows, Hop};
+pub(crate) use given::may_be_registers;
 pub use holding::Holding;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};

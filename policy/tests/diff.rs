@@ -361,3 +361,51 @@ proptest! {
         prop_assert_eq!(!difference.added.is_empty(), lost || idle);
     }
 }
+
+/// The changes, as "sign kind, subject".
+fn changes(old: &str, new: &str) -> Vec<String> {
+    let difference = diff(&read(old), &read(new));
+    let signs = [("+", &difference.added), ("-", &difference.taken)];
+    let all = signs.into_iter().flat_map(|(sign, all)| {
+        all.iter()
+            .map(move |it| format!("{sign}{} {}", it.kind, it.subject))
+    });
+    all.collect()
+}
+
+#[test]
+fn a_rule_that_stays_no_longer_for_good_is_told() {
+    let text = "[domains]\nnet = {}\nsafe = {}\n[components.a]\ndomain = \"net\"\n\
+                [[never]]\nfrom = \"net\"\nto = \"safe\"\n";
+    let permanent = format!("{text}permanent = true\n");
+    assert_eq!(changes(&permanent, text), ["+permanent net"]);
+    assert_eq!(changes(text, &permanent), ["-permanent net"]);
+    assert!(changes(&permanent, &permanent).is_empty());
+}
+
+#[test]
+fn who_may_sign_the_next_policy_is_told() {
+    // The public keys of tests 1 and 2 of RFC 8032.
+    let keys = [
+        "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+        "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+    ];
+    let with = |keys: &[&str]| format!("successor_keys = {keys:?}");
+    let [first, second] = keys.map(|key| format!("successor_key {key}"));
+    assert_eq!(
+        changes("", &with(&keys[..1])),
+        [
+            format!("+{first}"),
+            "-successor_key who signed this one".to_owned()
+        ]
+    );
+    assert_eq!(
+        changes(&with(&keys[..1]), &with(&keys)),
+        [format!("+{second}")]
+    );
+    assert_eq!(
+        changes(&with(&keys), &with(&keys[..1])),
+        [format!("-{second}")]
+    );
+    assert!(changes(&with(&keys), &with(&[keys[1], keys[0]])).is_empty());
+}

@@ -64,6 +64,14 @@ fn what_needs_another_image_leaves_the_envelope() {
     let (_, envelope, _) = said(&policy, &description);
     let kept_apart = with(&policy, "[[never]]\n", "[[never]]\npermanent = true\n");
     assert_ne!(said(&kept_apart, &description).1, envelope);
+    // Which side is empty counts, and so does that there is such a rule.
+    let empty = with(&policy, "[domains]\n", "[domains]\nnobody = {}\n");
+    let rule = |from: &str, to: &str| {
+        format!("{empty}\n[[never]]\npermanent = true\nfrom = \"{from}\"\nto = \"{to}\"\n")
+    };
+    let rules = [rule("nobody", "edge"), rule("edge", "nobody")];
+    let [one, other] = rules.map(|policy| said(&policy, &description).1);
+    assert!(one != envelope && other != envelope && one != other);
     // A bit of the console's notification is another channel's.
     let renumbered = with(
         &description,
@@ -84,4 +92,31 @@ fn a_policy_names_who_may_sign_the_next() {
     let (_, _, successors) = said(&rotated, &description);
     assert_eq!(successors.len(), 1);
     assert_eq!(portcullis_policy::keys::hexadecimal(&successors[0]), key);
+}
+
+/// A guest, which is kept apart as a component is.
+#[test]
+fn a_guest_is_kept_apart_for_good() {
+    let description = "<system><memory_region name=\"ram\" size=\"0x1000\" />\
+        <protection_domain name=\"vmm\" priority=\"9\"><program_image path=\"p.elf\" />\
+        <virtual_machine name=\"linux\"><vcpu id=\"0\" />\
+        <map mr=\"ram\" vaddr=\"0x10000000\" perms=\"rw\" /></virtual_machine></protection_domain></system>";
+    let policy = |domain: &str| {
+        format!(
+            "[domains]\nin = {{}}\nout = {{}}\nsafe = {{}}\n[components.vmm]\ndomain = \"in\"\n\
+             [guests.linux]\ndomain = \"{domain}\"\n\
+             [[flows]]\nfrom = \"in\"\nto = \"out\"\nmodes = [\"call\"]\nreason = \"its monitor\"\n\
+             [[static]]\ncomponent = \"vmm\"\nvm = \"linux\"\nreason = \"its monitor\"\n\
+             [[static]]\nguest = \"linux\"\nregion = \"ram\"\nperms = \"rw\"\nreason = \"its memory\"\n\
+             [[never]]\npermanent = true\nfrom = \"out\"\nto = \"safe\"\n"
+        )
+    };
+    let inside = policy("in").replace(
+        "[[flows]]\nfrom = \"in\"\nto = \"out\"\nmodes = [\"call\"]\nreason = \"its monitor\"\n",
+        "",
+    );
+    assert_ne!(
+        said(&policy("out"), description).1,
+        said(&inside, description).1
+    );
 }

@@ -156,8 +156,14 @@ fn system_text() -> String {
             + &map("ack", "0x10010000", ack, "grant_log_ack")
     };
     let mut text = "<system>\n<memory_region name=\"ring\" size=\"0x8000\" />\n".to_owned();
-    for region in ["ack", "policy", "keys"] {
-        writeln!(text, "<memory_region name=\"{region}\" size=\"0x1000\" />").unwrap();
+    text += "<memory_region name=\"ack\" size=\"0x1000\" />\n";
+    for region in ["policy", "keys"] {
+        let file = format!("prefill_path=\"{region}.bin\"");
+        writeln!(
+            text,
+            "<memory_region name=\"{region}\" size=\"0x1000\" {file} />"
+        )
+        .unwrap();
     }
     let policy = map("policy", "0x10020000", "r", "policy");
     let keys = map("keys", "0x10030000", "r", "policy_keys");

@@ -175,6 +175,7 @@ fn records(state: &Path, kind: LogKind) -> Vec<Vec<u8>> {
     }
 }
 
+/// A record without what differs from boot to boot, and from machine to machine.
 fn anonymous(bytes: &[u8]) -> Vec<u8> {
     let mut record = Record {
         boot: BootId::default(),

@@ -272,7 +272,7 @@ pub(crate) fn marks_in_use<D: Read + Seek>(
         let mut found = Findings::default();
         (marks(image, header, &mut found), found)
     });
-    let read = attempts.find(|(_, found)| found.gravest.is_none());
+    let read = attempts.find(|(_, found)| found.list.is_empty());
     if let Some((extents, _)) = read {
         return extents;
     }

@@ -1,5 +1,6 @@
 //! What a check finds: where, what, and what to do.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Serialize, Serializer};
@@ -117,6 +118,9 @@ impl Place {
 }
 
 impl Region {
+    /// All parts, in the order of their numbers.
+    pub const ALL: [Self; 4] = [Self::Disk, Self::Grants, Self::Worm, Self::Vault];
+
     /// Its name, as in `system.xml` and in the policy.
     pub const fn name(self) -> &'static str {
         match self {
@@ -138,12 +142,14 @@ impl Finding {
 /// What was found so far.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Findings {
-    /// Those that are kept: the first [`FINDINGS_MAX`].
+    /// Those that are kept: the gravest [`FINDINGS_MAX`], and of equals the first.
     pub list: Vec<Finding>,
     /// How many were not kept.
     pub more: u64,
-    /// What the gravest of them all weighs.
-    pub gravest: Option<Severity>,
+    /// What the gravest of them all weighs, kept or not, in each part of the disk.
+    gravest: BTreeMap<Region, Severity>,
+    /// Where the list is full: nothing in it weighs less.
+    lightest: Option<Severity>,
 }
 
 impl Findings {
@@ -168,12 +174,19 @@ impl Findings {
             self.keep(finding.place, finding.what, finding.severity);
         }
         self.more += other.more;
-        self.gravest = self.gravest.max(other.gravest);
+        for (region, severity) in other.gravest {
+            self.weigh(region, severity);
+        }
+    }
+
+    /// What the gravest of a part of the disk weighs, kept or not.
+    pub fn gravest_of(&self, region: Region) -> Option<Severity> {
+        self.gravest.get(&region).copied()
     }
 
     /// What follows from all of them.
-    pub const fn verdict(&self) -> Verdict {
-        match self.gravest {
+    pub fn verdict(&self) -> Verdict {
+        match self.gravest.values().max() {
             Some(Severity::Violation) => Verdict::DoesNotHold,
             Some(Severity::Unchecked) => Verdict::HoldsInPart,
             Some(Severity::Note) | None => Verdict::Holds,
@@ -185,20 +198,36 @@ impl Findings {
     pub(crate) fn convict(&mut self, first: usize) {
         for finding in self.list.iter_mut().skip(first) {
             finding.severity = Severity::Violation;
-            self.gravest = Some(Severity::Violation);
+            self.gravest
+                .insert(finding.place.region, Severity::Violation);
         }
     }
 
+    fn weigh(&mut self, region: Region, severity: Severity) {
+        let gravest = self.gravest.entry(region).or_insert(severity);
+        *gravest = severity.max(*gravest);
+    }
+
     fn keep(&mut self, place: Place, what: What, severity: Severity) {
-        self.gravest = self.gravest.max(Some(severity));
+        self.weigh(place.region, severity);
+        let finding = Finding {
+            place,
+            what,
+            severity,
+        };
         if self.list.len() < FINDINGS_MAX {
-            self.list.push(Finding {
-                place,
-                what,
-                severity,
-            });
-        } else {
-            self.more += 1;
+            return self.list.push(finding);
+        }
+        self.more += 1;
+        if self.lightest >= Some(severity) {
+            return;
+        }
+        // Nothing that is kept gets lighter, so that this is looked for seldom.
+        self.lightest = self.list.iter().map(|it| it.severity).min();
+        let lightest = self.lightest.filter(|lightest| *lightest < severity);
+        let kept = lightest.and_then(|it| self.list.iter_mut().rfind(|kept| kept.severity == it));
+        if let Some(kept) = kept {
+            *kept = finding;
         }
     }
 }
@@ -275,5 +304,39 @@ struct Short<'a>(&'a [u8; 32]);
 impl fmt::Display for Short<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Hex(&self.0[..8]).fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What decides is what was found, not what is listed.
+    #[test]
+    fn a_graver_finding_takes_the_place_of_a_lighter_one() {
+        let mut findings = Findings::default();
+        let note = |findings: &mut Findings| {
+            findings.note(Place::block(Region::Grants, 0), What::Orphan);
+        };
+        for _ in 0..=FINDINGS_MAX {
+            note(&mut findings);
+        }
+        assert_eq!((findings.list.len(), findings.more), (FINDINGS_MAX, 1));
+        assert_eq!(findings.verdict(), Verdict::Holds);
+        findings.unchecked(Place::new(Region::Worm, At::Whole), What::NoKey);
+        assert_eq!(findings.verdict(), Verdict::HoldsInPart);
+        let mut others = Findings::default();
+        (0..=FINDINGS_MAX).for_each(|_| note(&mut others));
+        others.violation(Place::VAULT, What::Seals);
+        findings.extend(others);
+        assert_eq!(findings.verdict(), Verdict::DoesNotHold);
+        let kept = |rule| findings.list.iter().any(|it| it.what.rule() == rule);
+        assert!(kept("no-key") && kept("seals"));
+        let count = findings.list.len() as u64 + findings.more;
+        assert_eq!(count, 2 * (FINDINGS_MAX as u64 + 1) + 2);
+        let of = |region| findings.gravest_of(region);
+        assert_eq!(of(Region::Grants), Some(Severity::Note));
+        assert_eq!(of(Region::Vault), Some(Severity::Violation));
+        assert_eq!(of(Region::Disk), None);
     }
 }

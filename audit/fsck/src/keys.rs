@@ -26,6 +26,8 @@ pub struct Keys {
     /// The keys did not come with the disk. Then somebody must vouch for a log that is empty too: whoever
     /// gave the disk could put an empty one in its place.
     pub named: bool,
+    /// Each log should have a checkpoint: it lies in a state directory, which keeps them.
+    pub kept: bool,
 }
 
 /// A key that a log signs its checkpoints with.
@@ -79,6 +81,7 @@ impl Keys {
             vault: Some(Zeroizing::new(vault)),
             checkpoints: Vec::new(),
             named: false,
+            kept: false,
         }
     }
 

@@ -74,6 +74,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// Findings beyond the [`FINDINGS_MAX`] that are listed.
     pub more_findings: u64,
+    #[serde(skip)]
+    gravest: [Option<Severity>; Region::ALL.len()],
 }
 
 /// What there is on a disk, as far as it could be read.
@@ -147,6 +149,11 @@ impl Report {
     pub const fn verdict(&self) -> Verdict {
         self.verdict
     }
+
+    /// What the gravest finding of a part of the disk weighs, listed or not.
+    pub const fn gravest_of(&self, region: Region) -> Option<Severity> {
+        self.gravest[region as usize]
+    }
 }
 
 /// Checks a disk. What cannot be read is a finding too.
@@ -174,6 +181,7 @@ pub fn check_with(
         }
     }
     let mut verdict = check.findings.verdict();
+    let gravest = Region::ALL.map(|region| check.findings.gravest_of(region));
     let mut unchecked = check.summary.unchecked.iter();
     if unchecked.any(|it| it.region != Region::Vault) {
         verdict = verdict.max(Verdict::HoldsInPart);
@@ -184,6 +192,7 @@ pub fn check_with(
         summary: check.summary,
         findings: check.findings.list,
         more_findings: check.findings.more,
+        gravest,
     }
 }
 

@@ -83,6 +83,11 @@ pub trait Sink {
     fn commit(&mut self, records: Records<'_>, findings: &mut Findings);
 }
 
+/// Takes no record.
+impl Sink for () {
+    fn commit(&mut self, _: Records<'_>, _: &mut Findings) {}
+}
+
 /// Collects a log's records.
 impl Sink for Vec<Vec<u8>> {
     fn commit(&mut self, records: Records<'_>, _: &mut Findings) {
@@ -512,7 +517,7 @@ impl<'a, S: Sink + ?Sized> Walk<'a, S> {
         self.hold_against_keys(number, signer);
         match open.from {
             From::Last => self.settle(),
-            From::Base | From::Nothing => self.replace(&head),
+            From::Base | From::Nothing => self.replace(&head, &open.payload),
         }
         self.summary.commits += 1;
         self.end = number + 1;
@@ -572,9 +577,12 @@ impl<'a, S: Sink + ?Sized> Walk<'a, S> {
     }
 
     /// The last commit was written again.
-    fn replace(&mut self, again: &Head) {
+    fn replace(&mut self, again: &Head, payload: &[u8]) {
         let Some(Last {
-            head, first_block, ..
+            head,
+            first_block,
+            payload: before,
+            ..
         }) = self.last.take()
         else {
             return;
@@ -582,7 +590,11 @@ impl<'a, S: Sink + ?Sized> Walk<'a, S> {
         self.summary.commits -= 1;
         let Head { size, root } = head;
         let place = self.place(first_block);
-        if again.size < size || self.tree.root(size) != root {
+        if again.size < size && before.starts_with(payload) {
+            let found = again.size;
+            self.findings
+                .violation(place, What::WentBack { size, found });
+        } else if again.size < size || self.tree.root(size) != root {
             self.findings.violation(place, What::Fork { size });
         } else if again.size > size {
             self.findings.note(place, What::Superseded { size });
@@ -673,6 +685,12 @@ impl<'a, S: Sink + ?Sized> Walk<'a, S> {
         let vouched = found > 0 || !self.summary.held_against.is_empty();
         if keys.named && !vouched && !keys.of(self.which.kind).is_empty() {
             self.findings.unchecked(place, What::Unvouched);
+        }
+        let mut checkpoints = keys.checkpoints.iter();
+        let has_checkpoint = checkpoints.any(|it| it.kind == self.which.kind);
+        let is_checked = !keys.of(self.which.kind).is_empty();
+        if keys.kept && found > 0 && is_checked && !has_checkpoint {
+            self.findings.note(place, What::NoCheckpoint);
         }
         let keys = self.which.keys.of(self.which.kind).iter().zip(self.signed);
         let keys = keys.filter(|(_, commits)| *commits > 0);

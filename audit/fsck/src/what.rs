@@ -102,6 +102,13 @@ pub enum What {
         /// Records up to the end of the one that was replaced.
         size: u64,
     },
+    /// A commit took the place of one with the same records and more.
+    WentBack {
+        /// Records up to the end of the one that was replaced.
+        size: u64,
+        /// Records up to the end of the one that took its place.
+        found: u64,
+    },
     /// A checkpoint beside the log vouches for nothing.
     Checkpoint {
         /// Which.
@@ -111,6 +118,8 @@ pub enum What {
     },
     /// No key is at hand: no signature was checked.
     NoKey,
+    /// No checkpoint is at hand: nobody can tell whether the end is gone.
+    NoCheckpoint,
     /// The log is empty, and nobody vouches for that.
     Unvouched,
     /// The log is shorter than a checkpoint that it signed.
@@ -301,8 +310,10 @@ impl What {
             Self::Unread { .. } => "unread",
             Self::Superseded { .. } => "superseded",
             Self::Fork { .. } => "fork",
+            Self::WentBack { .. } => "went-back",
             Self::Checkpoint { .. } => "checkpoint",
             Self::NoKey => "no-key",
+            Self::NoCheckpoint => "no-checkpoint",
             Self::Unvouched => "unvouched",
             Self::Truncated { .. } => "truncated",
             Self::Rewritten { .. } => "rewritten",
@@ -383,6 +394,10 @@ impl What {
                 "name the log's keys oldest first; if they are, find out who has the older one"
             }
             Self::NoKey => "name a file of the log's keys with --key",
+            Self::NoCheckpoint => {
+                "name one that was kept elsewhere, with --checkpoint; a run that was cut short keeps none, and \
+                 `portcullis log verify --keep` does"
+            }
             Self::Unvouched => {
                 "name a checkpoint of the log; only a log that never had a record needs none"
             }
@@ -395,6 +410,10 @@ impl What {
             }
             Self::UnknownRecord => "check the log with a later version of portcullis",
             Self::Fork { .. } => "ask who holds the ledger's key: it signed two histories",
+            Self::WentBack { .. } => {
+                "find out who wrote to the disk: no ledger takes records back that it signed; restore a copy \
+                 of the disk that has them"
+            }
             Self::NotARecord
             | Self::EntryLength { .. }
             | Self::NoBoot

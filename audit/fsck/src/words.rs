@@ -79,7 +79,16 @@ impl fmt::Display for What {
                     "the commit up to {size} records gave way to one with others"
                 )
             }
+            Self::WentBack { size, found } => {
+                write!(
+                    f,
+                    "the commit up to {size} records gave way to one that ends after {found} of them"
+                )
+            }
             Self::NoKey => f.write_str("no key is at hand: its signatures were not checked"),
+            Self::NoCheckpoint => f.write_str(
+                "no checkpoint is kept here: nobody can tell whether the log was cut back to an earlier commit",
+            ),
             Self::Unvouched => f.write_str("the log is empty, and nobody vouches for that"),
             Self::Checkpoint { checkpoint, why } => write!(f, "{checkpoint}: {why}"),
             Self::Truncated {

@@ -446,7 +446,7 @@ fn an_empty_log_is_vouched_for_or_holds_in_part() {
 }
 
 #[test]
-fn a_commit_written_again_with_more_is_noted_and_with_others_a_fork() {
+fn a_commit_written_again_has_more_or_the_disk_went_back_or_the_log_is_forked() {
     let records = entries(20);
     let again = |part: &[Vec<u8>]| {
         let mut writer = honest();
@@ -457,7 +457,8 @@ fn a_commit_written_again_with_more_is_noted_and_with_others_a_fork() {
     };
     assert_eq!(again(&records[11..16]), ["note superseded: worm, block 4"]);
     assert_eq!(again(&records[12..16]), ["VIOLATION fork: worm, block 4"]);
-    assert_eq!(again(&records[11..13]), ["VIOLATION fork: worm, block 4"]);
+    let back = ["VIOLATION went-back: worm, block 4"];
+    assert_eq!(again(&records[11..13]), back);
 }
 
 /// A commit that takes the last one's place and is torn leaves the last one where it was.

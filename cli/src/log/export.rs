@@ -10,9 +10,10 @@ use portcullis_text::Plain;
 use serde::Serialize;
 
 use super::open::{Place, changed, failure, read, vouched};
-use super::verify::{findings, verify_one};
+use super::verify::{findings, note, verify_one};
 use crate::Run;
 use crate::failure::{Failure, Verdict, say};
+use crate::load::is_there;
 use crate::output::{Output, table};
 
 const EXAMPLE: &str = "\
@@ -63,8 +64,8 @@ impl Run for Export {
 /// Exports one log; `None`: it does not hold, or does not continue what was exported before.
 fn export(state: &mut State, kind: LogKind, directory: &Path) -> Result<Option<Exported>, Failure> {
     let before = directory.join(CHECKPOINT);
-    if before.exists() {
-        state.add_checkpoint(&before).map_err(failure)?;
+    if is_there(&before)? {
+        state.add_checkpoint(&before, Some(kind)).map_err(failure)?;
     }
     let report = verify_one(state, kind)?;
     for line in vouched(kind, &report.summary) {
@@ -87,8 +88,14 @@ fn export(state: &mut State, kind: LogKind, directory: &Path) -> Result<Option<E
     };
     // An empty log has no checkpoint, and so no export.
     if report.summary.head.is_some() {
+        // Tiles are written as they are read: so they are read once more, and go on from what holds.
+        let verified = note(state, kind, &report)?.ok_or_else(|| changed(state))?;
+        state.add_read(kind, verified);
         let mut tiles = Tiles::new(directory);
-        let (summary, _) = read(state, kind, &mut tiles)?;
+        let (summary, findings) = read(state, kind, &mut tiles)?;
+        if findings.verdict() == portcullis_fsck::Verdict::DoesNotHold {
+            return Err(changed(state));
+        }
         let note = state.note(kind, &summary).map_err(failure)?;
         let note = note.ok_or_else(|| changed(state))?;
         let written = tiles.finish(&note);

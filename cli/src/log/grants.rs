@@ -2,7 +2,7 @@
 
 use clap::Args;
 use portcullis_audit::Hex;
-use portcullis_audit::replay::{InForce, Replay};
+use portcullis_audit::replay::{Boot, InForce, Replay};
 use portcullis_fsck::record::read_known;
 use portcullis_fsck::{Findings, Records, Sink};
 use portcullis_log::Record;
@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::names;
 use super::open::{Place, read, verdict};
-use super::show::GrantRow;
+use super::show::{GrantRow, boot_id};
 use crate::Run;
 use crate::failure::{Failure, Verdict};
 use crate::output::{Output, table};
@@ -35,7 +35,7 @@ pub(super) struct Grants {
     #[arg(long, value_name = "SEQUENCE")]
     at: Option<u64>,
     /// Only the boot whose id starts with this
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = boot_id)]
     boot: Option<String>,
 }
 
@@ -71,7 +71,7 @@ impl Sink for At<'_> {
             };
             let boot = Hex(&record.boot.0).to_string();
             let wanted = self.arguments.boot.as_ref();
-            let of_boot = wanted.is_none_or(|id| boot.starts_with(&id.to_lowercase()));
+            let of_boot = wanted.is_none_or(|id| boot.starts_with(id));
             if self.ends_before(&record) {
                 self.keep();
             }
@@ -101,7 +101,7 @@ impl At<'_> {
         };
         let id = Hex(&boot.id.0).to_string();
         let wanted = self.arguments.boot.as_ref();
-        if wanted.is_some_and(|wanted| !id.starts_with(&wanted.to_lowercase())) {
+        if wanted.is_some_and(|wanted| !id.starts_with(wanted)) {
             return;
         }
         let policy = self.replay.policy();
@@ -138,14 +138,33 @@ impl Run for Grants {
             at.keep();
         }
         let Some(set) = at.found else {
-            let text = match (&self.boot, self.at) {
-                (None, None) => "the grant log has no record",
-                _ => "the grant log has no such boot or record",
-            };
-            return Err(Failure::bad_input(text));
+            return Err(Failure::bad_input(self.missing(at.replay.boots())));
         };
         output.print(&set, human)?;
         Ok(verdict(LogKind::Grants, &read))
+    }
+}
+
+impl Grants {
+    /// What is not there of what was asked for.
+    fn missing(&self, boots: &[Boot]) -> String {
+        let wanted = self.boot.as_deref().unwrap_or_default();
+        let ids = boots.iter().map(|boot| Hex(&boot.id.0).to_string());
+        let of_it = boots.iter().zip(ids);
+        let of_it = of_it.filter(|(_, id)| id.starts_with(wanted));
+        let longest = of_it.max_by_key(|(boot, _)| boot.records);
+        match (longest, self.at) {
+            _ if boots.is_empty() => "the grant log has no record".to_owned(),
+            (Some((boot, id)), Some(at)) => format!(
+                "there is no record {at}: those of boot {} are numbered from 0 to {}",
+                id.get(..8).unwrap_or(&id),
+                boot.records.saturating_sub(1)
+            ),
+            _ => format!(
+                "no boot's id begins with {wanted}: `portcullis log verify` lists all {}",
+                boots.len()
+            ),
+        }
     }
 }
 

@@ -100,10 +100,12 @@ pub(super) fn verdict(kind: LogKind, (summary, findings): &(LogSummary, Findings
     for line in vouched(kind, summary) {
         say(Plain(line));
     }
-    let violations = findings.list.iter().filter(|it| it.is_violation()).count();
-    if violations > 0 {
+    if findings.verdict() == portcullis_fsck::Verdict::DoesNotHold {
+        let listed = findings.list.iter().filter(|it| it.is_violation());
+        let (count, more) = (listed.count(), findings.more);
+        let least = if more > 0 { "at least " } else { "" };
         say(format_args!(
-            "the log does not hold ({violations} violations): see `portcullis log verify`"
+            "the log does not hold ({least}{count} violations): see `portcullis log verify`"
         ));
     }
     let unchecked = findings.list.iter();

@@ -4,7 +4,6 @@ use std::fmt::Display;
 use std::path::PathBuf;
 
 use clap::Args;
-use portcullis_audit::files;
 use portcullis_audit::proof::{Hashes, write_consistency, write_inclusion};
 use portcullis_log::checkpoint::Checkpoint;
 use portcullis_log::note::{NOTE_MAX, Note};
@@ -105,6 +104,13 @@ impl Run for ProveGrowth {
         let old = Checkpoint::parse(old.text()).map_err(|error| wrong(&error))?;
         self.what
             .make(&self.place, None, output, |hashes, (note, size)| {
+                let origin = note.lines().next().unwrap_or_default();
+                if old.origin != origin {
+                    let of = old.origin;
+                    return Err(wrong(&format!(
+                        "this is a checkpoint of {of}, and the log is {origin}: name the log with --log"
+                    )));
+                }
                 let proof = hashes.consistency(old.size, size).ok_or_else(|| {
                     let old = old.size;
                     wrong(&format!(
@@ -128,7 +134,7 @@ impl What {
         let kind = self.log.into();
         let mut state = place.open()?;
         if let Some(path) = &self.as_of {
-            state.add_checkpoint(path).map_err(failure)?;
+            state.add_checkpoint(path, Some(kind)).map_err(failure)?;
         }
         state.keys(kind).map_err(failure)?;
         let mut hashes = Hashes::new(wanted);
@@ -147,12 +153,9 @@ impl What {
         };
         let records = as_of.1;
         let proof = make(&mut hashes, as_of)?;
-        if let Some(path) = &self.to.output {
-            files::replace(path, proof.as_bytes(), true)
-                .map_err(|error| Failure::file("write", path, error))?;
-        }
-        output.print(&Made { records, proof }, |made| match self.to.output {
-            Some(_) => String::new(),
+        self.to.write(&proof)?;
+        output.print(&Made { records, proof }, |made| match &self.to.output {
+            Some(path) => format!("wrote {}, as of {records} records", Plain(path.display())),
             None => made.proof.clone(),
         })?;
         Ok(verdict)

@@ -39,7 +39,7 @@ pub(super) struct Show {
     #[arg(long, value_name = "N")]
     last: Option<usize>,
     /// Only the boot whose id starts with this
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = boot_id)]
     boot: Option<String>,
     /// Only this component
     #[arg(long, value_name = "NAME")]
@@ -120,6 +120,15 @@ impl Sink for Shown<'_> {
     }
 }
 
+/// The beginning of a boot's id, as it is shown.
+pub(super) fn boot_id(text: &str) -> Result<String, String> {
+    let id = text.to_lowercase();
+    match id.chars().find(|c| !c.is_ascii_hexdigit()) {
+        None => Ok(id),
+        Some(_) => Err("a boot's id is hexadecimal: `portcullis log show` lists them".to_owned()),
+    }
+}
+
 pub(super) fn row(policy: Option<&PolicyTable>, index: u64, record: &Record) -> Row {
     Row {
         index,
@@ -136,10 +145,8 @@ pub(super) fn row(policy: Option<&PolicyTable>, index: u64, record: &Record) -> 
 
 impl Show {
     fn matches(&self, row: &Row, policy: Option<&PolicyTable>, record: &Record) -> bool {
-        let boot = self
-            .boot
-            .as_ref()
-            .is_none_or(|id| row.boot.starts_with(&id.to_lowercase()));
+        let boot = self.boot.as_ref();
+        let boot = boot.is_none_or(|id| row.boot.starts_with(id));
         let component = self.component.as_ref().is_none_or(|wanted| {
             let from = match record.cause {
                 Cause::Request { by, .. } => Some(by.component),

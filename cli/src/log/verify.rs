@@ -7,15 +7,17 @@ use portcullis_audit::files::{self, Said};
 use portcullis_audit::state::{CHECKPOINT, LOGS, State};
 use portcullis_audit::verify::Report;
 use portcullis_console::text::Counted;
-use portcullis_fsck::{Finding, Region, Severity};
+use portcullis_fsck::{Finding, Region, Severity, Sink};
 use portcullis_log::block::LogKind;
 use portcullis_log::checkpoint::origin;
 use portcullis_log::note::NOTE_MAX;
+use portcullis_text::Plain;
 
 use super::names;
 use super::open::{Place, Progress, Which, failure, vouched};
 use crate::Run;
 use crate::failure::{Failure, Verdict};
+use crate::load::unread;
 use crate::output::{Output, table};
 
 const EXAMPLE: &str = "\
@@ -68,7 +70,8 @@ impl Run for Verify {
         let mut state = self.place.open()?;
         state.set_witnesses(&self.witness).map_err(failure)?;
         for checkpoint in &self.checkpoint {
-            state.add_checkpoint(checkpoint).map_err(failure)?;
+            let added = state.add_checkpoint(checkpoint, self.log.map(LogKind::from));
+            added.map_err(failure)?;
         }
         let kinds = match self.log {
             Some(which) => vec![which.into()],
@@ -112,15 +115,21 @@ pub(crate) fn keep_checkpoints(directory: &Path) -> Result<Vec<(String, bool)>, 
 fn keep(state: &State, kind: LogKind, report: &Report) -> Result<(), Failure> {
     let name = Path::new(kind.name()).with_extension(CHECKPOINT);
     let path = state.path().with_file_name(name);
-    let there = files::read_text(&path, Said::Found, NOTE_MAX).ok();
-    let named = there.as_ref().and_then(|note| note.lines().next());
-    match named.filter(|named| **named != *origin(kind, state.log())) {
-        None => save(state, kind, report, &path),
-        Some(other) => Err(Failure::could_not_run(format!(
-            "{} is a checkpoint of {other}, which is another log: put its disk back, or move it away",
-            path.display()
-        ))),
+    let there = match files::read_text(&path, Said::Found, NOTE_MAX) {
+        Ok(there) => there,
+        Err(error) if error.is_missing() => return save(state, kind, report, &path),
+        Err(error) => return Err(unread(&path, error)),
+    };
+    let origin = origin(kind, state.log());
+    if there.lines().next() == Some(&*origin) {
+        return save(state, kind, report, &path);
     }
+    Err(Failure::could_not_run(format!(
+        "{} is no checkpoint of {origin}, and what it is of may need it: put the disk of that back, or move \
+         the file away",
+        Plain(path.display()),
+        origin = origin.as_str(),
+    )))
 }
 
 /// Writes the checkpoint of a log, unless it does not hold: then the last one is evidence.
@@ -144,8 +153,17 @@ pub(super) fn note(
 }
 
 pub(super) fn verify_one(state: &State, kind: LogKind) -> Result<Report, Failure> {
+    verify_with(state, kind, &mut ())
+}
+
+/// The same; `also` takes the records too.
+pub(super) fn verify_with(
+    state: &State,
+    kind: LogKind,
+    also: &mut dyn Sink,
+) -> Result<Report, Failure> {
     let mut progress = Progress::default();
-    let report = state.verify(kind, |at| progress.at(at.done, at.total));
+    let report = state.verify_with(kind, also, |at| progress.at(at.done, at.total));
     progress.finish();
     report.map_err(failure)
 }

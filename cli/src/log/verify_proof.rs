@@ -194,7 +194,9 @@ fn human(verified: &Verified) -> String {
         let time = names::time(time.saturating_mul(1_000_000_000));
         format!("cosigned by {witness} at {time}")
     });
-    let record = verified.record.iter().map(line);
+    let numbers = "numbers with a # are those of the policy in force: `portcullis log show` knows their names";
+    let record = verified.record.iter();
+    let record = record.flat_map(|it| [line(it), numbers.to_owned()]);
     let lines = [claim]
         .into_iter()
         .chain(record)

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use portcullis_audit::files;
 use portcullis_audit::keys::Keyring;
 use portcullis_audit::proof::{Hashes, REQUEST_MAX, write_consistency};
 use portcullis_audit::state::{State, StateError};
@@ -13,11 +12,11 @@ use portcullis_log::note::{NOTE_MAX, Verifier};
 use portcullis_text::Plain;
 use serde::Serialize;
 
-use super::open::{Place, Which, changed, failure, read, vouched};
-use super::verify::{findings, verify_one};
+use super::open::{Place, Which, failure, vouched};
+use super::verify::{findings, verify_with};
 use crate::Run;
 use crate::failure::{Failure, Verdict, say};
-use crate::load::{beside, read_key, read_text};
+use crate::load::{beside, is_there, read_key, read_text};
 use crate::options::OutputOption;
 use crate::output::Output;
 
@@ -103,12 +102,9 @@ impl Run for WitnessLog {
             signed.log, signed.signed_by
         )));
         let (log, checkpoint) = (signed.log, signed.note);
-        if let Some(path) = &self.to.output {
-            files::replace(path, checkpoint.as_bytes(), true)
-                .map_err(|error| Failure::file("write", path, error))?;
-        }
-        output.print(&Cosigned { log, checkpoint }, |it| match self.to.output {
-            Some(_) => String::new(),
+        self.to.write(&checkpoint)?;
+        output.print(&Cosigned { log, checkpoint }, |it| match &self.to.output {
+            Some(path) => format!("wrote {}, cosigned", Plain(path.display())),
             None => it.checkpoint.clone(),
         })?;
         Ok(Verdict::Holds)
@@ -120,7 +116,7 @@ impl WitnessLog {
     /// one: who checks with that knows no other.
     fn is_its_own(&self, verifier: &Verifier<'_>) -> Result<(), Failure> {
         let beside = beside(&self.signing_key, ".vkey");
-        if !beside.exists() {
+        if !is_there(&beside)? {
             return Ok(());
         }
         let text = read_text(&beside, NOTE_MAX)?;
@@ -138,7 +134,8 @@ impl WitnessLog {
     fn request(&self, witness: &Witness<'_>) -> Result<(String, Keyring), Failure> {
         let state: State = self.place.open()?;
         let kind = self.log.into();
-        let report = verify_one(&state, kind)?;
+        let mut hashes = Hashes::new(None);
+        let report = verify_with(&state, kind, &mut hashes)?;
         if Verdict::from(report.verdict) == Verdict::DoesNotHold {
             let text = format!(
                 "the log {} is not cosigned, since it does not hold:\n{}",
@@ -153,10 +150,8 @@ impl WitnessLog {
         if report.summary.head.is_none() {
             return Err(Failure::bad_input("the log has no record"));
         }
-        let mut hashes = Hashes::new(None);
-        let (summary, _) = read(&state, kind, &mut hashes)?;
-        let note = state.note(kind, &summary).map_err(failure)?;
-        let note = note.ok_or_else(|| changed(&state))?;
+        let note = state.note(kind, &report.summary).map_err(failure)?;
+        let note = note.expect("the last tree head of a log that holds was signed");
         let (last, _) = witness.last(&state.origin(kind)).map_err(declined)?;
         let proof = match last {
             0 => Vec::new(),

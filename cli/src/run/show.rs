@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use portcullis_appliance::pack::Packed;
-use portcullis_appliance::{Appliance, Began};
+use portcullis_appliance::{Appliance, Began, State};
 use portcullis_audit::capscan::Comparison;
 use portcullis_console::text::Counted;
 use portcullis_hosted::appliance::Running;
@@ -13,7 +13,7 @@ use portcullis_policy_format::Policy;
 use portcullis_text::Plain;
 use serde::Serialize;
 
-use crate::failure::{Failure, Verdict};
+use crate::failure::{Failure, Verdict, say};
 use crate::log::keep_checkpoints;
 
 /// How a run ended.
@@ -98,9 +98,17 @@ impl Summary {
             let unfinished = outcome.unfinished.iter();
             failures.extend(unfinished.map(|name| format!("{name} did not come to its end")));
         }
-        let compared = running.capscan().map_err(|error| failures.push(error)).ok();
+        let compared = running.capscan();
+        let compared = compared
+            .map_err(|error| failures.push(error.to_string()))
+            .ok();
         let count = |of: fn(&Comparison) -> usize| compared.as_ref().map(of);
-        let logs = keep_checkpoints(running.appliance().state().path())?;
+        // What came of the run is said in any case.
+        let logs = keep_checkpoints(running.appliance().state().path());
+        let logs = logs.unwrap_or_else(|failure| {
+            failures.extend(failure.messages());
+            Vec::new()
+        });
         let broken = logs.iter().filter(|(_, holds)| !holds);
         failures.extend(broken.map(|(log, _)| format!("log {log}: see portcullis log verify")));
         Ok(Self {
@@ -121,6 +129,17 @@ impl Summary {
         } else {
             Verdict::DoesNotHold
         }
+    }
+}
+
+/// What nobody vouches for: said on standard error, since it may be that somebody took it away.
+pub(crate) fn say_unvouched(state: &State) {
+    for log in &state.unvouched {
+        let (log, path) = (log.name(), Plain(state.path().display()));
+        say(format_args!(
+            "NOTE: {path} has no {log}.checkpoint: nobody can tell whether disk.img went back since the last \
+             run. A run that was cut short keeps none; else put the checkpoint's copy back, and start again"
+        ));
     }
 }
 

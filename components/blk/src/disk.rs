@@ -54,6 +54,11 @@ pub enum DiskError {
         /// First block.
         first: u64,
     },
+    /// The blocks could not be written, since what holds the disk has no room left; else as `Write`.
+    NoSpace {
+        /// First block.
+        first: u64,
+    },
     /// The flush failed: what was written since the last one may be lost, now or later.
     Flush,
     /// The region is append-only, and this is not where the next block goes.
@@ -99,6 +104,11 @@ impl fmt::Display for DiskError {
             }
             Self::Read { first } => write!(f, "reading at block {first} failed"),
             Self::Write { first } => write!(f, "writing at block {first} failed"),
+            Self::NoSpace { first } => write!(
+                f,
+                "writing at block {first} failed: no space is left where the disk's image lies: free some, then \
+                 start anew"
+            ),
             Self::Flush => f.write_str("the flush failed: what was written since may be lost"),
             Self::NotAtMark { first } => {
                 write!(f, "block {first} is not where the next block is appended")

@@ -7,9 +7,11 @@
 
 use core::fmt::{self, Write};
 
-use portcullis_kernel::{Message, Method, Refusal, SendGrant, Syscalls};
-use portcullis_manager_api::{Buffer, find_send};
+use portcullis_kernel::{Message, Method, Refusal, SendGrant, Signal, Syscalls};
+use portcullis_manager_api::{Awaited, Buffer, find_send, find_signal};
 use serde::{Deserialize, Serialize};
+
+use crate::text::Denied;
 
 /// Name of the component that serves the interface, in the reference policy.
 pub const OBJECT: &str = "console";
@@ -73,6 +75,24 @@ impl Terminal {
     /// As [`find`](Self::find); where there is no grant, the silent terminal.
     pub fn find_or_silent(kernel: &mut impl Syscalls, channel: u8) -> Self {
         Self::find(kernel, channel).unwrap_or(Self::SILENT)
+    }
+
+    /// Finds a signal; where there is none, says so, since what waits for it waits for ever.
+    pub fn find_signal(
+        &self,
+        kernel: &mut impl Syscalls,
+        channel: u8,
+        awaited: &Awaited<'_>,
+    ) -> Option<Signal> {
+        let found = find_signal(kernel, channel, awaited);
+        if let Err(refusal) = found {
+            let why = Denied(refusal);
+            self.line(
+                kernel,
+                format_args!("no signal from {}: {why}", awaited.subject),
+            );
+        }
+        found.ok()
     }
 
     /// Shows `text`, cut at [`TEXT_MAX`] bytes with an ellipsis. Waits until the console takes it.

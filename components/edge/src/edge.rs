@@ -3,7 +3,7 @@
 use portcullis_console::Terminal;
 use portcullis_console::text::{Counted, Grouped, Plain, ShortDigest};
 use portcullis_kernel::{Component, Mapping, Mode, Signal, Signals, Syscalls};
-use portcullis_manager_api::{Awaited, find_signal};
+use portcullis_manager_api::Awaited;
 use portcullis_publish::stream::{Lost, PAYLOAD_MAX, Reader};
 
 use crate::intake::{Event, Events, Intake, Tally};
@@ -73,7 +73,7 @@ impl<M: Mapping> Edge<M> {
 
     fn open(&mut self, kernel: &mut impl Syscalls) {
         self.terminal = Terminal::find_or_silent(kernel, self.channel);
-        self.frames = find_signal(kernel, self.channel, &FRAMES).ok();
+        self.frames = self.terminal.find_signal(kernel, self.channel, &FRAMES);
         let Some(region) = self.region.take() else {
             return;
         };

@@ -27,6 +27,8 @@ use sha2::{Digest, Sha256};
 struct Manager {
     /// Channel of who holds it, object, interface, mode, slot.
     grants: Vec<(u8, &'static str, &'static str, Mode, u16)>,
+    /// Whether it says which signals they set.
+    has_signals: bool,
 }
 
 /// A policy that names the holders of grants of the console: by their numbers, which are the indices.
@@ -72,7 +74,10 @@ impl<K: Syscalls> Component<K> for Manager {
                 }
             }
             // Every grant here sets bit 0.
-            (Caller::Channel(_), SIGNAL) => return message.encode(label::OK, &0_u8).unwrap(),
+            (Caller::Channel(_), SIGNAL) if self.has_signals => {
+                return message.encode(label::OK, &0_u8).unwrap();
+            }
+            (Caller::Channel(_), SIGNAL) => NOT_PERMITTED,
             (Caller::Grant(_), GRANTS) => {
                 let index: u16 = message.decode(&mut buffer).unwrap();
                 let view = GrantView {
@@ -196,6 +201,8 @@ struct Setup {
     without: Option<&'static str>,
     /// Whether the edge is below publish, so that nothing paces the stream.
     edge_below: bool,
+    /// Whether the manager says which signals its grants set.
+    has_signals: bool,
 }
 
 impl Default for Setup {
@@ -205,6 +212,7 @@ impl Default for Setup {
             damaged_at: None,
             without: None,
             edge_below: false,
+            has_signals: true,
         }
     }
 }
@@ -234,7 +242,14 @@ impl Appliance {
             (5, "console", "terminal", Mode::Send, 1),
         ];
         grants.retain(|grant| Some(grant.1) != setup.without);
-        machine.start(manager.thread, Manager { grants });
+        let has_signals = setup.has_signals;
+        machine.start(
+            manager.thread,
+            Manager {
+                grants,
+                has_signals,
+            },
+        );
 
         let screen = Screen::default();
         let channels = Channels { manager: 0, irq: 1 };
@@ -514,6 +529,22 @@ fn a_missing_grant_is_one_clear_line() {
         };
         assert_eq!(names(&appliance.listed()), expected);
     }
+}
+
+/// What waits for a signal waits for ever: that is not to be found out by waiting.
+#[test]
+fn a_refused_signal_is_one_clear_line() {
+    let setup = Setup {
+        has_signals: false,
+        ..Setup::default()
+    };
+    let appliance = Appliance::start(&[], &setup);
+    let why = "not permitted: no policy line allows it";
+    let lines = [
+        format!("edge: no signal from publish: {why}\n"),
+        format!("publish: no signal from ingest: {why}\n"),
+    ];
+    assert_eq!(appliance.shown(), lines.concat());
 }
 
 #[test]

@@ -16,7 +16,7 @@ use portcullis_log::{
     ring::Reader,
     scanner::Watch,
 };
-use portcullis_manager_api::{Awaited, MANAGER, find_signal, tell_durable};
+use portcullis_manager_api::{Awaited, MANAGER, tell_durable};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -402,7 +402,7 @@ fn say_found<K: Syscalls>(
 impl<K: Syscalls, M: Mapping> Component<K> for Ledger<'_, M> {
     fn init(&mut self, kernel: &mut K) {
         self.console = Terminal::find_or_silent(kernel, self.channel);
-        self.records = find_signal(kernel, self.channel, &RECORDS).ok();
+        self.records = self.console.find_signal(kernel, self.channel, &RECORDS);
         self.open(kernel);
     }
 

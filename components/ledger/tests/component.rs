@@ -21,7 +21,7 @@ use portcullis_log::{
     merkle::{Frontier, leaf_hash, proof::verify_inclusion},
     ring::{ACKNOWLEDGED, Writer},
 };
-use portcullis_manager_api::DURABLE;
+use portcullis_manager_api::{DURABLE, NOT_PERMITTED, SIGNAL};
 use portcullis_model::testing::{Direct, Machine, ReadOnlyRegion, SharedRegion};
 
 const SEED: [u8; 32] = [0x44; 32];
@@ -71,12 +71,35 @@ impl<C: Component<Direct>> Component<Direct> for Watched<C> {
     }
 }
 
+/// A manager that knows no signal.
+struct WithoutSignals(Finder);
+
+impl Component<Direct> for WithoutSignals {
+    fn init(&mut self, _: &mut Direct) {}
+
+    fn call(&mut self, kernel: &mut Direct, from: Caller, method: Method, message: &mut Message) {
+        if method == SIGNAL {
+            return message.refuse(NOT_PERMITTED);
+        }
+        self.0.call(kernel, from, method, message);
+    }
+}
+
 fn boot(disk: &Disk) -> Boot {
     boot_after(disk, 0)
 }
 
 /// A boot where the manager pushed so many records before the ledger ran.
 fn boot_after(disk: &Disk, records: u64) -> Boot {
+    boot_with(disk, records, |finder| finder)
+}
+
+/// A boot with this manager.
+fn boot_with<M: Component<Direct> + 'static>(
+    disk: &Disk,
+    records: u64,
+    manager_of: impl FnOnce(Finder) -> M,
+) -> Boot {
     let machine = Machine::new();
     let [manager, blk, ledger, console, client] =
         [200, 160, 150, 130, 100].map(|priority| machine.protection_domain(priority));
@@ -94,7 +117,7 @@ fn boot_after(disk: &Disk, records: u64) -> Boot {
     let acknowledged = acknowledgement.clone();
     let said = Transcript::default();
     let asked = Watched {
-        inner: Finder { grants },
+        inner: manager_of(Finder { grants }),
         acknowledgement: acknowledged.clone(),
         calls: manager_calls.clone(),
     };
@@ -175,6 +198,13 @@ fn record(sequence: u64) -> Record {
         cause: Cause::Complete { grants: 9 },
         outcome: Outcome::Done,
     }
+}
+
+#[test]
+fn a_refused_signal_is_said() {
+    let boot = boot_with(&new_disk(1024), 0, WithoutSignals);
+    let line = "no signal from manager: not permitted: no policy line allows it";
+    assert!(boot.console.says(line), "{:?}", boot.console.lines());
 }
 
 #[test]

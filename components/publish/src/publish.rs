@@ -8,7 +8,7 @@ use portcullis_kernel::{
     Component, Mapping, Mode, NotifyGrant, OutOfRange, Refusal, Region, RegionMut, Signal, Signals,
     Syscalls,
 };
-use portcullis_manager_api::{Awaited, find_notify, find_signal};
+use portcullis_manager_api::{Awaited, find_notify};
 use portcullis_vault::api::{self as vault, Client};
 
 use crate::stream::{Begin, Round, Writer};
@@ -109,7 +109,7 @@ impl<M: Mapping> Publish<M> {
     fn open(&mut self, kernel: &mut impl Syscalls) {
         let terminal = Terminal::find_or_silent(kernel, self.channel);
         self.terminal = terminal;
-        self.ready = find_signal(kernel, self.channel, &READY).ok();
+        self.ready = terminal.find_signal(kernel, self.channel, &READY);
         let vault = Client::find(kernel, self.channel);
         let feed = find_notify(kernel, self.channel, READER, FEED, Mode::Stream);
         for (object, refusal) in [(vault::OBJECT, vault.err()), (READER, feed.err())] {

@@ -11,7 +11,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use portcullis_audit::capscan::{Comparison, Scan, compare_with_log};
+use portcullis_audit::capscan::{Comparison, LogError, Scan, compare_with_log};
 
 /// Name of the socket in the state directory.
 const NAME: &str = "control.sock";
@@ -32,10 +32,12 @@ pub(super) struct Control {
 pub enum ControlError {
     /// No appliance runs on this state directory.
     NotRunning(PathBuf),
+    /// Whether one runs cannot be told.
+    Unreachable(PathBuf, io::Error),
     /// It runs, and did not answer as it should.
     Answer(io::Error),
     /// The log on its disk, or the policy that it names, cannot be read or does not hold.
-    Log(String),
+    Log(LogError),
 }
 
 impl Control {
@@ -77,9 +79,9 @@ impl Drop for Control {
 
 /// Asks the appliance that runs on a state directory what its grant slots hold.
 pub fn scan_of(state: &Path) -> Result<Scan, ControlError> {
-    let not_running = |_| ControlError::NotRunning(state.to_owned());
-    let directory = File::open(state).map_err(not_running)?;
-    let stream = UnixStream::connect(short_path(&directory)).map_err(not_running)?;
+    let directory = File::open(state).map_err(|error| unreachable(state, error))?;
+    let stream = UnixStream::connect(short_path(&directory));
+    let stream = stream.map_err(|error| unreachable(state, error))?;
     let mut bytes = Vec::new();
     let read = stream.take(MAX_SCAN).read_to_end(&mut bytes);
     read.map_err(ControlError::Answer)?;
@@ -89,6 +91,15 @@ pub fn scan_of(state: &Path) -> Result<Scan, ControlError> {
             "the scan is cut off",
         ))
     })
+}
+
+/// Nobody listens, or it cannot be told.
+fn unreachable(state: &Path, error: io::Error) -> ControlError {
+    use io::ErrorKind::{ConnectionRefused, NotFound};
+    match error.kind() {
+        NotFound | ConnectionRefused => ControlError::NotRunning(state.to_owned()),
+        _ => ControlError::Unreachable(state.to_owned(), error),
+    }
 }
 
 /// Holds the slots of the appliance that runs on a state directory against the log on its disk.
@@ -110,10 +121,40 @@ impl fmt::Display for ControlError {
                  with --state",
                 path.display()
             ),
-            Self::Log(why) => f.write_str(why),
+            Self::Unreachable(path, error) => write!(
+                f,
+                "cannot ask the appliance of {}: {error}; only who runs it may ask",
+                path.display()
+            ),
+            Self::Log(error) => error.fmt(f),
             Self::Answer(error) => write!(f, "the appliance did not answer: {error}"),
         }
     }
 }
 
 impl std::error::Error for ControlError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_who_may_not_look_is_not_told_that_nothing_runs() {
+        let state = Path::new("state");
+        let asked = |kind| unreachable(state, io::Error::from(kind));
+        for kind in [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused] {
+            assert!(matches!(asked(kind), ControlError::NotRunning(_)));
+        }
+        let refused = asked(io::ErrorKind::PermissionDenied).to_string();
+        assert!(
+            refused.contains("state") && !refused.contains("no appliance"),
+            "{refused}"
+        );
+        let scratch = tempfile::tempdir().unwrap();
+        let found = scan_of(scratch.path());
+        assert!(matches!(found, Err(ControlError::NotRunning(_))));
+        // A file where the directory should be.
+        let found = scan_of(tempfile::NamedTempFile::new().unwrap().path());
+        assert!(matches!(found, Err(ControlError::Unreachable(..))));
+    }
+}

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 
 use portcullis_appliance::Appliance;
 use portcullis_audit::capscan::{
-    Comparison, Held, Place, Scan, Scanned, To, compare, logged, root_index,
+    Comparison, Held, LogError, Place, Scan, Scanned, To, compare, logged, root_index,
 };
 use portcullis_audit::replay::InForce;
 use portcullis_kernel::Badge;
@@ -266,14 +266,14 @@ impl Running {
     }
 
     /// The grants in force, as the log on the disk says.
-    pub fn logged(&self) -> Result<Vec<InForce>, String> {
+    pub fn logged(&self) -> Result<Vec<InForce>, LogError> {
         logged(self.appliance.state().path())
     }
 
     /// Holds the live slots against the log on the disk.
-    pub fn capscan(&self) -> Result<Comparison, String> {
+    pub fn capscan(&self) -> Result<Comparison, LogError> {
         let policy = Policy::inspect(&self.appliance.plan().compiled);
-        let policy = policy.map_err(|error| error.to_string())?;
+        let policy = policy.expect("the plan was compiled and read again");
         Ok(compare(&self.scan(), &self.logged()?, &policy))
     }
 

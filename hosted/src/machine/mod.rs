@@ -443,7 +443,11 @@ impl Machine {
         timeout: Option<Duration>,
     ) -> io::Result<Option<usize>> {
         let mut polled: Vec<_> = outside.iter().map(|file| (*file, PollFlags::IN)).collect();
-        polled.extend(self.tasks.iter().map(|task| {
+        // The socket of a dead one is hung up for good: to wait for it would never be to wait.
+        let is_alive = |index: &usize| self.tasks[*index].state != State::Dead;
+        let alive: Vec<_> = (0..self.tasks.len()).filter(is_alive).collect();
+        polled.extend(alive.iter().map(|index| {
+            let task = &self.tasks[*index];
             let wanted = match task.state {
                 State::Aside { .. } => PollFlags::IN,
                 _ => PollFlags::empty(),
@@ -452,9 +456,10 @@ impl Machine {
         }));
         let flags = poll(&polled, timeout)?;
         let (outer, tasks) = flags.split_at(outside.len());
-        for (index, flags) in tasks.iter().enumerate() {
+        for (index, flags) in alive.into_iter().zip(tasks) {
             let task = &mut self.tasks[index];
             match task.state {
+                // Another's end may have ended it.
                 State::Dead => {}
                 State::Aside { .. } if flags.contains(PollFlags::IN) => {
                     self.aside -= 1;

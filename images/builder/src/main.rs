@@ -59,7 +59,7 @@ struct Arguments {
     #[arg(short, long)]
     output: PathBuf,
     /// The system description that the policy was compiled for, where `--system` is that with the
-    /// addresses and interrupts of another board.
+    /// addresses and interrupts of another board; what else differs is refused.
     #[arg(long)]
     compiled_for: Option<PathBuf>,
     /// Write the image's capability distribution here, for `portcullis check --image`.
@@ -104,6 +104,9 @@ fn bounded(arguments: &Arguments, board: &Board, policy: &Path) -> Result<Sizes>
     let system = described(arguments.system(), architecture)?;
     let compiled_for = arguments.compiled_for.as_deref();
     is_for(&policy, compiled_for.unwrap_or(arguments.system()))?;
+    if let Some(compiled_for) = compiled_for {
+        differs_by_board(compiled_for, arguments.system())?;
+    }
     let configuration = Configuration {
         architecture,
         benchmark: arguments.config == "benchmark",
@@ -126,6 +129,29 @@ fn is_for(policy: &Policy<'_>, description: &Path) -> Result<()> {
             description.display()
         )),
         _ => Ok(()),
+    }
+}
+
+/// What a board decides is all that may differ from the description that the policy was compiled for.
+fn differs_by_board(compiled_for: &Path, system: &Path) -> Result<()> {
+    let text = |path| String::from_utf8(read(path)?).into_diagnostic();
+    // What the reader refuses is not compared.
+    portcullis_sdf::parse(&text(compiled_for)?, &Target::ANY)
+        .map_err(|errors| miette!("{}: {errors}", compiled_for.display()))?;
+    let found = portcullis_sdf::differences(&text(compiled_for)?, &text(system)?)
+        .map_err(|errors| miette!("{errors}"))?;
+    for difference in &found {
+        eprintln!("{difference}");
+    }
+    match found.len() {
+        0 => Ok(()),
+        count => Err(miette!(
+            help = "change the description that the policy is compiled for, and compile it again: for a board, \
+                    phys_addr of regions that have one, and irq and trigger of interrupts may differ",
+            "{} differs from {} in {count} places by more than a board's addresses and interrupts",
+            system.display(),
+            compiled_for.display()
+        )),
     }
 }
 

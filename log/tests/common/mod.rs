@@ -1,4 +1,4 @@
-//! Reads public test vectors where they are at hand.
+//! Reads public test vectors.
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
@@ -9,15 +9,11 @@ use base64::engine::general_purpose::STANDARD;
 use portcullis_log::merkle::Hash;
 use serde_json::Value;
 
-/// The vectors of this file; `None`, with one line that says so, where the folder is absent.
-pub(crate) fn vectors(name: &str) -> Option<Value> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors/tlog");
-    let path = root.join(name);
-    let Ok(text) = std::fs::read_to_string(&path) else {
-        eprintln!("not run: ../shared/vectors/tlog/{name} is absent");
-        return None;
-    };
-    Some(serde_json::from_str(&text).expect("the vectors are JSON"))
+/// The vectors of this file.
+pub(crate) fn vectors(name: &str) -> Value {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("vectors/public");
+    let text = std::fs::read_to_string(root.join(name)).expect("the vectors are committed");
+    serde_json::from_str(&text).expect("the vectors are JSON")
 }
 
 /// A hash in base64; bytes of another length are kept apart, since some vectors hold such.

@@ -60,6 +60,7 @@ pub fn failures(case: &Case, world: &World) -> Vec<Finding> {
     boot.manager(&mut found);
     boot.slots(&mut found);
     boot.patched(&mut found);
+    boot.filled(&mut found);
     found.extend(runs(world, &case.policy));
     found.sort();
     found.dedup();
@@ -106,11 +107,15 @@ impl Boot<'_> {
             ));
         }
         for pd in self.system.pds.iter().filter(|pd| pd.name != MANAGER) {
-            let asks = self
-                .system
-                .ends()
-                .any(|(end, other)| end.pd == pd.name && end.pp && other.pd == MANAGER);
-            if !asks && self.has_to_ask(&pd.name) {
+            let asks = self.system.ends();
+            let asks =
+                asks.filter(|(end, other)| end.pd == pd.name && end.pp && other.pd == MANAGER);
+            let (asks, is_known) = (asks.count(), policy.component(&pd.name).is_some());
+            if asks > 1 && is_known {
+                let text = format!("`{}` is known by one of its {asks} endpoints", pd.name);
+                found.push(Finding::new(Kind::Unheard, [pd.name.as_str()], text));
+            }
+            if asks == 0 && self.has_to_ask(&pd.name) {
                 let text = format!(
                     "`{}` has no endpoint on which the manager receives",
                     pd.name
@@ -118,7 +123,71 @@ impl Boot<'_> {
                 found.push(Finding::new(Kind::Mute, [pd.name.as_str()], text));
             }
         }
+        if self.system.pd(MANAGER).is_some_and(|it| it.passive) {
+            let text = "the manager runs while somebody asks it, and no longer";
+            found.push(Finding::new(Kind::Asleep, [MANAGER], text));
+        }
         self.log(found);
+        self.roles(found);
+    }
+
+    /// What the regions are made of in which manager and keeper believe each other.
+    fn roles(&self, found: &mut Vec<Finding>) {
+        let log = self.policy.log();
+        let ends = [Some(MANAGER), log.map(|it| it.object.as_str())];
+        let mut regions: BTreeSet<(&str, &str)> = BTreeSet::new();
+        for (end, symbol) in ends
+            .into_iter()
+            .flatten()
+            .flat_map(|end| roles().map(move |symbol| (end, symbol)))
+        {
+            let map = self.map_of(end, symbol);
+            regions.extend(map.map(|map| (symbol, map.region.as_str())));
+        }
+        let ring = log.and_then(|it| it.region.as_deref());
+        regions.extend(ring.map(|ring| ("grant_log", ring)));
+        for (symbol, region) in regions {
+            let mut say = |text: String| {
+                found.push(Finding::new(Kind::RoleMemory, [region], text));
+            };
+            let Some(of) = self.system.region(region) else {
+                continue;
+            };
+            if of.phys_addr.is_some() {
+                say(format!(
+                    "a device writes `{region}`, where `{symbol}` points"
+                ));
+            }
+            if of.prefill.is_some() != symbol.starts_with("policy") {
+                say(format!(
+                    "`{symbol}` points to what the boot leaves in `{region}`"
+                ));
+            }
+            let ends = ends
+                .into_iter()
+                .flatten()
+                .filter_map(|end| self.system.pd(end));
+            for map in ends.flat_map(|pd| &pd.maps) {
+                if map.region == region && map.uncached {
+                    say(format!(
+                        "one end of `{region}` reads what the cache has not written"
+                    ));
+                }
+            }
+        }
+    }
+
+    /// What the boot writes where a device may be.
+    fn filled(&self, found: &mut Vec<Finding>) {
+        let regions = self.system.regions.iter();
+        for region in regions.filter(|it| it.phys_addr.is_some() && it.prefill.is_some()) {
+            let text = format!("the loader copies a file to `{}`", region.name);
+            found.push(Finding::new(
+                Kind::FilledRegisters,
+                [region.name.as_str()],
+                text,
+            ));
+        }
     }
 
     /// Whether a component is ever granted something, or told something by a bit.
@@ -476,6 +545,10 @@ impl Running<'_> {
             .collect();
         for early in holders.into_iter().filter(|it| !needed.contains(it)) {
             for late in &needed {
+                if thread(late).is_some_and(|it| it.throttled) {
+                    let text = format!("`{late}` has used its time up, and `{early}` runs");
+                    found.push(Finding::new(Kind::Early, [*late], text));
+                }
                 if let (Some(above), Some(below)) = (thread(late), thread(early))
                     && !runs_first(above, below)
                 {

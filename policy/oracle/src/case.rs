@@ -50,6 +50,8 @@ pub struct Pd {
     pub priority: u8,
     /// Whether it runs on its callers' time.
     pub passive: bool,
+    /// Whether its budget ends before its period.
+    pub throttled: bool,
     /// Its core.
     pub cpu: u8,
     /// Its scheduling domain, where there is a schedule.
@@ -115,6 +117,8 @@ pub struct Map {
     pub size: Option<String>,
     /// The symbol that gets the size of what fills it.
     pub prefill_size: Option<String>,
+    /// Whether it goes past the cache.
+    pub uncached: bool,
 }
 
 /// What may be done to memory.

@@ -83,7 +83,7 @@ kinds! {
     ManagerHolds, "is the manager's, which needs it not", ["manager_holds"], None;
     OtherMethod, "invokes a method that its grant does not carry", ["method_numbers_overlap"], None;
     Inversion, "keeps its callee from running", ["priority_inversion", "call_apart"], None;
-    Early, "runs before the log does", ["runs_before_the_log", "runs_apart_from_the_log"], None;
+    Early, "runs before the log does", ["runs_before_the_log", "runs_apart_from_the_log", "log_without_time"], None;
     CallCycle, "waits for whom waits for it", ["call_cycle"], None;
     NoManager, "is never granted anything: nobody is the manager", ["no_manager"], None;
     NoRing, "is never granted anything: no record can be written", ["no_log_ring"], None;
@@ -91,6 +91,11 @@ kinds! {
     Symbol, "takes one memory for another", ["symbol_not_set", "symbol_split", "symbol_rights", "symbol_swapped", "symbols_elsewhere"], None;
     Patched, "runs as the description wants, not as its program does", ["manager_symbol", "runtime_symbol"], None;
     Mute, "cannot ask the manager", ["no_manager_channel"], None;
+    RoleMemory, "decides by its memory what the manager believes",
+        ["role_filled", "role_not_filled", "role_at_fixed_address", "role_not_cached"], None;
+    FilledRegisters, "writes a device's registers before anybody runs", ["filled_registers"], None;
+    Asleep, "waits for a manager without time", ["manager_passive"], None;
+    Unheard, "asks where the manager does not know it", ["second_manager_channel"], None;
     SendToPassive, "never runs when it is sent to", ["send_to_passive"], None;
     NotWritten, "cannot write its stream", ["stream_not_written"], None;
     NotRead, "cannot read its stream", ["stream_not_read"], None;

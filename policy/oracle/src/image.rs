@@ -454,5 +454,6 @@ fn thread(pd: &Value) -> Option<Thread> {
         core: pd["cpu"].as_u64()? as u8,
         domain: pd["domain"].as_u64().map(|it| it.to_string()),
         passive: pd["passive"].as_bool()?,
+        throttled: pd["budget_us"].as_u64()? < pd["period_us"].as_u64()?,
     })
 }

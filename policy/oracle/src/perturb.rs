@@ -161,6 +161,41 @@ pub const CHANGES: &[(&str, Change)] = &[
         pd.passive = !pd.passive;
         Some(())
     }),
+    ("a budget that ends", |case, random| {
+        some(&mut case.system.pds, random, |pd| !pd.throttled)?.throttled = true;
+        Some(())
+    }),
+    ("a manager without time", |case, _| {
+        let mut pds = case.system.pds.iter_mut();
+        pds.find(|pd| pd.name == MANAGER)?.passive = true;
+        Some(())
+    }),
+    ("a second channel to the manager", |case, random| {
+        case.system.pd(MANAGER)?;
+        let name = random.pick(&case.system.pds)?.name.clone();
+        let end = |pd: &str, pp| End {
+            pd: pd.to_owned(),
+            id: 47,
+            pp,
+            ..End::default()
+        };
+        let ends = [end(&name, true), end(MANAGER, false)];
+        (name != MANAGER).then(|| case.system.channels.push(ends))
+    }),
+    ("a role filled otherwise", |case, random| {
+        let region = role(case, random)?;
+        region.prefill = match region.prefill {
+            Some(_) => None,
+            None => Some("fresh.bin".to_owned()),
+        };
+        Some(())
+    }),
+    ("a role at a device", role_at_device),
+    ("a role at a device", role_at_device),
+    ("a role past the cache", |case, random| {
+        some_map(case, random, |map| map.symbol.is_some())?.uncached = true;
+        Some(())
+    }),
     ("a channel dropped", |case, random| {
         take(&mut case.system.channels, random).map(drop)
     }),
@@ -669,6 +704,28 @@ pub fn perturb(case: &mut Case, random: &mut Random) -> Vec<&'static str> {
         made.push("all declared");
     }
     made
+}
+
+/// A region that the manager finds by a symbol.
+fn role<'c>(case: &'c mut Case, random: &mut Random) -> Option<&'c mut Region> {
+    let maps = &case.system.pd(MANAGER)?.maps;
+    let roles: Vec<&Map> = maps.iter().filter(|map| map.symbol.is_some()).collect();
+    let name = random.pick(&roles)?.region.clone();
+    let mut regions = case.system.regions.iter_mut();
+    regions.find(|region| region.name == name)
+}
+
+/// A role's region where a device may lie, with all lines for it but the manager's, which there can be none of.
+fn role_at_device(case: &mut Case, random: &mut Random) -> Option<()> {
+    let region = role(case, random)?;
+    region.phys_addr = Some(0x400_0000);
+    let region = region.name.clone();
+    complete(case);
+    let is_about = |line: &Static| matches!(&line.what, What::Region(name, _) if *name == region);
+    let lines = case.policy.statics.iter_mut();
+    let managers = lines.filter(|line| line.who == Who::pd(MANAGER) && is_about(line));
+    managers.for_each(|line| line.dma = None);
+    Some(())
 }
 
 fn not_readable(case: &mut Case, random: &mut Random) -> Option<()> {

@@ -116,6 +116,9 @@ impl System {
         if pd.passive {
             out.push_str(" passive=\"true\"");
         }
+        if pd.throttled {
+            out.push_str(" budget=\"100\" period=\"1000\"");
+        }
         if pd.cpu != 0 {
             put!(out, " cpu=\"{}\"", pd.cpu);
         }
@@ -224,6 +227,9 @@ fn maps(maps: &[Map], out: &mut String) {
         attribute("setvar_vaddr", &map.symbol, out);
         attribute("setvar_size", &map.size, out);
         attribute("setvar_prefill_size", &map.prefill_size, out);
+        if map.uncached {
+            out.push_str(" cached=\"false\"");
+        }
         out.push_str(" />\n");
     }
 }

@@ -125,6 +125,8 @@ pub struct Thread {
     pub domain: Option<String>,
     /// Whether it has no time of its own.
     pub passive: bool,
+    /// Whether its time can be used up.
+    pub throttled: bool,
 }
 
 impl World {
@@ -284,6 +286,7 @@ impl World {
                 None => None,
             },
             passive: pd.passive,
+            throttled: pd.throttled,
         };
         self.threads.insert(name.to_owned(), thread);
         let input = |object: fn(String) -> Object| object(name.to_owned());

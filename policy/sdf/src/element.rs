@@ -15,6 +15,9 @@ use crate::{Board, Errors, Fault, Span, Spanned, Target};
 const ANY_NOTATION: &str =
     "decimal digits, or 0x and hexadecimal digits; underscores may stand between them";
 
+/// Errors with which a name that may be meant is looked for: each is compared with all names.
+const SUGGESTIONS: usize = 100;
+
 /// What all elements of one description share.
 pub(crate) struct Context<'t> {
     /// What the description is for.
@@ -37,6 +40,8 @@ pub(crate) struct Element<'c, 'x> {
 pub(crate) struct Text<'x> {
     pub(crate) attribute: &'static str,
     pub(crate) value: &'x str,
+    /// Whether so little is wrong before that a suggestion is worth its time.
+    pub(crate) is_early: bool,
 }
 
 impl<'t> Context<'t> {
@@ -174,6 +179,7 @@ impl<'c, 'x> Element<'c, 'x> {
         let text = Text {
             attribute,
             value: self.node.attribute(attribute)?,
+            is_early: self.context.errors.borrow().iter().len() < SUGGESTIONS,
         };
         match parse(text) {
             Ok(value) => Some(Spanned { value, span }),

@@ -38,7 +38,7 @@
 //! - memory regions over the kernel, over a device that the kernel keeps, or over nothing, where
 //!   the [`Board`]'s memory is known;
 //! - names, paths and symbols with a character that cannot be seen, or that look like another name
-//!   (UTS #39), and tags of more than 64 KiB.
+//!   (UTS #39), tags of more than 64 KiB, and more than 64 namespaces.
 //!
 //! In one it is more lenient: `<domains>` may stand behind the protection domains that name them.
 //!
@@ -51,6 +51,7 @@
 #![forbid(unsafe_code)]
 
 mod board;
+mod boards;
 mod check;
 mod element;
 mod error;
@@ -62,6 +63,7 @@ mod read;
 mod target;
 
 pub use board::{Board, PhysicalMemory, PhysicalPlace};
+pub use boards::differences;
 pub use error::{Error, Errors, MAX_ERRORS, Position};
 pub use fault::Fault;
 pub use model::{

@@ -52,6 +52,9 @@ fn numbered<'x>(nodes: impl Iterator<Item = Node<'x, 'x>>) -> HashMap<&'x str, u
     names
 }
 
+/// Most names that one is compared with, to suggest another.
+const COMPARED: usize = 1_000;
+
 /// The number of the name that `text` gives.
 pub(crate) fn resolve(
     names: &HashMap<&str, usize>,
@@ -62,7 +65,9 @@ pub(crate) fn resolve(
     number.ok_or_else(|| Fault::UnknownName {
         what,
         name: text.value.to_owned(),
-        nearest: nearest(names.keys().copied(), text.value),
+        nearest: (text.is_early && names.len() <= COMPARED)
+            .then(|| nearest(names.keys().copied(), text.value))
+            .flatten(),
     })
 }
 

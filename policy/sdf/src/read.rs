@@ -17,6 +17,7 @@ use crate::{Board, Error, Errors, Fault, MAX_PROTECTION_DOMAINS, PciAddress, Sys
 /// Reads the text. The system lacks what could not be read; for each such thing there is an error.
 pub(crate) fn read(text: &str, board: &Board) -> Result<(System, Errors), Errors> {
     tags_are_short(text)?;
+    namespaces_are_few(text)?;
     let document = Document::parse(text).map_err(|error| not_xml(text, &error))?;
     let root = document.root_element();
     let context = Context::new(board);
@@ -45,6 +46,29 @@ pub(crate) fn read(text: &str, board: &Board) -> Result<(System, Errors), Errors
 /// Most bytes of a tag: the XML parser compares each attribute of an element with every other.
 const MAX_TAG: usize = 1 << 16;
 
+/// Most declarations of XML namespaces: the parser compares those of an element with those around it, however
+/// deep. A description needs none.
+const MAX_NAMESPACES: usize = 64;
+
+fn namespaces_are_few(text: &str) -> Result<(), Errors> {
+    let Some((at, _)) = text.match_indices("xmlns").nth(MAX_NAMESPACES) else {
+        return Ok(());
+    };
+    let message = format!(
+        "it declares more than {MAX_NAMESPACES} namespaces, which a system description does not need"
+    );
+    Err(unread(at, message))
+}
+
+/// The error of a text that is not given to the XML parser, or not understood by it.
+fn unread(at: usize, message: String) -> Errors {
+    Errors::one(Error {
+        span: at..at,
+        related: None,
+        fault: Fault::Xml { message },
+    })
+}
+
 fn tags_are_short(text: &str) -> Result<(), Errors> {
     let mut start = 0;
     // A `>` in a value ends a part too early, and makes it shorter: what is long is found all the same.
@@ -54,13 +78,8 @@ fn tags_are_short(text: &str) -> Result<(), Errors> {
         if tag.len() > MAX_TAG && !comment(tag) {
             let at = start + part.len() - tag.len();
             let length = tag.len();
-            return Err(Errors::one(Error {
-                span: at..at,
-                related: None,
-                fault: Fault::Xml {
-                    message: format!("a tag has {length} bytes, and at most {MAX_TAG} are read"),
-                },
-            }));
+            let message = format!("a tag has {length} bytes, and at most {MAX_TAG} are read");
+            return Err(unread(at, message));
         }
         start += part.len();
     }
@@ -104,7 +123,7 @@ fn system(element: Element<'_, '_>, names: &Names<'_>) -> System {
     system
 }
 
-fn not_xml(text: &str, error: &roxmltree::Error) -> Errors {
+pub(crate) fn not_xml(text: &str, error: &roxmltree::Error) -> Errors {
     let position = error.pos();
     let line_start = line_start(text, position.row as usize);
     let offset = line_start
@@ -113,13 +132,7 @@ fn not_xml(text: &str, error: &roxmltree::Error) -> Errors {
             .take((position.col as usize).saturating_sub(1))
             .map(char::len_utf8)
             .sum::<usize>();
-    Errors::one(Error {
-        span: offset..offset,
-        related: None,
-        fault: Fault::Xml {
-            message: error.to_string(),
-        },
-    })
+    unread(offset, error.to_string())
 }
 
 /// Offset of the first byte of a line, counted from 1.

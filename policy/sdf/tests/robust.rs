@@ -234,3 +234,40 @@ fn blanks_that_attributes_can_have_are_taken() {
     );
     look(&text);
 }
+
+/// Namespaces that are declared one in the other: the XML parser compares each with all around it.
+#[test]
+fn nested_namespaces_are_bounded() {
+    let deep = 5_000;
+    let open = |number| format!("<a xmlns:n{number}=\"u{number}\">");
+    let nested: String = (0..deep).map(open).collect();
+    let errors = parse(&format!("{nested}{}", "</a>".repeat(deep)), &Target::ANY).unwrap_err();
+    let message = errors.iter().next().unwrap().message();
+    assert!(message.contains("more than 64 namespaces"), "{message}");
+    let few = VALID[0].replacen("<system>", "<system xmlns:a=\"b\">", 1);
+    assert!(few != VALID[0] && parse(&few, &Target::ANY).is_ok());
+}
+
+/// A region that is not there, named often: other names are suggested while somebody reads that.
+#[test]
+fn suggestions_are_bounded() {
+    let system = |regions: usize, maps: usize| {
+        let tail = "x".repeat(55);
+        let region = |it| format!("<memory_region name=\"r{it}{tail}\" size=\"0x1000\" />");
+        let map = |it: usize| format!("<map mr=\"q{it}{tail}\" vaddr=\"{:#x}\" />", (it + 1) << 12);
+        let regions: String = (0..regions).map(region).collect();
+        let maps: String = (0..maps).map(map).collect();
+        format!(
+            "<system>{regions}<protection_domain name=\"p\"><program_image path=\"p.elf\" />{maps}\
+             </protection_domain></system>"
+        )
+    };
+    let suggestions = |regions, maps| {
+        let errors = parse(&system(regions, maps), &Target::ANY).unwrap_err();
+        let suggests = |error: &&portcullis_sdf::Error| error.help().contains("xxx");
+        errors.iter().filter(suggests).count()
+    };
+    assert_eq!(suggestions(10, 3), 3);
+    assert_eq!(suggestions(10, 2_000), 100);
+    assert_eq!(suggestions(5_000, 3), 0);
+}

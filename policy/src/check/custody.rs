@@ -18,14 +18,14 @@ use miette::Diagnostic;
 use portcullis_sdf::{Map, PdId, Perms, RegionId, Spanned, System};
 use thiserror::Error;
 
-use super::{Check, Described, symbols};
+use super::{Check, Described, roles, symbols};
 use crate::model::{MANAGER, Policy, Subject};
 use crate::problem::Problem;
 use crate::relation::{Cause, Fact, Kind, Object, Power, Registers, Relation, Rights, grant_log};
 
 /// The symbols by which the manager finds its memory, with the rights it needs.
 const MANAGERS: [(&str, Perms); 4] = [
-    ("policy", Perms::READ),
+    (POLICY, Perms::READ),
     ("policy_keys", Perms::READ),
     (RING, Perms::READ_WRITE),
     (ACKNOWLEDGEMENT, Perms::READ),
@@ -34,10 +34,12 @@ const MANAGERS: [(&str, Perms); 4] = [
 const STATEMENTS: [(&str, Perms); 2] = [(SEED, Perms::READ), (UTC, Perms::READ)];
 /// Those of the component that keeps the grant log.
 const KEEPERS: [(&str, Perms); 2] = [(RING, Perms::READ), (ACKNOWLEDGEMENT, Perms::READ_WRITE)];
+/// The compiled policy.
+pub(crate) const POLICY: &str = "policy";
 /// The ring that carries the grant log.
 const RING: &str = "grant_log";
 /// The page on which its keeper says which records are durable.
-const ACKNOWLEDGEMENT: &str = "grant_log_ack";
+pub(crate) const ACKNOWLEDGEMENT: &str = "grant_log_ack";
 /// The page with random bytes, of which the boot's id is made.
 const SEED: &str = "boot_seed";
 /// The page that says how far UTC is ahead of the counter.
@@ -116,8 +118,8 @@ pub enum CustodyFault {
     #[diagnostic(
         code(policy::symbol_not_set),
         help(
-            "map {what} in `{pd}` with perms=\"{perms}\", setvar_vaddr=\"{symbol}\" and \
-             setvar_size=\"{symbol}_size\""
+            "write setvar_vaddr=\"{symbol}\", setvar_size=\"{symbol}_size\" and perms=\"{perms}\" on the \
+             <map> of {what} in `{pd}`, and add that <map> where there is none"
         )
     )]
     NotSet {
@@ -467,7 +469,20 @@ pub(super) fn maps(check: &mut Check<'_>, described: Described<'_>) {
         return;
     };
     // The mapping that sets a symbol is judged with the symbol, where there is something to grant.
-    let is_judged = |map: &Map| check.ceiling.count() > 0 && role(map).is_some();
+    // Where a symbol is not set, a mapping that sets none may be the one that lacks it.
+    let lacks = MANAGERS.iter().any(|(symbol, _)| {
+        let mut set = system.pd(manager).maps.iter();
+        !set.any(|map| {
+            map.setvar_vaddr
+                .as_ref()
+                .is_some_and(|it| it.value == *symbol)
+        })
+    });
+    let may_lack = |map: &Map| {
+        map.setvar_vaddr.is_none() && system.region(map.region.value).phys_addr.is_none()
+    };
+    let is_judged =
+        |map: &Map| check.ceiling.count() > 0 && (role(map).is_some() || lacks && may_lack(map));
     let surplus = surplus(system, manager).into_iter();
     let surplus: Vec<&Map> = surplus.filter(|map| !is_judged(map)).collect();
     for map in surplus {
@@ -504,9 +519,17 @@ pub(super) fn symbols<'s>(check: &mut Check<'_>, described: Described<'s>) -> Pe
     let ring = log.and_then(|(ring, _)| system.region_named(ring));
     let found = bindings(system, manager, keeper, ring);
     if check.ceiling.count() > 0 {
+        // What a region must be made of is known where each symbol has its own.
+        let is_bound = found.faults.is_empty();
+        let made_of = is_bound.then(|| roles::faults(system, manager, keeper, &found.regions));
         for (span, fault) in found.faults {
             let place = source.place(span);
             let problem = Problem::broken(source, &place, "here", fault);
+            check.problems.push(problem);
+        }
+        for (span, fault) in made_of.into_iter().flatten() {
+            let place = source.place(span);
+            let problem = Problem::broken(source, &place, "the manager's", fault);
             check.problems.push(problem);
         }
     }
@@ -515,8 +538,8 @@ pub(super) fn symbols<'s>(check: &mut Check<'_>, described: Described<'s>) -> Pe
 
 /// What the symbols of manager and keeper are set to.
 pub(crate) struct Bindings<'s> {
-    /// The region of the compiled policy.
-    pub(crate) policy: Option<RegionId>,
+    /// The regions, each with its symbol.
+    pub(crate) regions: Vec<(&'static str, RegionId)>,
     /// The pages that others write.
     pub(crate) pages: PeerPages<'s>,
     /// What is wrong, with its place in the system description.
@@ -532,13 +555,11 @@ pub(crate) fn bindings(
     ring: Option<RegionId>,
 ) -> Bindings<'_> {
     let mut bindings = Bindings {
-        policy: None,
+        // That there is no ring is found elsewhere.
+        regions: ring.map(|ring| (RING, ring)).into_iter().collect(),
         pages: PeerPages::default(),
         faults: Vec::new(),
     };
-    let mut regions: Vec<(&'static str, RegionId)> = Vec::new();
-    // That there is no ring is found elsewhere.
-    regions.extend(ring.map(|ring| (RING, ring)));
     let roles = MANAGERS.map(|role| (manager, role)).into_iter();
     let keepers = keeper.into_iter();
     let keepers = keepers.flat_map(|keeper| KEEPERS.map(|role| (keeper, role)));
@@ -546,7 +567,7 @@ pub(crate) fn bindings(
     let optional = optional.filter(|(symbol, _)| is_set(system, manager, symbol));
     let optional = optional.map(|role| (manager, role));
     for (pd, (symbol, perms)) in roles.chain(keepers).chain(optional) {
-        bindings.role(system, pd, symbol, perms, &mut regions);
+        bindings.role(system, pd, symbol, perms);
     }
     for pd in [Some(manager), keeper].into_iter().flatten() {
         let pd = system.pd(pd);
@@ -558,14 +579,10 @@ pub(crate) fn bindings(
             bindings.faults.push((path.span.clone(), fault));
         }
     }
-    let region = |symbol| {
-        regions
-            .iter()
-            .find(|(own, _)| *own == symbol)
-            .map(|(_, id)| *id)
+    let name = |symbol| {
+        let id = bindings.region(symbol)?;
+        Some(system.region(id).name.value.as_str())
     };
-    let name = |symbol| region(symbol).map(|id| system.region(id).name.value.as_str());
-    bindings.policy = region("policy");
     bindings.pages = PeerPages {
         acknowledgement: name(ACKNOWLEDGEMENT),
         statements: [SEED, UTC].into_iter().filter_map(name).collect(),
@@ -585,15 +602,14 @@ fn is_set(system: &System, pd: PdId, symbol: &str) -> bool {
 }
 
 impl Bindings<'_> {
+    /// The region of a symbol.
+    pub(crate) fn region(&self, symbol: &str) -> Option<RegionId> {
+        let mut regions = self.regions.iter();
+        regions.find(|(own, _)| *own == symbol).map(|(_, id)| *id)
+    }
+
     /// Looks one symbol up in a protection domain, and holds it against the regions of those before.
-    fn role(
-        &mut self,
-        system: &System,
-        pd: PdId,
-        symbol: &'static str,
-        perms: Perms,
-        regions: &mut Vec<(&'static str, RegionId)>,
-    ) {
+    fn role(&mut self, system: &System, pd: PdId, symbol: &'static str, perms: Perms) {
         let of = system.pd(pd);
         let name = || of.name.value.clone();
         let sets = |map: &&Map| {
@@ -628,28 +644,34 @@ impl Bindings<'_> {
                 perms,
             });
         }
-        let same = regions.iter().find(|(other, _)| *other == symbol);
-        let taken = regions.iter().find(|(_, other)| *other == region);
+        let same = self.regions.iter().find(|(other, _)| *other == symbol);
+        let taken = self.regions.iter().find(|(_, other)| *other == region);
         let expected = match (same, taken) {
             (Some((_, own)), _) if *own != region => format!("`{}`", region_name(*own)),
             (None, Some((other, _))) => format!("another, and `{other}` is set to this"),
-            (None, None) => return regions.push((symbol, region)),
+            (None, None) => return self.regions.push((symbol, region)),
             _ => return,
         };
-        note(CustodyFault::Swapped {
+        let fault = CustodyFault::Swapped {
             pd: name(),
             symbol,
             region: region_name(region),
             what: what(symbol),
             expected,
-        });
+        };
+        self.faults.push((map.span.clone(), fault));
     }
 }
 
+/// Whether a symbol is set to memory that the manager or another fills while they run.
+pub(super) fn is_written(symbol: &str) -> bool {
+    [RING, ACKNOWLEDGEMENT, SEED, UTC].contains(&symbol)
+}
+
 /// What a symbol is set to.
-fn what(symbol: &str) -> &'static str {
+pub(super) fn what(symbol: &str) -> &'static str {
     match symbol {
-        "policy" => "the compiled policy",
+        POLICY => "the compiled policy",
         "policy_keys" => "the keys that may sign a policy",
         RING => "the ring that carries the grant log",
         SEED => "the page with random bytes, of which the boot's id is made",

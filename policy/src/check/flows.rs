@@ -103,13 +103,14 @@ impl<'p> Crossings<'_, 'p> {
             let Some((domains, mode, place)) = self.lacks(&hop) else {
                 return;
             };
-            if hop.learned.is_some() && !shared.insert((hop.fact.object, domains)) {
-                return;
-            }
             let modes = lacking.modes.entry(domains).or_default();
             *modes = modes.with(mode);
+            // Which of them are one is of no use any more, and takes memory for each.
             if lacking.found.len() == MAX_PROBLEMS {
                 lacking.more += 1;
+                return;
+            }
+            if hop.learned.is_some() && !shared.insert((hop.fact.object, domains)) {
                 return;
             }
             let (what, labels) = self.words(&hop);

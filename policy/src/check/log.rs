@@ -4,12 +4,12 @@
 //! into the ring is not issued, since it could not be logged. Without a ring none is.
 
 use miette::Diagnostic;
-use portcullis_kernel::Mode;
 use portcullis_log::ring::{SLOT, SLOTS_OFFSET};
 use thiserror::Error;
 
 use super::{Check, Described};
 use crate::model::MANAGER;
+use crate::relation::stream_of_log;
 
 /// Records of a boot beside those of its grants: `boot` and `seal`.
 const OTHER_RECORDS: usize = 2;
@@ -45,7 +45,7 @@ pub enum LogFault {
     )]
     #[diagnostic(
         code(policy::log_ring_too_small),
-        help("in `system.xml`, give `{region}` size=\"{needed:#x}\"")
+        help("in `{file}`, give `{region}` size=\"{needed:#x}\"")
     )]
     RingTooSmall {
         /// The region.
@@ -56,6 +56,8 @@ pub enum LogFault {
         records: usize,
         /// Bytes that it needs.
         needed: usize,
+        /// Name of the system description.
+        file: String,
     },
 }
 
@@ -65,11 +67,7 @@ pub(super) fn check(check: &mut Check<'_>, described: Described<'_>) {
     let Some(manager) = policy.manager() else {
         return;
     };
-    let ring = policy
-        .grants
-        .iter()
-        .find(|grant| grant.subject == manager && grant.mode == Mode::Stream)
-        .and_then(|grant| grant.region.as_ref());
+    let ring = stream_of_log(policy).and_then(|grant| grant.region.as_ref());
     let Some(ring) = ring else {
         if check.ceiling.count() > 0 {
             // The boot grants, and the one that the ring itself is.
@@ -92,6 +90,7 @@ pub(super) fn check(check: &mut Check<'_>, described: Described<'_>) {
             slots,
             records,
             needed: bytes(records),
+            file: described.source.name().to_owned(),
         };
         check.broken(&ring.place, "the ring", fault);
     }

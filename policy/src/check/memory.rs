@@ -13,7 +13,7 @@ use thiserror::Error;
 use super::{Check, Described, Relations};
 use crate::model::{CapKind, Subject};
 use crate::problem::Problem;
-use crate::relation::{Fact, Object, Power, Relation, Rights};
+use crate::relation::{Fact, Object, Power, Relation, Rights, may_be_registers};
 
 /// Something that no line can allow.
 #[derive(Clone, PartialEq, Eq, Debug, Error, Diagnostic)]
@@ -84,6 +84,23 @@ pub enum MemoryFault {
         /// Where it starts.
         address: u64,
     },
+    /// Registers that are written before anybody runs.
+    #[error(
+        "region `{region}` lies at {address:#x}, which may be a device's registers, and is filled at boot"
+    )]
+    #[diagnostic(
+        code(policy::filled_registers),
+        help(
+            "remove phys_addr, or what fills it: the boot would write the device, whoever maps it; memory \
+             of the board is known as such with --sdk and --board"
+        )
+    )]
+    FilledRegisters {
+        /// The region.
+        region: String,
+        /// Where it starts.
+        address: u64,
+    },
 }
 
 /// Facts that no line can allow, each with what is wrong.
@@ -149,6 +166,15 @@ pub(super) fn check_regions(check: &mut Check<'_>, described: Described<'_>) {
                 address: address.value,
             };
             report(&address.span, "up to where?", fault);
+        }
+        if let (Some(_), Some(address)) = (&region.prefill, &region.phys_addr)
+            && may_be_registers(region)
+        {
+            let fault = MemoryFault::FilledRegisters {
+                region: name.to_owned(),
+                address: address.value,
+            };
+            report(&address.span, "written at boot", fault);
         }
         let Some(Prefill::Path(path)) = &region.prefill else {
             continue;

@@ -12,9 +12,9 @@ use portcullis_policy_format::log_path;
 use portcullis_sdf::System;
 use thiserror::Error;
 
-use super::Check;
+use super::{Check, Described};
 use crate::model::ComponentId;
-use crate::relation::{Object, Relation};
+use crate::relation::{Cause, Object, Relation};
 
 /// A component that runs too early.
 #[derive(Clone, PartialEq, Eq, Debug, Error, Diagnostic)]
@@ -27,7 +27,7 @@ pub enum PriorityFault {
     #[diagnostic(
         code(policy::priority_inversion),
         help(
-            "in `system.xml`, raise the priority of `{callee}` above {caller_priority}, or lower that \
+            "in `{file}`, raise the priority of `{callee}` above {caller_priority}, or lower that \
              of `{caller}` below {callee_priority}"
         )
     )]
@@ -40,6 +40,8 @@ pub enum PriorityFault {
         callee: String,
         /// Its priority.
         callee_priority: u8,
+        /// Name of the system description.
+        file: String,
     },
     /// Caller and callee do not run on one core, in one scheduling domain.
     #[error(
@@ -49,7 +51,7 @@ pub enum PriorityFault {
     #[diagnostic(
         code(policy::call_apart),
         help(
-            "in `system.xml`, give both the same cpu and scheduling domain, or grant mode \"notify\""
+            "in `{file}`, give both the same cpu and scheduling domain, or grant mode \"notify\""
         )
     )]
     CallApart {
@@ -59,6 +61,8 @@ pub enum PriorityFault {
         callee: String,
         /// On two cores, or in two domains.
         apart: &'static str,
+        /// Name of the system description.
+        file: String,
     },
     /// A component may run before its grants are in force, on another core or in another domain.
     #[error(
@@ -67,7 +71,7 @@ pub enum PriorityFault {
     )]
     #[diagnostic(
         code(policy::runs_apart_from_the_log),
-        help("in `system.xml`, give `{early}` the cpu and scheduling domain of `{needed}`")
+        help("in `{file}`, give `{early}` the cpu and scheduling domain of `{needed}`")
     )]
     EarlyApart {
         /// The component that the log does not depend on.
@@ -76,6 +80,27 @@ pub enum PriorityFault {
         needed: String,
         /// On two cores, or in two domains.
         apart: &'static str,
+        /// Name of the system description.
+        file: String,
+    },
+    /// What the grant log depends on does not always run.
+    #[error(
+        "the grant log depends on `{needed}`, which has {budget} of each {period} microseconds: when these \
+         are used up, others run before their grants are in force"
+    )]
+    #[diagnostic(
+        code(policy::log_without_time),
+        help("in `{file}`, give `{needed}` a budget of its whole period, or leave out both")
+    )]
+    Throttled {
+        /// The component.
+        needed: String,
+        /// Its budget.
+        budget: u64,
+        /// Its period.
+        period: u64,
+        /// Name of the system description.
+        file: String,
     },
     /// A component may run before its grants are in force.
     #[error(
@@ -85,7 +110,7 @@ pub enum PriorityFault {
     #[diagnostic(
         code(policy::runs_before_the_log),
         help(
-            "in `system.xml`, raise the priority of `{needed}` above {early_priority}, or lower that \
+            "in `{file}`, raise the priority of `{needed}` above {early_priority}, or lower that \
              of `{early}` below {needed_priority}"
         )
     )]
@@ -98,13 +123,15 @@ pub enum PriorityFault {
         needed: String,
         /// Its priority.
         needed_priority: u8,
+        /// Name of the system description.
+        file: String,
     },
 }
 
-pub(super) fn check(check: &mut Check<'_>, given: &Relation<'_>, system: &System) {
+pub(super) fn check(check: &mut Check<'_>, given: &Relation<'_>, described: Described<'_>) {
     let processors = Processors::of(given);
-    check_calls(check, &processors, system);
-    check_log_path(check, &processors, system);
+    check_calls(check, &processors, described);
+    check_log_path(check, &processors, described);
 }
 
 /// Where each component runs. Priorities compare on one core, in one scheduling domain.
@@ -131,8 +158,9 @@ impl<'a> Processors<'a> {
     }
 }
 
-fn check_calls(check: &mut Check<'_>, processors: &Processors<'_>, system: &System) {
-    let (policy, ceiling) = (check.policy, check.ceiling);
+fn check_calls(check: &mut Check<'_>, processors: &Processors<'_>, described: Described<'_>) {
+    let (policy, ceiling, system) = (check.policy, check.ceiling, described.system);
+    let file = || described.source.name().to_owned();
     let mut seen = HashSet::new();
     for held in ceiling.grants().filter(|held| held.mode == Mode::Call) {
         if !seen.insert((held.subject, held.object)) {
@@ -145,6 +173,7 @@ fn check_calls(check: &mut Check<'_>, processors: &Processors<'_>, system: &Syst
                 caller: caller.clone(),
                 callee: callee.clone(),
                 apart,
+                file: file(),
             };
             check.broken(place, apart, fault);
         } else if let (Some(caller_priority), Some(callee_priority)) =
@@ -156,14 +185,16 @@ fn check_calls(check: &mut Check<'_>, processors: &Processors<'_>, system: &Syst
                 caller_priority,
                 callee: callee.clone(),
                 callee_priority,
+                file: file(),
             };
             check.broken(place, format!("priority {callee_priority}"), fault);
         }
     }
 }
 
-fn check_log_path(check: &mut Check<'_>, processors: &Processors<'_>, system: &System) {
-    let (policy, ceiling) = (check.policy, check.ceiling);
+fn check_log_path(check: &mut Check<'_>, processors: &Processors<'_>, described: Described<'_>) {
+    let (policy, ceiling, system) = (check.policy, check.ceiling, described.system);
+    let file = || described.source.name().to_owned();
     // That there is no manager is found elsewhere.
     let Some(manager) = policy.manager() else {
         return;
@@ -181,7 +212,25 @@ fn check_log_path(check: &mut Check<'_>, processors: &Processors<'_>, system: &S
         return;
     };
     let holds = |id: &ComponentId| ceiling.grants().any(|held| held.subject == *id);
-    for id in others.into_iter().filter(holds) {
+    let others: Vec<_> = others.into_iter().filter(holds).collect();
+    let throttled = path.iter().filter_map(|id| {
+        let pd = system.pd(system.pd_named(&policy.component(*id).name)?);
+        (!others.is_empty() && pd.budget.value < pd.period.value).then_some(pd)
+    });
+    for pd in throttled {
+        let fault = PriorityFault::Throttled {
+            needed: pd.name.value.clone(),
+            budget: pd.budget.value,
+            period: pd.period.value,
+            file: file(),
+        };
+        check.at(
+            &Cause::Element(&pd.budget.span),
+            "not all of its time",
+            fault,
+        );
+    }
+    for id in others {
         let (early, place) = (&policy.component(id).name, &policy.component(id).place);
         let apart = path.iter().find_map(|needed| {
             let needed = &policy.component(*needed).name;
@@ -192,6 +241,7 @@ fn check_log_path(check: &mut Check<'_>, processors: &Processors<'_>, system: &S
                 early: early.clone(),
                 needed: needed.clone(),
                 apart,
+                file: file(),
             };
             check.broken(place, apart, fault);
         } else if let Some((early_priority, early)) = of(id)
@@ -202,6 +252,7 @@ fn check_log_path(check: &mut Check<'_>, processors: &Processors<'_>, system: &S
                 early_priority,
                 needed: needed.clone(),
                 needed_priority,
+                file: file(),
             };
             check.broken(place, format!("priority {early_priority}"), fault);
         }

@@ -17,7 +17,7 @@ pub enum StreamFault {
     #[diagnostic(
         code(policy::stream_is_static),
         help(
-            "its memory stands in `system.xml`, mapped whatever is granted: write `when = \"boot\"`, \
+            "its memory stands in the system description, mapped whatever is granted: write `when = \"boot\"`, \
              without `lease` and `delegate`"
         )
     )]

@@ -9,9 +9,8 @@ use thiserror::Error;
 
 use super::{Check, Described};
 use crate::model::{Authority, ComponentId, MANAGER, Place, Policy};
-use crate::notification::used_bits;
+use crate::notification::{free_bit, used_bits};
 use crate::problem::Problem;
-use crate::read::Incomplete;
 use crate::source::Source;
 use crate::text::suggestion;
 
@@ -55,22 +54,46 @@ pub enum SystemFault {
     },
     /// A component that cannot ask the manager.
     #[error("`{component}` has no channel to `{MANAGER}` in `{file}`")]
-    #[diagnostic(
-        code(policy::no_manager_channel),
-        help(
-            "add <channel><end pd=\"{component}\" id=\"{id}\" pp=\"true\" notify=\"false\" /><end \
-             pd=\"{MANAGER}\" id=\"{managers}\" notify=\"false\" /></channel>"
-        )
-    )]
+    #[diagnostic(code(policy::no_manager_channel), help("{help}"))]
     NoManagerChannel {
         /// The component.
         component: String,
         /// Name of the system description.
         file: String,
-        /// A channel id that it has left.
+        /// The channel to add, or that no channel id is left for it.
+        help: String,
+    },
+    /// A component that could ask the manager on two channels.
+    #[error(
+        "`{component}` may call `{MANAGER}` on channel {id} too, and on channel {first} already"
+    )]
+    #[diagnostic(
+        code(policy::second_manager_channel),
+        help(
+            "remove one of the two: the policy names one channel of each component, and the manager \
+             refuses what is asked on another"
+        )
+    )]
+    SecondManagerChannel {
+        /// The component.
+        component: String,
+        /// Its id of the first of them.
+        first: u8,
+        /// Its id of this one.
         id: u8,
-        /// One that the manager has left.
-        managers: u8,
+    },
+    /// The manager has no time of its own.
+    #[error("`{MANAGER}` is passive in `{file}`")]
+    #[diagnostic(
+        code(policy::manager_passive),
+        help(
+            "remove passive=\"true\": the manager issues the boot grants, ends leases and is told of \
+             faults on its own time, and nobody lends it any for that"
+        )
+    )]
+    ManagerPassive {
+        /// Name of the system description.
+        file: String,
     },
     /// A name that the system description does not declare.
     #[error("there is no {kind} `{name}` in `{file}`")]
@@ -104,11 +127,9 @@ pub enum SystemFault {
     },
 }
 
-pub(super) fn check(check: &mut Check<'_>, incomplete: Incomplete, described: Described<'_>) {
+pub(super) fn check(check: &mut Check<'_>, described: Described<'_>) {
     components(check, described);
-    if !incomplete.authority {
-        protection_domains(check, described);
-    }
+    protection_domains(check, described);
     manager_channels(check, described);
     names(check, described);
     passive(check, described);
@@ -136,27 +157,60 @@ fn manager_channels(check: &mut Check<'_>, described: Described<'_>) {
     };
     let mut taken = used_bits(system, manager);
     let policy = check.policy;
-    for component in asking(check).into_iter().map(|id| policy.component(id)) {
+    let asking = asking(check);
+    for (id, component) in policy.component_ids().zip(&policy.components) {
         let Some(pd) = system.pd_named(&component.name).filter(|pd| *pd != manager) else {
             continue;
         };
-        let mut ends = system.ends();
-        if ends.any(|(end, other)| end.pd.value == pd && end.pp.value && other.pd.value == manager)
-        {
+        let ends = system.ends();
+        let mut asks = ends
+            .filter(|(end, other)| end.pd.value == pd && end.pp.value && other.pd.value == manager);
+        if let Some((first, _)) = asks.next() {
+            for (second, _) in asks {
+                let fault = SystemFault::SecondManagerChannel {
+                    component: component.name.clone(),
+                    first: first.id.value,
+                    id: second.id.value,
+                };
+                let place = source.place(second.span.clone());
+                let problem = Problem::broken(source, &place, "asks too", fault);
+                check.problems.push(problem);
+            }
             continue;
         }
-        let managers = (!taken).trailing_zeros() as u8;
-        taken |= 1 << managers;
+        if !asking.contains(&id) {
+            continue;
+        }
         let fault = SystemFault::NoManagerChannel {
             component: component.name.clone(),
             file: source.name().to_owned(),
-            id: (!used_bits(system, pd)).trailing_zeros() as u8,
-            managers,
+            help: channel(&component.name, used_bits(system, pd), &mut taken),
         };
         let place = source.place(system.pd(pd).name.span.clone());
         let problem = Problem::broken(source, &place, "cannot ask", fault);
         check.problems.push(problem);
     }
+}
+
+/// The channel to the manager to add for a component that uses `own` ids, with one that the manager has left,
+/// which is taken then.
+fn channel(component: &str, own: u64, managers: &mut u64) -> String {
+    let (Some(id), Some(of_manager)) = (free_bit(own), free_bit(*managers)) else {
+        let full = if free_bit(own).is_none() {
+            component
+        } else {
+            MANAGER
+        };
+        return format!(
+            "no channel id is left in `{full}`, which has 62: remove a channel or an interrupt of it, or \
+             this component"
+        );
+    };
+    *managers |= 1 << of_manager;
+    format!(
+        "add <channel><end pd=\"{component}\" id=\"{id}\" pp=\"true\" notify=\"false\" /><end \
+         pd=\"{MANAGER}\" id=\"{of_manager}\" notify=\"false\" /></channel>"
+    )
 }
 
 fn components(check: &mut Check<'_>, described: Described<'_>) {
@@ -250,6 +304,9 @@ impl<'s> Declared<'s> {
         if self.names.contains(name) {
             return;
         }
+        if check.problems.is_full() {
+            return check.problems.count_more(1);
+        }
         let otherwise = || String::from("declare it there, or remove the rule");
         let fault = SystemFault::NotInSystem {
             kind: self.kind,
@@ -263,6 +320,18 @@ impl<'s> Declared<'s> {
 
 fn passive(check: &mut Check<'_>, described: Described<'_>) {
     let policy = check.policy;
+    let manager = described.system.pd_named(MANAGER);
+    let manager = manager.map(|manager| &described.system.pd(manager).passive);
+    if let Some(passive) = manager.filter(|it| it.value && check.ceiling.count() > 0) {
+        let source = described.source;
+        let file = source.name().to_owned();
+        let (fault, place) = (
+            SystemFault::ManagerPassive { file },
+            source.place(passive.span.clone()),
+        );
+        let problem = Problem::broken(source, &place, "passive", fault);
+        check.problems.push(problem);
+    }
     let passive: Vec<bool> = policy
         .components
         .iter()
@@ -285,4 +354,24 @@ fn is_passive(system: &System, name: &str) -> bool {
     system
         .pd_named(name)
         .is_some_and(|pd| system.pd(pd).passive.value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The last ids, 60 and 61, and then none: at either end.
+    #[test]
+    fn no_channel_is_proposed_where_no_id_is_left() {
+        let mut managers = (1 << 60) - 1;
+        assert!(channel("a", 0, &mut managers).contains("pd=\"manager\" id=\"60\""));
+        assert!(channel("b", 1, &mut managers).contains("pd=\"manager\" id=\"61\""));
+        let full = channel("c", 0, &mut managers);
+        assert!(
+            full.contains("no channel id is left in `manager`"),
+            "{full}"
+        );
+        let full = channel("d", u64::MAX >> 2, &mut 0);
+        assert!(full.contains("no channel id is left in `d`"), "{full}");
+    }
 }

@@ -12,7 +12,7 @@ use super::memory::check_memory;
 use super::rule::{Finding, Rule};
 use super::stated::Stated;
 use super::{Binding, Image, MONITOR, ProtectionDomain, SDK};
-use crate::check::{custody, symbols};
+use crate::check::{custody, roles, symbols};
 use crate::distribution::layout::MONITOR_SCHED_CONTEXTS;
 use crate::distribution::{CNode, CNodeKind, Capability, Object};
 use crate::relation::Relation;
@@ -151,8 +151,12 @@ impl Findings {
             let place = "its memory";
             self.note(Rule::Custody, MANAGER, place, fault, "one region a symbol");
         }
+        for (_, fault) in roles::faults(system, manager, keeper, &found.regions) {
+            let place = "its memory";
+            self.note(Rule::Custody, MANAGER, place, fault, "memory of its own");
+        }
         let region = |id: RegionId| system.region(id).name.value.as_str();
-        if let (Some(carried), Some(policy)) = (&image.policy, found.policy)
+        if let (Some(carried), Some(policy)) = (&image.policy, found.region(custody::POLICY))
             && carried.region != region(policy)
         {
             let found = format!("the policy in region '{}'", carried.region);

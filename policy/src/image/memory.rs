@@ -137,6 +137,7 @@ impl MemoryRules<'_> {
             _ => None,
         };
         let base = region.and_then(|region| region.phys_addr.as_ref());
+        let is_filled = base.is_some() && region.is_some_and(|region| region.prefill.is_some());
         // The tool chooses an address for a region that a <setvar> wants to know the address of.
         let is_told = |region: &MemoryRegion| {
             let id = self.system.region_named(&region.name.value);
@@ -159,6 +160,9 @@ impl MemoryRules<'_> {
             let rule = Rule::PhysicalAddress;
             self.findings.note(rule, "image", place, found, expected);
         }
+        if is_filled {
+            self.filled_address(frames);
+        }
     }
 
     /// An address that the tool chose is of ordinary memory, and so are those that follow it: whoever is
@@ -179,6 +183,21 @@ impl MemoryRules<'_> {
         let found = format!("physical address {start:#x}");
         let rule = Rule::PhysicalAddress;
         self.findings.note(rule, "image", place, found, expected);
+    }
+
+    /// What is filled is ordinary memory: a device's registers would be written before anybody runs.
+    fn filled_address(&mut self, frames: &Frames) {
+        let Some(start) = frames.phys_addr else {
+            return;
+        };
+        let size = frames.pages.saturating_mul(frames.page_size);
+        if !self.is_ordinary(start, start.saturating_add(size)) {
+            let found = format!("physical address {start:#x}, filled at boot");
+            let rule = Rule::PhysicalAddress;
+            let expected = "ordinary memory";
+            self.findings
+                .note(rule, "image", &frames.of, found, expected);
+        }
     }
 
     /// Whether all of a range is memory, and no device's.

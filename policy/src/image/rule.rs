@@ -53,7 +53,9 @@ rules! {
         REBUILD;
     Custody "custody"
         "The manager and the keeper of the grant log find each of their regions by its symbol, with exact \
-         rights; the manager has nothing else, and nobody else can write what it maps."
+         rights, in memory that has no fixed address and is filled as its role says; the manager has \
+         nothing else, and nobody else can write what it maps, but for the pages `boot_seed` and \
+         `utc_offset`, which one component each may write."
         "correct the <map> elements of both, and build the image again";
     Symbols "symbols"
         "The symbols that are set in a program are those of the system description and of Microkit's \

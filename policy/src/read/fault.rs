@@ -52,7 +52,7 @@ pub enum ReadFault {
         example: String,
     },
     /// A public key that is none.
-    #[error("`{found}` is no public key")]
+    #[error("`{found}` {what}")]
     #[diagnostic(
         code(policy::public_key),
         help(
@@ -63,6 +63,8 @@ pub enum ReadFault {
     PublicKey {
         /// What is written there.
         found: String,
+        /// Why it cannot be used.
+        what: &'static str,
     },
     /// A word that is not one of a few.
     #[error("`{word}` is no {what}")]
@@ -144,7 +146,9 @@ pub enum ReadFault {
         max: usize,
     },
     /// A `[[static]]` rule gives nothing, or more than one thing.
-    #[error("a static rule says one thing that `system.xml` gives; this one says {found}")]
+    #[error(
+        "a static rule says one thing that the system description gives; this one says {found}"
+    )]
     #[diagnostic(
         code(policy::static_not_one),
         help(

@@ -31,7 +31,6 @@ impl Reader {
         self.policy.grants.reserve(rules.len());
         for rule in rules {
             let grant = self.grant(rule);
-            self.incomplete.authority |= grant.is_none();
             self.policy.grants.extend(grant);
         }
     }

@@ -75,6 +75,10 @@ impl Reader {
         if let Some(found) = found {
             return found;
         }
+        if self.problems.is_full() {
+            self.problems.count_more(1);
+            return None;
+        }
         let all = all(&self.names).keys().map(String::as_str);
         let declare = || format!("declare it under `{declared}`, or remove what names it");
         let fault = ReadFault::UnknownName {

@@ -18,7 +18,6 @@ impl Reader {
     pub(super) fn flows(&mut self, value: Option<&Value<'_>>) {
         for rule in self.rules("flows", value) {
             let flow = self.flow(rule);
-            self.incomplete.flows |= flow.is_none();
             self.policy.flows.extend(flow);
         }
     }

@@ -36,7 +36,6 @@ impl Reader {
     pub(super) fn statics(&mut self, value: Option<&Value<'_>>) {
         for rule in self.rules("static", value) {
             let rule = self.static_rule(rule);
-            self.incomplete.authority |= rule.is_none();
             self.policy.statics.extend(rule);
         }
     }

@@ -112,7 +112,6 @@ impl Reader {
             let id = ComponentId(self.policy.components.len() as u16);
             let declared = component.is_some().then_some(id);
             self.names.components.insert(name.to_owned(), declared);
-            self.incomplete.authority |= component.is_none();
             self.policy.components.extend(component);
         }
     }
@@ -155,7 +154,6 @@ impl Reader {
             Some(fields) if known.contains(&REGISTERS) => self.registers(fields),
             _ => Some(Vec::new()),
         };
-        self.incomplete.authority |= domain.is_none() || registers.is_none();
         Some(Outsider {
             name: name.to_owned(),
             domain: domain?,

@@ -169,7 +169,7 @@ impl<'a> Relation<'a> {
 }
 
 /// The manager's first stream, as the manager numbers its grants: it carries the grant log.
-fn stream_of_log(policy: &Policy) -> Option<&Grant> {
+pub(crate) fn stream_of_log(policy: &Policy) -> Option<&Grant> {
     let manager = policy.manager()?;
     let held = policy.grants.iter().filter(|it| it.subject == manager);
     let streams = held.filter(|grant| grant.mode == Mode::Stream);

@@ -76,16 +76,29 @@ impl<'a> Relation<'a> {
     /// What can flow. It takes time in all facts: whoever asks several times asks one.
     pub fn flows(&self) -> Flows<'a> {
         let mut steps = Steps::new();
-        self.each_hop(|hop| {
-            let from = steps.entry(hop.from).or_default();
-            from.entry(hop.to).or_insert(hop);
+        let mut known = HashSet::new();
+        self.each_numbered_hop(|ends, hop| {
+            if known.insert(ends) {
+                steps.entry(hop.from).or_default().insert(hop.to, hop);
+            }
         });
         Flows(steps)
     }
 
     /// Every single step in which one subject can tell another something, by every way that there is.
     pub fn each_hop(&self, mut found: impl FnMut(Hop<'a>)) {
-        let mut learners: HashMap<Object<'a>, Vec<&Fact<'a>>> = HashMap::new();
+        self.each_numbered_hop(|_, hop| found(hop));
+    }
+
+    /// The same, with numbers of who tells and who learns: there can be millions of steps, and to compare
+    /// their names takes longer than to find them.
+    fn each_numbered_hop(&self, mut found: impl FnMut((usize, usize), Hop<'a>)) {
+        let mut numbers: HashMap<Subject<'a>, usize> = HashMap::new();
+        let mut number = |subject| {
+            let next = numbers.len();
+            *numbers.entry(subject).or_insert(next)
+        };
+        let mut learners: HashMap<Object<'a>, Vec<(usize, &Fact<'a>)>> = HashMap::new();
         let acts_on = |fact: &&Fact<'_>| {
             let keeper = self.opaque_keeper.map(Subject::Component);
             fact.kind != Kind::GrantLog || Some(fact.subject) != keeper
@@ -96,36 +109,42 @@ impl<'a> Relation<'a> {
             .filter(|fact| fact.learns())
             .filter(acts_on)
         {
-            learners.entry(fact.object).or_default().push(fact);
+            let learner = (number(fact.subject), fact);
+            learners.entry(fact.object).or_default().push(learner);
         }
-        let mut step = |from, to, fact: &Fact<'a>, learned: Option<&Fact<'a>>| {
-            if from != to {
-                let (fact, learned) = (*fact, learned.copied());
-                found(Hop {
-                    from,
-                    to,
-                    fact,
-                    learned,
-                });
-            }
-        };
+        let mut step =
+            |(from, teller), (to, learner), fact: &Fact<'a>, learned: Option<&Fact<'a>>| {
+                if from != to {
+                    let (fact, learned) = (*fact, learned.copied());
+                    let hop = Hop {
+                        from: teller,
+                        to: learner,
+                        fact,
+                        learned,
+                    };
+                    found((from, to), hop);
+                }
+            };
         for fact in &self.facts {
+            let own = (number(fact.subject), fact.subject);
             if let Some(owner) = fact.object.owner() {
+                let owner = (number(owner), owner);
                 if fact.tells() {
-                    step(fact.subject, owner, fact, None);
+                    step(own, owner, fact, None);
                 }
                 if fact.learns() {
-                    step(owner, fact.subject, fact, None);
+                    step(owner, own, fact, None);
                 }
             } else if fact.tells() && fact.kind != Kind::IoPorts {
-                for learned in learners.get(&fact.object).into_iter().flatten() {
-                    step(fact.subject, learned.subject, fact, Some(learned));
+                for (learner, learned) in learners.get(&fact.object).into_iter().flatten() {
+                    step(own, (*learner, learned.subject), fact, Some(learned));
                 }
             }
         }
         for (one, other) in self.shared_ports() {
-            step(one.subject, other.subject, one, Some(other));
-            step(other.subject, one.subject, other, Some(one));
+            let [own, others] = [one, other].map(|fact| (number(fact.subject), fact.subject));
+            step(own, others, one, Some(other));
+            step(others, own, other, Some(one));
         }
     }
 

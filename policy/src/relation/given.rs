@@ -167,6 +167,6 @@ fn region(system: &System, id: RegionId) -> Object<'_> {
 
 /// Whether a region can be a device's registers: it has a fixed address, and it is not known that nothing
 /// but ordinary memory lies there.
-fn may_be_registers(region: &MemoryRegion) -> bool {
+pub(crate) fn may_be_registers(region: &MemoryRegion) -> bool {
     region.phys_addr.is_some() && region.places != [PhysicalPlace::Ram]
 }

@@ -174,8 +174,8 @@ const CASES: &[Case] = &[
                 .rights
                 .grant = false
         },
-        "manager, slot 13 of its authority CNode: endpoint of 'vault', Read+Write+GrantReply; \
-         expected endpoint of 'vault', Read+Write+Grant+GrantReply",
+        "manager, slot 13 of its authority CNode: endpoint of 'blk', Read+Write+GrantReply; \
+         expected endpoint of 'blk', Read+Write+Grant+GrantReply",
     ),
     (
         Rule::Badge,
@@ -479,11 +479,11 @@ const CASES: &[Case] = &[
     (
         Rule::PhysicalAddress,
         |image| {
-            lay_dma(image, 0x900_0000);
-            image.initialiser.untyped[0].phys_addr = 0x900_0000;
+            lay_dma(image, 0x901_0000);
+            image.initialiser.untyped[0].phys_addr = 0x901_0000;
         },
-        "image, memory region 'virtio_dma': begins at 0x9000000, inside the memory region \
-         'uart'; expected memory of its own",
+        "image, memory region 'virtio_dma': begins at 0x9010000, inside the memory region \
+         'rtc'; expected memory of its own",
     ),
     (
         Rule::PhysicalAddress,

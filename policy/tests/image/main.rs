@@ -131,6 +131,50 @@ fn the_managers_memory_is_nobody_elses() {
     }
 }
 
+/// What a description says of the manager's regions, and of what the boot fills, is held against the rules
+/// though the policy may have been compiled for another.
+#[test]
+fn the_managers_memory_is_the_systems() {
+    let text = std::fs::read_to_string(common::file("system.xml")).unwrap();
+    let ack = "<memory_region name=\"grant_log_ack\"";
+    let cases = [
+        (
+            ack,
+            format!("{ack} prefill_path=\"17.bin\""),
+            "region `grant_log_ack` is filled at boot",
+        ),
+        (
+            ack,
+            format!("{ack} phys_addr=\"0x4000000\""),
+            "region `grant_log_ack` lies at 0x4000000",
+        ),
+        (
+            " prefill_path=\"policy.pub\"",
+            String::new(),
+            "region `policy_keys` is not filled from a file",
+        ),
+        (
+            "<map mr=\"grant_log\" vaddr=\"0x10000000\" perms=\"r\"",
+            "<map mr=\"grant_log\" vaddr=\"0x10000000\" perms=\"r\" cached=\"false\"".to_owned(),
+            "`ledger` maps region `grant_log` with cached=\"false\"",
+        ),
+        (
+            "phys_addr=\"0x9000000\"",
+            "phys_addr=\"0x9000000\" prefill_path=\"uart.bin\"".to_owned(),
+            "physical address 0x9000000, filled at boot; expected ordinary memory",
+        ),
+    ];
+    let policy = Policy::inspect(&APPLIANCE.policy).unwrap();
+    for (from, to, expected) in cases {
+        assert!(text.contains(from), "{from}");
+        let broken = text.replacen(from, &to, 1);
+        let system = portcullis_sdf::parse(&broken, &portcullis_sdf::Target::ANY).unwrap();
+        let found = image::check(&policy, &system, &APPLIANCE.image);
+        let mut found = found.iter().map(ToString::to_string);
+        assert!(found.any(|it| it.contains(expected)), "{expected}");
+    }
+}
+
 /// Nothing in the rules knows of the appliance, or that there is a manager.
 #[test]
 fn a_system_without_a_manager_holds() {

@@ -1,6 +1,6 @@
 //! The checker against the oracle, over random cases.
 //!
-//! `PORTCULLIS_ORACLE_CASES` says how many (6,000 where nothing is said, which is what CI does), and
+//! `PORTCULLIS_ORACLE_CASES` says how many (10,000 where nothing is said, which is what CI does), and
 //! `PORTCULLIS_ORACLE_SEED` which. Each case follows from the seed and its number. A disagreement is
 //! printed as the smallest system and policy that show it.
 
@@ -39,7 +39,7 @@ fn case(seed: u64, number: u64) -> Case {
 
 #[test]
 fn the_checker_says_what_the_oracle_finds() {
-    let cases = number("PORTCULLIS_ORACLE_CASES", 6_000);
+    let cases = number("PORTCULLIS_ORACLE_CASES", 10_000);
     let seed = number("PORTCULLIS_ORACLE_SEED", 1);
     println!("PORTCULLIS_ORACLE_SEED={seed} PORTCULLIS_ORACLE_CASES={cases}");
     let random = (0..cases).map(|number| case(seed, number));
