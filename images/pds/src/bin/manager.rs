@@ -5,8 +5,8 @@
 
 use ed25519_dalek::VerifyingKey;
 use portcullis_console::report::Worded;
-use portcullis_log::{BootId, Time};
 use portcullis_log::ring::Writer;
+use portcullis_log::{BootId, Time};
 use portcullis_manager::{
     Config, MANAGER_TABLE, MAX_KEYS, Manager, Platform, Policy, Report, Table, trusted_keys,
 };

@@ -6,8 +6,8 @@
 use heapless::Vec;
 use portcullis_counts::{GRANTS, MEASURE, Measured, REQUESTED, Raw, instructions, start};
 use portcullis_kernel::{Caller, Component, Grant, Message, Method, Signals, label};
-use portcullis_log::{BootId, Time};
 use portcullis_log::ring::Writer;
+use portcullis_log::{BootId, Time};
 use portcullis_manager::{
     Config, MAX_KEYS, Manager, Platform, Report, Table, VerifyingKey, trusted_keys,
 };
