@@ -1,6 +1,6 @@
 //! One record of the grant log, and its layout.
 //!
-//! A record has a fixed part of [`HEAD`] bytes and, for some causes, a detail behind it: [`Head`] says
+//! A record has a fixed part of 96 bytes and, for some causes, a detail behind it: `docs/formats.md` says
 //! which byte is what. A record is written on the path of every mint, so that it is a few stores of
 //! whole words, without a branch for each byte. It has one encoding: what decodes is encoded to the
 //! same bytes again, or refused.
