@@ -107,7 +107,7 @@ const CHANGES: &[Change] = &[
         &[
             "slot 1 of ingest is empty, and holds the endpoint of vault",
             "slot 1 of the Microkit CNode of 'vault' is not in the kernel's derivation tree",
-            "slot 41 of the authority CNode of 'manager' is not in the kernel's derivation tree",
+            "slot 49 of the authority CNode of 'manager' is not in the kernel's derivation tree",
         ],
     ),
     (
