@@ -242,7 +242,7 @@ fn spans_are_the_text_that_was_read() {
 fn the_reference_appliance_is_read() {
     let text = include_str!("../../../system.xml");
     let system = read(text, &Target::AARCH64);
-    assert_eq!(system.protection_domains.len(), 8);
+    assert_eq!(system.protection_domains.len(), 10);
     let calls = system.ends().filter(|(end, _)| end.pp.value).count();
     assert_eq!(calls, 7);
 }
