@@ -81,9 +81,12 @@ fn sdk() -> Result<ExitCode, Box<dyn std::error::Error>> {
         .map(|it| Sdk::find(it, Config::Release))
         .into_iter()
         .collect();
-    for sdk in found? {
-        println!("{}", sdk.directory().display());
-    }
+    // At once: who reads the first line alone may be gone before the second.
+    let found = found?;
+    let lines = found
+        .iter()
+        .map(|sdk| format!("{}\n", sdk.directory().display()));
+    print!("{}", lines.collect::<String>());
     Ok(ExitCode::SUCCESS)
 }
 
