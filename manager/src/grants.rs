@@ -27,10 +27,6 @@ use queue::Queue;
 mod queue;
 mod tree;
 
-/// Grants that a table has room for in systems like the reference appliance, whose policy allows 16:
-/// far more than one policy file is likely to list by hand, in 106 KiB.
-pub const GRANTS: usize = 1_024;
-
 /// Grants of the largest table: a grant's index has 16 bits in the badge.
 pub const MAX_TABLE: usize = MAX_GRANTS as usize;
 

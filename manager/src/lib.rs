@@ -53,7 +53,7 @@ mod revoke;
 mod slots;
 
 pub use find::{DENIAL_RECORDS, DENIAL_ROOM};
-pub use grants::{GRANTS, MAX_TABLE, Table};
+pub use grants::{MAX_TABLE, Table};
 pub use identity::Identity;
 pub use issue::ISSUE_ROOM;
 pub use journal::Platform;

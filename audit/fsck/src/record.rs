@@ -15,9 +15,9 @@ pub const BY_INDEX: u64 = 1 << 63;
 /// Most bytes of a record of version 1.
 const V1_MAX: usize = 126;
 
-/// From here on a time of version 1 counts from 1970, and below from the start of the boot: 10^17 ns
-/// after 1970 is March 1973.
-const WALL_CLOCK: u64 = 100_000_000_000_000_000;
+/// From here on a number of nanoseconds counts from 1970, where it does not say from when; below, from the
+/// start of the boot: 10^17 ns after 1970 is March 1973.
+pub const WALL_CLOCK: u64 = 100_000_000_000_000_000;
 
 /// Reads a record; `None` where the bytes are none, or not in its only encoding.
 pub fn read(bytes: &[u8]) -> Option<Decoded> {

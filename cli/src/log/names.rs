@@ -2,12 +2,10 @@
 
 use portcullis_audit::Hex;
 use portcullis_audit::policies::PolicyTable;
+use portcullis_fsck::record::WALL_CLOCK;
 use portcullis_kernel::{Behind, MethodSet, Principal};
 use portcullis_log::checkpoint::origin;
 use portcullis_log::{Cause, Outcome};
-
-/// Below this a time counts from the start of the boot: 10^17 ns after 1970 is March 1973.
-const WALL_CLOCK: u64 = 100_000_000_000_000_000;
 
 const NANOSECONDS: u64 = 1_000_000_000;
 const DAY: u64 = 24 * 60 * 60;

@@ -40,7 +40,8 @@ use serde::{Deserialize, Serialize};
 pub const MAX_GRANTS_PER_COMPONENT: u32 = 4_096;
 /// Most grants that a policy can allow in all: a grant's index has 16 bits in the badge.
 pub const MAX_GRANTS: u32 = 65_536;
-/// Grants that the manager of an image has room for: its table is compiled in, 84 KiB.
+/// Grants that the manager of an image has room for: far more than one policy file is likely to list by
+/// hand (the reference appliance's allows 16). Its table is compiled in, 106 KiB.
 pub const MANAGER_TABLE: u32 = 1_024;
 /// Most components: Microkit gives the manager 62 channels, one a component.
 pub const MAX_COMPONENTS: u16 = 62;
