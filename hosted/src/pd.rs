@@ -144,7 +144,7 @@ impl Platform for Host {
         let monotonic = Clocks.monotonic();
         Time {
             monotonic,
-            utc: self.utc_offset.and_then(|it| it.checked_add(monotonic)),
+            utc: offset::utc(self.utc_offset, monotonic),
         }
     }
 

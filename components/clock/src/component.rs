@@ -35,7 +35,7 @@ impl<T: Rtc, C: Counter, M: Mapping> Clock<T, C, M> {
 
     fn now(&mut self) -> Now {
         let monotonic = self.counter.monotonic();
-        let utc = self.offset.and_then(|offset| offset.checked_add(monotonic));
+        let utc = offset::utc(self.offset, monotonic);
         Now { monotonic, utc }
     }
 }

@@ -20,6 +20,11 @@ pub(crate) fn of(utc: Option<u64>, monotonic: u64) -> Option<u64> {
         .filter(|it| *it > 0)
 }
 
+/// UTC at a moment of monotonic time; `None` where it is not known.
+pub fn utc(offset: Option<u64>, monotonic: u64) -> Option<u64> {
+    offset.and_then(|offset| offset.checked_add(monotonic))
+}
+
 /// Writes the page.
 pub(crate) fn write(page: &mut impl RegionMut, offset: Option<u64>) -> Result<(), OutOfRange> {
     page.store(WORD, offset.unwrap_or(0))

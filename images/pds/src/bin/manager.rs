@@ -34,7 +34,7 @@ impl Platform for Board {
         let monotonic = nanoseconds();
         Time {
             monotonic,
-            utc: self.utc_offset.and_then(|it| it.checked_add(monotonic)),
+            utc: offset::utc(self.utc_offset, monotonic),
         }
     }
 
