@@ -114,8 +114,8 @@ impl PolicyTable {
         self.methods.get(&(interface, method)).map(String::as_str)
     }
 
-    /// The line that allows this grant, or what is wrong with it.
-    pub fn allows(&self, logged: &GrantFields) -> Result<u32, String> {
+    /// The rule that allows this grant, or what is wrong with it.
+    pub fn allows(&self, logged: &GrantFields) -> Result<&AllowedGrant, String> {
         let grant = &logged.grant;
         let Some(rule) = self.grants.get(&(grant.subject, grant.slot)) else {
             return Err(format!(
@@ -133,7 +133,7 @@ impl PolicyTable {
             (longer(logged.lease_ms, rule.lease_ms), "lease"),
         ];
         match differs.iter().find(|(differs, _)| *differs) {
-            None => Ok(rule.line),
+            None => Ok(rule),
             Some((_, field)) => Err(format!(
                 "the grant's {field} goes beyond line {} of the policy",
                 rule.line

@@ -3,12 +3,13 @@
 //! Holds of every boot: it starts with `boot`, its sequence numbers have no gap, its time does not
 //! go back, it comes once. Holds of every grant: it is issued once, into a free slot, under an index
 //! and generation not used before; a derived grant is within its parent, which is in force; what is
-//! revoked was in force, and nothing derived from it still is; and all of it is in the policy that
-//! the boot or the latest update names by its hash.
+//! revoked was in force, and nothing derived from it still is; and the policy that the boot or the
+//! latest update names by its hash allows it, when it was issued, and to whoever asked for it.
 
 use portcullis_fsck::{At, Boots, Findings, Place, Records, Region, Sink, What};
 use portcullis_log::checkpoint::origin;
 use portcullis_log::{BootId, Cause, Decoded, GrantFields, Operation, Outcome, Record};
+use portcullis_policy_format::{AllowedGrant, When};
 use serde::Serialize;
 
 use crate::policies::{Policies, PolicyTable};
@@ -384,20 +385,68 @@ impl<'p> Replay<'p> {
             return self.wrong(index, "a grant was issued with no policy in force");
         };
         let Some(policy) = policy else { return };
-        let line = match record.cause {
-            Cause::Policy { line } => Some(line),
-            Cause::Request { line, .. } => line,
-            _ => None,
-        };
         match policy.allows(grant) {
             Err(text) => self.violation(index, What::Policy(text)),
-            Ok(allowed) if line != Some(allowed) => {
-                let said = line.map_or("no line".into(), |line| format!("line {line}"));
-                let text =
-                    format!("the record names {said} of the policy, and line {allowed} allows it");
-                self.violation(index, What::Policy(text));
+            Ok(rule) => {
+                let (line, text) = (rule.line, self.unasked(record, grant, policy, rule));
+                let named = match record.cause {
+                    Cause::Policy { line } => Some(line),
+                    Cause::Request { line, .. } => line,
+                    _ => None,
+                };
+                if named != Some(line) {
+                    let said = named.map_or("no line".into(), |line| format!("line {line}"));
+                    let text =
+                        format!("the record names {said} of the policy, and line {line} allows it");
+                    self.violation(index, What::Policy(text));
+                }
+                if let Some(text) = text {
+                    self.violation(index, What::Policy(text));
+                }
             }
-            Ok(_) => {}
+        }
+    }
+
+    /// What is wrong with who asked for a grant, and with what it derives from: a boot grant is the
+    /// manager's to issue, a requested one its subject's to ask for, a delegated one its delegator's.
+    fn unasked(
+        &mut self,
+        record: &Record,
+        grant: &GrantFields,
+        policy: &PolicyTable,
+        rule: &AllowedGrant,
+    ) -> Option<String> {
+        let line = rule.line;
+        let asked = match record.cause {
+            Cause::Request { by, .. } => Some(by.component),
+            _ => None,
+        };
+        let (asker, holder) = match rule.when {
+            When::Boot => (None, None),
+            When::Request => (Some(rule.grant.subject), None),
+            When::Delegated(from) => (Some(from), Some(from)),
+        };
+        if asked != asker {
+            let name = |number| policy.component_name(number);
+            let asked = asked.map_or("nobody".into(), name);
+            let when = asker.map_or("at boot".into(), |it| format!("when {} asks", name(it)));
+            return Some(format!(
+                "{asked} asked for it, and line {line} issues it {when}"
+            ));
+        }
+        match (grant.parent, holder) {
+            (None, None) => None,
+            (Some(_), None) => Some(format!(
+                "it has a parent, and line {line} delegates nothing"
+            )),
+            (parent, Some(from)) => {
+                let parent = parent.and_then(|parent| self.table.with_id(parent));
+                let is_theirs = parent.is_some_and(|(_, it)| it.grant.grant.subject == from);
+                let from = policy.component_name(from);
+                (!is_theirs).then(|| {
+                    format!("it derives from no grant in force of {from}, which line {line} names")
+                })
+            }
         }
     }
 }

@@ -32,7 +32,8 @@ pub fn key() -> SigningKey {
     SigningKey::from_bytes(&[0x11; 32])
 }
 
-/// A compiled policy of three components and three grants.
+/// A compiled policy of three components and five grants: three of the boot, one on request, and one
+/// that `ingest` may delegate to the manager.
 pub fn policy() -> Vec<u8> {
     let method = |number| portcullis_kernel::Method::new(number).expect("below 32");
     let named = |number, name| InterfaceMethod {
@@ -67,7 +68,20 @@ pub fn policy() -> Vec<u8> {
         .into(),
         flows: [].into(),
         nevers: [].into(),
-        grants: [allowed(0, 1, 30), allowed(1, 1, 40), allowed(1, 2, 50)].into(),
+        grants: [
+            allowed(0, 1, 30),
+            AllowedGrant {
+                when: When::Delegated(1),
+                ..allowed(0, 2, 70)
+            },
+            allowed(1, 1, 40),
+            allowed(1, 2, 50),
+            AllowedGrant {
+                when: When::Request,
+                ..allowed(2, 1, 60)
+            },
+        ]
+        .into(),
         tail: Tail::default(),
     };
     draft.sign(&SigningKey::from_bytes(&[0x22; 32]))

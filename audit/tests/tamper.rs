@@ -9,6 +9,7 @@ use portcullis_audit::verify::{Report, verify};
 use portcullis_fsck::{
     At, Finding, Keys, Place, Region, Severity, Verdict, What, Which, read_blocks,
 };
+use portcullis_kernel::Principal;
 use portcullis_log::block::{BLOCK_SIZE, Footer, LogKind};
 use portcullis_log::builder::{Builder, Tip};
 use portcullis_log::merkle::{Frontier, Hash};
@@ -459,7 +460,10 @@ fn every_wrong_record_is_named() {
     );
     assert_eq!(
         case(&|it| it[3].grant.as_mut().unwrap().parent = Some(9)),
-        ["record 3: the parent, grant id 9, is not in force"]
+        [
+            "record 3: it has a parent, and line 50 delegates nothing",
+            "record 3: the parent, grant id 9, is not in force"
+        ]
     );
     assert_eq!(
         case(&|it| it[4].cause = Cause::Complete { grants: 4 }),
@@ -504,12 +508,93 @@ fn what_failed_after_it_was_recorded_is_not_in_force() {
     assert_eq!(replayed(&records), Vec::<String>::new());
 }
 
+/// That `ingest` delegates its grant to the manager, as the sample's policy lets it.
+fn delegated() -> Record {
+    let grant = portcullis_log::GrantFields {
+        parent: Some(2),
+        ..grant(3, 0, 2)
+    };
+    Record {
+        operation: Operation::Copy,
+        grant: Some(grant),
+        cause: asked(1, 70),
+        ..boot(1)[3]
+    }
+}
+
+fn asked(component: u16, line: u32) -> Cause {
+    Cause::Request {
+        by: Principal::component(component),
+        line: Some(line),
+    }
+}
+
+/// A policy says not only what a grant may be, but when, who asks for it, and whose it derives from.
+#[test]
+fn a_grant_that_nobody_was_entitled_to_is_found() {
+    let case = |change: &dyn Fn(&mut Record), from: &Record| {
+        let mut records = boot(1);
+        records.truncate(5);
+        let mut record = *from;
+        change(&mut record);
+        records.push(Record {
+            sequence: 5,
+            time: Time::since_start(u64::MAX),
+            ..record
+        });
+        replayed(&records)
+    };
+    let copy = delegated();
+    let request = Record {
+        operation: Operation::Mint,
+        grant: Some(grant(3, 2, 1)),
+        cause: asked(2, 60),
+        ..copy
+    };
+    assert_eq!(case(&|_| (), &copy), Vec::<String>::new());
+    assert_eq!(case(&|_| (), &request), Vec::<String>::new());
+    let unasked = Cause::Policy { line: 60 };
+    assert_eq!(
+        case(&|it| it.cause = unasked, &request),
+        ["record 5: nobody asked for it, and line 60 issues it when ledger asks"]
+    );
+    assert_eq!(
+        case(&|it| it.cause = asked(1, 60), &request),
+        ["record 5: ingest asked for it, and line 60 issues it when ledger asks"]
+    );
+    assert_eq!(
+        case(&|it| it.cause = asked(0, 70), &copy),
+        ["record 5: manager asked for it, and line 70 issues it when ingest asks"]
+    );
+    let from_nothing = |it: &mut Record| {
+        it.operation = Operation::Mint;
+        it.grant.as_mut().unwrap().parent = None;
+    };
+    assert_eq!(
+        case(&from_nothing, &copy),
+        ["record 5: it derives from no grant in force of ingest, which line 70 names"]
+    );
+    let of_another = |it: &mut Record| it.grant.as_mut().unwrap().parent = Some(1);
+    assert_eq!(
+        case(&of_another, &copy),
+        ["record 5: it derives from no grant in force of ingest, which line 70 names"]
+    );
+    let mut records = boot(1);
+    records[3].cause = asked(1, 50);
+    assert_eq!(
+        replayed(&records),
+        ["record 3: ingest asked for it, and line 50 issues it at boot"]
+    );
+}
+
 #[test]
 fn a_derived_grant_is_revoked_first_or_stays_by_itself() {
     let mut derived = boot(1);
     derived.truncate(4);
-    derived[3].operation = Operation::Copy;
-    derived[3].grant.as_mut().unwrap().parent = Some(2);
+    derived[3] = Record {
+        sequence: 3,
+        ..delegated()
+    };
     let revoke = |index: usize, outcome| Record {
         operation: Operation::Revoke,
         outcome,
