@@ -17,7 +17,8 @@ pub const RANDOM: Method = match Method::new(0) {
 /// Most bytes of one call: 64 words of a message, so that a call runs for a bounded time.
 pub const RANDOM_MAX: usize = 512;
 
-/// Refusal: no source of randomness answers. A later call may be served.
+/// Refusal: no source of randomness answered in time. On a board no call is served after that until the
+/// component is started anew.
 pub const SILENT: u64 = 1;
 /// Refusal: the source failed a health test. No call is served until the component is started anew.
 pub const UNHEALTHY: u64 = 2;

@@ -20,13 +20,11 @@ pub const STARTUP_BYTES: usize = 4096;
 pub const RESEED_BYTES: usize = 64 * 1024;
 /// Samples of a reseed, in bytes: 256 bits at the claimed 4 bits a sample (`health::MIN_ENTROPY`).
 const FRESH_BYTES: usize = 64;
-/// Bytes that are read from the source at once.
-const CHUNK: usize = 512;
 
 /// A noise source, as the platform gives it.
 pub trait Source {
-    /// Fills `samples` with bytes as the device gives them, or gives up in bounded time: the manager
-    /// waits for the first bytes.
+    /// Fills `samples`, at most [`STARTUP_BYTES`], with bytes as the device gives them, or gives up in bounded
+    /// time, however many answers they take: the manager waits for the first bytes.
     fn read(&mut self, samples: &mut [u8]) -> Result<(), Silent>;
 }
 
@@ -37,7 +35,8 @@ pub struct Silent;
 /// Why nothing is generated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fault {
-    /// The source does not answer. It is asked again with the next request.
+    /// The source did not answer in time. It is asked again with the next request; a board's device that was
+    /// silent once is not used again.
     Silent,
     /// The source failed a health test, and is not asked again.
     Unhealthy(Unhealthy),
@@ -94,15 +93,11 @@ impl<S: Source> Generator<S> {
             }
             None => STARTUP_BYTES,
         };
-        let mut samples = Zeroizing::new([0; CHUNK]);
-        let mut left = fresh;
-        while left > 0 {
-            let chunk = &mut samples[..left.min(CHUNK)];
-            self.source.read(chunk).map_err(|Silent| Fault::Silent)?;
-            self.health.check(chunk)?;
-            hash.update(&*chunk);
-            left -= chunk.len();
-        }
+        let mut samples = Zeroizing::new([0; STARTUP_BYTES]);
+        let samples = &mut samples[..fresh];
+        self.source.read(samples).map_err(|Silent| Fault::Silent)?;
+        self.health.check(samples)?;
+        hash.update(&*samples);
         let key = Zeroizing::new(<[u8; 32]>::from(hash.finalize()));
         self.rng = Some(ChaCha20Rng::from_seed(*key));
         self.left = RESEED_BYTES;

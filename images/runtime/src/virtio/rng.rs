@@ -18,8 +18,8 @@ use crate::nanoseconds;
 const QUEUE: u16 = 0;
 /// Descriptors of the queue: one request is in flight at a time.
 const DESCRIPTORS: usize = 2;
-/// Longest wait for one answer, in nanoseconds. QEMU answers within 500 us on an idle host, and on a
-/// loaded one when its other thread gets to run.
+/// Longest wait for all bytes of a read, in nanoseconds. QEMU answers within 500 us on an idle host, and on
+/// a loaded one when its other thread gets to run.
 const PATIENCE: u64 = 1_000_000_000;
 
 /// A virtio random number generator; without a device it gives nothing.
@@ -59,17 +59,17 @@ impl Device {
         Some(Self { transport, queue })
     }
 
-    /// Reads some bytes; gives how many. After an error the device is not used any more.
-    fn read(&mut self, samples: &mut [u8]) -> Result<usize, Silent> {
+    /// Reads some bytes, until `deadline` at most; gives how many. After an error the device is not used any
+    /// more.
+    fn read(&mut self, samples: &mut [u8], deadline: u64) -> Result<usize, Silent> {
         // SAFETY: the device is given the address of a copy in the region (`Platform::share`), never that of
         // `samples`, which is touched again by `pop_used` below or not at all.
         let token = unsafe { self.queue.add(&[], &mut [&mut *samples]) }.map_err(|_| Silent)?;
         if self.queue.should_notify() {
             self.transport.notify(QUEUE);
         }
-        let start = nanoseconds();
         while !self.queue.can_pop() {
-            if nanoseconds().saturating_sub(start) > PATIENCE {
+            if nanoseconds() > deadline {
                 return Err(Silent);
             }
             spin_loop();
@@ -85,9 +85,10 @@ impl Device {
 
 impl Source for VirtioRng {
     fn read(&mut self, mut samples: &mut [u8]) -> Result<(), Silent> {
+        let deadline = nanoseconds().saturating_add(PATIENCE);
         while !samples.is_empty() {
             let device = self.device.as_mut().ok_or(Silent)?;
-            let Ok(read) = device.read(samples) else {
+            let Ok(read) = device.read(samples, deadline) else {
                 // The device is reset as this is dropped, and writes nothing any more.
                 self.device = None;
                 return Err(Silent);
