@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use portcullis_kernel::{Method, MethodSet};
 use portcullis_log::GrantFields;
-use portcullis_policy_format::{AllowedGrant, Policy, PolicyError, When};
+use portcullis_policy_format::{AllowedGrant, MAX_COMPONENTS, OnFault, Policy, PolicyError};
 
 use crate::files::{self, FileError, Said};
 
@@ -28,8 +28,9 @@ pub struct PolicyTable {
     components: Vec<String>,
     interfaces: Vec<String>,
     methods: HashMap<(u16, Method), String>,
+    /// Bit n: component n stays stopped when it faults.
+    stopping: u64,
     grants: HashMap<(u16, u16), AllowedGrant>,
-    boot_grants: u32,
 }
 
 /// Policies at hand, by hash.
@@ -81,17 +82,17 @@ impl PolicyTable {
                 .methods()
                 .map(|it| ((it.interface, it.method), it.name.to_owned()))
                 .collect(),
-            boot_grants: grants
-                .values()
-                .filter(|grant| grant.when == When::Boot)
-                .count() as u32,
+            stopping: (0..)
+                .zip(policy.components())
+                .filter(|(_, component)| component.on_fault == OnFault::Stop)
+                .fold(0, |all, (number, _): (u16, _)| all | 1 << number),
             grants,
         })
     }
 
-    /// How many grants are issued at boot.
-    pub const fn boot_grants(&self) -> u32 {
-        self.boot_grants
+    /// Whether a component stays stopped when it faults, so that the grants to it are revoked too.
+    pub fn stops(&self, number: u16) -> bool {
+        number < MAX_COMPONENTS && self.stopping & 1 << number != 0
     }
 
     /// Name of a component.
@@ -129,7 +130,7 @@ impl PolicyTable {
             (allowed.object != grant.object, "object"),
             (allowed.interface != grant.interface, "interface"),
             (allowed.mode != grant.mode, "mode"),
-            (!grant.methods.is_subset(allowed.methods), "methods"),
+            (!is_part(grant.methods, allowed.methods), "methods"),
             (longer(logged.lease_ms, rule.lease_ms), "lease"),
         ];
         match differs.iter().find(|(differs, _)| *differs) {
@@ -158,6 +159,11 @@ impl PolicyTable {
             .collect();
         names.join(", ")
     }
+}
+
+/// Whether a grant may have these methods where a rule has those: some of them, where it has any.
+fn is_part(methods: MethodSet, allowed: MethodSet) -> bool {
+    methods.is_subset(allowed) && (methods.is_empty() == allowed.is_empty())
 }
 
 /// Whether `lease` lasts longer than `limit` allows; `None` lasts until revoked.

@@ -35,6 +35,11 @@ pub fn key() -> SigningKey {
 /// A compiled policy of three components and five grants: three of the boot, one on request, and one
 /// that `ingest` may delegate to the manager.
 pub fn policy() -> Vec<u8> {
+    policy_without(4, None)
+}
+
+/// That policy as this version, without the grant of this subject and slot.
+pub fn policy_without(version: u32, taken: Option<(u16, u16)>) -> Vec<u8> {
     let method = |number| portcullis_kernel::Method::new(number).expect("below 32");
     let named = |number, name| InterfaceMethod {
         interface: 0,
@@ -56,7 +61,7 @@ pub fn policy() -> Vec<u8> {
     };
     let draft = Draft {
         name: "sample",
-        version: 4,
+        version,
         domains: [Domain { name: "inner" }].into(),
         interfaces: [Interface { name: "worm" }].into(),
         methods: [named(0, "append"), named(1, "read")].into(),
@@ -81,7 +86,9 @@ pub fn policy() -> Vec<u8> {
                 ..allowed(2, 1, 60)
             },
         ]
-        .into(),
+        .into_iter()
+        .filter(|it| taken != Some((it.grant.subject, it.grant.slot)))
+        .collect(),
         tail: Tail::default(),
     };
     draft.sign(&SigningKey::from_bytes(&[0x22; 32]))

@@ -159,11 +159,13 @@ pub enum What {
         /// The one it has.
         found: u64,
     },
-    /// A record's time is before that of the record before it.
+    /// A record's time is before that of the records before it.
     Time {
-        /// Nanoseconds of the record before.
+        /// By which clock.
+        clock: &'static str,
+        /// Nanoseconds of the records before.
         before: u64,
-        /// Nanoseconds of this one.
+        /// Nanoseconds of this one; 0: it has no time of this clock.
         found: u64,
     },
 

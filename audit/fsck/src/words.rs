@@ -115,9 +115,11 @@ impl fmt::Display for What {
             Self::Sequence { expected, found } => {
                 write!(f, "the record has number {found}, not {expected}")
             }
-            Self::Time { before, found } => {
-                write!(f, "the time is {found} ns, after one of {before} ns")
-            }
+            Self::Time {
+                clock,
+                before,
+                found,
+            } => write!(f, "the time, {clock}, is {found} ns, after one of {before} ns"),
             Self::Grant(text) | Self::Policy(text) => f.write_str(text),
             Self::LeftBehind { origin, size, root } => write!(
                 f,
