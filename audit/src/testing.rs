@@ -172,13 +172,14 @@ pub fn encoded(records: &[Record]) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// The blocks of a log of these commits, and its tree head.
+/// The blocks of a log of these commits, each of which has its own, and its tree head.
 pub fn blocks(kind: LogKind, commits: &[Vec<Vec<u8>>]) -> (Vec<[u8; BLOCK_SIZE]>, Option<Footer>) {
     let mut builder = Builder::new(Tip::empty(kind, LOG));
     let mut tree = Frontier::new();
     let mut blocks = Vec::new();
     let mut head = None;
     for records in commits {
+        builder.next_block();
         for record in records {
             if builder.push(record) == Err(PushError::BlockFull) {
                 blocks.push(*builder.seal().expect("the block is full"));

@@ -11,7 +11,7 @@ use portcullis_fsck::{
     At, Finding, Keys, Place, Region, Severity, Verdict, What, Which, read_blocks,
 };
 use portcullis_kernel::Principal;
-use portcullis_log::block::{BLOCK_SIZE, Footer, LogKind};
+use portcullis_log::block::{BLOCK_SIZE, Footer, LogKind, Part, SECTOR};
 use portcullis_log::builder::{Builder, Tip};
 use portcullis_log::merkle::{Frontier, Hash};
 use portcullis_log::record::OPERATION;
@@ -136,7 +136,17 @@ fn every_changed_byte_is_found() {
             let report = audit(&changed, &checkpoints);
             let place = self::block(block as u64);
             let found = violations(&report).iter().any(|(at, _)| *at == place);
-            assert!(!report.holds && found, "block {block}, byte {byte}");
+            // Behind the end, and a sector of zeros: as a commit that was cut off.
+            let end = Part::all(&disk[block])
+                .map(|part| part.length())
+                .sum::<usize>();
+            let noted = report.findings.iter().any(|it| it.place == place);
+            let is_last = block + 1 == disk.len();
+            let is_excused = is_last && byte >= end + SECTOR && noted;
+            assert!(
+                !report.holds && found || is_excused,
+                "block {block}, byte {byte}"
+            );
         }
     }
 }
@@ -240,6 +250,7 @@ fn assert_forgery_is_found(forged: &[Vec<Vec<u8>>], disk: &Disk) {
     let mut builder = Builder::new(Tip::empty(KIND, LOG));
     let mut blocks = Disk::new();
     for (records, footer) in forged.iter().zip(honest) {
+        builder.next_block();
         for record in records {
             if builder.push(record).is_err() {
                 blocks.push(*builder.seal().unwrap());
@@ -252,9 +263,7 @@ fn assert_forgery_is_found(forged: &[Vec<Vec<u8>>], disk: &Disk) {
 }
 
 fn footers(disk: &Disk) -> Vec<Footer> {
-    let blocks = disk
-        .iter()
-        .map(|block| portcullis_log::block::Block::read(block).unwrap());
+    let blocks = disk.iter().map(|block| Part::read(block).unwrap());
     blocks.filter_map(|block| block.footer().copied()).collect()
 }
 
@@ -369,11 +378,9 @@ fn what_lies_between_a_commit_and_its_copy_is_not_of_the_log() {
     for record in &records[2..4] {
         builder.push(record).unwrap();
     }
-    let footer = *portcullis_log::block::Block::read(&copy)
-        .unwrap()
-        .footer()
-        .unwrap();
+    let footer = *Part::read(&copy).unwrap().footer().unwrap();
     disk.push(*builder.commit(footer).unwrap());
+    builder.next_block();
     builder.push(&records[4]).unwrap();
     tree.append(&records[4]);
     let footer = Footer::sign(KIND, LOG, tree.size(), &tree.root(), &key());

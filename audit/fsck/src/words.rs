@@ -85,6 +85,9 @@ impl fmt::Display for What {
                     "the commit up to {size} records gave way to one that ends after {found} of them"
                 )
             }
+            Self::NearlyFull { used, blocks } => {
+                write!(f, "{used} of {blocks} blocks are in use")
+            }
             Self::NoKey => f.write_str("no key is at hand: its signatures were not checked"),
             Self::NoCheckpoint => f.write_str(
                 "no checkpoint is kept here: nobody can tell whether the log was cut back to an earlier commit",
@@ -108,6 +111,10 @@ impl fmt::Display for What {
             Self::UnknownRecord => f.write_str(
                 "the record is of a kind that this version does not know, and the grants of the rest of \
                  its boot are not checked",
+            ),
+            Self::UnknownEntry { version, kind } => write!(
+                f,
+                "the entry has version {version} and kind {kind}, of which this build knows nothing"
             ),
             Self::EntryLength { length } => write!(f, "no entry has {length} bytes"),
             Self::NoBoot => f.write_str("the boot does not begin with record 0, a boot's"),
