@@ -21,24 +21,26 @@ use crate::load::unread;
 use crate::output::{Output, table};
 
 const EXAMPLE: &str = "\
-Checks both logs, or the one of --log: the chain of the commits, the Merkle root and
-signature of each, every record's sequence number and time, every grant against the
+Checks both logs, or the one of --log: the chain of the commits, the Merkle root and \
+signature of each, every record's sequence number and time, every grant against the \
 policy that its boot names, and all of it against the checkpoints in DIR and those given.
 
-A log that was cut back to an earlier commit is found only against a checkpoint
-signed later. The one in DIR (--keep) finds accidents; against somebody who can
-write DIR, keep one elsewhere, and a copy of DIR/ledger.vkey: --key replaces it. Of
+A log that was cut back to an earlier commit is found only against a checkpoint \
+signed later. The one in DIR (--keep) finds accidents; against somebody who can \
+write DIR, keep one elsewhere, and a copy of DIR/ledger.vkey: --key replaces it. Of \
 several keys of a log the oldest is named first: it signs no more once another has.
 
-With --key, an empty log holds only in part: an empty one could have taken the place
+With --key, an empty log holds only in part: an empty one could have taken the place \
 of the log, unless a checkpoint vouches for it.
 
 While an appliance runs on DIR, what it told of is read, and nothing after that.
 
 Examples:
   portcullis log verify
-  portcullis log verify --disk disk.img --key ledger.vkey --policies policies/
-  portcullis log verify --save-checkpoint /media/usb/grants.checkpoint --log grants
+  portcullis log verify --disk disk.img --key ledger.vkey \\
+      --policies policies/
+  portcullis log verify --save-checkpoint /media/usb/grants.checkpoint \\
+      --log grants
   portcullis log verify --checkpoint /media/usb/grants.checkpoint
   portcullis log verify --checkpoint cosigned --witness witness.vkey";
 

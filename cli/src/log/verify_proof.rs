@@ -23,13 +23,15 @@ use crate::load::{read_text, unread};
 use crate::output::Output;
 
 const EXAMPLE: &str = "\
-A proof with a checkpoint that witnesses cosigned (`log prove --as-of`) holds for
+A proof with a checkpoint that witnesses cosigned (`log prove --as-of`) holds for \
 who trusts them: --witness names their keys, and each must have signed it.
 
 Examples:
   portcullis log verify-proof 41.proof --key ledger.vkey
-  portcullis log verify-proof 41.proof --key ledger.vkey --witness witness.key.vkey
-  portcullis log verify-proof growth.proof --key ledger.vkey --old old.checkpoint";
+  portcullis log verify-proof 41.proof --key ledger.vkey \\
+      --witness witness.key.vkey
+  portcullis log verify-proof growth.proof --key ledger.vkey \\
+      --old old.checkpoint";
 
 /// Check a proof made by `log prove`, with the log's key and without the log
 #[derive(Args)]

@@ -21,20 +21,22 @@ use crate::options::OutputOption;
 use crate::output::Output;
 
 const EXAMPLE: &str = "\
-A witness signs what it saw, once, and never two histories: it remembers the last
-checkpoint of each log in --memory, and signs only what continues it. The first
-time that it signs a log, say --new-log. With
---request it needs no disk: the file is a proof of growth from there
-(`portcullis log prove-growth`), the body of a C2SP tlog-witness request. It may be
-of any C2SP log: --key names a file with the log's key, whose name is its origin. It
+A witness signs what it saw, once, and never two histories: it remembers the last \
+checkpoint of each log in --memory, and signs only what continues it. The first \
+time that it signs a log, say --new-log. With \
+--request it needs no disk: the file is a proof of growth from there \
+(`portcullis log prove-growth`), the body of a C2SP tlog-witness request. It may be \
+of any C2SP log: --key names a file with the log's key, whose name is its origin. It \
 is asked for with a disk too, since whoever wrote that could write its ledger.vkey.
 
-Make a key with `portcullis keygen witness.key --name NAME`. Who reads the log
+Make a key with `portcullis keygen witness.key --name NAME`. Who reads the log \
 checks with `log verify --checkpoint FILE --witness witness.key.vkey`.
 
 Examples:
-  portcullis log witness --name example.com/w1 --signing-key witness.key --disk disk.img --key ledger.vkey --new-log
-  portcullis log witness --name example.com/w1 --signing-key witness.key --request growth.proof --key ledger.vkey";
+  portcullis log witness --name example.com/w1 --signing-key witness.key \\
+      --disk disk.img --key ledger.vkey --new-log
+  portcullis log witness --name example.com/w1 --signing-key witness.key \\
+      --request growth.proof --key ledger.vkey";
 
 /// Cosign a log's checkpoint, if it continues the last one that was cosigned
 #[derive(Args)]

@@ -80,12 +80,7 @@ pub fn trusted(case: &Case) -> Vec<String> {
     {
         all.insert(line.who.clone());
     }
-    let names = all.into_iter().map(|who| match who {
-        Who::Pd(name) => name,
-        Who::Guest(name) => format!("guest {name}"),
-        Who::Device(name) => format!("device {name}"),
-    });
-    names.collect()
+    all.iter().map(ToString::to_string).collect()
 }
 
 /// The registers of a line, as text.
