@@ -54,6 +54,12 @@ pub enum PoliciesError {
         /// Which.
         path: PathBuf,
     },
+    /// A folder that was named holds no policy.
+    #[error("{path} holds no *.policy: name a folder that does, or none", path = path.display())]
+    Empty {
+        /// Which.
+        path: PathBuf,
+    },
     /// A file is not a compiled policy.
     #[error("{path}: {error}", path = path.display())]
     Policy {
@@ -193,15 +199,19 @@ impl Policies {
 
     /// Reads a policy from a file, or every `*.policy` of a folder.
     pub fn load(&mut self, path: &Path) -> Result<(), PoliciesError> {
-        if path.is_dir() {
-            self.load_folder(path, Said::Named)
-        } else {
-            self.load_file(path, Said::Named)
+        if !path.is_dir() {
+            return self.load_file(path, Said::Named);
         }
+        if self.load_folder(path, Said::Named)? == 0 {
+            let path = path.to_owned();
+            return Err(PoliciesError::Empty { path });
+        }
+        Ok(())
     }
 
-    /// Reads every `*.policy` of a folder.
-    pub(crate) fn load_folder(&mut self, path: &Path, said: Said) -> Result<(), PoliciesError> {
+    /// Reads every `*.policy` of a folder; how many there are.
+    pub(crate) fn load_folder(&mut self, path: &Path, said: Said) -> Result<usize, PoliciesError> {
+        let mut policies = 0;
         let failed = |error| PoliciesError::File {
             path: path.to_owned(),
             error,
@@ -219,9 +229,10 @@ impl Policies {
                 .is_some_and(|extension| extension == "policy")
             {
                 self.load_file(&path, Said::Found)?;
+                policies += 1;
             }
         }
-        Ok(())
+        Ok(policies)
     }
 
     fn load_file(&mut self, path: &Path, said: Said) -> Result<(), PoliciesError> {

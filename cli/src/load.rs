@@ -305,13 +305,9 @@ pub(crate) fn unread(path: &Path, error: FileError) -> Failure {
     }
 }
 
-/// Whether there is anything under this name; a link that leads nowhere is something.
+/// Whether there is anything under this name.
 pub(crate) fn is_there(path: &Path) -> Result<bool, Failure> {
-    match fs::symlink_metadata(path) {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(Failure::file("look at", path, error)),
-    }
+    portcullis_files::is_there(path).map_err(|error| Failure::file("look at", path, error))
 }
 
 /// A file beside another: its name with this behind.
