@@ -148,6 +148,13 @@ pub enum What {
         /// Its bytes.
         length: usize,
     },
+    /// An entry of a kind, or of a version, that came later than this code.
+    UnknownEntry {
+        /// Its version.
+        version: u8,
+        /// Number of its kind.
+        kind: u8,
+    },
     /// A boot that does not begin with record 0, of what was loaded.
     NoBoot,
     /// A boot that was over, or had begun already.
@@ -320,6 +327,7 @@ impl What {
             Self::NotARecord => "not-a-record",
             Self::UnknownRecord => "unknown-record",
             Self::EntryLength { .. } => "entry-length",
+            Self::UnknownEntry { .. } => "unknown-entry",
             Self::NoBoot => "no-boot",
             Self::BootAgain => "boot-again",
             Self::Sequence { .. } => "sequence",
@@ -408,7 +416,9 @@ impl What {
             Self::LeftBehind { .. } => {
                 "ask who ran it why; what was left behind is in left/ of the state directory"
             }
-            Self::UnknownRecord => "check the log with a later version of portcullis",
+            Self::UnknownRecord | Self::UnknownEntry { .. } => {
+                "check the log with a later version of portcullis"
+            }
             Self::Fork { .. } => "ask who holds the ledger's key: it signed two histories",
             Self::WentBack { .. } => {
                 "find out who wrote to the disk: no ledger takes records back that it signed; restore a copy \

@@ -109,6 +109,10 @@ impl fmt::Display for What {
                 "the record is of a kind that this version does not know, and the grants of the rest of \
                  its boot are not checked",
             ),
+            Self::UnknownEntry { version, kind } => write!(
+                f,
+                "the entry has version {version} and kind {kind}, of which this build knows nothing"
+            ),
             Self::EntryLength { length } => write!(f, "no entry has {length} bytes"),
             Self::NoBoot => f.write_str("the boot does not begin with record 0, a boot's"),
             Self::BootAgain => f.write_str("the boot was over, or had begun already"),

@@ -10,9 +10,10 @@ use portcullis_audit::testing::{boot, encoded};
 use portcullis_blk::api::Area;
 use portcullis_blk::testing::FaultyDisk;
 use portcullis_blk::{BLOCK, Driver};
-use portcullis_fsck::{Keys, Verdict, check};
+use portcullis_fsck::{Finding, Keys, Verdict, check};
 use portcullis_log::block::{Footer, LogId, LogKind};
 use portcullis_log::builder::{Builder, Tip};
+use portcullis_log::entry::{Entry, Kind};
 use portcullis_log::merkle::Frontier;
 use portcullis_log::{BootId, Cause, Operation, Record};
 
@@ -603,6 +604,23 @@ fn an_entry_that_the_ledger_takes_from_nobody_is_found() {
     writer.commit(&[&[vec![1; 896], vec![], vec![1; 897]]]);
     let expected = [1, 2].map(|entry| format!("VIOLATION entry-length: worm, record {entry}"));
     assert_eq!(found(&writer.blocks), expected);
+}
+
+/// It is kept, and the log holds in part: what it says of the vault's objects is not known.
+#[test]
+fn an_entry_of_a_kind_that_came_later_is_said() {
+    let entry = Entry::new(Kind::Document, b"?");
+    let mut buffer = [0; 100];
+    let mut entry = entry.encode(&mut buffer).unwrap().to_vec();
+    let mut writer = Writer::new(LogKind::Worm);
+    entry[9] = 77;
+    writer.commit(&[&[b"anything".to_vec(), entry]]);
+    let report = check(&mut Cursor::new(disk(&writer.blocks)), &keys());
+    assert_eq!(report.verdict(), Verdict::HoldsInPart);
+    let unknown = |it: &&Finding| it.what.rule() == "unknown-entry";
+    let found: Vec<_> = report.findings.iter().filter(unknown).collect();
+    assert_eq!(found[0].place.to_string(), "worm, record 1");
+    assert_eq!(found.len(), 1);
 }
 
 /// What is found in a grant log of these records.
