@@ -698,6 +698,10 @@ impl<'a, S: Sink + ?Sized> Walk<'a, S> {
             if !self.which.in_use {
                 self.hold_against_mark(&extent);
             }
+            let (used, blocks) = (extent.mark.max(self.summary.blocks), self.log.span.length);
+            if used.saturating_mul(5) >= blocks.saturating_mul(4) {
+                self.findings.note(place, What::NearlyFull { used, blocks });
+            }
         }
         let keys = self.which.keys;
         let vouched = found > 0 || !self.summary.held_against.is_empty();

@@ -55,6 +55,13 @@ pub enum What {
         /// Where the last block ends that holds something.
         end: u64,
     },
+    /// Four fifths of a log's region are in use, or more.
+    NearlyFull {
+        /// Blocks in use.
+        used: u64,
+        /// Blocks of the region.
+        blocks: u64,
+    },
 
     /// Not a block of a log.
     Block(BlockFault),
@@ -304,6 +311,7 @@ impl What {
             Self::FlushedGone { .. } => "flushed-gone",
             Self::BehindMark { .. } => "behind-mark",
             Self::BeyondMark { .. } => "beyond-mark",
+            Self::NearlyFull { .. } => "nearly-full",
             Self::Block(_) => "block",
             Self::Foreign => "foreign",
             Self::Misplaced { .. } => "misplaced",
@@ -385,6 +393,9 @@ impl What {
             Self::Superblock(SuperblockFault::Key) => "name the key that this vault was made with",
             Self::BehindMark { .. } | Self::BeyondMark { .. } | Self::NotFollowed { .. } => START,
             Self::Superblock(_) | Self::OneSuperblock => START,
+            Self::NearlyFull { .. } => {
+                "go on with a new disk before it is full, and keep this one: then no grant is issued, or no entry taken"
+            }
             Self::Foreign | Self::Misplaced { .. } | Self::Orphan => PASSED_OVER,
             Self::Unfinished { .. } | Self::Torn | Self::Superseded { .. } => PASSED_OVER,
             Self::Block(_) | Self::Chain | Self::Root | Self::Unread { .. } => RESTORE,

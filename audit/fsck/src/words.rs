@@ -85,6 +85,9 @@ impl fmt::Display for What {
                     "the commit up to {size} records gave way to one that ends after {found} of them"
                 )
             }
+            Self::NearlyFull { used, blocks } => {
+                write!(f, "{used} of {blocks} blocks are in use")
+            }
             Self::NoKey => f.write_str("no key is at hand: its signatures were not checked"),
             Self::NoCheckpoint => f.write_str(
                 "no checkpoint is kept here: nobody can tell whether the log was cut back to an earlier commit",

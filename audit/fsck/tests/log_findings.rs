@@ -606,6 +606,19 @@ fn an_entry_that_the_ledger_takes_from_nobody_is_found() {
     assert_eq!(found(&writer.blocks), expected);
 }
 
+#[test]
+fn a_region_that_is_nearly_full_is_noted() {
+    let region = common::header().length(Area::Worm);
+    let noted = |blocks: u64| {
+        let mut writer = Writer::new(LogKind::Worm);
+        (0..blocks).for_each(|_| writer.commit(&[&[vec![7]]]));
+        let note = "note nearly-full: worm".to_owned();
+        lines(&fsck(&disk(&writer.blocks))).contains(&note)
+    };
+    let first = (region * 4).div_ceil(5);
+    assert_eq!([first - 1, first, region].map(noted), [false, true, true]);
+}
+
 /// It is kept, and the log holds in part: what it says of the vault's objects is not known.
 #[test]
 fn an_entry_of_a_kind_that_came_later_is_said() {

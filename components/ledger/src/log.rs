@@ -210,6 +210,12 @@ impl<'m, W: Watch> Log<'m, W> {
         builder.map_or(0, Builder::end)
     }
 
+    /// Blocks in use, of how many, once four fifths of the region are.
+    pub fn nearly_full(&self) -> Option<(u64, u64)> {
+        let (used, blocks) = (self.end(), self.blocks);
+        (self.is_open() && used * 5 >= blocks * 4).then_some((used, blocks))
+    }
+
     /// Whether records that take `length` bytes can be added, their lengths included, as far as is
     /// known before it is tried. They fit one block.
     pub fn admits(&self, length: usize) -> Result<(), LogError> {

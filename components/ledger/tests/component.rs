@@ -433,6 +433,14 @@ fn a_full_disk_stops_the_acknowledgement_and_goes_on_serving() {
     }
     assert!(refused > 0);
     assert_eq!(boot.ring.free(), 0, "closed: the manager issues no more");
+    let lines = boot.console.lines();
+    let warnings = lines.iter().filter(|line| line.contains("are in use"));
+    let warnings: Vec<_> = warnings.collect();
+    assert!(
+        warnings[0].contains("grant log: 6 of 7 blocks"),
+        "{warnings:?}"
+    );
+    assert_eq!(warnings.len(), 1, "it is said once, and not of the ledger");
     assert!(
         boot.console.says("the region is full"),
         "{:?}",
