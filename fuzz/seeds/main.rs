@@ -13,7 +13,7 @@ use portcullis_kernel::{Behind, Message, Mode, Principal, label};
 use portcullis_log::block::{BLOCK_SIZE, Footer, LogKind};
 use portcullis_log::builder::{Builder, Tip};
 use portcullis_log::checkpoint::origin;
-use portcullis_log::entry::{Entry, HEAD, Kind};
+use portcullis_log::entry::{self, HEAD, Kind};
 use portcullis_log::merkle::Frontier;
 use portcullis_log::note::Verifier;
 use portcullis_manager_api::{Find, Why};
@@ -141,9 +141,11 @@ fn entries() -> [(&'static str, String, Vec<u8>); 3] {
         act: Act::Released,
     };
     let mut buffer = [0; DOCUMENT_ENTRY_MAX];
-    let second = document.encode_behind(Some(3), &mut buffer).expect("it fits");
+    let second = document
+        .encode_behind(Some(3), &mut buffer)
+        .expect("it fits");
     let second = second.to_vec();
-    let full = Entry {
+    let full = entry::Entry {
         time: Some(1_700_000_000_000_000_000),
         principal: Some(Principal {
             component: 3,
@@ -151,7 +153,7 @@ fn entries() -> [(&'static str, String, Vec<u8>); 3] {
         }),
         commitment: [5; 32],
         sealed: b"sealed",
-        ..Entry::new(Kind::Document, &second[HEAD..])
+        ..entry::Entry::new(Kind::Document, &second[HEAD..])
     };
     let mut buffer = [0; 896];
     let full = full.encode(&mut buffer).expect("it fits").to_vec();

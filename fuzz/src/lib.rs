@@ -15,13 +15,13 @@ use portcullis_fsck::Keys;
 use portcullis_fsck::record::read_known;
 use portcullis_ingest::bundle::{Bundle, encode_header};
 use portcullis_kernel::{Message, OutOfRange, Region, label};
+use portcullis_log::Record;
 use portcullis_log::block::{BLOCK_SIZE, ENTRY_MAX, LogId, LogKind, Part};
 use portcullis_log::checkpoint::Checkpoint;
 use portcullis_log::entry::Decoded;
 use portcullis_log::merkle::Frontier;
 use portcullis_log::note::{Note, SIGNATURES_MAX, Verifier};
 use portcullis_log::scanner::Scanner;
-use portcullis_log::Record;
 use portcullis_manager_api::{
     Awaited, ComponentView, Find, Found, GrantView, Refused, Status, Why,
 };
@@ -76,8 +76,13 @@ pub fn entry(data: &[u8]) {
     }
     let mut buffer = [0; DOCUMENT_ENTRY_MAX];
     if let Some((document, earlier)) = DocumentEntry::decode_behind(data) {
-        let again = document.encode_behind(earlier, &mut buffer).expect("it fits");
-        assert_eq!(DocumentEntry::decode_behind(again), Some((document, earlier)));
+        let again = document
+            .encode_behind(earlier, &mut buffer)
+            .expect("it fits");
+        assert_eq!(
+            DocumentEntry::decode_behind(again),
+            Some((document, earlier))
+        );
     }
 }
 
