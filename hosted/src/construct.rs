@@ -104,6 +104,11 @@ impl Constructed {
                 kind: cnode.kind,
             };
             self.objects.insert(name, object);
+            let held = cnode.slots.values().map(|held| &held.object);
+            for pooled in held.filter(|it| matches!(it, Object::PooledReply { .. })) {
+                let reply = self.kernel.create_reply();
+                self.objects.insert(pooled.clone(), reply);
+            }
         }
         // Objects that nobody holds a capability to do no harm.
         let endpoint = self.kernel.create_endpoint();
@@ -189,7 +194,7 @@ impl Constructed {
                 badge,
                 rights,
             },
-            Object::Reply(_) => Capability::reply(object),
+            Object::Reply(_) | Object::PooledReply { .. } => Capability::reply(object),
             Object::CNode { .. } => Capability::cnode(object, held.guard_bits),
             _ => return None,
         })

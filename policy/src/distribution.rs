@@ -96,6 +96,8 @@ pub enum CNodeKind {
     Grants,
     /// The manager's own, with the sources of all grants: root slot 1.
     Authority,
+    /// The manager's pool of reply objects: root slot 2.
+    Replies,
     /// The monitor's only CNode.
     Monitor,
 }
@@ -128,6 +130,13 @@ pub enum Object {
     Notification(String),
     /// The reply object of a protection domain.
     Reply(String),
+    /// A reply object of a protection domain's pool.
+    PooledReply {
+        /// The protection domain.
+        pd: String,
+        /// Its number, from 1: its slot in the CNode of the pool.
+        number: u8,
+    },
     /// A CNode of a protection domain.
     #[serde(rename = "cnode")]
     CNode {

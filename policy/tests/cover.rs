@@ -26,7 +26,7 @@ const SYSTEM: &str = r#"<system>
         <irq irq="33" id="1" />
         <ioport id="1" addr="0x3f8" size="8" />
         <setvar symbol="dma_paddr" region_paddr="dma" />
-        <cspace><cap_tcb slot="2" pd="client" /></cspace>
+        <cspace><cap_tcb slot="3" pd="client" /></cspace>
         <protection_domain name="child" priority="50" id="1"><program_image path="c.elf" /></protection_domain>
         <virtual_machine name="guest"><vcpu id="2" /><map mr="ram" vaddr="0x0" perms="rwx" /></virtual_machine>
     </protection_domain>
@@ -417,13 +417,13 @@ fn no_help_offers_a_line_that_custody_refuses() {
     let manager =
         r#"<protection_domain name="manager" priority="200"><program_image path="m.elf" />"#;
     let held = r#"<map mr="uart" vaddr="0x1000000" /><irq irq="44" id="7" /><ioport id="1" addr="0x2f8" size="8" />
-        <cspace><cap_vspace slot="2" pd="client" /></cspace>"#;
+        <cspace><cap_vspace slot="3" pd="client" /></cspace>"#;
     let system = SYSTEM
         .replace(manager, &(manager.to_owned() + held))
         .replace("</system>", r#"<channel>
             <end pd="manager" id="9" pp="true" notify="false" /><end pd="watch" id="0" notify="false" />
         </channel><protection_domain name="watch" priority="250"><program_image path="w.elf" />
-            <cspace><cap_tcb slot="2" pd="manager" /></cspace></protection_domain></system>"#);
+            <cspace><cap_tcb slot="3" pd="manager" /></cspace></protection_domain></system>"#);
     let mut text = text(&lines_without(LINES.len()));
     text.push_str("[components.watch]\ndomain = \"all\"\n");
     let policy = read(text);
@@ -445,17 +445,17 @@ fn a_line_that_notifies_does_not_cover_a_call() {
 }
 
 #[test]
-fn the_slot_of_the_grants_cnode_is_not_for_others() {
-    let taken = SYSTEM.replace(r#"slot="2" pd="client""#, r#"slot="1" pd="client""#);
-    let said = "`driver` holds the TCB of `client` in slot 1 of its root CNode, where its grants CNode \
-                lies";
-    let cap = r#"<cap_tcb slot="1" pd="client""#;
-    let policy = policy(&lines_without(LINES.len()));
-    let problems = problems(&policy, &taken, &["policy::root_slot_taken"]);
-    assert_eq!(
-        places(&problems, &taken),
-        [(said.to_owned(), cap.to_owned())]
-    );
+fn the_slots_of_portcullis_cnodes_are_not_for_others() {
+    for (slot, what) in [(1, "grants CNode"), (2, "pool of reply objects")] {
+        let cap = format!(r#"<cap_tcb slot="{slot}" pd="client""#);
+        let taken = SYSTEM.replace(r#"<cap_tcb slot="3" pd="client""#, &cap);
+        let said = format!(
+            "`driver` holds the TCB of `client` in slot {slot} of its root CNode, which is for its {what}"
+        );
+        let policy = policy(&lines_without(LINES.len()));
+        let problems = problems(&policy, &taken, &["policy::root_slot_taken"]);
+        assert_eq!(places(&problems, &taken), [(said, cap)]);
+    }
 }
 
 #[test]

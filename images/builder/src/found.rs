@@ -204,7 +204,10 @@ impl Reader<'_> {
         match (&named.object, known) {
             (ArchivedObject::Endpoint, Some(Object::Endpoint(_) | Object::MonitorEndpoint))
             | (ArchivedObject::Notification, Some(Object::Notification(_)))
-            | (ArchivedObject::Reply, Some(Object::Reply(_) | Object::MonitorReply))
+            | (
+                ArchivedObject::Reply,
+                Some(Object::Reply(_) | Object::PooledReply { .. } | Object::MonitorReply),
+            )
             | (ArchivedObject::CNode(_), Some(Object::CNode { .. }))
             | (ArchivedObject::Tcb(_), Some(Object::Tcb(_)))
             | (ArchivedObject::SchedContext(_), Some(Object::SchedContext(_)))

@@ -1,7 +1,7 @@
 //! Makes a capDL specification hand out what the distribution says, and nothing else.
 //!
-//! The Microkit tool has built the specification as for any image. This adds the endpoints and
-//! CNodes that the distribution has and the specification lacks, and then replaces the content of
+//! The Microkit tool has built the specification as for any image. This adds the endpoints, CNodes and
+//! reply objects that the distribution has and the specification lacks, and then replaces the content of
 //! every CNode by the distribution's. Nothing that the tool put into a CNode survives unless the
 //! distribution lists it too.
 
@@ -45,7 +45,7 @@ pub fn impose(
     Ok(())
 }
 
-/// Adds the endpoints and CNodes that the tool had no reason to make.
+/// Adds the endpoints, CNodes and reply objects that the tool had no reason to make.
 fn add_missing(spec: &mut CapDLSpecContainer, distribution: &Distribution) {
     let mut wanted = BTreeMap::new();
     for pd in &distribution.protection_domains {
@@ -56,11 +56,12 @@ fn add_missing(spec: &mut CapDLSpecContainer, distribution: &Distribution) {
             };
             wanted.insert(cnode_name(&pd.name, cnode.kind), CapDlObject::CNode(empty));
             for capability in cnode.slots.values() {
-                if let Object::Endpoint(_) = capability.object {
-                    wanted.extend(
-                        capdl_name(&capability.object).map(|name| (name, CapDlObject::Endpoint)),
-                    );
-                }
+                let object = match capability.object {
+                    Object::Endpoint(_) => CapDlObject::Endpoint,
+                    Object::PooledReply { .. } => CapDlObject::Reply,
+                    _ => continue,
+                };
+                wanted.extend(capdl_name(&capability.object).map(|name| (name, object)));
             }
         }
     }
@@ -200,7 +201,9 @@ impl Ids {
                 badge,
                 rights,
             }),
-            Object::Reply(_) | Object::MonitorReply => Cap::Reply(cap::Reply { object }),
+            Object::Reply(_) | Object::PooledReply { .. } | Object::MonitorReply => {
+                Cap::Reply(cap::Reply { object })
+            }
             Object::CNode { .. } => Cap::CNode(cap::CNode {
                 object,
                 guard: Word(capability.guard),

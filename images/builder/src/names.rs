@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use portcullis_kernel::cspace;
 use portcullis_policy::distribution::{CNodeKind, Memory, Object};
 use portcullis_policy::image::MONITOR;
 
@@ -14,6 +15,7 @@ pub fn capdl_name(object: &Object) -> Option<String> {
         Object::Endpoint(pd) => format!("ep_{pd}"),
         Object::Notification(pd) => format!("ntfn_{pd}"),
         Object::Reply(pd) => format!("reply_{pd}"),
+        Object::PooledReply { pd, number } => format!("pooled_reply_{pd}_{number}"),
         Object::CNode { pd, kind } => cnode_name(pd, *kind),
         Object::Tcb(pd) => format!("tcb_{pd}"),
         Object::SchedContext(pd) => format!("sched_context_{pd}"),
@@ -30,7 +32,7 @@ pub fn capdl_name(object: &Object) -> Option<String> {
     })
 }
 
-/// The capDL name of a CNode. Grants and authority CNodes are ours; a protection domain whose own name
+/// The capDL name of a CNode. Grants and authority CNodes and those of reply objects are ours; a protection domain whose own name
 /// ends like one of these is refused by the tool, since object names are unique.
 pub fn cnode_name(pd: &str, kind: CNodeKind) -> String {
     match kind {
@@ -38,6 +40,7 @@ pub fn cnode_name(pd: &str, kind: CNodeKind) -> String {
         CNodeKind::Microkit => format!("cnode_{pd}"),
         CNodeKind::Grants => format!("cnode_{pd}_grants"),
         CNodeKind::Authority => format!("cnode_{pd}_authority"),
+        CNodeKind::Replies => format!("cnode_{pd}_replies"),
         CNodeKind::Monitor => format!("cnode_{MONITOR}"),
     }
 }
@@ -92,6 +95,7 @@ impl Names {
             CNodeKind::Microkit,
             CNodeKind::Grants,
             CNodeKind::Authority,
+            CNodeKind::Replies,
         ];
         let cnodes = kinds.map(|kind| Object::CNode { pd: name(), kind });
         let others = [
@@ -100,7 +104,9 @@ impl Names {
             Object::Reply(name()),
             Object::ArmSmc,
         ];
-        self.named(cnodes.into_iter().chain(others));
+        let pool =
+            (1..=cspace::MAX_REPLIES).map(|number| Object::PooledReply { pd: name(), number });
+        self.named(cnodes.into_iter().chain(others).chain(pool));
         self.thread(pd);
     }
 

@@ -224,6 +224,12 @@ impl<'a> Policy<'a> {
         Items::new(self.sections.components, self.counts.components.into())
     }
 
+    /// How many components can ask the manager, and so may wait for its answer.
+    pub fn callers(&self) -> u8 {
+        let callers = self.components().filter(|it| it.channel.is_some());
+        callers.count() as u8
+    }
+
     /// The flows between domains.
     pub fn flows(&self) -> Items<'a, Flow> {
         Items::new(self.sections.flows, self.counts.flows.into())

@@ -383,14 +383,14 @@ impl Boot<'_> {
     /// What does not fit into slots and bits.
     fn slots(&self, found: &mut Vec<Finding>) {
         for pd in &self.system.pds {
-            for cap in pd.caps.iter().filter(|cap| cap.slot == 1) {
+            for cap in pd.caps.iter().filter(|cap| [1, 2].contains(&cap.slot)) {
                 let kind = match cap.kind {
                     CapKind::Tcb => "TCB",
                     CapKind::Sc => "time",
                     CapKind::Vspace => "memory",
                 };
                 let text = format!(
-                    "the {kind} of `{}` lies where the grants of `{}` should",
+                    "the {kind} of `{}` lies where the grants or reply objects of `{}` should",
                     cap.of, pd.name
                 );
                 found.push(Finding::new(Kind::SlotTaken, [pd.name.as_str()], text));

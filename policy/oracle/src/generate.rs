@@ -697,7 +697,7 @@ impl Make<'_> {
                 let of = self.case.system.pds[of].name.clone();
                 self.case.system.pds[holder]
                     .caps
-                    .push(ExtraCap { kind, of, slot: 2 });
+                    .push(ExtraCap { kind, of, slot: 3 });
             }
         }
     }

@@ -233,6 +233,10 @@ impl Reader<'_> {
         }
         let on = match kind {
             "reply" if is_own => return Some(()),
+            // The manager answers late.
+            "pooled_reply" if cnode == "replies" && who.is_manager() && of["pd"] == MANAGER => {
+                return Some(());
+            }
             // A passive one says so to the monitor.
             "monitor_endpoint" if !read && !grant => return Some(()),
             "cnode"

@@ -217,7 +217,7 @@ pub const CHANGES: &[(&str, Change)] = &[
     ("a capability added", cap),
     ("a capability in another slot", |case, random| {
         let pd = some(&mut case.system.pds, random, |pd| !pd.caps.is_empty())?;
-        pd.caps[0].slot = random.range(1, 3) as u8;
+        pd.caps[0].slot = random.range(1, 4) as u8;
         Some(())
     }),
     ("another parent", |case, random| {

@@ -125,17 +125,21 @@ pub enum CoverFault {
         /// The lines that it needs beside.
         lines: String,
     },
-    /// An extra capability where the image needs the slot.
-    #[error("{holder} {does} in slot 1 of its root CNode, where its grants CNode lies")]
+    /// An extra capability where an image needs the slot.
+    #[error("{holder} {does} in slot {slot} of its root CNode, which is for {what}")]
     #[diagnostic(
         code(policy::root_slot_taken),
-        help("give it a slot from 2 to 63: slots 0 and 1 are Microkit's and Portcullis's")
+        help("give it a slot from 3 to 63: slots 0 to 2 are Microkit's and Portcullis's")
     )]
     SlotTaken {
         /// Who holds it.
         holder: String,
         /// What it allows.
         does: String,
+        /// The slot.
+        slot: u8,
+        /// What an image has there.
+        what: &'static str,
     },
     /// A line whose holder has no such authority.
     #[error("{holder} does not have {authority} in `{file}`")]
@@ -580,13 +584,15 @@ pub(super) fn words(check: &mut Check<'_>) {
     }
 }
 
-/// Extra capabilities in the slot that the image needs.
+/// Extra capabilities in the slots that an image needs.
 fn slots(check: &mut Check<'_>, described: Described<'_>) {
     for pd in &described.system.protection_domains {
         for cap in &pd.caps {
-            if u64::from(cap.slot.value) != cspace::PORTCULLIS_ROOT_SLOT {
-                continue;
-            }
+            let what = match u64::from(cap.slot.value) {
+                cspace::PORTCULLIS_ROOT_SLOT => "its grants CNode",
+                cspace::REPLIES_ROOT_SLOT => "its pool of reply objects",
+                _ => continue,
+            };
             let of = &described.system.pd(cap.pd.value).name.value;
             let kind = match cap.kind {
                 portcullis_sdf::ExtraCapKind::Tcb => "TCB",
@@ -596,6 +602,8 @@ fn slots(check: &mut Check<'_>, described: Described<'_>) {
             let fault = CoverFault::SlotTaken {
                 holder: format!("`{}`", pd.name.value),
                 does: format!("holds the {kind} of `{of}`"),
+                slot: cap.slot.value,
+                what,
             };
             let place = described.source.place(cap.span.clone());
             let problem = Problem::broken(described.source, &place, "slot taken", fault);

@@ -2,7 +2,8 @@
 //!
 //! What the stock tool would hand out, narrowed: a client capability is Write and GrantReply, a
 //! notification Write, a protection domain's own input Read, and its VSpace and its copy of the fault
-//! endpoint are left out. Added are the grants CNodes, and the manager's authority CNode.
+//! endpoint are left out. Added are the grants CNodes, and the manager's authority CNode and pool of reply
+//! objects.
 
 use portcullis_kernel::{Badge, Rights, cspace};
 use portcullis_manager_api::grants_radix;
@@ -155,6 +156,9 @@ impl Builder<'_> {
                 CNode::new(CNodeKind::Grants, grants_radix(held))
             };
             leaves.push((cspace::PORTCULLIS_ROOT_SLOT as u32, own));
+            if number == manager {
+                leaves.push((cspace::REPLIES_ROOT_SLOT as u32, self.replies_cnode(id)));
+            }
         }
         Ok(leaves)
     }

@@ -21,6 +21,8 @@ pub(super) struct Ceiling {
     pub(super) servers: BTreeSet<u16>,
     /// All grants.
     pub(super) grants: u32,
+    /// How many components may wait for an answer of the manager's.
+    pub(super) callers: u8,
     /// The manager's number, where the policy has one.
     pub(super) manager: Option<u16>,
 }
@@ -57,6 +59,7 @@ impl Ceiling {
             objects: grants().map(|grant| grant.object).collect(),
             servers: calls.map(|grant| grant.object).collect(),
             grants: policy.counts().grants,
+            callers: policy.callers(),
             manager: policy.component(MANAGER).map(|(number, _)| number),
         })
     }

@@ -1,4 +1,5 @@
-//! The CNodes of those who may do more: the manager's sources of grants, and Microkit's monitor.
+//! The CNodes of those who may do more: the manager's sources of grants and its pool of reply objects, and
+//! Microkit's monitor.
 
 use std::collections::BTreeMap;
 
@@ -43,6 +44,19 @@ impl Builder<'_> {
                 cnode.slots.insert(authority.reply(number), reply);
             }
         }
+        cnode
+    }
+
+    /// A reply object for each component that may wait for the manager.
+    pub(super) fn replies_cnode(&self, manager: PdId) -> CNode {
+        let mut cnode = CNode::new(CNodeKind::Replies, cspace::REPLIES_RADIX);
+        let pd = self.name(manager);
+        let numbers = 1..=self.ceiling.callers;
+        cnode.slots.extend(numbers.map(|number| {
+            let pd = pd.clone();
+            let reply = Capability::whole(Object::PooledReply { pd, number });
+            (number.into(), reply)
+        }));
         cnode
     }
 

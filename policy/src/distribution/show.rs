@@ -13,6 +13,7 @@ impl fmt::Display for CNodeKind {
             Self::Microkit => "Microkit CNode",
             Self::Grants => "grants CNode",
             Self::Authority => "authority CNode",
+            Self::Replies => "CNode of reply objects",
             Self::Monitor => "monitor's CNode",
         })
     }
@@ -24,6 +25,9 @@ impl fmt::Display for Object {
             Self::Endpoint(pd) => write!(f, "endpoint of '{pd}'"),
             Self::Notification(pd) => write!(f, "notification of '{pd}'"),
             Self::Reply(pd) => write!(f, "reply object of '{pd}'"),
+            Self::PooledReply { pd, number } => {
+                write!(f, "reply object {number} of the pool of '{pd}'")
+            }
             Self::CNode { pd, kind } => write!(f, "{kind} of '{pd}'"),
             Self::Tcb(pd) => write!(f, "TCB of '{pd}'"),
             Self::SchedContext(pd) => write!(f, "scheduling context of '{pd}'"),

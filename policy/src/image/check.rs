@@ -412,6 +412,7 @@ fn unaccounted(object: &Object) -> Rule {
         Object::Endpoint(_)
         | Object::Notification(_)
         | Object::Reply(_)
+        | Object::PooledReply { .. }
         | Object::MonitorEndpoint
         | Object::MonitorReply
         | Object::IoPorts { .. }

@@ -92,7 +92,7 @@ rules! {
         "A CNode has as many slots as stated: a grants CNode those that its ceiling needs."
         REBUILD;
     CNode "cnode"
-        "A protection domain has its root, Microkit's CNode, and its grants or authority CNode."
+        "A protection domain has its root, Microkit's CNode, and its grants CNode; the manager its authority CNode, and its reply objects."
         REBUILD;
     GrantsNotEmpty "grants_not_empty"
         "A grants CNode is empty at boot: only the manager fills it, and logs what it does."

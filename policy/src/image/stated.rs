@@ -37,6 +37,8 @@ pub(super) struct Stated<'a> {
     /// Of these, the ones that reply.
     servers: BTreeSet<u16>,
     grants: u32,
+    /// How many components have a channel to the manager.
+    callers: u32,
 }
 
 impl<'a> Stated<'a> {
@@ -59,6 +61,10 @@ impl<'a> Stated<'a> {
             objects: grants().map(|grant| grant.object).collect(),
             servers: calls.map(|grant| grant.object).collect(),
             grants: policy.counts().grants,
+            callers: policy
+                .components()
+                .map(|component| u32::from(component.channel.is_some()))
+                .sum(),
         }
     }
 
@@ -90,6 +96,7 @@ impl<'a> Stated<'a> {
         };
         let mut cspace = vec![microkit];
         cspace.extend(self.second_cnode(name));
+        cspace.extend(self.third_cnode(name));
         let root = |slot: u32| match cspace.get(slot as usize) {
             Some(cnode) => Some(to_cnode(name, cnode)),
             None => self.extra(id, slot),
@@ -110,6 +117,17 @@ impl<'a> Stated<'a> {
             true => self.authority(),
             false => self.grants(number),
         })
+    }
+
+    /// A reply object for each component that may wait for the manager.
+    fn third_cnode(&self, name: &str) -> Option<CNode> {
+        self.component(name).filter(|_| name == MANAGER)?;
+        let mut replies = CNode::new(CNodeKind::Replies, cspace::REPLIES_RADIX);
+        replies.slots = filled(1 + self.callers, |slot| {
+            let (pd, number) = (MANAGER.to_owned(), slot as u8);
+            (slot > 0).then(|| Capability::whole(Object::PooledReply { pd, number }))
+        });
+        Some(replies)
     }
 
     /// Empty: what is granted at boot is granted by the manager, and logged.

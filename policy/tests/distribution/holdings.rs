@@ -143,6 +143,34 @@ fn the_manager_holds_the_sources_of_all_grants() {
 }
 
 #[test]
+fn the_manager_has_a_reply_object_for_each_that_may_wait_for_it() {
+    let all = appliance();
+    let root = slots(&all, "manager", CNodeKind::Root);
+    let pool = slots(&all, "manager", CNodeKind::Replies);
+    let in_root = &root[&(cspace::REPLIES_ROOT_SLOT as u32)];
+    let pd = String::from("manager");
+    let kind = CNodeKind::Replies;
+    assert_eq!(in_root.object, Object::CNode { pd, kind });
+    assert_eq!(in_root.guard_bits, guard_bits(cspace::REPLIES_RADIX));
+    // All but itself, entropy and clock.
+    let pooled = |number| {
+        let pd = String::from("manager");
+        (
+            u32::from(number),
+            cap(Object::PooledReply { pd, number }, Rights::ALL, 0),
+        )
+    };
+    assert_eq!(*pool, (1..=7).map(pooled).collect());
+    for pd in all
+        .protection_domains
+        .iter()
+        .filter(|pd| pd.name != "manager")
+    {
+        assert_eq!(pd.cnode(CNodeKind::Replies), None, "{}", pd.name);
+    }
+}
+
+#[test]
 fn interrupts_signal_their_own_driver() {
     let all = appliance();
     let console = slots(&all, "console", CNodeKind::Microkit);

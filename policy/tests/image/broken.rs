@@ -219,6 +219,29 @@ const CASES: &[Case] = &[
         "edge, CSpace: no grants CNode; expected grants CNode of 6 bits",
     ),
     (
+        Rule::CNode,
+        |image| {
+            pd(image, "manager")
+                .cspace
+                .retain(|cnode| cnode.kind != CNodeKind::Replies)
+        },
+        "manager, CSpace: no CNode of reply objects; expected CNode of reply objects of 6 bits",
+    ),
+    (
+        Rule::Missing,
+        |image| drop(cnode(image, "manager", CNodeKind::Replies).slots.remove(&7)),
+        "manager, slot 7 of its CNode of reply objects: empty; expected reply object 7 of the pool of \
+         'manager'",
+    ),
+    (
+        Rule::Unaccounted,
+        |image| {
+            let (pd, number) = (name("manager"), 7);
+            give(image, "edge", 300, Object::PooledReply { pd, number });
+        },
+        "edge, slot 300 of its Microkit CNode: reply object 7 of the pool of 'manager'; expected empty",
+    ),
+    (
         Rule::GrantsNotEmpty,
         |image| {
             let vault = Capability::new(Object::Endpoint(name("vault")), Rights::CALL);

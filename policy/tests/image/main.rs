@@ -82,12 +82,12 @@ fn the_managers_memory_is_nobody_elses() {
         ),
         (
             vault,
-            r#"<cspace><cap_vspace slot="2" pd="ledger" /></cspace>"#.to_owned(),
+            r#"<cspace><cap_vspace slot="3" pd="ledger" /></cspace>"#.to_owned(),
             "vault, the manager's region 'grant_log_ack': holds the VSpace of `ledger`",
         ),
         (
             vault,
-            r#"<cspace><cap_tcb slot="2" pd="manager" /></cspace>"#.to_owned(),
+            r#"<cspace><cap_tcb slot="3" pd="manager" /></cspace>"#.to_owned(),
             "vault, the manager's region 'grant_log': holds the TCB of `manager`",
         ),
         (

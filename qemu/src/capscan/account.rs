@@ -213,7 +213,7 @@ impl<'a> Account<'a> {
         let alike = match (&expected.object, live.kind) {
             (Object::Endpoint(_) | Object::MonitorEndpoint, Kind::Endpoint)
             | (Object::Notification(_), Kind::Notification)
-            | (Object::Reply(_) | Object::MonitorReply, Kind::Reply)
+            | (Object::Reply(_) | Object::PooledReply { .. } | Object::MonitorReply, Kind::Reply)
             | (Object::Tcb(_) | Object::VcpuTcb { .. }, Kind::Tcb)
             | (Object::SchedContext(_), Kind::SchedContext) => true,
             (
