@@ -127,8 +127,10 @@ impl Run for Check {
         };
         let notes = note.into_iter().chain(notes).collect();
         let shown: Vec<_> = problems.iter().flat_map(Problems::iter).collect();
+        let accepted = !self.strict || assuming.is_empty();
+        let image_holds = image.as_ref().is_none_or(image::Report::holds);
         let report = Report {
-            holds: problems.is_none() && image.as_ref().is_none_or(image::Report::holds),
+            holds: problems.is_none() && image_holds && accepted,
             policy,
             board: self.system.board.name().filter(|_| system_name.is_some()),
             system: system_name,
@@ -147,7 +149,6 @@ impl Run for Check {
                 .for_each(|note| say(format_args!("note: {note}")));
         }
         match problems {
-            None if self.strict && !report.assuming.is_empty() => Ok(Verdict::of(false)),
             None => Ok(Verdict::of(report.holds)),
             Some(problems) if output.is_json() => Err(Failure::quiet(&problems)),
             Some(problems) => Err(Failure::problems(problems)),

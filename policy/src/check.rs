@@ -217,7 +217,7 @@ fn against(
     let system = described.system;
     system::check(check, described);
     streams::check_maps(check, described);
-    priorities::check(check, &relations.given, described);
+    priorities::check(check, relations, described, pages);
     notifications::check(check, system);
     log::check(check, described);
     memory::check_regions(check, described);

@@ -551,10 +551,10 @@ impl Judge<'_> {
         }
     }
 
-    /// Calls that wait for each other.
+    /// Who waits for whom waits for it: a caller for its reply, a sender for a receiver.
     fn cycles(&self, found: &mut Vec<Finding>) {
         let mut waits: BTreeMap<&Who, BTreeSet<Who>> = BTreeMap::new();
-        for cap in self.world.caps.iter().filter(|cap| cap.write && cap.reply) {
+        for cap in self.world.caps.iter().filter(|cap| cap.write) {
             if let Object::Endpoint(of) = &cap.on
                 && cap.holder != Who::pd(of)
             {
@@ -577,7 +577,7 @@ impl Judge<'_> {
                 }
             }
             if reached.contains(start) {
-                let text = format!("{start} calls, and at last somebody calls {start}");
+                let text = format!("{start} waits, and at last somebody waits for {start}");
                 found.push(Finding::new(Kind::CallCycle, [], text));
             }
         }

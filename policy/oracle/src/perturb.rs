@@ -303,6 +303,16 @@ pub const CHANGES: &[(&str, Change)] = &[
         complete(case);
         Some(())
     }),
+    ("a page that is written late", |case, random| {
+        let mut pds = case.system.pds.iter_mut();
+        let writer = pds.find(|pd| pd.name.starts_with("early"))?;
+        match random.below(3) {
+            0 => writer.priority = 3,
+            1 => writer.cpu = 1,
+            _ => writer.throttled = true,
+        }
+        Some(())
+    }),
     ("a page that two write", |case, random| {
         let is_one = |map: &&Map| {
             map.symbol
@@ -338,6 +348,8 @@ pub const CHANGES: &[(&str, Change)] = &[
         complete(case);
         Some(())
     }),
+    ("a send that closes a circle", circle),
+    ("a send that closes a circle", circle),
     ("a send delegated to the manager", |case, random| {
         let grant = some(&mut case.policy.grants, random, |it| {
             it.mode == Mode::Send && it.subject != MANAGER
@@ -953,6 +965,31 @@ fn domain(case: &mut Case, random: &mut Random) -> Option<()> {
     } else {
         some(&mut case.policy.components, random, |_| true)?.domain = domain;
     }
+    Some(())
+}
+
+/// Who is called sends something to its caller, which waits for its reply.
+fn circle(case: &mut Case, random: &mut Random) -> Option<()> {
+    let is_active = |name: &str| case.system.pd(name).is_some_and(|pd| !pd.passive);
+    let calls = case.policy.grants.iter();
+    let calls = calls.filter(|it| it.mode == Mode::Call && it.object != MANAGER);
+    let calls: Vec<&Grant> = calls.filter(|it| is_active(&it.subject)).collect();
+    let call = (*random.pick(&calls)?).clone();
+    let mut components = case.policy.components.iter_mut();
+    let offers = &mut components.find(|it| it.name == call.subject)?.offers;
+    if !offers.contains(&call.interface) {
+        offers.push(call.interface.clone());
+    }
+    case.policy.grants.push(Grant {
+        subject: call.object,
+        object: call.subject,
+        mode: Mode::Send,
+        on_request: false,
+        lease: false,
+        delegate: Vec::new(),
+        ..call
+    });
+    complete(case);
     Some(())
 }
 
