@@ -35,8 +35,9 @@ accounted for, none wider than stated, every frame mapped only as declared (docs
 The system description must be the one that the image was built from. Each finding is a line.
 
 Where a component drives a device that does DMA without an IOMMU, and the line of the device's registers
-accepts that with dma = \"unbounded\", the verdict assumes that the component is honest; so it does of the
-keeper of the grant log, with records = \"opaque\". With --strict that is exit code 1.
+accepts that with dma = \"unbounded\", the verdict assumes that the component is honest; so it does of one
+that makes secure monitor calls, and of the keeper of the grant log, with records = \"opaque\". With
+--strict that is exit code 1.
 
 Exit code: 0 it holds; 1 it does not; 2 it cannot be understood, or the system description or the
 distribution cannot; 3 a file cannot be read.

@@ -585,7 +585,7 @@ fn diff_tells_more_from_less() {
     assert_eq!(report["added"][0]["subject"], "ledger");
     let (_folder, loose) = changed(
         "[[never]]\nfrom = \"edge\"\nto = \"vault\"",
-        "[[never]]\nfrom = \"edge\"\nto = \"drivers\"",
+        "[[never]]\nfrom = \"edge\"\nto = \"entropy\"",
     );
     let (code, report) = json(&["diff", POLICY, &loose]);
     assert_eq!((code, &report["added"][0]["kind"]), (1, &"never".into()));

@@ -264,8 +264,8 @@ impl<'a> Relations<'a> {
 }
 
 /// On whose honesty a verdict depends, with leave of the policy: of those that reach all memory through a
-/// device, and of the keeper of the grant log where its records are opaque to it. A component by its name,
-/// a guest or a device with what it is.
+/// device or the secure monitor, and of the keeper of the grant log where its records are opaque to it. A
+/// component by its name, a guest or a device with what it is.
 pub fn assumed_honest(policy: &Policy, described: Option<Described<'_>>) -> Vec<String> {
     let relations = Relations::of(policy, described);
     let honest = match described {

@@ -73,7 +73,9 @@ fn needs<'s>(step: &'s Step, policy: &Policy) -> Option<(&'s Who, &'s Who, Mode)
         | How::Taken(_)
         | How::InPlace(_)
         | How::Inspects
-        | How::Records(_) => None,
+        | How::Records(_)
+        | How::Copies { .. }
+        | How::Quoted(_) => None,
     }
 }
 

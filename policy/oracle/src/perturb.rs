@@ -303,6 +303,23 @@ pub const CHANGES: &[(&str, Change)] = &[
         complete(case);
         Some(())
     }),
+    ("a never for who writes a page", |case, random| {
+        let components = case.policy.components.iter();
+        let writers = components.filter(|it| it.name.starts_with("early"));
+        let writers: Vec<String> = writers.map(|it| it.domain.clone()).collect();
+        let from = random.pick(&writers)?.clone();
+        let grants = case.policy.grants.iter();
+        let readers = grants
+            .filter(|it| it.object == MANAGER)
+            .map(|it| it.subject.clone());
+        let readers: Vec<String> = readers
+            .chain(case.policy.keeper().map(str::to_owned))
+            .collect();
+        let to = random.pick(&readers)?.clone();
+        never_between(case, from, &to)
+    }),
+    ("a log that is copied", copied),
+    ("a log that is copied", copied),
     ("a page that is written late", |case, random| {
         let mut pds = case.system.pds.iter_mut();
         let writer = pds.find(|pd| pd.name.starts_with("early"))?;
@@ -991,6 +1008,32 @@ fn circle(case: &mut Case, random: &mut Random) -> Option<()> {
     });
     complete(case);
     Some(())
+}
+
+/// The log's keeper writes memory that another reads, which may be honest or not.
+fn copied(case: &mut Case, random: &mut Random) -> Option<()> {
+    let keeper = case.policy.keeper()?.to_owned();
+    case.policy.is_opaque = true;
+    let reader = random.pick(&case.policy.components)?.name.clone();
+    if reader == keeper || case.system.region("copy").is_some() {
+        return None;
+    }
+    let pds = &mut case.system.pds;
+    let [writes, reads] = [&keeper, &reader].map(|name| pds.iter().position(|pd| pd.name == *name));
+    pds[writes?].maps.push(Map::new("copy", "rw"));
+    pds[reads?].maps.push(Map::new("copy", "r"));
+    case.system.regions.push(Region {
+        name: "copy".to_owned(),
+        size: Some(0x1000),
+        ..Region::default()
+    });
+    complete(case);
+    let denied = random.pick(&case.policy.components)?.domain.clone();
+    let to = match random.percent(50) {
+        true => reader,
+        false => random.pick(&case.policy.components)?.name.clone(),
+    };
+    never_between(case, denied, &to)
 }
 
 fn never(case: &mut Case, random: &mut Random) -> Option<()> {

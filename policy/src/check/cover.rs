@@ -195,12 +195,13 @@ pub(super) fn check(
 pub(super) fn assumed_honest<'a>(relations: &Relations<'a>) -> BTreeSet<Subject<'a>> {
     let lines = Index::of(&relations.declared);
     let given = relations.given.facts().iter();
-    let given = given.filter(|fact| fact.kind == Kind::Dma);
+    let given = given.filter(|fact| matches!(fact.kind, Kind::Dma | Kind::Smc));
     let reaches = |fact: &&Fact<'a>| lines.about(fact).any(Fact::reaches_all_memory);
     let keeper = relations.declared.opaque_keeper;
     let keeper = keeper.map(Subject::Component);
     let drivers = given.filter(reaches).map(|fact| fact.subject);
-    let all = drivers.chain(keeper).collect();
+    let carriers = relations.declared.carriers();
+    let all = drivers.chain(keeper).chain(carriers).collect();
     relations.declared.with_power_over(all)
 }
 
@@ -436,9 +437,10 @@ fn remedy<'a>(fact: &Fact<'a>, given: &Given<'_, 'a>) -> String {
     let Some(field) = field(fact, given) else {
         return "remove it here".to_owned();
     };
-    let unless = match given.is_device(fact) {
-        true => format!(". {UNLESS}"),
-        false => String::new(),
+    let unless = match fact.object {
+        Object::Firmware => format!("; then all verdicts assume that {} is honest", fact.subject),
+        _ if given.is_device(fact) => format!(". {UNLESS}"),
+        _ => String::new(),
     };
     if fact.kind == Kind::Channel && !fact.rights.has(Rights::CALL) {
         return format!(
@@ -483,6 +485,7 @@ fn field<'a>(fact: &Fact<'a>, given: &Given<'_, 'a>) -> Option<String> {
         | Object::Input(_)
         | Object::Memory(_)
         | Object::Activity(_)
+        | Object::Page(_)
         | Object::Processor { .. } => return None,
     })
 }
