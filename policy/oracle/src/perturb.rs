@@ -911,10 +911,18 @@ fn delegates(case: &mut Case, random: &mut Random) -> Option<()> {
     if grant.delegate.is_empty() && !ends.contains(&&*to) {
         grant.delegate.push(to);
     }
-    let (subject, delegate) = (Who::pd(&grant.subject), grant.delegate.first()?.clone());
-    let from = case.policy.domain_of(&subject)?.to_owned();
+    let ends = [grant.subject.clone(), grant.delegate.first()?.clone()];
+    // Each in a domain of its own, so that nobody else tells one of them something for the other.
+    for (name, domain) in ends.iter().zip(["giver", "taker"]) {
+        if case.policy.domains.iter().any(|it| it == domain) {
+            return None;
+        }
+        case.policy.domains.push(domain.to_owned());
+        let mut components = case.policy.components.iter_mut();
+        components.find(|it| it.name == *name)?.domain = domain.to_owned();
+    }
     complete(case);
-    never_between(case, from, &delegate)
+    never_between(case, "giver".to_owned(), &ends[1])
 }
 
 /// Without a manager, two who share whom they call, and a rule that keeps their domains apart.
