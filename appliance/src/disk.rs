@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
+use portcullis_blk::wire::SECTOR;
 use portcullis_blk::{BLOCK, Disk, DiskError};
 use rustix::io::Errno;
 
@@ -65,8 +66,13 @@ impl Disk for FileDisk {
     }
 
     fn write(&mut self, first: u64, data: &[u8]) -> Result<(), DiskError> {
-        let mut offset = self.place(first, data.len())?;
-        let mut rest = data;
+        self.write_behind(first, 0, data)
+    }
+
+    fn write_behind(&mut self, first: u64, kept: usize, data: &[u8]) -> Result<(), DiskError> {
+        let kept = kept * SECTOR;
+        let mut offset = self.place(first, data.len())? + kept as u64;
+        let mut rest = &data[kept..];
         while !rest.is_empty() {
             match rustix::io::pwrite(&self.file, rest, offset) {
                 Ok(0) => return Err(DiskError::Write { first }),

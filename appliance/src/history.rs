@@ -10,13 +10,14 @@
 //! on a new disk, whose logs have other names.
 
 use std::fs::{self, DirBuilder, File};
+use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::VerifyingKey;
 use portcullis_audit::files::{self, FileError, Said};
 use portcullis_audit::keys::{KeyError, Keyring};
-use portcullis_files::{Mode, open_private, replace};
+use portcullis_files::{Mode, open_private, own_directory, replace};
 use portcullis_log::Cause;
 use portcullis_log::block::{LogId, LogKind};
 use portcullis_log::checkpoint::{Checkpoint, origin};
@@ -24,7 +25,7 @@ use portcullis_log::merkle::{Frontier, Hash};
 use portcullis_log::note::{NOTE_MAX, Note, NoteError, Verifier};
 
 use crate::error::{Lost, StateError, file_error};
-use crate::keys::{KEYS, VERIFIERS, ledger_key, make_secret, secret};
+use crate::keys::{KEYS, PUBLIC, VERIFIERS, ledger_key, make_secret, secret};
 use crate::logs::{DISK, LOGS, Logs, append, lost, new_disk};
 
 /// There while a new directory is not complete: what is missing then is made.
@@ -81,9 +82,7 @@ struct Head {
 /// id of its logs.
 pub(crate) fn settle(path: &Path, begin: Begin) -> Result<(LogId, Began), StateError> {
     let kept = Kept::read(path)?;
-    let is_marked = is_there(path, UNFINISHED);
-    let mut files = [DISK, LEFT].into_iter().chain(KEYS);
-    if kept.is_empty() && (is_marked || !files.any(|name| is_there(path, name))) {
+    if kept.is_empty() && is_new(path)? {
         return Ok((make(path)?, Began::New));
     }
     match (kept.check(path)?, begin) {
@@ -94,12 +93,36 @@ pub(crate) fn settle(path: &Path, begin: Begin) -> Result<(LogId, Began), StateE
     }
 }
 
+/// Whether nothing of a directory can be lost: it has nothing, or what a first start that was cut off makes, in the
+/// order in which that makes it.
+fn is_new(path: &Path) -> Result<bool, StateError> {
+    let [ledger, vault, disk] = [KEYS[0], KEYS[1], DISK].map(|name| is_there(path, name));
+    let made = [ledger?, vault?, disk?];
+    if is_there(path, LEFT)? {
+        return Ok(false);
+    }
+    // The marker goes before the policy's key is made.
+    if !is_there(path, UNFINISHED)? || is_there(path, PUBLIC)? {
+        return Ok(made == [false; 3]);
+    }
+    Ok(match made {
+        [true, true, true] => {
+            let logs = Logs::open(&path.join(DISK))?;
+            !LOGS.into_iter().any(|log| logs.has_records(log))
+        }
+        [ledger, vault, disk] => ledger >= vault && vault >= disk,
+    })
+}
+
 /// The logs that have records and no checkpoint: nobody can tell whether they went back.
 pub(crate) fn unvouched(path: &Path) -> Result<Vec<LogKind>, StateError> {
     let logs = Logs::open(&path.join(DISK))?;
-    let is_kept = |log: &LogKind| is_there(path, &checkpoint_file(*log));
-    let mut unvouched = LOGS.to_vec();
-    unvouched.retain(|log| logs.has_records(*log) && !is_kept(log));
+    let mut unvouched = Vec::new();
+    for log in LOGS {
+        if logs.has_records(log) && !is_there(path, &checkpoint_file(log))? {
+            unvouched.push(log);
+        }
+    }
     Ok(unvouched)
 }
 
@@ -108,12 +131,12 @@ fn make(path: &Path) -> Result<LogId, StateError> {
     let marker = path.join(UNFINISHED);
     replace(&marker, b"", Mode::Private).map_err(file_error(&marker, "write"))?;
     for key in KEYS {
-        if !is_there(path, key) {
+        if !is_there(path, key)? {
             make_secret(&path.join(key))?;
         }
     }
     let disk = path.join(DISK);
-    if !is_there(path, DISK) {
+    if !is_there(path, DISK)? {
         let unfinished = new_disk(&disk)?;
         unfinished.replace().map_err(file_error(&disk, "write"))?;
     }
@@ -145,11 +168,13 @@ impl Kept {
 
     /// The id of the disk's logs, or why the disk is not the one that is known.
     fn check(&self, path: &Path) -> Result<Result<LogId, Lost>, StateError> {
-        if !is_there(path, DISK) {
+        if !is_there(path, DISK)? {
             return Ok(Err(Lost::Disk));
         }
-        if let Some(key) = KEYS.into_iter().find(|key| !is_there(path, key)) {
-            return Ok(Err(Lost::Key(key)));
+        for key in KEYS {
+            if !is_there(path, key)? {
+                return Ok(Err(Lost::Key(key)));
+            }
         }
         for key in KEYS {
             secret(path, key)?;
@@ -209,7 +234,7 @@ impl Kept {
         let disk = path.join(DISK);
         let checkpoints = self.heads.iter().map(|head| head.file.as_str());
         let is_its_disk = matches!(lost, Lost::Older { .. } | Lost::Other { .. });
-        let left;
+        let left = left_folder(path)?;
         if is_its_disk
             && append(
                 open_private(&disk, true)?,
@@ -218,13 +243,11 @@ impl Kept {
                 &records,
             )?
         {
-            left = left_folder(path)?;
             move_to(path, &left, checkpoints)?;
         } else {
             let unfinished = new_disk(&disk)?;
             let file = unfinished.file().try_clone();
             let file = file.map_err(file_error(&disk, "write"))?;
-            left = left_folder(path)?;
             move_to(path, &left, KEYS.into_iter().chain([DISK]))?;
             for key in KEYS {
                 make_secret(&path.join(key))?;
@@ -292,21 +315,26 @@ impl Head {
     }
 }
 
-/// A new folder for what is left behind.
+/// A new folder for what is left behind. Private keys go there: so it is no link, and nobody else's.
 fn left_folder(path: &Path) -> Result<PathBuf, StateError> {
     let mut private = DirBuilder::new();
     private.mode(0o700);
     let left = path.join(LEFT);
-    if !is_there(path, LEFT) {
+    if !is_there(path, LEFT)? {
         private.create(&left).map_err(file_error(&left, "create"))?;
     }
-    let mut folders = (1..).map(|number: u32| left.join(number.to_string()));
-    let folder = folders.find(|folder| fs::symlink_metadata(folder).is_err());
-    let folder = folder.expect("numbers do not end");
-    private
-        .create(&folder)
-        .map_err(file_error(&folder, "create"))?;
-    Ok(folder)
+    own_directory(&left)?;
+    for number in 1_u32.. {
+        let folder = left.join(number.to_string());
+        match private.create(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            created => {
+                created.map_err(file_error(&folder, "create"))?;
+                return Ok(folder);
+            }
+        }
+    }
+    unreachable!("numbers do not end")
 }
 
 /// Moves files that are there to a new folder, durably.
@@ -315,9 +343,11 @@ fn move_to<'n>(
     folder: &Path,
     names: impl Iterator<Item = &'n str>,
 ) -> Result<(), StateError> {
-    for name in names.filter(|name| is_there(path, name)) {
-        let from = path.join(name);
-        fs::rename(&from, folder.join(name)).map_err(file_error(&from, "move"))?;
+    for name in names {
+        if is_there(path, name)? {
+            let from = path.join(name);
+            fs::rename(&from, folder.join(name)).map_err(file_error(&from, "move"))?;
+        }
     }
     for directory in [folder, &path.join(LEFT), path] {
         let synced = File::open(directory).and_then(|it| it.sync_all());
@@ -326,8 +356,9 @@ fn move_to<'n>(
     Ok(())
 }
 
-pub(crate) fn is_there(path: &Path, name: &str) -> bool {
-    fs::symlink_metadata(path.join(name)).is_ok()
+pub(crate) fn is_there(path: &Path, name: &str) -> Result<bool, StateError> {
+    let path = path.join(name);
+    portcullis_files::is_there(&path).map_err(file_error(&path, "look at"))
 }
 
 fn checkpoint_file(log: LogKind) -> String {
@@ -380,7 +411,7 @@ fn parse_origin(name: &str) -> Option<(LogId, LogKind)> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::FileExt as _;
+    use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 
     use super::*;
     use crate::State;
@@ -389,7 +420,7 @@ mod tests {
     use portcullis_blk::api::Area;
     use portcullis_blk::{BLOCK, Header};
     use portcullis_ledger::Log;
-    use portcullis_log::block::{Block, Footer};
+    use portcullis_log::block::{Footer, Part};
     use portcullis_log::builder::{Builder, Tip};
     use portcullis_log::checkpoint::text;
     use portcullis_log::note::write_signature;
@@ -737,24 +768,23 @@ mod tests {
         }
     }
 
+    /// The last byte of the signature of a commit of one short record: it takes a sector.
+    const SIGNED: usize = 511;
+
     /// A byte of a block: any, one of its records, or one of its signature.
     fn changed_byte() -> impl proptest::strategy::Strategy<Value = usize> {
-        let signature = BLOCK - 64;
-        proptest::prop_oneof![0..BLOCK, 88..100_usize, signature..BLOCK]
+        proptest::prop_oneof![0..BLOCK, 88..100_usize, SIGNED - 63..SIGNED + 1]
     }
 
     /// Takes the last record back with what the ledger signed: the commit before it is made to hold both
     /// records, and then to be written again with its own.
     fn rearrange(disk: &Path) {
         let blocks: Vec<_> = (0..16).map(|number| read_block(disk, number)).collect();
-        let blocks: Vec<_> = blocks
-            .iter()
-            .filter_map(|it| Block::read(it).ok())
-            .collect();
-        let size = |block: &Block<'_>| block.footer().unwrap().tree_size.get();
+        let blocks: Vec<_> = blocks.iter().filter_map(|it| Part::read(it).ok()).collect();
+        let size = |block: &Part<'_>| block.footer().unwrap().tree_size.get();
         let y = *blocks.last().unwrap();
         let x = *blocks.iter().rfind(|it| size(it) < size(&y)).unwrap();
-        let commit = |number, records: &[&Block<'_>], footer: &Footer| {
+        let commit = |number, records: &[&Part<'_>], footer: &Footer| {
             let (kind, log) = x.log();
             let mut builder = Builder::new(Tip {
                 kind,
@@ -769,8 +799,8 @@ mod tests {
             let block = *builder.commit(*footer).unwrap();
             write_block(disk, number, &block);
         };
-        commit(x.number(), &[&x, &y], y.footer().unwrap());
-        for number in x.number() + 1..=y.number() {
+        commit(x.block(), &[&x, &y], y.footer().unwrap());
+        for number in x.block() + 1..=y.block() {
             commit(number, &[&x], x.footer().unwrap());
         }
     }
@@ -813,7 +843,7 @@ mod tests {
         // It was written again when the checkpoint was made.
         for number in 0..2 {
             let mut bytes = read_block(&disk, number);
-            bytes[BLOCK - 1] ^= 1;
+            bytes[SIGNED] ^= 1;
             write_block(&disk, number, &bytes);
         }
         drop(State::open(&case.path()).unwrap());
@@ -834,7 +864,7 @@ mod tests {
         case.keep(1);
         fs::copy(&old, &disk).unwrap();
         let mut bytes = read_block(&disk, 0);
-        bytes[BLOCK - 1] ^= 1;
+        bytes[SIGNED] ^= 1;
         write_block(&disk, 0, &bytes);
         let refused = State::open(&case.path()).unwrap_err();
         assert!(matches!(refused, StateError::Lost(..)), "{refused}");
@@ -896,6 +926,108 @@ mod tests {
         assert!(matches!(refused, StateError::Lost(..)), "{refused}");
     }
 
+    /// A marker, and nothing that says which disk there was.
+    #[test]
+    fn a_marker_makes_nothing_anew_that_was_lost() {
+        for (lost, is_complete, expected) in [
+            (Some(DISK), true, Some(Lost::Disk)),
+            (Some(KEYS[0]), true, Some(Lost::Key(KEYS[0]))),
+            (Some(KEYS[1]), true, Some(Lost::Key(KEYS[1]))),
+            (Some(KEYS[0]), false, Some(Lost::Key(KEYS[0]))),
+            (Some(KEYS[1]), false, Some(Lost::Key(KEYS[1]))),
+            (None, true, None),
+            (None, false, None),
+        ] {
+            let mut case = Case::new();
+            case.grow(0);
+            fs::write(case.path().join(UNFINISHED), "").unwrap();
+            fs::remove_file(case.path().join(VERIFIERS)).unwrap();
+            if let Some(lost) = lost {
+                fs::remove_file(case.path().join(lost)).unwrap();
+            }
+            if !is_complete {
+                fs::remove_file(case.path().join(PUBLIC)).unwrap();
+            }
+            match (State::open(&case.path()), expected) {
+                (Err(StateError::Lost(_, lost)), Some(expected)) => assert_eq!(lost, expected),
+                (Ok(state), None) => {
+                    assert_eq!((&state.began, state.unvouched.len()), (&Began::GoesOn, 1));
+                }
+                (opened, expected) => panic!("{opened:?} is not {expected:?}, without {lost:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_first_start_that_was_cut_off_is_taken_up() {
+        let made = [KEYS[0], KEYS[1], DISK];
+        for count in 0..=made.len() {
+            let whole = Case::new();
+            let scratch = tempfile::tempdir().unwrap();
+            let closed = fs::Permissions::from_mode(0o700);
+            fs::set_permissions(scratch.path(), closed).unwrap();
+            fs::write(scratch.path().join(UNFINISHED), "").unwrap();
+            for name in &made[..count] {
+                fs::copy(whole.path().join(name), scratch.path().join(name)).unwrap();
+            }
+            let state = State::open(scratch.path()).unwrap();
+            assert_eq!(state.began, Began::New);
+            for name in &made[..count] {
+                let [before, now] =
+                    [&whole.path(), scratch.path()].map(|it| fs::read(it.join(name)));
+                assert_eq!(before.unwrap(), now.unwrap(), "{name}");
+            }
+            assert!(!state.file(UNFINISHED).exists());
+        }
+    }
+
+    /// Private keys are moved to `left`.
+    #[test]
+    fn no_key_leaves_the_directory_through_a_link() {
+        use std::collections::BTreeSet;
+        use std::os::unix::fs::{chown, symlink};
+        let lost = || {
+            let case = Case::new();
+            fs::remove_file(case.path().join(DISK)).unwrap();
+            case
+        };
+        let refused = |case: &Case| {
+            let names = || {
+                let entries = fs::read_dir(case.path()).unwrap();
+                let names: BTreeSet<_> = entries.map(|it| it.unwrap().file_name()).collect();
+                names
+            };
+            let before = names();
+            let refused = State::begin(&case.path(), Begin::NewHistory).unwrap_err();
+            assert!(matches!(refused, StateError::Refused(_)), "{refused}");
+            assert_eq!(names(), before, "nothing was moved");
+            refused.to_string()
+        };
+        let case = lost();
+        let (left, elsewhere) = (
+            case.path().join(LEFT),
+            case.scratch.path().join("elsewhere"),
+        );
+        fs::create_dir(&elsewhere).unwrap();
+        symlink(&elsewhere, &left).unwrap();
+        assert!(refused(&case).contains("left is a symbolic link"));
+        assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
+        fs::remove_file(&left).unwrap();
+        fs::create_dir_all(left.join("1")).unwrap();
+        for open in [0o777, 0o755] {
+            fs::set_permissions(&left, fs::Permissions::from_mode(open)).unwrap();
+            assert!(refused(&case).contains("is open to others"));
+        }
+        fs::set_permissions(&left, fs::Permissions::from_mode(0o700)).unwrap();
+        // Only root can give it away.
+        if chown(&left, Some(12_345), None).is_ok() {
+            assert!(refused(&case).contains("belongs to user 12345"));
+            chown(&left, Some(0), None).unwrap();
+        }
+        let state = State::begin(&case.path(), Begin::NewHistory).unwrap();
+        assert_eq!(state.began, Began::NewHistory(state.file("left/2")));
+    }
+
     /// The last block of the lost history says that the checkpoint's commit is there.
     #[test]
     fn a_block_of_the_lost_history_is_no_history() {
@@ -909,7 +1041,7 @@ mod tests {
         case.keep(0);
         let size_at = |number| {
             let block = read_block(&disk, number);
-            let footer = Block::read(&block).ok()?.footer().copied()?;
+            let footer = Part::read(&block).ok()?.footer().copied()?;
             Some((footer.tree_size.get(), block))
         };
         let last = (0..8).filter_map(size_at).find(|(size, _)| *size == 3);

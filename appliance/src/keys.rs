@@ -1,7 +1,6 @@
 //! The secrets of a state directory, and the public keys beside them. A secret is in memory only while it
 //! is used.
 
-use std::fs;
 use std::path::Path;
 
 use ed25519_dalek::SigningKey;
@@ -13,13 +12,16 @@ use portcullis_policy::keys::{self, KeyFileError};
 use zeroize::Zeroizing;
 
 use crate::error::{StateError, file_error};
+use crate::history::is_there;
 
 /// The keys that a disk is written with: the ledger's and the vault's.
 pub(crate) const KEYS: [&str; 2] = ["ledger.key", "vault.key"];
 /// The public keys of both logs.
 pub(crate) const VERIFIERS: &str = "ledger.vkey";
+/// The public key that policies are checked with.
+pub(crate) const PUBLIC: &str = "policy.pub";
 /// Bytes of a secret key.
-const SECRET: usize = 32;
+pub(crate) const SECRET: usize = 32;
 
 /// Random bytes from the system.
 pub fn random<const N: usize>() -> Result<[u8; N], StateError> {
@@ -31,7 +33,7 @@ pub fn random<const N: usize>() -> Result<[u8; N], StateError> {
 /// The key that policies are signed with, which is made where there is none.
 pub(crate) fn policy_key(directory: &Path) -> Result<SigningKey, StateError> {
     let path = directory.join("policy.key");
-    if fs::symlink_metadata(&path).is_err() {
+    if !is_there(directory, "policy.key")? {
         let key = keys::generate().map_err(|error| StateError::NoEntropy(error.to_string()))?;
         write(&path, keys::write_private(&key).as_bytes(), Mode::Private)?;
     }
@@ -42,7 +44,7 @@ pub(crate) fn policy_key(directory: &Path) -> Result<SigningKey, StateError> {
             why: error.to_string(),
         },
     })?;
-    let public = directory.join("policy.pub");
+    let public = directory.join(PUBLIC);
     write(&public, key.verifying_key().as_bytes(), Mode::Public)?;
     Ok(key)
 }

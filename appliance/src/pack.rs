@@ -3,7 +3,7 @@
 //! Every file below the directory becomes an entry, sorted by path, so that the same documents give
 //! the same bundle. What cannot be packed becomes an entry too, which says why, and stops nothing
 //! else: an unreadable file, one above the limit, a name that is not UTF-8, a link that loops, a
-//! device. A link to a file below the directory is that file; a link to a directory is not
+//! device, a private key of an appliance. A link to a file below the directory is that file; a link to a directory is not
 //! followed, since what it leads to is either packed where it lies or lies outside.
 
 mod content;
@@ -72,6 +72,8 @@ pub enum Why {
     NotAFile(&'static str),
     /// It lies in more directories than a path can name.
     TooDeep,
+    /// It is a private key of Portcullis: somebody named a state directory, or a folder above one.
+    Key,
 }
 
 /// Why there is no bundle.
@@ -260,6 +262,7 @@ impl Why {
             Missing::Outside => "link-outside",
             Missing::LinkToDirectory => "link-to-directory",
             Missing::TooDeep => "too-deep",
+            Missing::Key => "private-key",
         }
     }
 
@@ -277,6 +280,7 @@ impl Why {
             Self::LinkToDirectory => Missing::LinkToDirectory,
             Self::NotAFile(_) => Missing::NotAFile,
             Self::TooDeep => Missing::TooDeep,
+            Self::Key => Missing::Key,
         }
     }
 }
@@ -309,6 +313,9 @@ impl fmt::Display for Why {
             }
             Self::NotAFile(what) => write!(f, "{what}, and no file"),
             Self::TooDeep => f.write_str("nested in too many directories"),
+            Self::Key => f.write_str(
+                "a private key of Portcullis: name a folder of documents, and no state directory",
+            ),
         }
     }
 }

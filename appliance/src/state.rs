@@ -15,15 +15,17 @@
 //! | `control.sock`   | where the running appliance answers `portcullis capscan`          |
 //!
 //! The directory and its private files belong to whoever runs this, and are closed to others; else they
-//! are refused. A secret is in memory only while it is used.
+//! are refused. So is any other file or folder in it that is a link or somebody else's, and a folder that others may
+//! write, before anything is written. A secret is in memory only while it is used.
 
 use std::fs::{self, DirBuilder, File};
+use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
-use portcullis_files::{Mode, open_private, own_directory};
+use portcullis_files::{Mode, Refused, open_private, own, own_directory};
 use portcullis_log::block::{LogId, LogKind};
 use portcullis_policy::keys::hexadecimal;
 use portcullis_policy_format::Policy;
@@ -70,11 +72,15 @@ impl State {
         builder.create(path).map_err(file_error(path, "create"))?;
         let path = fs::canonicalize(path).map_err(file_error(path, "find"))?;
         own_directory(&path)?;
+        own_entries(&path)?;
         let lock = lock(&path)?;
         let removed = portcullis_files::remove_leftovers(&path);
         removed.map_err(file_error(&path, "clear"))?;
         let policies = path.join("policies");
-        fs::create_dir_all(&policies).map_err(file_error(&policies, "create"))?;
+        builder
+            .create(&policies)
+            .map_err(file_error(&policies, "create"))?;
+        own_entries(&policies)?;
         // The driver of a killed run may still write. A disk that is gone or refused is judged below.
         if begin == Begin::NewHistory
             && let Err(error @ StateError::InUse(_)) = open_disk(&path)
@@ -87,7 +93,7 @@ impl State {
             Began::New | Began::NewHistory(_) => Vec::new(),
         };
         let verifiers = path.join(VERIFIERS);
-        if !is_there(&path, VERIFIERS) {
+        if !is_there(&path, VERIFIERS)? {
             verifier_keys(&verifiers, &ledger_key(&path)?, id)?;
         }
         policy_key(&path)?;
@@ -134,6 +140,19 @@ impl State {
     pub fn open_disk(&self) -> Result<File, StateError> {
         open_disk(&self.path)
     }
+}
+
+/// Checks, before anything is written, that nothing in a folder leads elsewhere or is somebody else's.
+fn own_entries(folder: &Path) -> Result<(), StateError> {
+    for entry in fs::read_dir(folder).map_err(file_error(folder, "list"))? {
+        let entry = entry.map_err(file_error(folder, "list"))?;
+        match own(&entry.path()) {
+            // A run that has the directory took it away.
+            Err(Refused::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {}
+            owned => owned?,
+        }
+    }
+    Ok(())
 }
 
 fn open_disk(directory: &Path) -> Result<File, StateError> {
@@ -255,6 +274,56 @@ mod tests {
         assert!(!next.is_finished());
         drop(driver_s);
         next.join().unwrap();
+    }
+
+    #[test]
+    fn what_leads_elsewhere_or_is_somebody_else_s_is_refused_before_anything_is_written() {
+        use std::os::unix::fs::{chown, symlink};
+        let names = [
+            "policies",
+            "policies/a.policy",
+            "appliance.policy",
+            "policy.pub",
+            "ledger.vkey",
+            "lock",
+        ];
+        let scratch = tempfile::tempdir().unwrap();
+        let elsewhere = scratch.path().join("elsewhere");
+        for name in names {
+            let path = scratch.path().join(name.replace('/', "-"));
+            drop(State::open(&path).unwrap());
+            let entry = path.join(name);
+            let refused = |part: &str| {
+                let error = State::open(&path).unwrap_err();
+                assert!(matches!(error, StateError::Refused(_)), "{name}: {error}");
+                assert!(error.to_string().contains(part), "{name}: {error}");
+            };
+            let is_folder = name == "policies";
+            if is_folder {
+                fs::remove_dir(&entry).unwrap();
+                fs::create_dir(&elsewhere).unwrap();
+            } else {
+                let _ = fs::remove_file(&entry);
+                fs::write(&elsewhere, "").unwrap();
+            }
+            symlink(&elsewhere, &entry).unwrap();
+            refused("is a symbolic link");
+            fs::rename(&elsewhere, &entry)
+                .or_else(|_| fs::remove_file(&entry))
+                .unwrap();
+            if is_folder {
+                fs::create_dir(&entry).unwrap();
+                fs::set_permissions(&entry, fs::Permissions::from_mode(0o777)).unwrap();
+                refused("is open to others");
+                fs::set_permissions(&entry, fs::Permissions::from_mode(0o755)).unwrap();
+            }
+            // Only root can give it away.
+            if chown(&entry, Some(12_345), None).is_ok() {
+                refused("belongs to user 12345");
+                chown(&entry, Some(0), None).unwrap();
+            }
+            let _ = fs::remove_dir(&elsewhere);
+        }
     }
 
     #[test]

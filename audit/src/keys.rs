@@ -52,6 +52,12 @@ pub enum KeyError {
         /// Why.
         error: VerifierError,
     },
+    /// A file that was named holds no key: what it should add is not asked for by itself.
+    #[error("{path} holds no key: name a file that does, or none", path = path.display())]
+    Empty {
+        /// Which file.
+        path: PathBuf,
+    },
     /// One name has more keys than are tried.
     #[error("{path} holds more than {KEYS_MAX} keys named {name}", path = path.display())]
     TooMany {
@@ -108,13 +114,18 @@ impl Keyring {
     pub fn resolve(named: &[PathBuf], beside: Option<&Path>) -> Result<Self, KeyError> {
         let mut keys = Self::default();
         for file in named {
-            keys.add(file, Said::Named)?;
+            if keys.add(file, Said::Named)? == 0 {
+                let path = file.clone();
+                return Err(KeyError::Empty { path });
+            }
         }
-        let beside = beside.filter(|_| named.is_empty());
-        if let Some(file) = beside.filter(|it| it.symlink_metadata().is_ok()) {
-            keys.add(file, Said::Found)?;
+        let Some(file) = beside.filter(|_| named.is_empty()) else {
+            return Ok(keys);
+        };
+        match keys.add(file, Said::Found) {
+            Err(KeyError::File { error, .. }) if error.is_missing() => Ok(keys),
+            added => added.map(|_| keys),
         }
-        Ok(keys)
     }
 
     /// The keys of witnesses, from these files.
@@ -129,8 +140,8 @@ impl Keyring {
         }
     }
 
-    /// Reads the keys of a file, one a line, and adds them.
-    pub fn add(&mut self, file: &Path, said: Said) -> Result<(), KeyError> {
+    /// Reads the keys of a file, one a line, and adds them; how many lines there are.
+    pub fn add(&mut self, file: &Path, said: Said) -> Result<usize, KeyError> {
         let text = files::read_text(file, said, NOTE_MAX).map_err(|error| KeyError::File {
             path: file.to_owned(),
             error,
@@ -138,8 +149,9 @@ impl Keyring {
         self.parse(&text, file)
     }
 
-    /// Adds the keys of a text, one a line, that was read from `file`.
-    pub fn parse(&mut self, text: &str, file: &Path) -> Result<(), KeyError> {
+    /// Adds the keys of a text, one a line, that was read from `file`; how many lines there are.
+    pub fn parse(&mut self, text: &str, file: &Path) -> Result<usize, KeyError> {
+        let mut keys = 0;
         for (line, text) in (1..).zip(text.lines()) {
             if text.trim().is_empty() {
                 continue;
@@ -156,8 +168,9 @@ impl Keyring {
                 is_witness: key.is_witness(),
                 file: file.to_owned(),
             })?;
+            keys += 1;
         }
-        Ok(())
+        Ok(keys)
     }
 
     fn insert(&mut self, new: Key) -> Result<(), KeyError> {

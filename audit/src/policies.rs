@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use portcullis_kernel::{Method, MethodSet};
 use portcullis_log::GrantFields;
-use portcullis_policy_format::{AllowedGrant, Policy, PolicyError, When};
+use portcullis_policy_format::{AllowedGrant, MAX_COMPONENTS, OnFault, Policy, PolicyError};
 
 use crate::files::{self, FileError, Said};
 
@@ -28,8 +28,9 @@ pub struct PolicyTable {
     components: Vec<String>,
     interfaces: Vec<String>,
     methods: HashMap<(u16, Method), String>,
+    /// Bit n: component n stays stopped when it faults.
+    stopping: u64,
     grants: HashMap<(u16, u16), AllowedGrant>,
-    boot_grants: u32,
 }
 
 /// Policies at hand, by hash.
@@ -50,6 +51,12 @@ pub enum PoliciesError {
     /// A folder has more entries than are read.
     #[error("{path} has more than {POLICIES_MAX} entries: name the policies with --policies", path = path.display())]
     TooMany {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A folder that was named holds no policy.
+    #[error("{path} holds no *.policy: name a folder that does, or none", path = path.display())]
+    Empty {
         /// Which.
         path: PathBuf,
     },
@@ -81,17 +88,17 @@ impl PolicyTable {
                 .methods()
                 .map(|it| ((it.interface, it.method), it.name.to_owned()))
                 .collect(),
-            boot_grants: grants
-                .values()
-                .filter(|grant| grant.when == When::Boot)
-                .count() as u32,
+            stopping: (0..)
+                .zip(policy.components())
+                .filter(|(_, component)| component.on_fault == OnFault::Stop)
+                .fold(0, |all, (number, _): (u16, _)| all | 1 << number),
             grants,
         })
     }
 
-    /// How many grants are issued at boot.
-    pub const fn boot_grants(&self) -> u32 {
-        self.boot_grants
+    /// Whether a component stays stopped when it faults, so that the grants to it are revoked too.
+    pub fn stops(&self, number: u16) -> bool {
+        number < MAX_COMPONENTS && self.stopping & 1 << number != 0
     }
 
     /// Name of a component.
@@ -129,7 +136,7 @@ impl PolicyTable {
             (allowed.object != grant.object, "object"),
             (allowed.interface != grant.interface, "interface"),
             (allowed.mode != grant.mode, "mode"),
-            (!grant.methods.is_subset(allowed.methods), "methods"),
+            (!is_part(grant.methods, allowed.methods), "methods"),
             (longer(logged.lease_ms, rule.lease_ms), "lease"),
         ];
         match differs.iter().find(|(differs, _)| *differs) {
@@ -160,6 +167,11 @@ impl PolicyTable {
     }
 }
 
+/// Whether a grant may have these methods where a rule has those: some of them, where it has any.
+fn is_part(methods: MethodSet, allowed: MethodSet) -> bool {
+    methods.is_subset(allowed) && (methods.is_empty() == allowed.is_empty())
+}
+
 /// Whether `lease` lasts longer than `limit` allows; `None` lasts until revoked.
 fn longer(lease: Option<u32>, limit: Option<u32>) -> bool {
     match (lease, limit) {
@@ -187,15 +199,19 @@ impl Policies {
 
     /// Reads a policy from a file, or every `*.policy` of a folder.
     pub fn load(&mut self, path: &Path) -> Result<(), PoliciesError> {
-        if path.is_dir() {
-            self.load_folder(path, Said::Named)
-        } else {
-            self.load_file(path, Said::Named)
+        if !path.is_dir() {
+            return self.load_file(path, Said::Named);
         }
+        if self.load_folder(path, Said::Named)? == 0 {
+            let path = path.to_owned();
+            return Err(PoliciesError::Empty { path });
+        }
+        Ok(())
     }
 
-    /// Reads every `*.policy` of a folder.
-    pub(crate) fn load_folder(&mut self, path: &Path, said: Said) -> Result<(), PoliciesError> {
+    /// Reads every `*.policy` of a folder; how many there are.
+    pub(crate) fn load_folder(&mut self, path: &Path, said: Said) -> Result<usize, PoliciesError> {
+        let mut policies = 0;
         let failed = |error| PoliciesError::File {
             path: path.to_owned(),
             error,
@@ -213,9 +229,10 @@ impl Policies {
                 .is_some_and(|extension| extension == "policy")
             {
                 self.load_file(&path, Said::Found)?;
+                policies += 1;
             }
         }
-        Ok(())
+        Ok(policies)
     }
 
     fn load_file(&mut self, path: &Path, said: Said) -> Result<(), PoliciesError> {

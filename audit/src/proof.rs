@@ -156,6 +156,12 @@ pub enum Refused {
     /// The checkpoint is of another log than the key.
     #[error("the checkpoint is of a log that no key is named after")]
     OtherLog,
+    /// An older key than the one before signed it.
+    #[error(
+        "a key signed it that another of the log took the place of: the oldest key is named first, and signs no \
+         more once another has"
+    )]
+    Superseded,
     /// The hashes do not lead to the root.
     #[error(transparent)]
     Proof(#[from] ProofError),
@@ -247,13 +253,15 @@ impl<'a> Proof<'a> {
         Ok(record.to_vec())
     }
 
-    /// Checks a consistency proof from the checkpoint in `old_note`, signed by a key of the same log.
+    /// Checks a consistency proof from the checkpoint in `old_note`, signed by a key of the same log: `keys` are
+    /// oldest first, and what one has signed no older one goes on from.
     pub fn verify_consistency(&self, keys: &[Verifier<'_>], old_note: &str) -> Result<(), Refused> {
         let Self::Consistency { old, hashes, .. } = self else {
             return Err(Refused::Header);
         };
         let head = self.checkpoint(keys)?;
         let before = checkpoint(old_note, keys)?;
+        goes_on(old_note, self.note(), keys)?;
         if before.size != *old {
             return Err(Refused::OldSize {
                 proof: *old,
@@ -267,6 +275,16 @@ impl<'a> Proof<'a> {
             &before.root,
             &head.root,
         )?)
+    }
+}
+
+/// Whether no older key signed a note than signed the one before; `keys` are oldest first.
+pub(crate) fn goes_on(before: &str, note: &str, keys: &[Verifier<'_>]) -> Result<(), Refused> {
+    let [before, note] = [before, note].map(|it| Note::parse(it.as_bytes()));
+    let newest = |note: Note<'_>| keys.iter().rposition(|key| note.signed_by(key).is_ok());
+    match newest(before?) > newest(note?) {
+        true => Err(Refused::Superseded),
+        false => Ok(()),
     }
 }
 

@@ -6,8 +6,11 @@
 //! revoked was in force, and nothing derived from it still is; and the policy that the boot or the
 //! latest update names by its hash allows it, when it was issued, and to whoever asked for it.
 
+use std::collections::BTreeMap;
+
 use portcullis_fsck::{At, Boots, Findings, Place, Records, Region, Sink, What};
 use portcullis_log::checkpoint::origin;
+use portcullis_log::record::MARK;
 use portcullis_log::{BootId, Cause, Decoded, GrantFields, Operation, Outcome, Record};
 use portcullis_policy_format::{AllowedGrant, When};
 use serde::Serialize;
@@ -56,6 +59,15 @@ fn hex_id<S: serde::Serializer>(id: &BootId, serializer: S) -> Result<S::Ok, S::
     serializer.collect_str(&crate::Hex(&id.0))
 }
 
+/// Why a grant is to be revoked.
+#[derive(Clone, Copy, Debug)]
+enum Owed {
+    /// This component faulted.
+    Fault(u16),
+    /// The policy that came into force does not allow it.
+    Update,
+}
+
 /// What a log says, replayed record by record.
 #[derive(Debug)]
 pub struct Replay<'p> {
@@ -66,6 +78,8 @@ pub struct Replay<'p> {
     policy: Option<([u8; 32], Option<&'p PolicyTable>)>,
     version: u32,
     table: Table,
+    /// The grants in force that are to be revoked before another is issued, with why.
+    owed: BTreeMap<u16, Owed>,
     /// A boot that has a record of a kind that came later: what it did to the grants is not known.
     blind: Option<BootId>,
     findings: Findings,
@@ -81,6 +95,7 @@ impl<'p> Replay<'p> {
             policy: None,
             version: 0,
             table: Table::default(),
+            owed: BTreeMap::new(),
             blind: None,
             findings: Findings::default(),
         }
@@ -122,7 +137,10 @@ impl<'p> Replay<'p> {
     pub fn records(&mut self, records: Records<'_>) {
         for (index, bytes) in records {
             match self.order.decode((index, bytes), &mut self.findings) {
-                Some(Decoded::Record(record)) => self.replay(index, &record),
+                Some(Decoded::Record(record)) => {
+                    self.version(index, &record, bytes.starts_with(&MARK));
+                    self.replay(index, &record);
+                }
                 Some(Decoded::Unknown(stamp)) => self.blind = Some(stamp.boot),
                 None => {}
             }
@@ -135,6 +153,19 @@ impl<'p> Replay<'p> {
         self.replay(index, record);
     }
 
+    /// Holds the version of the policy that a record names against the one in force. `is_named`: its
+    /// encoding says one.
+    fn version(&mut self, index: u64, record: &Record, is_named: bool) {
+        let loads = matches!(record.operation, Operation::Boot | Operation::Update);
+        let goes_on = self.boots.last().is_some_and(|last| last.id == record.boot);
+        let is_loaded = self.version != 0 && goes_on;
+        if is_named && is_loaded && !loads && record.policy != self.version {
+            let (said, version) = (record.policy, self.version);
+            let text = format!("the record names policy version {said}, and {version} is in force");
+            self.wrong(index, text);
+        }
+    }
+
     fn replay(&mut self, index: u64, record: &Record) {
         self.follow(index, record);
         if self.blind == Some(record.boot) {
@@ -143,6 +174,12 @@ impl<'p> Replay<'p> {
         if record.outcome != Outcome::Done {
             return self.not_done(record);
         }
+        if !matches!(
+            record.operation,
+            Operation::Revoke | Operation::Expire | Operation::Fault
+        ) {
+            self.still_owed(index, record.operation);
+        }
         match record.operation {
             Operation::Boot | Operation::Update => self.load(index, record),
             Operation::Mint | Operation::Copy => self.issue(index, record),
@@ -150,7 +187,7 @@ impl<'p> Replay<'p> {
             Operation::Revoke | Operation::Expire => self.revoke(index, record),
             Operation::Seal => self.seal(index, record),
             Operation::Deny => self.wrong(index, "a denial has the outcome done"),
-            Operation::Fault => {}
+            Operation::Fault => self.fault(index, record),
             Operation::History => self.leave(index, record),
         }
     }
@@ -186,6 +223,7 @@ impl<'p> Replay<'p> {
         });
         // The capabilities of a boot end with it.
         self.table.clear();
+        self.owed.clear();
         self.policy = None;
         self.version = 0;
     }
@@ -214,7 +252,47 @@ impl<'p> Replay<'p> {
                 let text = format!("the policy has version {}, not {version}", policy.version);
                 self.wrong(index, text);
             }
-            Some(_) => {}
+            Some(policy) => {
+                let beyond = |it: &InForce| policy.allows(&it.grant).is_err();
+                let beyond = self.table.in_force().filter(beyond);
+                self.owed
+                    .extend(beyond.map(|it| (it.grant.index, Owed::Update)));
+            }
+        }
+    }
+
+    /// A component's grants are to be revoked, and those to it where it stays stopped.
+    fn fault(&mut self, index: u64, record: &Record) {
+        let Cause::Fault { component, .. } = record.cause else {
+            return self.wrong(index, "the record does not say who faulted");
+        };
+        let stops = self.policy().is_some_and(|it| it.stops(component));
+        let ends = |it: &InForce| {
+            let grant = &it.grant.grant;
+            grant.subject == component || stops && grant.object == component
+        };
+        let owed = self.table.in_force().filter(ends);
+        self.owed
+            .extend(owed.map(|it| (it.grant.index, Owed::Fault(component))));
+    }
+
+    /// Nothing is issued while grants are to be revoked first.
+    fn still_owed(&mut self, index: u64, operation: Operation) {
+        if operation == Operation::Deny {
+            return;
+        }
+        for (grant, owed) in std::mem::take(&mut self.owed) {
+            let text = match owed {
+                Owed::Fault(component) => {
+                    format!("component {component} faulted, and grant {grant} was not revoked")
+                }
+                Owed::Update => {
+                    format!(
+                        "the policy in force does not allow grant {grant}, which was not revoked"
+                    )
+                }
+            };
+            self.wrong(index, text);
         }
     }
 
@@ -234,7 +312,10 @@ impl<'p> Replay<'p> {
             (Operation::Mint | Operation::Copy, Some(grant)) => {
                 self.table.remove(grant.index);
             }
-            (Operation::Revoke | Operation::Expire, Some(grant)) => self.table.detach(grant.index),
+            (Operation::Revoke | Operation::Expire, Some(grant)) => {
+                self.owed.remove(&grant.index);
+                self.table.detach(grant.index);
+            }
             _ => {}
         }
     }
@@ -314,8 +395,12 @@ impl<'p> Replay<'p> {
             return self.issue(index, record);
         };
         let from = before.grant.grant;
-        let same_place = (grant.grant.subject, grant.grant.slot) == (from.subject, from.slot);
-        if !same_place || !grant.grant.is_within(&from) {
+        let place = |it: &GrantFields| (it.id, it.parent, it.grant.subject, it.grant.slot);
+        let is_same = place(&grant) == place(&before.grant);
+        let beyond = |it: InForce| {
+            it.grant.parent == Some(grant.id) && !it.grant.grant.is_within(&grant.grant)
+        };
+        if !is_same || !grant.grant.is_within(&from) || self.table.in_force().any(beyond) {
             self.wrong(
                 index,
                 format!("grant {} was not narrowed but changed", grant.index),
@@ -334,12 +419,33 @@ impl<'p> Replay<'p> {
             let text = format!("grant {number}, generation {generation}, is not in force");
             return self.wrong(index, text);
         }
+        if let Cause::Request { by, .. } = record.cause
+            && !self.may_revoke(by.component, named)
+        {
+            let (by, number) = (by.component, named.index);
+            let text = format!("component {by} neither holds grant {number} nor delegated it");
+            self.wrong(index, text);
+        }
+        self.owed.remove(&named.index);
         if self.table.remove(named.index) > 0 {
             self.wrong(
                 index,
                 format!("grants derived from grant {} are in force", named.index),
             );
         }
+    }
+
+    /// Whether a component holds a grant, or one that it derives from.
+    fn may_revoke(&mut self, component: u16, named: GrantFields) -> bool {
+        let mut next = Some(named.id);
+        while let Some((_, it)) = next.and_then(|id| self.table.with_id(id)) {
+            if it.grant.grant.subject == component {
+                return true;
+            }
+            // A parent has a lower id; one of version 1 stands for an index, and may not be below.
+            next = it.grant.parent.filter(|parent| *parent < it.grant.id);
+        }
+        false
     }
 
     fn seal(&mut self, index: u64, record: &Record) {
@@ -355,8 +461,9 @@ impl<'p> Replay<'p> {
                 "the record does not say how many grants are in force",
             ),
         }
-        if let Some(boot) = self.boots.last_mut() {
-            boot.sealed = true;
+        let again = self.boots.last_mut();
+        if again.is_some_and(|boot| std::mem::replace(&mut boot.sealed, true)) {
+            self.wrong(index, "the boot was sealed before");
         }
     }
 

@@ -69,6 +69,8 @@ struct Kept {
     file: PathBuf,
     said: Said,
     text: String,
+    /// The witnesses that cosigned it, of those whose keys were named.
+    cosigned_by: Vec<String>,
 }
 
 /// Why a state cannot be audited.
@@ -188,6 +190,9 @@ impl StateError {
         let file = match self {
             Self::Missing { .. } | Self::Gone { .. } => return true,
             Self::NoKey { .. } | Self::Use { .. } => return true,
+            Self::Key(KeyError::Empty { .. }) | Self::Policies(PoliciesError::Empty { .. }) => {
+                return true;
+            }
             Self::File { error, .. } | Self::Key(KeyError::File { error, .. }) => error,
             Self::Policies(PoliciesError::File { error, .. }) => error,
             _ => return false,
@@ -214,10 +219,12 @@ impl State {
             let path = image.clone();
             match error {
                 error if !error.is_missing() => in_file(&image)(error),
-                _ if directory && path.with_file_name(KEYS).symlink_metadata().is_ok() => {
-                    StateError::Gone { path }
-                }
-                _ => StateError::Missing { path },
+                _ if !directory => StateError::Missing { path },
+                _ => match portcullis_files::is_there(&path.with_file_name(KEYS)) {
+                    Ok(true) => StateError::Gone { path },
+                    Ok(false) => StateError::Missing { path },
+                    Err(error) => in_file(&path)(error.into()),
+                },
             }
         })?;
         let failed = |error| in_file(&image)(FileError::Io(error));
@@ -252,14 +259,17 @@ impl State {
     }
 
     fn take_directory(&mut self, path: &Path) -> Result<(), StateError> {
-        let is_there = |path: &Path| fs::symlink_metadata(path).is_ok();
+        let is_there = |path: &Path| {
+            let found = portcullis_files::is_there(path);
+            found.map_err(|error| in_file(path)(error.into()))
+        };
         let policies = path.join(POLICIES);
-        if is_there(&policies) {
+        if is_there(&policies)? {
             self.policies.load_folder(&policies, Said::Found)?;
         }
         for kind in LOGS {
             let file = path.join(kind.name()).with_extension(CHECKPOINT);
-            if is_there(&file) {
+            if is_there(&file)? {
                 let said = Said::Found;
                 let text = files::read_text(&file, said, NOTE_MAX).map_err(in_file(&file))?;
                 self.checkpoints.push(Kept {
@@ -267,6 +277,7 @@ impl State {
                     file,
                     said,
                     text,
+                    cosigned_by: Vec::new(),
                 });
             }
         }
@@ -314,6 +325,7 @@ impl State {
             file,
             said,
             text,
+            cosigned_by: self.witnesses.iter().map(ToString::to_string).collect(),
         };
         self.need_key(kind)?;
         self.head(&kept)?;
@@ -328,6 +340,7 @@ impl State {
             file: self.path.clone(),
             said: Said::Named,
             text: note,
+            cosigned_by: Vec::new(),
         });
     }
 
@@ -435,10 +448,7 @@ impl State {
             kind: kept.kind,
             file: kept.file.display().to_string(),
             head,
-            cosigned_by: match kept.said {
-                Said::Named => self.witnesses.iter().map(ToString::to_string).collect(),
-                Said::Found => Vec::new(),
-            },
+            cosigned_by: kept.cosigned_by.clone(),
         })
     }
 

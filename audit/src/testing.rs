@@ -35,6 +35,11 @@ pub fn key() -> SigningKey {
 /// A compiled policy of three components and five grants: three of the boot, one on request, and one
 /// that `ingest` may delegate to the manager.
 pub fn policy() -> Vec<u8> {
+    policy_without(4, None)
+}
+
+/// That policy as this version, without the grant of this subject and slot.
+pub fn policy_without(version: u32, taken: Option<(u16, u16)>) -> Vec<u8> {
     let method = |number| portcullis_kernel::Method::new(number).expect("below 32");
     let named = |number, name| InterfaceMethod {
         interface: 0,
@@ -56,7 +61,7 @@ pub fn policy() -> Vec<u8> {
     };
     let draft = Draft {
         name: "sample",
-        version: 4,
+        version,
         domains: [Domain { name: "inner" }].into(),
         interfaces: [Interface { name: "worm" }].into(),
         methods: [named(0, "append"), named(1, "read")].into(),
@@ -81,7 +86,9 @@ pub fn policy() -> Vec<u8> {
                 ..allowed(2, 1, 60)
             },
         ]
-        .into(),
+        .into_iter()
+        .filter(|it| taken != Some((it.grant.subject, it.grant.slot)))
+        .collect(),
         tail: Tail::default(),
     };
     draft.sign(&SigningKey::from_bytes(&[0x22; 32]))
@@ -165,13 +172,14 @@ pub fn encoded(records: &[Record]) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// The blocks of a log of these commits, and its tree head.
+/// The blocks of a log of these commits, each of which has its own, and its tree head.
 pub fn blocks(kind: LogKind, commits: &[Vec<Vec<u8>>]) -> (Vec<[u8; BLOCK_SIZE]>, Option<Footer>) {
     let mut builder = Builder::new(Tip::empty(kind, LOG));
     let mut tree = Frontier::new();
     let mut blocks = Vec::new();
     let mut head = None;
     for records in commits {
+        builder.next_block();
         for record in records {
             if builder.push(record) == Err(PushError::BlockFull) {
                 blocks.push(*builder.seal().expect("the block is full"));

@@ -17,7 +17,7 @@ use std::path::Path;
 use portcullis_fsck::{Findings, Records, Sink};
 use portcullis_log::merkle::{Hash, leaf_hash, node_hash};
 
-use crate::files;
+use crate::files::{self, FileError, Said};
 
 /// Hashes of a full tile, and records of a full bundle.
 const WIDTH: usize = 256;
@@ -85,7 +85,7 @@ impl<'a> Tiles<'a> {
             }
         }
         self.written.records = self.records;
-        replace(&self.directory.join(CHECKPOINT), checkpoint.as_bytes())?;
+        self.replace(CHECKPOINT, checkpoint.as_bytes())?;
         Ok(self.written)
     }
 
@@ -118,22 +118,34 @@ impl<'a> Tiles<'a> {
     }
 
     fn write(&mut self, level: &str, number: u64, width: usize, content: &[u8]) -> io::Result<()> {
-        let path = self.directory.join(path(level, number, width));
-        let same = fs::read(&path).is_ok_and(|found| found == content);
-        if same {
+        let name = path(level, number, width);
+        let path = self.directory.join(&name);
+        let found = files::read(&path, Said::Found, content.len());
+        if found.is_ok_and(|found| found == content) {
             self.written.unchanged += 1;
             return Ok(());
         }
-        replace(&path, content)?;
+        self.replace(&name, content)?;
         self.written.files += 1;
         // What of it was there before is part of it now.
-        let partial = self
-            .directory
-            .join(format!("{}.p", self::path(level, number, WIDTH)));
-        if width == WIDTH && partial.exists() {
+        let partial = self.directory.join(format!("{name}.p"));
+        if width == WIDTH && portcullis_files::is_there(&partial)? {
             fs::remove_dir_all(partial)?;
         }
         Ok(())
+    }
+
+    /// Writes a whole file below the directory, or leaves what was there. No folder on the way is a link: it
+    /// would lead to where nobody said that this may write.
+    fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let mut folder = self.directory.to_owned();
+        make_folder(&folder)?;
+        let (below, _) = name.rsplit_once('/').unwrap_or_default();
+        for part in below.split('/').filter(|part| !part.is_empty()) {
+            folder.push(part);
+            make_folder(&folder)?;
+        }
+        files::replace(&self.directory.join(name), content, false)
     }
 }
 
@@ -180,12 +192,18 @@ fn path(level: &str, number: u64, width: usize) -> String {
     }
 }
 
-/// Writes a whole file, or leaves what was there.
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent)?;
+/// Makes a folder, if it is not there.
+fn make_folder(path: &Path) -> io::Result<()> {
+    match files::is_folder(path, Said::Found) {
+        Err(error) if error.is_missing() => fs::create_dir_all(path),
+        Err(FileError::Io(error)) => Err(error),
+        found => found.map_err(|error| {
+            io::Error::new(
+                io::ErrorKind::NotADirectory,
+                format!("{}: {error}", path.display()),
+            )
+        }),
     }
-    files::replace(path, content, false)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Verifies a log: fsck reads it, and for the grant log its records are replayed.
 
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
 use portcullis_fsck::{Entries, Finding, Findings, LogSummary, Records, Sink, Verdict};
@@ -41,13 +41,19 @@ pub struct Report {
 /// Commits that are read ahead of the replay; each has at most 256 KiB.
 const AHEAD: usize = 16;
 
-/// Hands the records to another thread.
-struct Forward(SyncSender<(u64, Vec<u8>)>);
+/// Hands the records to another thread, in memory that it gives back.
+struct Forward {
+    records: SyncSender<(u64, Vec<u8>)>,
+    spare: Receiver<Vec<u8>>,
+}
 
 impl Sink for Forward {
     fn commit(&mut self, records: Records<'_>, _: &mut Findings) {
+        let mut bytes = self.spare.try_recv().unwrap_or_default();
+        bytes.clear();
+        bytes.extend_from_slice(records.bytes());
         // The other end goes away only when its thread panics, which joining it reports.
-        let _ = self.0.send((records.first(), records.bytes().to_vec()));
+        let _ = self.records.send((records.first(), bytes));
     }
 }
 
@@ -61,14 +67,17 @@ pub fn verify(
     let (summary, mut findings) = match kind {
         LogKind::Worm => read(&mut Entries),
         LogKind::Grants => thread::scope(|scope| {
-            let (sender, receiver) = sync_channel::<(u64, Vec<u8>)>(AHEAD);
+            let (records, receiver) = sync_channel::<(u64, Vec<u8>)>(AHEAD);
+            let (done, spare): (Sender<Vec<u8>>, _) = channel();
             let replay = &mut replay;
             scope.spawn(move || {
                 for (first, bytes) in receiver {
                     replay.records(Records::new(first, &bytes));
+                    // Nobody takes it any more once all is read.
+                    let _ = done.send(bytes);
                 }
             });
-            read(&mut Forward(sender))
+            read(&mut Forward { records, spare })
         }),
     };
     let (boots, grants_in_force) = (replay.boots().to_vec(), replay.grants().len());

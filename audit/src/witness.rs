@@ -6,8 +6,9 @@
 //! `cosignature/v1`). It remembers the last checkpoint of each log in a directory of its own, which it
 //! locks from when it looks until it has written. Its times never go back either.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
@@ -21,7 +22,7 @@ use portcullis_log::note::{
 
 use crate::files::{self, FileError, Said};
 use crate::keys::Keyring;
-use crate::proof::{Proof, Refused};
+use crate::proof::{Proof, Refused, goes_on};
 
 /// Longest origin, in bytes, that names the file that its checkpoint is in; a longer one's hash does.
 const NAMED_MAX: usize = 100;
@@ -108,6 +109,9 @@ pub enum Declined {
         /// The checkpoint that was signed.
         memory: PathBuf,
     },
+    /// Somebody else could change what it remembers.
+    #[error("what a witness remembers must be its own: {0}")]
+    NotOwn(#[from] portcullis_files::Refused),
     /// What was signed before cannot be read or kept.
     #[error("cannot {doing} {}: {error}", path.display())]
     Memory {
@@ -131,25 +135,33 @@ pub enum Declined {
 impl Witness<'_> {
     /// Records and root of the last checkpoint of the log named `origin` that was signed here.
     pub fn last(&self, origin: &str) -> Result<(u64, Hash), Declined> {
+        let last = self.last_note(origin)?;
+        Ok(last.map_or((0, empty_root()), |(size, root, _)| (size, root)))
+    }
+
+    /// The same, with its note; `None`: it may be a log of which nothing was signed.
+    fn last_note(&self, origin: &str) -> Result<Option<(u64, Hash, String)>, Declined> {
         let path = self.remembered(origin);
         let text = match files::read_text(&path, Said::Found, NOTE_MAX) {
             Ok(text) => text,
-            Err(error) if error.is_missing() && self.is_new => return Ok((0, empty_root())),
+            Err(error) if error.is_missing() && self.is_new => return Ok(None),
             Err(error) if error.is_missing() => {
                 let origin = origin.to_owned();
                 return Err(Declined::Forgotten { origin });
             }
             Err(error) => return Err(in_memory("read", path)(error)),
         };
-        match self.own(&path, &text)? {
-            Some((it, _)) if it.origin == origin => Ok((it.size, it.root)),
-            Some(_) => Err(damaged(path, "it is of another log")),
-            None => Err(damaged(path, NoteError::Unknown)),
-        }
+        let (size, root) = match self.own(&path, &text)? {
+            Some((it, _)) if it.origin == origin => (it.size, it.root),
+            Some(_) => return Err(damaged(path, "it is of another log")),
+            None => return Err(damaged(path, NoteError::Unknown)),
+        };
+        Ok(Some((size, root, text)))
     }
 
     /// Checks a request about a log that a key in `keys` is named after; remembers its checkpoint and gives
-    /// back the note with the cosignature. `time` is in seconds since 1970.
+    /// back the note with the cosignature. `time` is in seconds since 1970. The checkpoint that was signed last
+    /// is signed again, whatever the proof starts from: whoever asked may have lost the answer.
     pub fn cosign(&self, request: &str, keys: &Keyring, time: u64) -> Result<Cosigned, Declined> {
         let proof = Proof::parse(request)?;
         let Proof::Consistency { old, hashes, note } = &proof else {
@@ -167,24 +179,16 @@ impl Witness<'_> {
         let verifiers: Vec<_> = of_it.iter().map(|key| key.verifier()).collect();
         let head = proof.checkpoint(&verifiers)?;
         let _alone = self.alone()?;
-        let (signed, root) = self.last(origin)?;
-        if *old != signed {
-            return Err(Declined::Start {
-                asked: *old,
-                signed,
-            });
+        let last = self.last_note(origin)?;
+        if let Some((.., before)) = &last {
+            goes_on(before, proof.note(), &verifiers)?;
         }
-        // Every log continues the empty one, and RFC 6962 has no proof for that.
-        let grown = match signed {
-            0 => hashes.is_empty() && (head.size > 0 || head.root == root),
-            _ => verify_consistency(signed, head.size, hashes, &root, &head.root).is_ok(),
-        };
-        if !grown {
-            let memory = self.remembered(origin);
-            return Err(Declined::Fork {
-                size: signed,
-                memory,
-            });
+        let again = last
+            .as_ref()
+            .is_some_and(|it| (it.0, it.1) == (head.size, head.root));
+        if !again {
+            let (signed, root) = last.map_or((0, empty_root()), |it| (it.0, it.1));
+            self.check_growth(*old, hashes, (signed, root), &head)?;
         }
         let signed = self.latest()?;
         if time < signed {
@@ -200,6 +204,31 @@ impl Witness<'_> {
             log: origin.to_owned(),
             signed_by: format!("{key}, from {}", key.file.display()),
             note: cosigned,
+        })
+    }
+
+    /// Whether a log grew from the last checkpoint that was signed here to this one.
+    fn check_growth(
+        &self,
+        old: u64,
+        hashes: &[Hash],
+        (signed, root): (u64, Hash),
+        head: &Checkpoint<'_>,
+    ) -> Result<(), Declined> {
+        if old != signed {
+            return Err(Declined::Start { asked: old, signed });
+        }
+        // Every log continues the empty one, and RFC 6962 has no proof for that.
+        let grown = match signed {
+            0 => hashes.is_empty() && (head.size > 0 || head.root == root),
+            _ => verify_consistency(signed, head.size, hashes, &root, &head.root).is_ok(),
+        };
+        if grown {
+            return Ok(());
+        }
+        Err(Declined::Fork {
+            size: signed,
+            memory: self.remembered(head.origin),
         })
     }
 
@@ -242,10 +271,14 @@ impl Witness<'_> {
     /// Waits until no other process uses the memory, and keeps others out until the result is dropped: two
     /// that look at the same time would sign two histories.
     fn alone(&self) -> Result<fs::File, Declined> {
-        let locked = fs::create_dir_all(self.memory)
-            .and_then(|()| fs::File::open(self.memory))
-            .and_then(|memory| memory.lock().map(|()| memory));
-        locked.map_err(|error| in_memory("lock", self.memory.to_owned())(error.into()))
+        let failed = |error: io::Error| in_memory("lock", self.memory.to_owned())(error.into());
+        let mut private = DirBuilder::new();
+        let made = private.recursive(true).mode(0o700).create(self.memory);
+        made.map_err(failed)?;
+        portcullis_files::own(self.memory)?;
+        let memory = fs::File::open(self.memory).map_err(failed)?;
+        memory.lock().map_err(failed)?;
+        Ok(memory)
     }
 
     fn verifier(&self) -> Result<Verifier<'_>, VerifierError> {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use ed25519_dalek::SigningKey;
 use portcullis_audit::proof::{Hashes, Proof, Refused, write_consistency, write_inclusion};
 use portcullis_audit::testing::{LOG, key};
 use portcullis_audit::verify::checkpoint_note;
@@ -29,12 +30,17 @@ fn hashes(size: u64) -> Hashes {
 }
 
 fn note(size: u64) -> String {
+    note_by(size, &key())
+}
+
+/// The same; this key signed it.
+fn note_by(size: u64, key: &SigningKey) -> String {
     let mut tree = Frontier::new();
     (0..size).for_each(|index| {
         tree.append(&record(index));
     });
-    let footer = Footer::sign(KIND, LOG, size, &tree.root(), &key());
-    checkpoint_note(KIND, LOG, &footer, &key().verifying_key())
+    let footer = Footer::sign(KIND, LOG, size, &tree.root(), key);
+    checkpoint_note(KIND, LOG, &footer, &key.verifying_key())
 }
 
 #[test]
@@ -83,6 +89,27 @@ fn growth_is_proved() {
             proof.verify_consistency(&[verifier], &note(other)),
             Err(refused)
         );
+    }
+}
+
+/// Keys are named oldest first: an older one does not go on from what a newer one signed.
+#[test]
+fn growth_that_a_superseded_key_signed_is_refused() {
+    let name = origin(KIND, LOG);
+    let keys = [1, 2].map(|seed| SigningKey::from_bytes(&[seed; 32]));
+    let known = [&keys[0], &keys[1]].map(|it| Verifier::new(&name, it.verifying_key()).unwrap());
+    for old in [3, 7] {
+        let hashes = hashes(7).consistency(old, 7).unwrap();
+        for (before, after) in [(0, 0), (0, 1), (1, 1), (1, 0)] {
+            let text = write_consistency(old, &hashes, &note_by(7, &keys[after]));
+            let proof = Proof::parse(&text).unwrap();
+            let expected = match before > after {
+                true => Err(Refused::Superseded),
+                false => Ok(()),
+            };
+            let old_note = note_by(old, &keys[before]);
+            assert_eq!(proof.verify_consistency(&known, &old_note), expected);
+        }
     }
 }
 

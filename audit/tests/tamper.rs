@@ -4,13 +4,14 @@ use std::io::Cursor;
 
 use ed25519_dalek::VerifyingKey;
 use portcullis_audit::policies::{Policies, PolicyTable};
-use portcullis_audit::testing::{LOG, blocks, boot, encoded, grant, key, policy};
+use portcullis_audit::replay::Replay;
+use portcullis_audit::testing::{LOG, blocks, boot, encoded, grant, key, policy, policy_without};
 use portcullis_audit::verify::{Report, verify};
 use portcullis_fsck::{
     At, Finding, Keys, Place, Region, Severity, Verdict, What, Which, read_blocks,
 };
 use portcullis_kernel::Principal;
-use portcullis_log::block::{BLOCK_SIZE, Footer, LogKind};
+use portcullis_log::block::{BLOCK_SIZE, Footer, LogKind, Part, SECTOR};
 use portcullis_log::builder::{Builder, Tip};
 use portcullis_log::merkle::{Frontier, Hash};
 use portcullis_log::record::OPERATION;
@@ -135,7 +136,17 @@ fn every_changed_byte_is_found() {
             let report = audit(&changed, &checkpoints);
             let place = self::block(block as u64);
             let found = violations(&report).iter().any(|(at, _)| *at == place);
-            assert!(!report.holds && found, "block {block}, byte {byte}");
+            // Behind the end, and a sector of zeros: as a commit that was cut off.
+            let end = Part::all(&disk[block])
+                .map(|part| part.length())
+                .sum::<usize>();
+            let noted = report.findings.iter().any(|it| it.place == place);
+            let is_last = block + 1 == disk.len();
+            let is_excused = is_last && byte >= end + SECTOR && noted;
+            assert!(
+                !report.holds && found || is_excused,
+                "block {block}, byte {byte}"
+            );
         }
     }
 }
@@ -239,6 +250,7 @@ fn assert_forgery_is_found(forged: &[Vec<Vec<u8>>], disk: &Disk) {
     let mut builder = Builder::new(Tip::empty(KIND, LOG));
     let mut blocks = Disk::new();
     for (records, footer) in forged.iter().zip(honest) {
+        builder.next_block();
         for record in records {
             if builder.push(record).is_err() {
                 blocks.push(*builder.seal().unwrap());
@@ -251,9 +263,7 @@ fn assert_forgery_is_found(forged: &[Vec<Vec<u8>>], disk: &Disk) {
 }
 
 fn footers(disk: &Disk) -> Vec<Footer> {
-    let blocks = disk
-        .iter()
-        .map(|block| portcullis_log::block::Block::read(block).unwrap());
+    let blocks = disk.iter().map(|block| Part::read(block).unwrap());
     blocks.filter_map(|block| block.footer().copied()).collect()
 }
 
@@ -368,11 +378,9 @@ fn what_lies_between_a_commit_and_its_copy_is_not_of_the_log() {
     for record in &records[2..4] {
         builder.push(record).unwrap();
     }
-    let footer = *portcullis_log::block::Block::read(&copy)
-        .unwrap()
-        .footer()
-        .unwrap();
+    let footer = *Part::read(&copy).unwrap().footer().unwrap();
     disk.push(*builder.commit(footer).unwrap());
+    builder.next_block();
     builder.push(&records[4]).unwrap();
     tree.append(&records[4]);
     let footer = Footer::sign(KIND, LOG, tree.size(), &tree.root(), &key());
@@ -421,7 +429,7 @@ fn every_wrong_record_is_named() {
     );
     assert_eq!(
         case(&|it| it[3].time.utc = Some(5)),
-        ["record 3: the time is 5 ns, after one of 1700000060000000002 ns"]
+        ["record 3: the time, UTC, is 5 ns, after one of 1700000060000000002 ns"]
     );
     assert_eq!(
         case(&|it| it
@@ -452,7 +460,10 @@ fn every_wrong_record_is_named() {
     );
     assert_eq!(
         case(&|it| it[3].grant = Some(grant(2, 2, 2))),
-        ["record 3: the policy gives ledger nothing in slot 2"]
+        [
+            "record 3: the policy gives ledger nothing in slot 2",
+            "record 6: component 1 neither holds grant 2 nor delegated it",
+        ]
     );
     assert_eq!(
         case(&|it| it[3].grant.as_mut().unwrap().grant.methods.0 = 0b111),
@@ -476,6 +487,10 @@ fn every_wrong_record_is_named() {
     assert_eq!(
         case(&|it| it[6].grant = Some(grant(7, 1, 2))),
         ["record 6: grant 7, generation 0, is not in force"]
+    );
+    assert_eq!(
+        case(&|it| it[6].cause = asked(2, 50)),
+        ["record 6: component 2 neither holds grant 2 nor delegated it"]
     );
     assert_eq!(
         case(&|it| {
@@ -539,7 +554,10 @@ fn a_grant_that_nobody_was_entitled_to_is_found() {
         change(&mut record);
         records.push(Record {
             sequence: 5,
-            time: Time::since_start(u64::MAX),
+            time: Time {
+                monotonic: 5,
+                utc: Some(u64::MAX),
+            },
             ..record
         });
         replayed(&records)
@@ -584,6 +602,181 @@ fn a_grant_that_nobody_was_entitled_to_is_found() {
     assert_eq!(
         replayed(&records),
         ["record 3: ingest asked for it, and line 50 issues it at boot"]
+    );
+}
+
+/// What follows the sample's boot, numbered and dated: what the replay says of it.
+fn after_boot(more: &[Record]) -> Vec<String> {
+    let mut records = boot(1);
+    records.truncate(5);
+    records.extend(more);
+    for (record, sequence) in records.iter_mut().zip(0..) {
+        (record.sequence, record.time) = (sequence, Time::since_start(sequence));
+    }
+    replayed(&records)
+}
+
+/// `ledger` asks for its grant, and gets it.
+fn requested() -> Record {
+    Record {
+        operation: Operation::Mint,
+        grant: Some(grant(3, 2, 1)),
+        cause: asked(2, 60),
+        ..boot(1)[3]
+    }
+}
+
+/// Grants of a component that faulted are revoked before anything else is issued.
+#[test]
+fn a_fault_that_ends_no_grant_is_found() {
+    let fault = portcullis_kernel::Fault::Other { label: 0 };
+    let cause = Cause::Fault {
+        component: 1,
+        fault,
+    };
+    let faulted = Record {
+        operation: Operation::Fault,
+        grant: None,
+        cause,
+        ..boot(1)[3]
+    };
+    let revoked = |slot, outcome| Record {
+        operation: Operation::Revoke,
+        grant: Some(grant(slot, 1, slot)),
+        cause,
+        outcome,
+        ..boot(1)[3]
+    };
+    let (one, other) = (revoked(1, Outcome::Done), revoked(2, Outcome::Done));
+    let issued = requested();
+    let left =
+        |number| format!("record {number}: component 1 faulted, and grant 2 was not revoked");
+    assert_eq!(
+        after_boot(&[faulted, one, other, issued]),
+        Vec::<String>::new()
+    );
+    assert_eq!(after_boot(&[faulted, one, issued, other]), [left(7)]);
+    assert_eq!(
+        after_boot(&[faulted, one]),
+        Vec::<String>::new(),
+        "cut short"
+    );
+    let denied = Record {
+        operation: Operation::Deny,
+        outcome: Outcome::NotPermitted,
+        cause: asked(2, 60),
+        ..faulted
+    };
+    assert_eq!(
+        after_boot(&[faulted, denied, one, other]),
+        Vec::<String>::new()
+    );
+    // What the kernel did not take back stays in force, on record.
+    let refused = revoked(2, Outcome::Error(2));
+    assert_eq!(
+        after_boot(&[faulted, refused, one, issued]),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn an_update_that_leaves_what_it_does_not_allow_in_force_is_found() {
+    let old = PolicyTable::read(&policy()).unwrap();
+    let new = PolicyTable::read(&policy_without(5, Some((1, 2)))).unwrap();
+    let cause = Cause::Load {
+        policy: new.sha256,
+        system: [0; 32],
+        image: [0; 32],
+    };
+    let mut policies = Policies::default();
+    policies.add(old);
+    policies.add(new);
+    let update = Record {
+        operation: Operation::Update,
+        policy: 5,
+        grant: None,
+        cause,
+        ..boot(1)[3]
+    };
+    let revoked = Record {
+        operation: Operation::Revoke,
+        grant: Some(grant(2, 1, 2)),
+        cause: Cause::Policy { line: 50 },
+        ..update
+    };
+    let issued = Record {
+        policy: 5,
+        ..requested()
+    };
+    let case = |more: &[Record]| {
+        let mut replay = Replay::new(&policies);
+        let records = boot(1).into_iter().take(5).chain(more.iter().copied());
+        for (index, record) in (0..).zip(records) {
+            let time = Time::since_start(index);
+            replay.take(
+                index,
+                &Record {
+                    sequence: index,
+                    time,
+                    ..record
+                },
+            );
+        }
+        let found = replay.findings().list.iter();
+        found.map(|it| it.what.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(case(&[update, revoked, issued]), Vec::<String>::new());
+    assert_eq!(
+        case(&[update, issued]),
+        ["the policy in force does not allow grant 2, which was not revoked"]
+    );
+}
+
+#[test]
+fn a_record_that_contradicts_its_boot_is_found() {
+    let with = |change: &dyn Fn(&mut Record)| {
+        let mut record = requested();
+        change(&mut record);
+        after_boot(&[record])
+    };
+    assert_eq!(with(&|_| ()), Vec::<String>::new());
+    assert_eq!(
+        with(&|it| it.policy = 99),
+        ["record 5: the record names policy version 99, and 4 is in force"]
+    );
+    assert_eq!(
+        with(&|it| it.grant.as_mut().unwrap().grant.methods.0 = 0),
+        ["record 5: the grant's methods goes beyond line 60 of the policy"]
+    );
+    assert_eq!(
+        with(&|it| it.grant.as_mut().unwrap().id = 1 << 63 | 3),
+        ["record 5: the bytes are no record"]
+    );
+    assert_eq!(
+        after_boot(&[boot(1)[4]]),
+        ["record 5: the boot was sealed before"]
+    );
+    let mut narrowed = grant(1, 1, 1);
+    narrowed.id = 77;
+    let narrowed = Record {
+        operation: Operation::Attenuate,
+        grant: Some(narrowed),
+        cause: Cause::Policy { line: 40 },
+        ..boot(1)[3]
+    };
+    assert_eq!(
+        after_boot(&[narrowed]),
+        ["record 5: grant 1 was not narrowed but changed"]
+    );
+    // UTC that goes back across a record that has none.
+    let mut records = boot(1);
+    (records[2].time.utc, records[3].time.utc) = (None, Some(5));
+    assert_eq!(
+        replayed(&records),
+        [
+            "record 2: the time, UTC, is 0 ns, after one of 1700000060000000001 ns",
+            "record 3: the time, UTC, is 5 ns, after one of 1700000060000000001 ns",
+        ]
     );
 }
 

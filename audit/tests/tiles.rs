@@ -1,7 +1,8 @@
 //! An exported log, read by a public implementation of C2SP tlog-tiles.
 
 use std::fs;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use portcullis_audit::testing::{LOG, key};
 use portcullis_audit::tiles::{Tiles, Written};
@@ -10,6 +11,7 @@ use portcullis_fsck::{Findings, Records, Sink as _};
 use portcullis_log::block::{Footer, LogKind};
 use portcullis_log::checkpoint::origin;
 use portcullis_log::merkle::Frontier;
+use rustix::fs::{CWD, FileType, Mode};
 use tlog_tiles::tile::{Tile, TileHashReader, TileReader};
 use tlog_tiles::tlog::{self, Error, Hash};
 
@@ -21,6 +23,10 @@ fn record(index: u64) -> Vec<u8> {
 
 /// Exports a log of so many records; gives back its root.
 fn export(directory: &Path, size: u64) -> (Written, [u8; 32]) {
+    try_export(directory, size).unwrap()
+}
+
+fn try_export(directory: &Path, size: u64) -> io::Result<(Written, [u8; 32])> {
     let mut tiles = Tiles::new(directory);
     let mut tree = Frontier::new();
     for index in 0..size {
@@ -31,7 +37,7 @@ fn export(directory: &Path, size: u64) -> (Written, [u8; 32]) {
     }
     let footer = Footer::sign(KIND, LOG, size, &tree.root(), &key());
     let note = checkpoint_note(KIND, LOG, &footer, &key().verifying_key());
-    (tiles.finish(&note).unwrap(), tree.root())
+    Ok((tiles.finish(&note)?, tree.root()))
 }
 
 /// Reads what lies in a directory. The public crate's paths have the tiles' height in them.
@@ -133,6 +139,40 @@ fn the_tiles_of_70000_records_are_those_of_the_specification() {
         assert!(files.iter().any(|it| it == partial), "{partial}");
     }
     assert_eq!(files.len(), 273 + 273 + 1 + 4 + 1);
+}
+
+/// Whoever can put a link into the directory does not choose what else is written over.
+#[test]
+fn nothing_is_written_through_a_link() {
+    let scratch = tempfile::tempdir().unwrap();
+    let elsewhere = scratch.path().join("elsewhere");
+    fs::create_dir_all(elsewhere.join("001.p")).unwrap();
+    for link in [
+        "",
+        "tile",
+        "tile/entries",
+        "tile/0",
+        "tile/1",
+        "tile/0/001.p",
+        "checkpoint",
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("worm");
+        let place = log.join(link);
+        let place = place.components().collect::<PathBuf>();
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &place).unwrap();
+        let error = try_export(&log, 300).unwrap_err();
+        assert!(error.to_string().contains("link"), "{link:?}: {error}");
+        assert_eq!(files(&elsewhere), [""; 0], "{link:?}");
+    }
+    // A pipe in a tile's place is not waited for.
+    let log = scratch.path().join("log");
+    fs::create_dir_all(log.join("tile/0")).unwrap();
+    let pipe = log.join("tile/0/000");
+    rustix::fs::mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let error = try_export(&log, 300).unwrap_err();
+    assert!(error.to_string().contains("a named pipe"), "{error}");
 }
 
 #[test]

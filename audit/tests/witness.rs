@@ -1,6 +1,7 @@
 //! A witness signs one history of a log.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use ed25519_dalek::SigningKey;
@@ -25,6 +26,11 @@ fn own() -> SigningKey {
 /// A request to cosign a log of `size` records, from `old` on. Record `forked` and what follows is
 /// another history.
 fn request(old: u64, size: u64, forked: u64) -> String {
+    signed_request(old, size, forked, &key())
+}
+
+/// The same; this key signed it.
+fn signed_request(old: u64, size: u64, forked: u64, key: &SigningKey) -> String {
     let (mut hashes, mut tree) = (Hashes::new(None), Frontier::new());
     for index in 0..size {
         let record = format!(
@@ -35,8 +41,8 @@ fn request(old: u64, size: u64, forked: u64) -> String {
         let payload = [&(record.len() as u16).to_le_bytes()[..], record.as_bytes()].concat();
         hashes.records(Records::new(index, &payload));
     }
-    let footer = Footer::sign(KIND, LOG, size, &tree.root(), &key());
-    let note = checkpoint_note(KIND, LOG, &footer, &key().verifying_key());
+    let footer = Footer::sign(KIND, LOG, size, &tree.root(), key);
+    let note = checkpoint_note(KIND, LOG, &footer, &key.verifying_key());
     let proof = if old == 0 {
         Some(Vec::new())
     } else {
@@ -247,6 +253,78 @@ fn a_log_with_another_key_than_before_is_the_same_log() {
         Err(Declined::Refused(Refused::Note(NoteError::Unknown)))
     );
     assert!(unknown, "{old:?}");
+}
+
+/// Of two keys the older signs no more once the newer has: who stole it gets no cosignature.
+#[test]
+fn a_key_that_another_took_the_place_of_gets_no_cosignature() {
+    let memory = tempfile::tempdir().unwrap();
+    let name = origin(KIND, LOG);
+    let old = SigningKey::from_bytes(&[0x32; 32]);
+    let keys = [&old, &key()].map(|key| Verifier::new(&name, key.verifying_key()).unwrap());
+    let asked_of = |old_size, size, signer: &SigningKey| {
+        let request = signed_request(old_size, size, u64::MAX, signer);
+        ask_with(memory.path(), &request, &keyring(&keys), TIME)
+    };
+    asked_of(0, 3, &old).unwrap();
+    asked_of(3, 5, &old).unwrap();
+    asked_of(5, 12, &key()).unwrap();
+    for size in [12, 13] {
+        let asked = asked_of(12, size, &old);
+        let superseded = matches!(asked, Err(Declined::Refused(Refused::Superseded)));
+        assert!(superseded, "{asked:?}");
+    }
+    // What it refused left no trace.
+    asked_of(12, 13, &key()).unwrap();
+}
+
+/// Who lost the answer asks again, and is told again; and only of what was signed last.
+#[test]
+fn what_was_signed_last_is_signed_again() {
+    let memory = tempfile::tempdir().unwrap();
+    let first = ask(memory.path(), &request(0, 5, u64::MAX)).unwrap();
+    assert_eq!(ask(memory.path(), &request(0, 5, u64::MAX)).unwrap(), first);
+    let second = ask(memory.path(), &request(5, 12, u64::MAX)).unwrap();
+    let again = ask_at(memory.path(), &request(5, 12, u64::MAX), TIME + 1).unwrap();
+    let key = Verifier::witness(NAME, own().verifying_key()).unwrap();
+    for (note, time) in [(second, TIME), (again, TIME + 1)] {
+        assert_eq!(
+            Note::parse(note.as_bytes()).unwrap().signed_by(&key),
+            Ok(time)
+        );
+    }
+    for (old, size, forked) in [(0, 5, u64::MAX), (5, 12, 6), (0, 12, 0)] {
+        let asked = ask_at(memory.path(), &request(old, size, forked), TIME + 1);
+        assert!(
+            matches!(asked, Err(Declined::Start { signed: 12, .. })),
+            "{asked:?}"
+        );
+    }
+}
+
+/// Who could write the memory could have a second history signed.
+#[test]
+fn a_memory_that_others_could_write_is_refused() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (memory, link) = (scratch.path().join("memory"), scratch.path().join("link"));
+    ask(&memory, &request(0, 5, u64::MAX)).unwrap();
+    std::os::unix::fs::symlink(&memory, &link).unwrap();
+    let refused = |path: &Path| {
+        let asked = ask(path, &request(5, 12, u64::MAX));
+        assert!(matches!(asked, Err(Declined::NotOwn(_))), "{asked:?}");
+    };
+    refused(&link);
+    for open in [0o777, 0o770, 0o702] {
+        fs::set_permissions(&memory, fs::Permissions::from_mode(open)).unwrap();
+        refused(&memory);
+    }
+    fs::set_permissions(&memory, fs::Permissions::from_mode(0o755)).unwrap();
+    // Only root can give it away.
+    if std::os::unix::fs::chown(&memory, Some(12_345), None).is_ok() {
+        refused(&memory);
+        std::os::unix::fs::chown(&memory, Some(0), None).unwrap();
+    }
+    ask(&memory, &request(5, 12, u64::MAX)).unwrap();
 }
 
 /// Whatever a log's owner asks for, what is remembered can be read the next time.

@@ -346,7 +346,11 @@ impl<R: RegionMut> portcullis_blk::Disk for Timed<R> {
     }
 
     fn write(&mut self, first: u64, data: &[u8]) -> Result<(), DiskError> {
-        let (elapsed, written) = time(|| self.disk.write(first, data));
+        self.write_behind(first, 0, data)
+    }
+
+    fn write_behind(&mut self, first: u64, kept: usize, data: &[u8]) -> Result<(), DiskError> {
+        let (elapsed, written) = time(|| self.disk.write_behind(first, kept, data));
         self.writing += elapsed;
         written
     }

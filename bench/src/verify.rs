@@ -155,6 +155,7 @@ fn commit(
 ) {
     let footer = Footer::sign(KIND, LOG, tree.size(), &tree.root(), key);
     disk.extend_from_slice(builder.commit(footer).expect("there are records"));
+    builder.next_block();
 }
 
 fn verify_all(disk: &[u8], key: &ed25519_dalek::VerifyingKey) {

@@ -12,7 +12,7 @@ use crate::output::Output;
 use crate::run::show;
 
 const EXAMPLE: &str = "\
-Asks the running appliance what every grant slot holds, replays the log on its disk, and compares
+Asks the running appliance what every grant slot holds, replays the log on its disk, and compares \
 both: object, badge and rights, slot by slot.
 
 Exit codes:

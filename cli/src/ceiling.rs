@@ -16,15 +16,15 @@ use crate::options::PolicyArgument;
 use crate::output::{Output, table};
 
 const EXAMPLE: &str = "\
-The slot is that of the component's grants CNode, whose slot s has CPtr (1 << 58) | s; the radix is
-the bits of that CNode. Guests and devices hold no grants and have none; --component takes their names
-too. Beside its grants stands what system.xml may give, what streams map, and of whom the manager's
+The slot is that of the component's grants CNode, whose slot s has CPtr (1 << 58) | s; the radix is \
+the bits of that CNode. Guests and devices hold no grants and have none; --component takes their names \
+too. Beside its grants stands what system.xml may give, what streams map, and of whom the manager's \
 interface `inspect` or the grant log tells denials and faults, and what the manager reads of others.
 
-With --system the policy must hold against that description; without, by itself.
+The policy must hold, against its system description where there is one.
 
-JSON: an array of {component, subject (component, guest or device), domain, boot, request, delegated,
-radix or null, grants [{slot, object, interface, methods, mode, when, lease, line}], static [{authority,
+JSON: an array of {component, subject (component, guest or device), domain, boot, request, delegated, \
+radix or null, grants [{slot, object, interface, methods, mode, when, lease, line}], static [{authority, \
 kind, perms, line}]}; perms are those of a mapping, and the rights on a channel.
 
 Example:
@@ -78,7 +78,7 @@ struct StaticRow {
 
 impl Run for ShowCeiling {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
-        let system = self.system.named()?;
+        let system = self.system.found(self.policy.path())?;
         let policy = load::policy(self.policy.path(), system.as_ref())?;
         let (ceiling, relation) = (Ceiling::of(&policy), Relation::declared(&policy));
         let asked = |name: &str| self.component.as_ref().is_none_or(|asked| asked == name);

@@ -16,43 +16,42 @@ use serde::Serialize;
 
 use crate::Run;
 use crate::failure::{Failure, Verdict, say};
-use crate::load::{self, Discovered, SystemArguments, SystemFile};
+use crate::load::{self, SystemArguments, SystemFile};
 use crate::options::PolicyArgument;
-use crate::output::Output;
+use crate::output::{Output, all_unquoted};
 use crate::problem::Found;
 
 const EXAMPLE: &str = "\
-Without --system, the one `system.xml` or `*.system` beside the policy is taken, or else that of the
-folder above, with a note; where there is none, the policy is checked alone, with a note too.
+Where there is no system description, the policy is checked alone, with a note.
 
---sdk reads from a Microkit SDK what the board has in that configuration: cores, hypervisor, IOMMU,
-secure monitor calls, scheduling domains, addresses, and where the kernel, memory and devices lie.
-Without it, only what no board accepts is refused. With --search-path, the files that fill memory
+--sdk reads from a Microkit SDK what the board has in that configuration: cores, hypervisor, IOMMU, \
+secure monitor calls, scheduling domains, addresses, and where the kernel, memory and devices lie. \
+Without it, only what no board accepts is refused. With --search-path, the files that fill memory \
 regions are looked for as Microkit's tool does; without it, no such file is looked at.
 
---image holds the capability distribution that portcullis-image wrote against both: every capability
-accounted for, none wider than stated, every frame mapped only as declared (docs/image-rules.md).
+--image holds the capability distribution that portcullis-image wrote against both: every capability \
+accounted for, none wider than stated, every frame mapped only as declared (docs/image-rules.md). \
 The system description must be the one that the image was built from. Each finding is a line.
 
-Where a component drives a device that does DMA without an IOMMU, and the line of the device's registers
-accepts that with dma = \"unbounded\", the verdict assumes that the component is honest; so it does of one
-that makes secure monitor calls, and of the keeper of the grant log, with records = \"opaque\". With
+Where a component drives a device that does DMA without an IOMMU, and the line of the device's registers \
+accepts that with dma = \"unbounded\", the verdict assumes that the component is honest; so it does of one \
+that makes secure monitor calls, and of the keeper of the grant log, with records = \"opaque\". With \
 --strict that is exit code 1.
 
-Exit code: 0 it holds; 1 it does not; 2 it cannot be understood, or the system description or the
+Exit code: 0 it holds; 1 it does not; 2 it cannot be understood, or the system description or the \
 distribution cannot; 3 a file cannot be read.
 
-JSON: holds, policy {name, version, components, grants, boot_grants} or null, system or null,
-board or null,
-problems [{code, message, help, file, line, column, labels [{line, column, text}]}], more_problems,
-assuming [name], notes [text],
-image {file, board, config, sdk, capabilities, mappings, findings [{rule, component, place, found,
+JSON: holds, policy {name, version, components, grants, boot_grants} or null, system or null, \
+board or null, \
+problems [{code, message, help, file, line, column, labels [{line, column, text}]}], more_problems, \
+assuming [name], notes [text], \
+image {file, board, config, sdk, capabilities, mappings, findings [{rule, component, place, found, \
 expected, help}]} or null.
 
 Example:
   portcullis check policy/appliance.toml --system system.xml
-  portcullis check policy/appliance.toml --system system.xml --sdk microkit-sdk-2.3.0 \\
-      --board qemu_virt_aarch64 --config release
+  portcullis check policy/appliance.toml --system system.xml \\
+      --sdk microkit-sdk-2.3.0 --board qemu_virt_aarch64 --config release
   portcullis check policy/appliance.toml --image distribution.json";
 
 /// Check a policy, and hold it against its system description, and a finished image against both
@@ -83,7 +82,8 @@ struct Report {
     problems: Vec<Found>,
     /// How many more there are.
     more_problems: usize,
-    /// The components that must be honest for the policy to hold.
+    /// Who must be honest for the policy to hold.
+    #[serde(serialize_with = "all_unquoted")]
     assuming: Vec<String>,
     /// How the system description was found; what the policy says, and nothing does yet.
     notes: Vec<String>,
@@ -101,11 +101,10 @@ struct Summary {
 
 impl Run for Check {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
-        let Discovered { path, note } = self.description()?;
-        let board = self.system.board.read()?;
-        let system = path
-            .map(|path| load::system_on(&path, &board))
-            .transpose()?;
+        let (system, note) = match self.alone {
+            true => (None, None),
+            false => self.system.find(self.policy.path())?,
+        };
         let system_name = system.as_ref().map(|file| file.source.name().to_owned());
         let held = Held::check(self.policy.path(), system)?;
         let image = match (&self.image, &held) {
@@ -192,18 +191,6 @@ impl Held {
     }
 }
 
-impl Check {
-    fn description(&self) -> Result<Discovered, Failure> {
-        if self.system.system.is_none() && !self.alone {
-            return load::discover(self.policy.path());
-        }
-        Ok(Discovered {
-            path: self.system.system.clone(),
-            note: None,
-        })
-    }
-}
-
 fn no_system() -> Failure {
     Failure::bad_input(
         "an image is held against a system description, and none was given or found: name the one that \
@@ -243,8 +230,7 @@ fn human(report: &Report) -> String {
 
 /// On whose honesty a verdict depends: ", assuming `blk` is honest".
 fn assumption(assuming: &[String]) -> String {
-    let names: Vec<String> = assuming.iter().map(|name| format!("`{name}`")).collect();
-    match names.as_slice() {
+    match assuming {
         [] => String::new(),
         [one] => format!(", assuming {one} is honest"),
         [first @ .., last] => {

@@ -12,19 +12,19 @@ use serde::Serialize;
 
 use crate::Run;
 use crate::failure::{Failure, Verdict};
-use crate::load::{self, BoardArguments, read_key};
+use crate::load::{self, SystemArguments, read_key};
 use crate::options::PolicyArgument;
 use crate::output::Output;
 
 const EXAMPLE: &str = "\
-The policy is checked first, alone and against the system; one that does not hold is not compiled.
+The policy is checked first, alone and against the system; one that does not hold is not compiled. \
 Without --signing-key the result is unsigned, and no manager takes it until `portcullis sign`.
 
 JSON: file, bytes, name, version, sha256, key_id or null.
 
 Example:
-  portcullis compile policy/appliance.toml --system system.xml --signing-key policy.key \\
-      -o appliance.policy";
+  portcullis compile policy/appliance.toml --system system.xml \\
+      --signing-key policy.key -o appliance.policy";
 
 /// Compile a policy for a system, and sign it
 #[derive(Args)]
@@ -32,11 +32,8 @@ Example:
 pub(crate) struct Compile {
     #[command(flatten)]
     policy: PolicyArgument,
-    /// The system description
-    #[arg(long, value_name = "FILE")]
-    system: PathBuf,
     #[command(flatten)]
-    board: BoardArguments,
+    system: SystemArguments,
     /// The file to write; an existing one is replaced
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -58,7 +55,8 @@ pub(crate) struct Compiled {
 
 impl Run for Compile {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
-        let system = load::system_on(&self.system, &self.board.read()?)?;
+        let board = self.system.board.read()?;
+        let system = self.system.of.needed(self.policy.path(), &board)?;
         let mut compiled = compile(&load::checked(self.policy.path(), system)?);
         if let Some(key) = &self.signing_key {
             let key = read_key(key)?;

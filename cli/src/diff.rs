@@ -9,25 +9,25 @@ use serde::Serialize;
 use crate::Run;
 use crate::failure::{Failure, Verdict};
 use crate::load;
-use crate::output::{Output, table};
+use crate::output::{Output, all_unquoted, table};
 
 const EXAMPLE: &str = "\
-Exit code: 0 the new policy allows nothing that the old does not; 1 it allows something more, gives a
-method another number, or holds only if somebody more is honest; 2 one of them cannot be understood or does
+Exit code: 0 the new policy allows nothing that the old does not; 1 it allows something more, gives a \
+method another number, or holds only if somebody more is honest; 2 one of them cannot be understood or does \
 not hold; 3 a file cannot be read.
 
-What became wider or narrower is told by what was added or taken alone. A grant that is issued at another
-time, or for another lease, counts as another one. What components, guests and devices can learn through
+What became wider or narrower is told by what was added or taken alone. A grant that is issued at another \
+time, or for another lease, counts as another one. What components, guests and devices can learn through \
 the manager is told as what they hold.
 
-JSON: within (whether exit code 0), added and taken: arrays of {kind, subject, object, what, mode,
-when, lease, line}; kind is grant, flow, never, permanent (a later policy may be without a
-`never` rule that was permanent), on_fault (what others hold to subject stays in force when it faults),
-successor_key (subject signs the next policy), or a kind that `reach` knows (map, channel, cap, dma,
-inspect ...); assumed and assumed_no_longer: the components that must be honest for any verdict to hold,
-from now on or no longer; renumbered: an array of {interface, method, old, new}. What a `never` rule
-forbade and forbids no longer is added, since it is allowed: subject and object are the rule's domains
-where the rule is gone, and components where one of them is in another domain. A method with another number is the same method to the policy, and another one to whatever was
+JSON: within (whether exit code 0), added and taken: arrays of {kind, subject, object, what, mode, \
+when, lease, line}; kind is grant, flow, never, permanent (a later policy may be without a \
+`never` rule that was permanent), on_fault (what others hold to subject stays in force when it faults), \
+successor_key (subject signs the next policy), or a kind that `reach` knows (map, channel, cap, dma, \
+inspect ...); assumed and assumed_no_longer: the components that must be honest for any verdict to hold, \
+from now on or no longer; renumbered: an array of {interface, method, old, new}. What a `never` rule \
+forbade and forbids no longer is added, since it is allowed: subject and object are the rule's domains \
+where the rule is gone, and components where one of them is in another domain. A method with another number is the same method to the policy, and another one to whatever was \
 built with the old number: build both components anew.
 
 Example:
@@ -48,7 +48,9 @@ struct Report {
     within: bool,
     added: Vec<Change>,
     taken: Vec<Change>,
+    #[serde(serialize_with = "all_unquoted")]
     assumed: Vec<String>,
+    #[serde(serialize_with = "all_unquoted")]
     assumed_no_longer: Vec<String>,
     renumbered: Vec<Renumbered>,
 }
@@ -111,9 +113,9 @@ fn human(report: &Report) -> String {
     });
     let mut text = table(&headers, added.chain(taken).chain(renumbered));
     let assumed = report.assumed.iter();
-    let assumed = assumed.map(|name| format!("`{name}` must be honest from now on"));
+    let assumed = assumed.map(|name| format!("{name} must be honest from now on"));
     let no_longer = report.assumed_no_longer.iter();
-    let no_longer = no_longer.map(|name| format!("`{name}` need not be honest any longer"));
+    let no_longer = no_longer.map(|name| format!("{name} need not be honest any longer"));
     for honesty in assumed.chain(no_longer) {
         text += &format!("\nnote: {honesty} for a verdict to hold");
     }

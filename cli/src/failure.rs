@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use miette::{Diagnostic, GraphicalReportHandler, Report};
+use miette::{Diagnostic, MietteHandlerOpts, Report};
 use portcullis_appliance::PlanError;
 use portcullis_policy::Problems;
 use portcullis_text::{Lines, Message, Plain};
@@ -227,20 +227,19 @@ impl From<Verdict> for ExitCode {
     }
 }
 
-/// Sets how messages look: in colour on a terminal, plain and of fixed width elsewhere, so that
-/// what a test or a log captures does not depend on who runs it.
+/// Sets how messages look: in colour on a terminal, plain elsewhere. No line is wrapped: a path, a command
+/// or a line of a policy that is to be copied stays whole, and what a test or a log captures does not
+/// depend on who runs it.
 pub(crate) fn set_up_messages() {
     use std::io::IsTerminal;
-    const PLAIN_WIDTH: usize = 100;
-    if std::io::stderr().is_terminal() {
-        return;
-    }
-    let plain = miette::set_hook(Box::new(|_| {
-        Box::new(
-            GraphicalReportHandler::new_themed(miette::GraphicalTheme::unicode_nocolor())
-                .with_width(PLAIN_WIDTH)
-                .with_links(false),
-        )
+    let is_terminal = std::io::stderr().is_terminal();
+    let set = miette::set_hook(Box::new(move |_| {
+        let look = MietteHandlerOpts::new().wrap_lines(false);
+        let look = match is_terminal {
+            true => look,
+            false => look.force_graphical(true).unicode(true).color(false),
+        };
+        Box::new(look.terminal_links(false).build())
     }));
-    debug_assert!(plain.is_ok(), "main sets the hook once");
+    debug_assert!(set.is_ok(), "main sets the hook once");
 }

@@ -20,13 +20,13 @@ use crate::options::Audited;
 use crate::output::{Output, table};
 
 const EXAMPLE: &str = "\
-Reads header, marks, both logs and the vault, with code that shares nothing with
-what wrote them but the layout. Says where something is wrong, what, and what to
-do. Nothing is written. What a power cut leaves, and the appliance passes over, is
+Reads header, marks, both logs and the vault, with code that shares nothing with \
+what wrote them but the layout. Says where something is wrong, what, and what to \
+do. Nothing is written. What a power cut leaves, and the appliance passes over, is \
 a note; a disk with notes alone holds.
 
-The vault's key is a secret, so it is read only where --vault-key names it. Without
-it, the vault's index and contents are not checked. Whether the policy allowed each
+The vault's key is a secret, so it is read only where --vault-key names it. Without \
+it, the vault's index and contents are not checked. Whether the policy allowed each \
 grant is for `portcullis log verify`.
 
 An appliance must not run on the disk: what it is writing would look like damage.
@@ -40,7 +40,8 @@ Exit codes:
 Examples:
   portcullis fsck
   portcullis fsck --vault-key target/appliance/vault.key
-  portcullis fsck --disk disk.img --key ledger.vkey --checkpoint grants.checkpoint";
+  portcullis fsck --disk disk.img --key ledger.vkey \\
+      --checkpoint grants.checkpoint";
 
 /// Check everything on a disk: header, logs, vault
 #[derive(Args)]

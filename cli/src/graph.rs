@@ -11,11 +11,11 @@ use crate::options::PolicyArgument;
 use crate::output::Output;
 
 const EXAMPLE: &str = "\
-Domains are boxes around their components. A call has an arrowhead at each end, since its reply
-flows back; what is one way is blue and has one, open. What is not there from boot on is dotted. What
+Domains are boxes around their components. A call has an arrowhead at each end, since its reply \
+flows back; what is one way is blue and has one, open. What is not there from boot on is dotted. What \
 system.xml gives is dashed: shared memory, channels, and power over another.
 
-With --system the policy must hold against that description; without, by itself.
+The policy must hold, against its system description where there is one.
 
 JSON: dot.
 
@@ -39,7 +39,7 @@ struct Drawn {
 
 impl Run for Graph {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
-        let system = self.system.named()?;
+        let system = self.system.found(self.policy.path())?;
         let policy = load::policy(self.policy.path(), system.as_ref())?;
         let drawn = Drawn {
             dot: graph(&policy),

@@ -16,9 +16,9 @@ use crate::output::Output;
 
 const EXAMPLE: &str = "\
 Files:
-  FILE      the private key, mode 0600: one header line, then the 32-byte seed of
+  FILE      the private key, mode 0600: one header line, then the 32-byte seed of \
             RFC 8032 as 64 hexadecimal digits
-  FILE.pub  the public key: its 32 bytes and nothing else, as the manager's
+  FILE.pub  the public key: its 32 bytes and nothing else, as the manager's \
             region `policy_keys` holds them; to trust several keys, concatenate
 
   FILE.vkey with --name: the verifier key (name+hash+key, C2SP signed-note)

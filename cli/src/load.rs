@@ -16,7 +16,7 @@ use portcullis_policy::{Checked, Described, Policy, Problems, Source};
 use portcullis_sdf::{Board, System};
 use portcullis_text::Plain;
 
-use crate::failure::{Failure, bounded};
+use crate::failure::{Failure, bounded, say};
 use crate::problem::SystemProblem;
 
 /// Name of a system description that is found without being named.
@@ -85,6 +85,9 @@ impl BoardArguments {
             (Some(sdk), Some(board)) => sdk::board(sdk, board, &self.config)?,
             _ => Board::default(),
         };
+        for path in &self.search_path {
+            fs::read_dir(path).map_err(|error| Failure::file("look for files in", path, error))?;
+        }
         let paths = (!self.search_path.is_empty()).then(|| self.search_path.clone());
         Ok(Board {
             search_paths: paths,
@@ -93,22 +96,68 @@ impl BoardArguments {
     }
 }
 
-/// The system description that a policy is held against, and its board.
+/// The system description that a policy is held against.
 #[derive(Args)]
-pub(crate) struct SystemArguments {
-    /// The system description
+pub(crate) struct SystemOption {
+    /// The system description. Without it, the one `system.xml` or `*.system` beside the policy is taken,
+    /// or else that of the folder above, with a note
     #[arg(long, value_name = "FILE")]
     pub(crate) system: Option<PathBuf>,
+}
+
+/// The same, and its board.
+#[derive(Args)]
+pub(crate) struct SystemArguments {
+    #[command(flatten)]
+    pub(crate) of: SystemOption,
     #[command(flatten)]
     pub(crate) board: BoardArguments,
 }
 
+impl SystemOption {
+    /// Where the description of a policy's system is: the one that is named, or else found.
+    pub(crate) fn discover(&self, policy: &Path) -> Result<Discovered, Failure> {
+        let path = self.system.clone();
+        match path.is_some() {
+            true => Ok(Discovered { path, note: None }),
+            false => discover(policy),
+        }
+    }
+
+    /// The description, read for this board, for a verb that needs one.
+    pub(crate) fn needed(&self, policy: &Path, board: &Board) -> Result<SystemFile, Failure> {
+        let Discovered { path, note } = self.discover(policy)?;
+        let Some(path) = path else {
+            return Err(Failure::bad_input(note.unwrap_or_default()));
+        };
+        say_note(note.as_deref());
+        system_on(&path, board)
+    }
+}
+
 impl SystemArguments {
-    /// The description that is named, if one is.
-    pub(crate) fn named(&self) -> Result<Option<SystemFile>, Failure> {
+    /// The description, if there is one, and what is to be said of how it was found.
+    pub(crate) fn find(
+        &self,
+        policy: &Path,
+    ) -> Result<(Option<SystemFile>, Option<String>), Failure> {
+        let Discovered { path, note } = self.of.discover(policy)?;
         let board = self.board.read()?;
-        let path = self.system.as_ref();
-        path.map(|path| system_on(path, &board)).transpose()
+        let system = path.map(|path| system_on(&path, &board)).transpose()?;
+        Ok((system, note))
+    }
+
+    /// The same, where the output has no place for that.
+    pub(crate) fn found(&self, policy: &Path) -> Result<Option<SystemFile>, Failure> {
+        let (system, note) = self.find(policy)?;
+        say_note(note.as_deref());
+        Ok(system)
+    }
+}
+
+fn say_note(note: Option<&str>) {
+    if let Some(note) = note {
+        say(format_args!("note: {note}"));
     }
 }
 
@@ -121,13 +170,8 @@ impl From<SdkError> for Failure {
     }
 }
 
-/// Reads a system description, for a board of which nothing is known.
-pub(crate) fn system(path: &Path) -> Result<SystemFile, Failure> {
-    system_on(path, &Board::default())
-}
-
 /// Reads a system description for this board.
-pub(crate) fn system_on(path: &Path, board: &Board) -> Result<SystemFile, Failure> {
+fn system_on(path: &Path, board: &Board) -> Result<SystemFile, Failure> {
     let source = source(path)?;
     match board.parse(source.text()) {
         Ok(system) => Ok(SystemFile { system, source }),
@@ -151,7 +195,7 @@ pub(crate) struct Discovered {
 
 /// Finds the system description that lies beside a policy, or else in the folder above it. Several
 /// beside it are an error: any choice would be a guess.
-pub(crate) fn discover(policy: &Path) -> Result<Discovered, Failure> {
+fn discover(policy: &Path) -> Result<Discovered, Failure> {
     let folder = policy.parent().unwrap_or(Path::new(""));
     let mut beside = descriptions(folder).map_err(|error| {
         Failure::could_not_run(format_args!(
@@ -261,13 +305,9 @@ pub(crate) fn unread(path: &Path, error: FileError) -> Failure {
     }
 }
 
-/// Whether there is anything under this name; a link that leads nowhere is something.
+/// Whether there is anything under this name.
 pub(crate) fn is_there(path: &Path) -> Result<bool, Failure> {
-    match fs::symlink_metadata(path) {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(Failure::file("look at", path, error)),
-    }
+    portcullis_files::is_there(path).map_err(|error| Failure::file("look at", path, error))
 }
 
 /// A file beside another: its name with this behind.

@@ -165,4 +165,33 @@ pub(crate) mod tests {
             assert!(!names.contains(&"path"), "{verb}: {names:?}");
         }
     }
+
+    /// Text that the source breaks too is ragged in a window of any other width; a command is never broken.
+    #[test]
+    fn help_is_wrapped_once() {
+        let mut all = verbs(&Cli::command(), "");
+        all.push((String::new(), Cli::command()));
+        for (verb, command) in all {
+            let below = command.get_after_help();
+            let below = below.map(ToString::to_string).unwrap_or_default();
+            for (line, next) in below.lines().zip(below.lines().skip(1)) {
+                let indent = |it: &str| it.len() - it.trim_start().len();
+                let is_list = indent(line) < indent(next) || next.is_empty();
+                let goes_on = indent(next) > 2;
+                let is_whole = indent(line) > 0 || line.is_empty() || is_list;
+                assert_eq!(goes_on, line.ends_with('\\'), "{verb}: {next}");
+                assert!(is_whole, "{verb}: the source breaks after: {line}");
+            }
+            for width in [80, 100] {
+                let help = command.clone().term_width(width).max_term_width(width);
+                let help = help.clone().render_long_help().to_string();
+                assert!(help.lines().all(|it| it.chars().count() <= width), "{help}");
+                let mut commands = below.lines().filter(|it| it.starts_with("  portcullis"));
+                assert!(
+                    commands.all(|it| help.lines().any(|line| line == it)),
+                    "{help}"
+                );
+            }
+        }
+    }
 }

@@ -5,18 +5,19 @@ use std::path::PathBuf;
 use clap::Args;
 use portcullis_appliance::pack;
 use portcullis_appliance::{Appliance, State};
+use portcullis_sdf::Board;
 use portcullis_text::Plain;
 use serde::Serialize;
 
 use crate::Run;
 use crate::failure::{Failure, Verdict};
-use crate::load;
+use crate::load::{self, SystemOption};
 use crate::options::{IntakeOptions, PolicyOption, StateOption};
 use crate::output::Output;
 use crate::run::show::{self, Documents};
 
 const EXAMPLE: &str = "\
-Makes the state directory where there is none (keys, disk), compiles and signs the policy into it,
+Makes the state directory where there is none (keys, disk), compiles and signs the policy into it, \
 and packs the documents. The files have the names that system.xml gives as prefill_path.
 
 Exit code 4: done, but documents were left out; each is named with the reason.
@@ -31,9 +32,8 @@ Examples:
 pub(crate) struct Prepare {
     #[command(flatten)]
     policy: PolicyOption,
-    /// The system description
-    #[arg(long, value_name = "FILE", default_value = "system.xml")]
-    system: PathBuf,
+    #[command(flatten)]
+    system: SystemOption,
     #[command(flatten)]
     intake: IntakeOptions,
     #[command(flatten)]
@@ -51,8 +51,9 @@ struct Prepared {
 
 impl Run for Prepare {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
-        let system = load::system(&self.system)?;
-        let checked = load::checked(&self.policy.policy, system)?;
+        let policy = &self.policy.policy;
+        let system = self.system.needed(policy, &Board::default())?;
+        let checked = load::checked(policy, system)?;
         pack::apart(&self.intake.documents, &self.place.state).map_err(Failure::could_not_run)?;
         let state = State::begin(&self.place.state, self.intake.begin());
         let state = state.map_err(Failure::could_not_run)?;

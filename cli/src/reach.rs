@@ -16,15 +16,15 @@ use crate::options::PolicyOption;
 use crate::output::{Output, table, unquoted};
 
 const EXAMPLE: &str = "\
-Shows what the component holds, whom it can affect and from whom it can learn, each with the shortest path
-and the lines of every hop. NAME is a component, a guest or a device. Who is on a path passes on what it
-gets; the manager does not. A driver of a device that does DMA without an IOMMU reaches all memory, and so
+Shows what the component holds, whom it can affect and from whom it can learn, each with the shortest path \
+and the lines of every hop. NAME is a component, a guest or a device. Who is on a path passes on what it \
+gets; the manager does not. A driver of a device that does DMA without an IOMMU reaches all memory, and so \
 does who makes secure monitor calls: it affects everybody and learns from everybody once it is taken over.
 
-Without --system, the description is found as for `portcullis check`.
+Where there is no system description, the policy is asked alone, with a note.
 
-JSON: subject, domain, system or null, notes [text], all_memory, holds [{what, kind, line}], affects and
-learns [{subject, domain, path [{from, to, how, kind, lines}]}]. A line is null where the description gives
+JSON: subject, domain, system or null, notes [text], all_memory, holds [{what, kind, line}], affects and \
+learns [{subject, domain, path [{from, to, how, kind, lines}]}]. A line is null where the description gives \
 it by itself.
 
 Example:
@@ -87,16 +87,7 @@ struct Step {
 
 impl Run for Reach {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
-        let (path, note) = match self.system.system {
-            Some(path) => (Some(path), None),
-            None => {
-                let found = load::discover(&self.policy.policy)?;
-                (found.path, found.note)
-            }
-        };
-        let board = self.system.board.read()?;
-        let system = path.map(|path| load::system_on(&path, &board));
-        let system = system.transpose()?;
+        let (system, note) = self.system.find(&self.policy.policy)?;
         let policy = load::check(&self.policy.policy, system.as_ref())?;
         let policy = policy.map_err(Failure::problems)?;
         let subject = named(&policy, &self.subject)?;

@@ -2,7 +2,6 @@
 
 pub(crate) mod show;
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -11,12 +10,12 @@ use portcullis_appliance::pack;
 use portcullis_appliance::{Appliance, State};
 use portcullis_hosted::appliance::{Console, Paused, Running, Until, spawner, start};
 use portcullis_hosted::isolation::{ThisMachine, isolation};
-
+use portcullis_sdf::Board;
 use portcullis_text::Plain;
 
 use crate::Run;
 use crate::failure::{self, Failure, Verdict};
-use crate::load;
+use crate::load::{self, SystemOption};
 use crate::options::{IntakeOptions, PolicyOption, StateOption};
 use crate::output::{Output, Unwritten, write_line};
 use show::Summary;
@@ -25,19 +24,19 @@ use show::Summary;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 const EXAMPLE: &str = "\
-Each file in DIR goes through ingest into the vault, and its digest into the ledger; what lies in
-DIR/public is released to the edge. State stays in the state directory; the next run goes on
-from it.
+Each file in DIR goes through ingest into the vault, and its digest into the ledger; what lies in \
+DIR/public is released to the edge. State stays in the state directory; the next run goes on \
+from it. \
 While it runs, type `help`; `quit`, Ctrl-D or Ctrl-C ends it.
 
 Exit codes:
   0  the documents are through, or the appliance was ended
-  1  the policy or the system description does not hold, a component failed, a
+  1  the policy or the system description does not hold, a component failed, a \
      document was lost, or slots and log differ
   2  the policy or the system description cannot be understood
-  3  it could not run: isolation is missing, the state is in use, or the disk is
+  3  it could not run: isolation is missing, the state is in use, or the disk is \
      not the one that the state directory knows
-  4  the documents are through but for those that were left out, each of which is
+  4  the documents are through but for those that were left out, each of which is \
      named with the reason
 
 Examples:
@@ -50,9 +49,8 @@ Examples:
 pub(crate) struct RunAppliance {
     #[command(flatten)]
     policy: PolicyOption,
-    /// The system description
-    #[arg(long, value_name = "FILE", default_value = "system.xml")]
-    system: PathBuf,
+    #[command(flatten)]
+    system: SystemOption,
     #[command(flatten)]
     intake: IntakeOptions,
     #[command(flatten)]
@@ -69,8 +67,9 @@ impl Run for RunAppliance {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
         let walls = isolation(&ThisMachine, self.accept_weaker_isolation)
             .map_err(Failure::could_not_run)?;
-        let system = load::system(&self.system)?;
-        let checked = load::checked(&self.policy.policy, system)?;
+        let policy = &self.policy.policy;
+        let system = self.system.needed(policy, &Board::default())?;
+        let checked = load::checked(policy, system)?;
         pack::apart(&self.intake.documents, &self.place.state).map_err(Failure::could_not_run)?;
         let state = State::begin(&self.place.state, self.intake.begin());
         let state = state.map_err(Failure::could_not_run)?;

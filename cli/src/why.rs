@@ -13,20 +13,20 @@ use crate::options::PolicyOption;
 use crate::output::{Output, all_unquoted};
 
 const EXAMPLE: &str = "\
-The words are those of the grant log: `allowed` (from boot on, or by a static channel, which carries
-any method; its mode is `channel`), `unavailable` (a line allows it, once it is asked for or delegated),
-`forbidden` (no line allows it, and no line could without breaking a `never` rule: the path that it would
-complete is shown), `not permitted` (no line allows it). The running manager knows no paths: it says
-`forbidden` where a rule is of the two domains themselves, and `not permitted` of all else.
+The words are those of the grant log: `allowed` (from boot on, or by a static channel, which carries \
+any method; its mode is `channel`), `unavailable` (a line allows it, once it is asked for or delegated), \
+`forbidden` (no line allows it, and no line could without breaking a `never` rule: the path that it would \
+complete is shown), `not permitted` (no line allows it). The running manager knows no paths: it says \
+`forbidden` where a rule is of the two domains themselves, and `not permitted` of all else. \
 Where two interfaces have a method of that name, write INTERFACE.METHOD.
 
-With --system the policy must hold against that description, and what it gives by itself (the interrupts
-of devices, the channels to the manager) counts in paths. Without, the policy alone is asked.
+The policy must hold against its system description, and what that gives by itself (the interrupts of \
+devices, the channels to the manager) counts in paths. Where there is none, the policy alone is asked.
 
-Exit code: 0 allowed; 1 any other answer; 2 a name does not resolve, or the policy does not hold;
+Exit code: 0 allowed; 1 any other answer; 2 a name does not resolve, or the policy does not hold; \
 3 a file cannot be read.
 
-JSON: verdict, subject, object, method, interface, mode, when, lease, line, reason; what no line
+JSON: verdict, subject, object, method, interface, mode, when, lease, line, reason; what no line \
 says is null. path: whom something would pass that is forbidden; notes: what else is to be said; system or null.
 
 Example:
@@ -71,7 +71,7 @@ struct Report {
 
 impl Run for Why {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
-        let system = self.system.named()?;
+        let system = self.system.found(&self.policy.policy)?;
         let policy = load::policy(&self.policy.policy, system.as_ref())?;
         let described = system.as_ref().map(|file| &file.system);
         let (subject, object) = (&self.subject, &self.object);

@@ -10,10 +10,11 @@ use std::time::Duration;
 use assert_cmd::Command;
 use assert_cmd::assert::Assert;
 use ed25519_dalek::SigningKey;
-use portcullis_audit::testing::{LOG, key, write_sample, write_state};
+use portcullis_audit::testing::{LOG, blocks, boot, encoded, key, write_sample, write_state};
 use portcullis_log::block::LogKind;
-use portcullis_log::checkpoint::origin;
-use portcullis_log::note::Verifier;
+use portcullis_log::checkpoint::{Checkpoint, origin};
+use portcullis_log::merkle::Frontier;
+use portcullis_log::note::{Verifier, sign};
 
 /// Longer than any of it takes: what waits for an end that does not come is killed.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -304,6 +305,213 @@ fn a_log_s_own_key_is_no_witness() {
         // The line is broken behind this.
         assert!(said.contains("is not the key of a"), "{said}");
     }
+}
+
+/// A file that should say whom to trust, and says nothing, is no wish to trust nobody in particular.
+#[test]
+fn a_file_of_things_that_holds_none_is_refused() {
+    let empty = |path: &Path| {
+        fs::write(path.join("empty.vkey"), "\n \n").unwrap();
+        fs::create_dir(path.join("none")).unwrap();
+        fs::write(path.join("none/README"), "").unwrap();
+    };
+    let says = "empty.vkey holds no key";
+    all(empty, &["--key", "empty.vkey"], |_| 3, says);
+    let both = ["--key", "right.vkey", "--key", "empty.vkey"];
+    all(empty, &both, |_| 3, says);
+    let directory = sample();
+    empty(directory.path());
+    let verify = [VERBS[0].1, &["--checkpoint", "old"]].concat();
+    let proof = ["log", "verify-proof", "proof", "--key", "right.vkey"];
+    for verb in [&verify[..], &proof] {
+        let ended = run(directory.path(), verb, &["--witness", "empty.vkey"]);
+        let said = text(&ended);
+        assert_eq!(code(&ended), 3, "{said}");
+        assert!(said.contains(says), "{said}");
+    }
+    let ended = run(directory.path(), VERBS[0].1, &["--policies", "none"]);
+    assert_eq!(code(&ended), 3, "{}", text(&ended));
+    assert!(
+        text(&ended).contains("none holds no *.policy"),
+        "{}",
+        text(&ended)
+    );
+}
+
+/// The earlier checkpoint of a proof of growth as the later one.
+#[test]
+fn a_witness_must_have_cosigned_both_checkpoints() {
+    let directory = sample();
+    let path = directory.path();
+    let key = ["--key", "right.vkey"];
+    run(
+        path,
+        VERBS[6].1,
+        &[&key[..], &["--output", "cosigned"]].concat(),
+    )
+    .success();
+    let grown = [
+        "log",
+        "prove-growth",
+        "old",
+        "state",
+        "--as-of",
+        "cosigned",
+        "--output",
+        "growth",
+    ];
+    run(path, &grown, &[]).success();
+    let verify = [
+        "log",
+        "verify-proof",
+        "growth",
+        "--key",
+        "right.vkey",
+        "--old",
+    ];
+    let witness = ["--witness", "w.key.vkey"];
+    run(path, &[&verify[..], &["old"]].concat(), &[]).success();
+    run(path, &[&verify[..], &["cosigned"]].concat(), &witness).success();
+    let ended = run(path, &[&verify[..], &["old"]].concat(), &witness);
+    let said = text(&ended);
+    assert_eq!(code(&ended), 1, "{said}");
+    let says = "the earlier checkpoint is not cosigned by example.com/w";
+    assert!(said.contains(says), "{said}");
+}
+
+/// Whoever stole a key that another took the place of gets neither a cosignature nor a proof that holds.
+#[test]
+fn a_key_that_was_superseded_goes_on_from_nothing_of_the_new_one() {
+    let (directory, name) = (tempfile::tempdir().unwrap(), "example.com/log");
+    let path = directory.path();
+    run(path, &["keygen", "w.key", "--name", "example.com/w"], &[]).success();
+    let root = Frontier::new().root();
+    let signed_by = |key: &SigningKey| {
+        let mut body = String::new();
+        let (origin, size, extensions) = (name, 0, "");
+        Checkpoint {
+            origin,
+            size,
+            root,
+            extensions,
+        }
+        .write(&mut body)
+        .unwrap();
+        let mut note = format!("{body}\n");
+        sign(&mut note, &body, name, key).unwrap();
+        note
+    };
+    let keys = [seed(1), seed(2)].map(|key| {
+        Verifier::new(name, key.verifying_key())
+            .unwrap()
+            .to_string()
+    });
+    fs::write(path.join("log.vkey"), keys.join("\n")).unwrap();
+    for (file, key) in [("old", seed(1)), ("new", seed(2))] {
+        fs::write(path.join(file), signed_by(&key)).unwrap();
+        fs::write(
+            path.join(file).with_extension("proof"),
+            format!("old 0\n\n{}", signed_by(&key)),
+        )
+        .unwrap();
+    }
+    let ask = [
+        "log",
+        "witness",
+        "--name",
+        "example.com/w",
+        "--signing-key",
+        "w.key",
+        "--key",
+        "log.vkey",
+        "--new-log",
+        "--request",
+    ];
+    for (request, expected) in [
+        ("old.proof", 0),
+        ("new.proof", 0),
+        ("old.proof", 1),
+        ("new.proof", 0),
+    ] {
+        let ended = run(path, &ask, &[request]);
+        assert_eq!(code(&ended), expected, "{}", text(&ended));
+    }
+}
+
+/// A disk that was put back does not put back the checkpoint that would show it.
+#[test]
+fn a_saved_checkpoint_is_written_over_by_none_that_is_older() {
+    let directory = sample();
+    let path = directory.path();
+    let save = |more: &[&str]| {
+        let save = [
+            "log",
+            "verify",
+            "state",
+            "--log",
+            "grants",
+            "--save-checkpoint",
+            "kept",
+        ];
+        let ended = run(path, &save, more);
+        (code(&ended), text(&ended))
+    };
+    assert_eq!(save(&[]).0, 0);
+    let kept = fs::read(path.join("kept")).unwrap();
+    assert_eq!(kept, fs::read(path.join("old")).unwrap());
+    // The same again: also with a witness, who never saw it.
+    assert_eq!(save(&[]).0, 0);
+    let witness = ["--key", "right.vkey", "--output", "cosigned"];
+    run(path, VERBS[6].1, &witness).success();
+    let witnessed = ["--checkpoint", "cosigned", "--witness", "w.key.vkey"];
+    assert_eq!(save(&witnessed).0, 0);
+    // The disk goes back, and takes what the directory knows with it.
+    for log in ["grants.checkpoint", "worm.checkpoint"] {
+        fs::remove_file(path.join("state").join(log)).unwrap();
+    }
+    let (first, _) = blocks(LogKind::Grants, &[encoded(&boot(1))]);
+    write_state(&path.join("state"), &first, &[], &[]);
+    let (ended, said) = save(&[]);
+    assert_eq!(ended, 1, "{said}");
+    for part in ["has 7 records", "14", "kept was not written"] {
+        assert!(said.contains(part), "{part:?} is not in {said}");
+    }
+    assert_eq!(fs::read(path.join("kept")).unwrap(), kept);
+    // Nor is anything else written over.
+    fs::write(path.join("kept"), "something of mine").unwrap();
+    let (ended, said) = save(&[]);
+    assert_eq!(ended, 2, "{said}");
+    assert!(said.contains("writes over nothing but"), "{said}");
+    assert_eq!(fs::read(path.join("kept")).unwrap(), b"something of mine");
+}
+
+#[test]
+fn an_empty_log_has_no_checkpoint_and_that_is_said() {
+    let directory = sample();
+    let path = directory.path();
+    fs::remove_file(path.join("state/worm.checkpoint")).unwrap();
+    let (grants, _) = blocks(LogKind::Grants, &[encoded(&boot(1))]);
+    write_state(&path.join("state"), &grants, &[], &[]);
+    let ended = run(
+        path,
+        &[
+            "log",
+            "verify",
+            "state",
+            "--log",
+            "worm",
+            "--save-checkpoint",
+            "kept",
+        ],
+        &[],
+    );
+    let said = text(&ended);
+    assert_eq!(code(&ended), 2, "{said}");
+    assert!(
+        said.contains("has no record") && said.contains("kept was not written"),
+        "{said}"
+    );
+    assert!(!path.join("kept").exists());
 }
 
 /// A disk of the right name that holds nothing: with the right key, nobody vouched for that.

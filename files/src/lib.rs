@@ -11,5 +11,5 @@
 mod private;
 mod unfinished;
 
-pub use private::{Refused, open_private, own_directory, read_private};
+pub use private::{Refused, is_there, open_private, own, own_directory, read_private};
 pub use unfinished::{Mode, Unfinished, create, remove_leftovers, replace};

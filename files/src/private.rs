@@ -1,7 +1,7 @@
 //! Reading what only its owner may.
 
 use std::fmt;
-use std::fs::{File, FileType, Permissions};
+use std::fs::{File, FileType, Metadata, Permissions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -11,6 +11,8 @@ use zeroize::Zeroizing;
 
 /// The bits of a mode that open a file to others than its owner.
 const OTHERS: u32 = 0o077;
+/// Those that let others write it.
+const WRITERS: u32 = 0o022;
 
 /// A private file or directory that is not used.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +97,18 @@ pub fn read_private(path: &Path, most: usize) -> Result<Zeroizing<Vec<u8>>, Refu
     Ok(bytes)
 }
 
+/// Checks that a file, socket or folder is its user's own, and a folder that nobody else may write: what is written
+/// below it, or in its place, goes nowhere else.
+pub fn own(path: &Path) -> Result<(), Refused> {
+    let found = std::fs::symlink_metadata(path).map_err(unread(path))?;
+    let kind = found.file_type();
+    if !kind.is_socket() {
+        check_kind(path, kind, true)?;
+    }
+    let writers = if kind.is_dir() { WRITERS } else { 0 };
+    check_owner(path, &found, found.mode() & 0o7777 & !writers)
+}
+
 /// Checks that a directory is its user's own, and closed to others. One that is empty is closed.
 pub fn own_directory(path: &Path) -> Result<(), Refused> {
     let opened = open(path, OFlags::RDONLY | OFlags::DIRECTORY, 0o700);
@@ -110,6 +124,16 @@ pub fn own_directory(path: &Path) -> Result<(), Refused> {
     }
 }
 
+/// Whether there is anything under this name; a link that leads nowhere is something. That nobody can tell is an
+/// error, and not that there is nothing.
+pub fn is_there(path: &Path) -> io::Result<bool> {
+    match std::fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 fn open(path: &Path, flags: OFlags, closed: u32) -> Result<File, Refused> {
     let found = std::fs::symlink_metadata(path).map_err(unread(path))?;
     let is_directory = flags.contains(OFlags::DIRECTORY);
@@ -119,15 +143,21 @@ fn open(path: &Path, flags: OFlags, closed: u32) -> Result<File, Refused> {
     let file = File::from(opened.map_err(|error| unread(path)(error.into()))?);
     let found = file.metadata().map_err(unread(path))?;
     check_kind(path, found.file_type(), is_directory)?;
+    check_owner(path, &found, closed)?;
+    Ok(file)
+}
+
+/// Whether it is its user's, and others may do no more with it than the mode `closed` says.
+fn check_owner(path: &Path, found: &Metadata, closed: u32) -> Result<(), Refused> {
     let (path, user) = (path.to_owned(), rustix::process::geteuid().as_raw());
     let (owner, mode) = (found.uid(), found.mode() & 0o7777);
     if owner != user {
         return Err(Refused::Owner { path, owner, user });
     }
-    if mode & OTHERS != 0 {
+    if mode & OTHERS & !closed != 0 {
         return Err(Refused::Open { path, mode, closed });
     }
-    Ok(file)
+    Ok(())
 }
 
 fn check_kind(path: &Path, found: FileType, is_directory: bool) -> Result<(), Refused> {
@@ -239,6 +269,47 @@ mod tests {
         symlink(&path, scratch.path().join("link")).unwrap();
         let error = own_directory(&scratch.path().join("link")).unwrap_err();
         assert!(matches!(error, Refused::Kind { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_folder_that_others_may_not_write_is_its_user_s_own() {
+        let (scratch, path) = key(0o666);
+        own(&path).unwrap();
+        let folder = scratch.path().join("folder");
+        fs::create_dir(&folder).unwrap();
+        for (open, closed) in [(0o777, 0o755), (0o720, 0o700), (0o702, 0o700)] {
+            fs::set_permissions(&folder, Permissions::from_mode(open)).unwrap();
+            let error = own(&folder).unwrap_err().to_string();
+            assert!(error.contains(&format!("chmod {closed:o} ")), "{error}");
+            fs::set_permissions(&folder, Permissions::from_mode(closed)).unwrap();
+            own(&folder).unwrap();
+        }
+        let link = scratch.path().join("link");
+        symlink(&folder, &link).unwrap();
+        assert!(matches!(own(&link), Err(Refused::Kind { .. })));
+        if rustix::process::geteuid().is_root() {
+            fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
+            chown(&folder, Some(12_345), None).unwrap();
+        }
+        let other = if rustix::process::geteuid().is_root() {
+            &folder
+        } else {
+            Path::new("/etc")
+        };
+        let error = own(other).unwrap_err();
+        assert!(matches!(error, Refused::Owner { .. }), "{error}");
+    }
+
+    #[test]
+    fn what_cannot_be_looked_at_is_not_said_to_be_missing() {
+        let (scratch, path) = key(0o600);
+        assert!(is_there(&path).unwrap());
+        assert!(!is_there(&scratch.path().join("gone")).unwrap());
+        symlink("nowhere", scratch.path().join("link")).unwrap();
+        assert!(is_there(&scratch.path().join("link")).unwrap());
+        // No folder, so that nothing can be looked for in it.
+        assert!(is_there(&path.join("below")).is_err());
+        assert!(is_there(Path::new(&"n".repeat(1 << 10))).is_err());
     }
 
     #[test]

@@ -9,13 +9,17 @@ use portcullis_audit::verify::checkpoint_note;
 use portcullis_blk::api::Area;
 use portcullis_blk::{Header, MIN_BLOCKS};
 use portcullis_ingest::bundle::{Content, Entry, Layout, Missing, encode_entry, encode_header};
-use portcullis_kernel::{Message, Mode, label};
-use portcullis_log::block::{BLOCK_SIZE, LogKind};
+use portcullis_kernel::{Behind, Message, Mode, Principal, label};
+use portcullis_log::block::{BLOCK_SIZE, Footer, LogKind};
+use portcullis_log::builder::{Builder, Tip};
 use portcullis_log::checkpoint::origin;
+use portcullis_log::entry::{self, HEAD, Kind};
+use portcullis_log::merkle::Frontier;
 use portcullis_log::note::Verifier;
 use portcullis_manager_api::{Find, Why};
 use portcullis_policy_format::HEADER_SIZE;
 use portcullis_publish::DocumentPath;
+use portcullis_vault::{Act, DOCUMENT_ENTRY_MAX, DocumentEntry};
 use sha2::{Digest, Sha256};
 
 /// The blocks of a grant log, each behind its place on the smallest disk.
@@ -64,9 +68,11 @@ fn seeds() -> Vec<(&'static str, String, Vec<u8>)> {
             "consistency".into(),
             write_consistency(3, &[[1; 32]; 3], &note).into(),
         ),
+        ("block", "shared".into(), shared(&records).to_vec()),
         ("block", "log".into(), log.as_flattened().to_vec()),
         ("block", "block".into(), log[0][..BLOCK_SIZE].to_vec()),
         ("disk", "log".into(), disk(&log)),
+        ("disk", "shared".into(), disk(&[shared(&records)])),
         ("policy", "compiled".into(), policy.clone()),
         ("policy", "body".into(), policy[HEADER_SIZE..].to_vec()),
         (
@@ -105,10 +111,55 @@ fn seeds() -> Vec<(&'static str, String, Vec<u8>)> {
         ),
     ];
     seeds.extend(bundles());
+    seeds.extend(entries());
     for (record, number) in records.into_iter().zip(0..) {
         seeds.push(("record", format!("record-{number}"), record));
     }
     seeds
+}
+
+/// A block that each of these records has a commit in.
+fn shared(records: &[Vec<u8>]) -> [u8; BLOCK_SIZE] {
+    let (kind, mut tree) = (LogKind::Grants, Frontier::new());
+    let mut builder = Builder::new(Tip::empty(kind, LOG));
+    let mut block = [0; BLOCK_SIZE];
+    for record in records {
+        builder.push(record).expect("the block has room");
+        tree.append(record);
+        let footer = Footer::sign(kind, LOG, tree.size(), &tree.root(), &key());
+        block = *builder.commit(footer).expect("there is a record");
+    }
+    block
+}
+
+/// A document's entry of either version, and one that has all that an entry can have.
+fn entries() -> [(&'static str, String, Vec<u8>); 3] {
+    let document = DocumentEntry {
+        digest: [7; 32],
+        size: 300,
+        path: "public/a.txt",
+        act: Act::Released,
+    };
+    let mut buffer = [0; DOCUMENT_ENTRY_MAX];
+    let second = document
+        .encode_behind(Some(3), &mut buffer)
+        .expect("it fits");
+    let second = second.to_vec();
+    let full = entry::Entry {
+        time: Some(1_700_000_000_000_000_000),
+        principal: Some(Principal {
+            component: 3,
+            behind: Some(Behind::Guest(2)),
+        }),
+        commitment: [5; 32],
+        sealed: b"sealed",
+        ..entry::Entry::new(Kind::Document, &second[HEAD..])
+    };
+    let mut buffer = [0; 896];
+    let full = full.encode(&mut buffer).expect("it fits").to_vec();
+    let first = second[HEAD..].to_vec();
+    [("version-1", first), ("version-2", second), ("full", full)]
+        .map(|(name, bytes)| ("entry", name.into(), bytes))
 }
 
 fn message(value: &impl serde::Serialize) -> Vec<u8> {

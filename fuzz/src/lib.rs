@@ -15,12 +15,13 @@ use portcullis_fsck::Keys;
 use portcullis_fsck::record::read_known;
 use portcullis_ingest::bundle::{Bundle, encode_header};
 use portcullis_kernel::{Message, OutOfRange, Region, label};
-use portcullis_log::block::{BLOCK_SIZE, Block, LogId, LogKind};
+use portcullis_log::Record;
+use portcullis_log::block::{BLOCK_SIZE, ENTRY_MAX, LogId, LogKind, Part};
 use portcullis_log::checkpoint::Checkpoint;
+use portcullis_log::entry::Decoded;
 use portcullis_log::merkle::Frontier;
 use portcullis_log::note::{Note, SIGNATURES_MAX, Verifier};
 use portcullis_log::scanner::Scanner;
-use portcullis_log::Record;
 use portcullis_manager_api::{
     Awaited, ComponentView, Find, Found, GrantView, Refused, Status, Why,
 };
@@ -30,6 +31,7 @@ use portcullis_policy::source::Source;
 use portcullis_policy::{Checked, compile};
 use portcullis_policy_format::{Policy, testing};
 use portcullis_sdf::{Architecture, System, Target};
+use portcullis_vault::{DOCUMENT_ENTRY_MAX, DocumentEntry};
 use sha2::{Digest, Sha256};
 
 /// The id of the log that the seeds of `block` belong to.
@@ -39,8 +41,9 @@ pub const LOG: LogId = portcullis_audit::testing::LOG;
 pub type Decoder = (&'static str, fn(&[u8]));
 
 /// Every decoder.
-pub const DECODERS: [Decoder; 11] = [
+pub const DECODERS: [Decoder; 12] = [
     ("record", record),
+    ("entry", entry),
     ("note", note),
     ("proof", proof),
     ("block", block),
@@ -60,6 +63,26 @@ pub fn record(data: &[u8]) {
     }
     if let Some(record) = read_known(data) {
         assert_eq!(Record::decode(record.encode().record()), Some(record));
+    }
+}
+
+/// An entry that is read is written the same; so is what a document's says.
+pub fn entry(data: &[u8]) {
+    let mut buffer = [0; ENTRY_MAX];
+    if let Some(Decoded::Entry(entry)) = Decoded::read(data)
+        && let Some(again) = entry.encode(&mut buffer)
+    {
+        assert_eq!(again, data);
+    }
+    let mut buffer = [0; DOCUMENT_ENTRY_MAX];
+    if let Some((document, earlier)) = DocumentEntry::decode_behind(data) {
+        let again = document
+            .encode_behind(earlier, &mut buffer)
+            .expect("it fits");
+        assert_eq!(
+            DocumentEntry::decode_behind(again),
+            Some((document, earlier))
+        );
     }
 }
 
@@ -129,7 +152,7 @@ pub fn block(data: &[u8]) {
             let mut bytes = [0; BLOCK_SIZE];
             bytes[..piece.len()].copy_from_slice(piece);
             check_block(&bytes);
-            scanner.feed(&bytes, &mut ());
+            scanner.feed(&bytes, &mut (), |_, _| false);
         }
         assert!(scanner.end() <= scanner.block());
         assert!(scanner.base().size() <= scanner.tree().size());
@@ -137,10 +160,10 @@ pub fn block(data: &[u8]) {
 }
 
 fn check_block(bytes: &[u8; BLOCK_SIZE]) {
-    if let Ok(block) = Block::read(bytes) {
-        assert_eq!(block.records().count(), usize::from(block.record_count()));
-        let lengths: usize = block.records().map(|record| record.len() + 2).sum();
-        assert_eq!(lengths, block.payload().len());
+    for part in Part::all(bytes) {
+        assert_eq!(part.records().count(), usize::from(part.record_count()));
+        let lengths: usize = part.records().map(|record| record.len() + 2).sum();
+        assert_eq!(lengths, part.payload().len());
     }
 }
 

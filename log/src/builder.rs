@@ -1,32 +1,33 @@
-//! Packs records into blocks: what the writer of a log hands to the disk.
+//! Packs records into the parts of blocks: what the writer of a log hands to the disk.
 //!
-//! The builder holds one block and the place where the next goes. It writes nothing itself: its
-//! caller writes each finished block, in order, and flushes. Only when all of that succeeded may it
-//! acknowledge the records. After a failure it builds no more: the log must be recovered first.
+//! The builder holds one block and the place where the next part goes. It writes nothing itself: its
+//! caller writes each block that it is handed, in order, and flushes. Only when all of that succeeded may it
+//! acknowledge the records. A block is handed out again with more parts behind those that it had, whose
+//! sectors are the same. After a failure it builds no more: the log must be recovered first.
 
 use core::fmt;
 
+use zerocopy::IntoBytes;
 use zerocopy::little_endian::{U16, U64};
-use zerocopy::{FromZeros, IntoBytes};
 
 use crate::block::{
-    BLOCK_SIZE, COMMIT_BLOCKS, ENTRY_MAX, FLAG_COMMIT, FORMAT, Footer, Layout, LogId, LogKind,
-    MAGIC, PAYLOAD, RECORD_OVERHEAD,
+    BLOCK_SIZE, COMMIT_PARTS, ENTRY_MAX, FLAG_COMMIT, FORMAT, Footer, Header, LogId, LogKind,
+    MAGIC, PART_OVERHEAD, PAYLOAD, RECORD_OVERHEAD, SECTOR, part_length,
 };
 use crate::merkle::{Frontier, Hash};
 
-/// Where the next block of a log goes, and what it goes on from.
+/// Where the next part of a log goes, and what it goes on from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Tip {
     /// Which log it is.
     pub kind: LogKind,
     /// Whose log it is.
     pub log: LogId,
-    /// Number of the block.
+    /// Number of its block.
     pub block: u64,
     /// Records in the log.
     pub records: u64,
-    /// Merkle root of the log before the commit that the block belongs to.
+    /// Merkle root of the log before the commit that the part belongs to.
     pub previous: Hash,
 }
 
@@ -58,127 +59,160 @@ pub enum PushError {
     },
     /// The block is full: [`Builder::seal`] it, write it, and push again.
     BlockFull,
-    /// The block is full and is the last that a commit can have: [`Builder::commit`].
+    /// The block is full and has the last part that a commit can have: [`Builder::commit`].
     CommitFull,
 }
 
-/// Packs records into blocks.
+/// Packs records into parts.
 #[derive(Debug)]
 pub struct Builder {
     tip: Tip,
+    /// Position in its commit of the part that fills up.
     part: u16,
-    block: Layout,
+    block: [u8; BLOCK_SIZE],
+    /// Where in the block that part begins.
+    start: usize,
+    /// Bytes of records in it.
     used: usize,
-    /// The block was handed out: the next record starts another.
-    sealed: bool,
+    records: u16,
 }
 
 impl Builder {
-    /// Goes on at `tip`.
+    /// Goes on at `tip`, with a block of its own.
     pub fn new(tip: Tip) -> Self {
         Self {
             tip,
             part: 0,
-            block: Layout::new_zeroed(),
+            block: [0; BLOCK_SIZE],
+            start: 0,
             used: 0,
-            sealed: false,
+            records: 0,
         }
     }
 
-    /// Where the next block goes.
+    /// Where the next part goes.
     pub const fn tip(&self) -> &Tip {
         &self.tip
     }
 
-    /// Records in the block that was not handed out yet.
-    pub fn pending(&self) -> u16 {
-        if self.sealed {
-            0
-        } else {
-            self.block.header.records.get()
-        }
+    /// Behind the last block that was handed out, or holds a record.
+    pub fn end(&self) -> u64 {
+        let is_in_use = self.start > 0 || self.records > 0;
+        self.tip.block + u64::from(is_in_use)
+    }
+
+    /// Records that were not handed out yet.
+    pub const fn pending(&self) -> u16 {
+        self.records
+    }
+
+    /// Whether a record of so many bytes, its length included, fits the block.
+    pub const fn fits(&self, length: usize) -> bool {
+        self.start + PART_OVERHEAD + self.used + length <= BLOCK_SIZE
     }
 
     /// Takes a record; returns its position in the log.
     pub fn push(&mut self, record: &[u8]) -> Result<u64, PushError> {
-        let length = record.len();
-        if length > ENTRY_MAX {
+        let length = RECORD_OVERHEAD + record.len();
+        if record.len() > ENTRY_MAX {
+            let length = record.len();
             return Err(PushError::TooLong { length });
         }
-        if self.sealed {
-            self.clear();
+        if !self.fits(length) {
+            if self.records > 0 {
+                return Err(if usize::from(self.part) + 1 >= COMMIT_PARTS {
+                    PushError::CommitFull
+                } else {
+                    PushError::BlockFull
+                });
+            }
+            self.next_block();
+        } else if self.records == 0 && self.start == 0 {
+            // What a sealed block held was handed out.
+            self.block.fill(0);
         }
-        let Some(place) = self
+        let at = self.start + size_of::<Header>() + self.used;
+        if let Some((prefix, bytes)) = self
             .block
-            .payload
-            .get_mut(self.used..)
-            .and_then(|free| free.get_mut(..RECORD_OVERHEAD + length))
-        else {
-            let last = usize::from(self.part) + 1 >= COMMIT_BLOCKS;
-            return Err(if last {
-                PushError::CommitFull
-            } else {
-                PushError::BlockFull
-            });
-        };
-        let (prefix, bytes) = place.split_at_mut(RECORD_OVERHEAD);
-        prefix.copy_from_slice(&(length as u16).to_le_bytes());
-        bytes.copy_from_slice(record);
-        self.used += RECORD_OVERHEAD + length;
-        self.block.header.records += 1;
+            .get_mut(at..at + length)
+            .and_then(|place| place.split_first_chunk_mut())
+        {
+            *prefix = (record.len() as u16).to_le_bytes();
+            bytes.copy_from_slice(record);
+        }
+        self.used += length;
+        self.records += 1;
         let index = self.tip.records;
         self.tip.records += 1;
         Ok(index)
     }
 
-    /// Finishes the block, with more of the commit to follow. `None` where it has no record, or is
-    /// the last that the commit can have.
+    /// Finishes the block, with more of the commit to follow. `None` where it has no record, or the
+    /// last part that the commit can have.
     pub fn seal(&mut self) -> Option<&[u8; BLOCK_SIZE]> {
-        let last = usize::from(self.part) + 1 >= COMMIT_BLOCKS;
-        if last || self.pending() == 0 {
+        let last = usize::from(self.part) + 1 >= COMMIT_PARTS;
+        if last || self.records == 0 {
             return None;
         }
-        let block = self.finish(0, Footer::new_zeroed());
-        Some(zerocopy::transmute_ref!(block))
+        self.finish(0);
+        self.part += 1;
+        self.tip.block += 1;
+        self.start = 0;
+        Some(&self.block)
     }
 
-    /// Finishes the block and the commit. `None` where it has no record. The footer is of the tree
-    /// that ends with the last record pushed.
+    /// Finishes the commit, and its block as far as it is in use. `None` where it has no record. The
+    /// footer is of the tree that ends with the last record pushed.
     pub fn commit(&mut self, footer: Footer) -> Option<&[u8; BLOCK_SIZE]> {
-        if self.pending() == 0 {
+        if self.records == 0 {
             return None;
         }
-        self.finish(FLAG_COMMIT, footer);
+        let end = self.start + part_length(self.used);
+        let place = self.block.get_mut(end - size_of::<Footer>()..end)?;
+        place.copy_from_slice(footer.as_bytes());
+        self.finish(FLAG_COMMIT);
         self.part = 0;
         self.tip.previous = footer.root;
-        Some(zerocopy::transmute_ref!(&self.block))
+        self.start = end;
+        if end == BLOCK_SIZE {
+            self.tip.block += 1;
+            self.start = 0;
+        }
+        Some(&self.block)
     }
 
-    fn finish(&mut self, flags: u8, footer: Footer) -> &Layout {
-        let records = self.block.header.records;
-        let first_record = self.tip.records - u64::from(records.get());
-        let header = &mut self.block.header;
-        header.magic = MAGIC;
-        header.format = U16::new(FORMAT);
-        header.kind = self.tip.kind.code();
-        header.flags = flags;
-        header.payload = U16::new(self.used as u16);
-        header.part = U16::new(self.part);
-        header.block = U64::new(self.tip.block);
-        header.first_record = U64::new(first_record);
-        header.log = self.tip.log.0;
-        header.previous = self.tip.previous;
-        self.block.footer = footer;
-        self.tip.block += 1;
-        self.part += 1;
-        self.sealed = true;
-        &self.block
+    /// Has the next part begin with the next block, where this one is in use.
+    pub fn next_block(&mut self) {
+        if self.start > 0 && self.records == 0 {
+            self.tip.block += 1;
+            self.start = 0;
+            self.block.fill(0);
+        }
     }
 
-    fn clear(&mut self) {
-        self.block.as_mut_bytes().fill(0);
-        self.used = 0;
-        self.sealed = false;
+    fn finish(&mut self, flags: u8) {
+        let header = Header {
+            magic: MAGIC,
+            format: U16::new(FORMAT),
+            kind: self.tip.kind.code(),
+            flags,
+            records: U16::new(self.records),
+            payload: U16::new(self.used as u16),
+            part: U16::new(self.part),
+            sector: 1 + (self.start / SECTOR) as u8,
+            reserved: [0; 5],
+            block: U64::new(self.tip.block),
+            first_record: U64::new(self.tip.records - u64::from(self.records)),
+            log: self.tip.log.0,
+            previous: self.tip.previous,
+        };
+        if let Some(place) = self
+            .block
+            .get_mut(self.start..self.start + size_of::<Header>())
+        {
+            place.copy_from_slice(header.as_bytes());
+        }
+        (self.used, self.records) = (0, 0);
     }
 }
 
@@ -195,7 +229,7 @@ impl fmt::Display for PushError {
                 )
             }
             Self::BlockFull => f.write_str("the block is full: seal it first"),
-            Self::CommitFull => write!(f, "the commit has {COMMIT_BLOCKS} full blocks: commit it"),
+            Self::CommitFull => write!(f, "the commit has {COMMIT_PARTS} full blocks: commit it"),
         }
     }
 }

@@ -7,6 +7,7 @@
 //! | module         | what                                                      | who            |
 //! |----------------|-----------------------------------------------------------|----------------|
 //! | [`record`]     | one record of the grant log                               | all            |
+//! | [`entry`]      | one entry of the write-once ledger                        | vault, ingest, audit |
 //! | [`ring`]       | records on their way from manager to ledger               | manager, ledger|
 //! | [`block`]      | the layout of a log on the disk                           | ledger, audit  |
 //! | [`builder`]    | packs records into blocks                                 | ledger         |
@@ -24,6 +25,7 @@ extern crate std;
 pub mod block;
 pub mod builder;
 pub mod checkpoint;
+pub mod entry;
 pub mod merkle;
 pub mod note;
 pub mod record;

@@ -1,6 +1,6 @@
 //! Reads a log back, block after block: what the ledger recovers from, and serves records from.
 //!
-//! The scanner is fed blocks in order and says of each what it is. It rebuilds the tree on the way,
+//! The scanner is fed blocks in order and says of each part in them what it is. It rebuilds the tree on the way,
 //! and takes a commit only when the tree has the root that the commit's footer says: see
 //! [`crate::block`]. It starts with the first block, or [in the middle](Scanner::resume) where
 //! the tree up to there is known. Memory is constant: what was read is not kept; whoever wants some
@@ -14,7 +14,7 @@
 
 use core::fmt;
 
-use crate::block::{BLOCK_SIZE, Block, BlockFault, Footer, LogId, LogKind, may_be_torn};
+use crate::block::{BLOCK_SIZE, BlockFault, Footer, LogId, LogKind, Part, is_zero, may_be_torn};
 use crate::merkle::{Frontier, Hash, leaf_hash};
 
 /// Sees a log go by, as it is read or written, in order.
@@ -33,7 +33,8 @@ pub trait Watch {
         let _ = (level, index, hash);
     }
 
-    /// A block, after its records: its number, the position of its first record, how many it has.
+    /// A part of a block, after its records: the block's number, the position of its first record, how
+    /// many it has.
     fn block(&mut self, number: u64, first: u64, records: u64) {
         let _ = (number, first, records);
     }
@@ -74,10 +75,10 @@ impl<A: Watch, B: Watch> Watch for (A, B) {
     }
 }
 
-/// What a block is.
+/// What a part of a block is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {
-    /// Nothing was written here.
+    /// Nothing was written to the block.
     Void,
     /// It belongs to no commit of the log.
     Skipped(Skipped),
@@ -104,19 +105,19 @@ pub struct Commit {
     pub supersedes: bool,
 }
 
-/// Why a block belongs to no commit.
+/// Why a part belongs to no commit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Skipped {
-    /// It is torn, such that it is not a well-formed block.
+    /// It is torn, such that it is not well-formed.
     Fault(BlockFault),
     /// It belongs to another log.
     Foreign,
     /// It belongs elsewhere in the log.
     Misplaced {
-        /// The block that it says it is.
+        /// The block that it says it is in.
         number: u64,
     },
-    /// It continues a commit whose block before it is not there.
+    /// It continues a commit whose part before it is not there.
     Orphan,
     /// It ends a commit that is torn: its records are not those that its root was signed for.
     Torn,
@@ -156,14 +157,14 @@ struct State {
 struct Pending {
     /// The log with the commit's records so far; `None` where it goes on from nothing that is there.
     tree: Option<Frontier>,
-    /// The root that each of its blocks says the log had before it.
+    /// The root that each of its parts says the log had before it.
     previous: Hash,
     first_block: u64,
     first_record: u64,
     /// Records behind the last one read.
     next_record: u64,
     supersedes: bool,
-    /// A block of it may be torn.
+    /// A part of it may be torn.
     torn: bool,
 }
 
@@ -182,6 +183,8 @@ pub struct Scanner {
     pending: Option<Pending>,
     /// The tree up to a record in the middle of the block that is fed first.
     resumed: Option<Frontier>,
+    /// Whether anything lies behind the last commit.
+    is_trailed: bool,
     damage: Option<Damage>,
 }
 
@@ -201,6 +204,7 @@ impl Scanner {
             last: empty,
             pending: None,
             resumed: None,
+            is_trailed: false,
             damage: None,
         }
     }
@@ -235,50 +239,88 @@ impl Scanner {
         &self.base.tree
     }
 
+    /// Whether anything lies behind the last commit: what was under way, or a copy of it that is damaged.
+    pub const fn is_trailed(&self) -> bool {
+        self.is_trailed
+    }
+
     /// Whether the log must not go on, and why.
     pub const fn damage(&self) -> Option<Damage> {
         self.damage
     }
 
-    /// Reads the next block.
-    pub fn feed(&mut self, bytes: &[u8; BLOCK_SIZE], watch: &mut impl Watch) -> Step {
-        if let Some(damage) = self.damage {
-            return Step::Damaged(damage);
-        }
+    /// Reads the next block, and shows what each part of it is until `until` says so; whether it did.
+    pub fn feed(
+        &mut self,
+        bytes: &[u8; BLOCK_SIZE],
+        watch: &mut impl Watch,
+        mut until: impl FnMut(&Self, Step) -> bool,
+    ) -> bool {
         let number = self.block;
         self.block += 1;
-        let block = match Block::read(bytes) {
-            Ok(block) => block,
+        let mut rest = &bytes[..];
+        loop {
+            let (step, length) = self.part(number, rest, watch);
+            if until(self, step) {
+                return true;
+            }
+            rest = rest.get(length..).unwrap_or_default();
+            // Behind the last part is nothing.
+            if self.damage.is_some() || is_zero(rest) {
+                return false;
+            }
+        }
+    }
+
+    /// Reads what the rest of a block begins with; how many bytes that takes.
+    fn part(&mut self, number: u64, rest: &[u8], watch: &mut impl Watch) -> (Step, usize) {
+        let all = rest.len();
+        if let Some(damage) = self.damage {
+            return (Step::Damaged(damage), all);
+        }
+        let part = match Part::read(rest) {
+            Ok(part) => part,
             Err(BlockFault::Void) => {
                 self.pending = None;
-                return Step::Void;
+                return (Step::Void, all);
             }
             Err(BlockFault::Format(version)) => {
-                return self.damaged(Damage::Format {
-                    block: number,
-                    version,
-                });
+                let block = number;
+                return (self.damaged(Damage::Format { block, version }), all);
             }
-            Err(fault) if may_be_torn(bytes) => return self.skip(Skipped::Fault(fault)),
-            Err(_) => return self.damaged(Damage::Changed { block: number }),
+            Err(fault) if may_be_torn(rest) => return (self.skip(Skipped::Fault(fault)), all),
+            Err(_) => return (self.damaged(Damage::Changed { block: number }), all),
         };
-        if block.log() != (self.kind, self.log) {
-            return self.skip(Skipped::Foreign);
+        let length = part.length();
+        if part.log() != (self.kind, self.log) {
+            return (self.skip(Skipped::Foreign), length);
         }
-        if block.number() != number {
-            return self.skip(Skipped::Misplaced {
-                number: block.number(),
-            });
+        if part.block() != number {
+            let number = part.block();
+            return (self.skip(Skipped::Misplaced { number }), length);
         }
-        let Some(pending) = self.place(&block) else {
-            return self.skip(Skipped::Orphan);
+        if self.comes_before(&part, length < all) {
+            return (Step::Pending, length);
+        }
+        let Some(pending) = self.place(&part) else {
+            return (self.skip(Skipped::Orphan), length);
         };
         self.used = self.block;
-        self.take(pending, &block, may_be_torn(bytes), watch)
+        (self.take(pending, &part, may_be_torn(rest), watch), length)
+    }
+
+    /// Whether a part comes before the record that the scanner starts at, which may lie behind it.
+    fn comes_before(&self, part: &Part<'_>, has_more: bool) -> bool {
+        let end = part
+            .first_record()
+            .saturating_add(part.record_count().into());
+        let first = self.resumed.as_ref().map(Frontier::size);
+        has_more && first.is_some_and(|first| end <= first)
     }
 
     fn skip(&mut self, skipped: Skipped) -> Step {
         self.used = self.block;
+        self.is_trailed = true;
         self.pending = None;
         Step::Skipped(skipped)
     }
@@ -289,43 +331,43 @@ impl Scanner {
         Step::Damaged(damage)
     }
 
-    /// The commit that a block starts or continues; `None`: one that is not there.
-    fn place(&mut self, block: &Block<'_>) -> Option<Pending> {
+    /// The commit that a part starts or continues; `None`: one that is not there.
+    fn place(&mut self, part: &Part<'_>) -> Option<Pending> {
         if let Some(tree) = self.resumed.take() {
-            return Self::middle(tree, block);
+            return Self::middle(tree, part);
         }
         let open = self.pending.take();
-        if block.part() > 0 {
+        if part.part() > 0 {
             return open.filter(|open| {
-                open.previous == *block.previous()
-                    && open.next_record == block.first_record()
-                    && open.first_block + u64::from(block.part()) == block.number()
+                open.previous == *part.previous()
+                    && open.next_record == part.first_record()
+                    && open.first_block + u64::from(part.part()) == part.block()
             });
         }
         let extends = |state: &State| {
-            state.root == *block.previous() && state.tree.size() == block.first_record()
+            state.root == *part.previous() && state.tree.size() == part.first_record()
         };
         let supersedes = !extends(&self.last) && extends(&self.base);
         let from = if supersedes { &self.base } else { &self.last };
         Some(Pending {
             tree: extends(from).then(|| from.tree.clone()),
-            previous: *block.previous(),
-            first_block: block.number(),
-            first_record: block.first_record(),
-            next_record: block.first_record(),
+            previous: *part.previous(),
+            first_block: part.block(),
+            first_record: part.first_record(),
+            next_record: part.first_record(),
             supersedes,
             torn: false,
         })
     }
 
     /// The commit in the middle of which the scanner starts.
-    fn middle(tree: Frontier, block: &Block<'_>) -> Option<Pending> {
-        let first = block.first_record();
-        let records = first..first.checked_add(block.record_count().into())?;
+    fn middle(tree: Frontier, part: &Part<'_>) -> Option<Pending> {
+        let first = part.first_record();
+        let records = first..first.checked_add(part.record_count().into())?;
         records.contains(&tree.size()).then(|| Pending {
             tree: Some(tree),
-            previous: *block.previous(),
-            first_block: block.number().saturating_sub(block.part().into()),
+            previous: *part.previous(),
+            first_block: part.block().saturating_sub(part.part().into()),
             first_record: first,
             next_record: first,
             supersedes: false,
@@ -336,29 +378,30 @@ impl Scanner {
     fn take(
         &mut self,
         mut pending: Pending,
-        block: &Block<'_>,
+        part: &Part<'_>,
         torn: bool,
         watch: &mut impl Watch,
     ) -> Step {
-        let records = u64::from(block.record_count());
+        let records = u64::from(part.record_count());
         if let Some(tree) = &mut pending.tree {
-            for (index, bytes) in (pending.next_record..).zip(block.records()) {
+            for (index, bytes) in (pending.next_record..).zip(part.records()) {
                 if index == tree.size() {
                     watch.record(index, bytes);
                     let node = |level, index, hash: &Hash| watch.node(level, index, hash);
                     tree.append_leaf_with(&leaf_hash(bytes), node);
                 }
             }
-            watch.block(block.number(), pending.next_record, records);
+            watch.block(part.block(), pending.next_record, records);
         }
         // What goes on from nothing may say any number.
         pending.next_record = pending.next_record.saturating_add(records);
         pending.torn |= torn;
-        let Some(footer) = block.footer() else {
+        let Some(footer) = part.footer() else {
+            self.is_trailed = true;
             self.pending = Some(pending);
             return Step::Pending;
         };
-        self.commit(pending, block.number(), footer)
+        self.commit(pending, part.block(), footer)
     }
 
     fn commit(&mut self, pending: Pending, last_block: u64, footer: &Footer) -> Step {
@@ -380,6 +423,7 @@ impl Scanner {
                 self.damaged(Damage::Changed { block: last_block })
             };
         }
+        self.is_trailed = false;
         let root = footer.root;
         let previous = core::mem::replace(&mut self.last, State { root, tree });
         if !supersedes {
@@ -399,9 +443,9 @@ impl fmt::Display for Skipped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fault(fault) => fault.fmt(f),
-            Self::Foreign => f.write_str("the block belongs to another log"),
-            Self::Misplaced { number } => write!(f, "the block belongs at {number}"),
-            Self::Orphan => f.write_str("the block continues a commit whose beginning is missing"),
+            Self::Foreign => f.write_str("the part belongs to another log"),
+            Self::Misplaced { number } => write!(f, "the part belongs into block {number}"),
+            Self::Orphan => f.write_str("the part continues a commit whose beginning is missing"),
             Self::Torn => f.write_str("the commit is torn"),
         }
     }

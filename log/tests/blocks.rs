@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ed25519_dalek::SigningKey;
 use portcullis_log::block::{
-    BLOCK_SIZE, Block, COMMIT_BLOCKS, ENTRY_MAX, FORMAT, Footer, LogId, LogKind, PAYLOAD, SECTOR,
+    BLOCK_SIZE, COMMIT_PARTS, ENTRY_MAX, FORMAT, Footer, LogId, LogKind, PAYLOAD, Part, SECTOR,
 };
 use portcullis_log::builder::{Builder, PushError, Tip};
 use portcullis_log::merkle::Frontier;
@@ -21,29 +21,52 @@ fn key() -> SigningKey {
     SigningKey::from_bytes(&[3; 32])
 }
 
-/// The blocks of one commit of `records`, and the tree after it.
-fn commit(builder: &mut Builder, tree: &Frontier, records: &[Vec<u8>]) -> (Disk, Frontier) {
+/// The number of the first block of one commit of `records`, its blocks, and the tree after it.
+fn commit_at(builder: &mut Builder, tree: &Frontier, records: &[Vec<u8>]) -> (u64, Disk, Frontier) {
     let mut tree = tree.clone();
     let mut blocks = Disk::new();
+    let mut first = None;
     for record in records {
         if builder.push(record) == Err(PushError::BlockFull) {
             blocks.push(*builder.seal().unwrap());
             builder.push(record).unwrap();
         }
+        first.get_or_insert(builder.tip().block);
         tree.append(record);
     }
     let footer = Footer::sign(KIND, LOG, tree.size(), &tree.root(), &key());
     blocks.push(*builder.commit(footer).unwrap());
+    (first.unwrap(), blocks, tree)
+}
+
+/// The blocks of one commit of `records`, which begins with a block of its own.
+fn commit(builder: &mut Builder, tree: &Frontier, records: &[Vec<u8>]) -> (Disk, Frontier) {
+    builder.next_block();
+    let (_, blocks, tree) = commit_at(builder, tree, records);
     (blocks, tree)
 }
 
-/// A log of commits that all went well.
+/// A log of commits that all went well, each with blocks of its own.
 fn written(commits: &[Vec<Vec<u8>>]) -> Disk {
     let mut builder = Builder::new(Tip::empty(KIND, LOG));
     let mut tree = Frontier::new();
     let mut disk = Disk::new();
     for records in commits {
         let (blocks, after) = commit(&mut builder, &tree, records);
+        disk.extend(blocks);
+        tree = after;
+    }
+    disk
+}
+
+/// The same, which share blocks.
+fn shared(commits: &[Vec<Vec<u8>>]) -> Disk {
+    let mut builder = Builder::new(Tip::empty(KIND, LOG));
+    let mut tree = Frontier::new();
+    let mut disk = Disk::new();
+    for records in commits {
+        let (first, blocks, after) = commit_at(&mut builder, &tree, records);
+        disk.truncate(first as usize);
         disk.extend(blocks);
         tree = after;
     }
@@ -75,11 +98,13 @@ fn scan_from(mut scanner: Scanner, disk: &Disk) -> (Read, Scanner) {
     let mut read = Read::default();
     let mut seen = Records::default();
     for block in &disk[scanner.block() as usize..] {
-        let step = scanner.feed(block, &mut seen);
-        if let Step::Committed(commit) = &step {
-            read.commits.push(*commit);
-        }
-        read.steps.push(step);
+        scanner.feed(block, &mut seen, |_, step| {
+            if let Step::Committed(commit) = &step {
+                read.commits.push(*commit);
+            }
+            read.steps.push(step);
+            false
+        });
     }
     let size = scanner.tree().size();
     read.records = seen.0.into_values().take(size as usize).collect();
@@ -137,7 +162,7 @@ fn a_scan_that_starts_in_the_middle_ends_the_same() {
     let disk = written(&sample());
     let (read, whole) = scan(&disk);
     for (number, bytes) in (0..).zip(&disk) {
-        let block = Block::read(bytes).unwrap();
+        let block = Part::read(bytes).unwrap();
         for record in 0..u64::from(block.record_count()) {
             let mut tree = Frontier::new();
             let before = block.first_record() + record;
@@ -147,7 +172,7 @@ fn a_scan_that_starts_in_the_middle_ends_the_same() {
             let mut scanner = Scanner::resume(KIND, LOG, number, tree);
             let mut seen = Shown::default();
             for bytes in &disk[number as usize..] {
-                scanner.feed(bytes, &mut seen);
+                scanner.feed(bytes, &mut seen, |_, _| false);
             }
             assert_eq!(scanner.tree(), whole.tree());
             assert_eq!(seen.0, (before..14).collect::<Vec<_>>());
@@ -182,7 +207,7 @@ fn the_builder_refuses_what_the_format_cannot_hold() {
     );
     let footer = Footer::sign(KIND, LOG, 0, &Frontier::new().root(), &key());
     assert_eq!(builder.commit(footer), None);
-    for part in 1..=COMMIT_BLOCKS {
+    for part in 1..=COMMIT_PARTS {
         let mut pushed = 0;
         let full = loop {
             match builder.push(&[1; ENTRY_MAX]) {
@@ -191,7 +216,7 @@ fn the_builder_refuses_what_the_format_cannot_hold() {
             }
         };
         assert_eq!(pushed, PAYLOAD / (ENTRY_MAX + 2));
-        if part < COMMIT_BLOCKS {
+        if part < COMMIT_PARTS {
             assert_eq!(full, PushError::BlockFull);
             assert!(builder.seal().is_some());
         } else {
@@ -200,6 +225,12 @@ fn the_builder_refuses_what_the_format_cannot_hold() {
         }
     }
     assert!(builder.commit(footer).is_some());
+}
+
+/// Sectors of a block that hold something.
+fn length(block: &[u8; BLOCK_SIZE]) -> usize {
+    let used = block.chunks(SECTOR).rposition(|it| it != &VOID[..SECTOR]);
+    used.map_or(0, |last| last + 1)
 }
 
 /// Every byte of every block: the commit with the changed one is not taken, and the log is damaged.
@@ -214,9 +245,14 @@ fn every_changed_byte_is_found() {
             changed[block][byte] ^= 1 << (byte % 8);
             let (read, scanner) = scan(&changed);
             let commit = [0, 1, 1, 1, 2][block];
-            if read.commits.len() > commit {
+            let skipped = |step: &&Step| matches!(step, Step::Skipped(_));
+            if read.commits.len() > commit && byte / SECTOR >= length(&disk[block]) {
+                // Where nothing was written, and nothing but this sector: no part, and none is missed.
+                assert!(read.steps.iter().find(skipped).is_some() || scanner.damage().is_some());
+            } else if read.commits.len() > commit {
                 let Commit { footer, .. } = read.commits[commit];
-                assert!(!footer.is_signed(KIND, LOG, &key().verifying_key()));
+                let is_signed = footer.is_signed(KIND, LOG, &key().verifying_key());
+                assert!(!is_signed, "block {block}, byte {byte}");
             } else {
                 assert_eq!(read.commits, honest.commits[..commit]);
                 let is_last = block == 4;
@@ -228,6 +264,114 @@ fn every_changed_byte_is_found() {
             }
         }
     }
+}
+
+/// Commits that share blocks are read as if each had its own.
+#[test]
+fn commits_share_blocks() {
+    let short: Vec<Vec<Vec<u8>>> = (0..40_u8)
+        .map(|n| vec![vec![n; 98]; 1 + usize::from(n) % 3])
+        .collect();
+    let disk = shared(&short);
+    let (read, scanner) = scan(&disk);
+    assert_eq!(
+        disk.len(),
+        5,
+        "eight commits of up to three records in a block"
+    );
+    assert_eq!(read.records, short.concat());
+    assert_eq!((read.commits.len(), scanner.damage()), (40, None));
+    assert!(!scanner.is_trailed());
+    // From the middle of a block on, too.
+    for (first, commit) in read
+        .commits
+        .iter()
+        .map(|it| it.first_record)
+        .zip(&read.commits)
+    {
+        let mut tree = Frontier::new();
+        read.records[..first as usize].iter().for_each(|record| {
+            tree.append(record);
+        });
+        let scanner = Scanner::resume(KIND, LOG, commit.first_block, tree);
+        let (rest, resumed) = scan_from(scanner, &disk);
+        assert_eq!(*resumed.tree(), scanner_tree(&read));
+        assert_eq!(rest.records, read.records[first as usize..]);
+    }
+    // Long ones go on behind short ones, and fill blocks.
+    let mixed = vec![
+        short[0].clone(),
+        vec![vec![7; ENTRY_MAX]; 9],
+        short[1].clone(),
+    ];
+    let disk = shared(&mixed);
+    let (read, _) = scan(&disk);
+    let places: Vec<_> = read
+        .commits
+        .iter()
+        .map(|it| (it.first_block, it.last_block))
+        .collect();
+    assert_eq!((places, disk.len()), (vec![(0, 0), (0, 2), (2, 2)], 3));
+    assert_eq!(read.records, mixed.concat());
+}
+
+fn scanner_tree(read: &Read) -> Frontier {
+    let mut tree = Frontier::new();
+    read.records.iter().for_each(|record| {
+        tree.append(record);
+    });
+    tree
+}
+
+/// A sector that is zero in the middle of a block, or another, is damage: what lies behind it goes on from
+/// nothing.
+#[test]
+fn a_lost_sector_of_a_shared_block_is_found() {
+    let commits: Vec<_> = (0..20_u8).map(|n| vec![vec![n + 1; 98]; 3]).collect();
+    let disk = shared(&commits);
+    let last = scan(&disk).0.commits.len() - 1;
+    for block in 0..disk.len() {
+        for sector in 0..length(&disk[block]) {
+            let mut torn = disk.clone();
+            torn[block][sector * SECTOR..][..SECTOR].fill(0);
+            let (read, scanner) = scan(&torn);
+            let number = block * 8 + sector;
+            assert_eq!(read.records, commits[..number].concat());
+            // In the last block nothing behind tells that it was more than what a cut leaves.
+            let is_last = block + 1 == disk.len();
+            assert_eq!(scanner.damage().is_some(), !is_last, "{number} of {last}");
+            let is_end = is_last && sector + 1 == length(&disk[block]);
+            assert!(scanner.damage().is_some() || scanner.is_trailed() || is_end);
+        }
+    }
+}
+
+/// What format 2 wrote, a part in each block and its footer at the end, is read, and gone on from.
+#[test]
+fn blocks_of_the_format_before_are_read() {
+    let commits = sample();
+    let mut disk = written(&commits);
+    for block in &mut disk {
+        let end = length(block) * SECTOR;
+        let is_commit = block[11] == 1;
+        (block[8], block[18]) = (2, 0);
+        if is_commit {
+            block.copy_within(end - 104..end, BLOCK_SIZE - 104);
+            let moved = end.min(BLOCK_SIZE - 104);
+            block[(end - 104).min(moved)..moved].fill(0);
+        }
+    }
+    let (read, scanner) = scan(&disk);
+    assert_eq!((read.records, scanner.damage()), (commits.concat(), None));
+    let tree = scanner.tree().clone();
+    let mut builder = Builder::new(Tip::new(KIND, LOG, 5, &tree));
+    disk.extend(commit(&mut builder, &tree, &[vec![7]]).0);
+    let (read, scanner) = scan(&disk);
+    assert_eq!((read.records.len(), scanner.damage()), (15, None));
+    // Such a part begins nowhere but with its block.
+    let mut moved = VOID;
+    moved[SECTOR..].copy_from_slice(&disk[0][..BLOCK_SIZE - SECTOR]);
+    assert!(Part::read(&moved[SECTOR..]).is_err());
 }
 
 /// A sector that is not there is the trace of a cut, at the end of a log; anywhere else it is damage.
@@ -382,20 +526,28 @@ impl Store {
         lengths.iter().map(record).collect()
     }
 
-    fn put(&mut self, blocks: &Disk, fates: &[Fate]) {
-        for (block, fate) in blocks
-            .iter()
-            .zip(fates.iter().chain(std::iter::repeat(&Fate::Kept)))
-        {
-            let mut bytes = VOID;
-            match fate {
-                Fate::Lost => {}
-                Fate::Torn(sectors) => {
-                    bytes[..sectors * 512].copy_from_slice(&block[..sectors * 512])
-                }
-                Fate::Kept => bytes = *block,
+    /// Writes blocks. What a block holds already is there in any case.
+    fn put(&mut self, first: u64, blocks: &Disk, fates: &[Fate]) {
+        let fates = fates.iter().chain(std::iter::repeat(&Fate::Kept));
+        for (number, (block, fate)) in (first as usize..).zip(blocks.iter().zip(fates)) {
+            if self.disk.len() <= number {
+                self.disk.resize(number + 1, VOID);
             }
-            self.disk.push(bytes);
+            let bytes = &mut self.disk[number];
+            let before = length(bytes) * SECTOR;
+            assert_eq!(bytes[..before], block[..before], "no sector changes");
+            let kept = match fate {
+                Fate::Lost => before,
+                Fate::Torn(sectors) => BLOCK_SIZE.min(before + sectors * SECTOR),
+                Fate::Kept => BLOCK_SIZE,
+            };
+            let from = if matches!(fate, Fate::Torn(5..)) {
+                // What comes last of it is there, and what comes first is not.
+                BLOCK_SIZE.min(before + SECTOR)..BLOCK_SIZE
+            } else {
+                before..kept
+            };
+            bytes[from.clone()].copy_from_slice(&block[from]);
         }
     }
 
@@ -403,15 +555,15 @@ impl Store {
         match event {
             Event::Commit(lengths) => {
                 let records = self.records(lengths);
-                let (blocks, tree) = commit(&mut self.builder, &self.tree, &records);
-                self.put(&blocks, &[]);
+                let (first, blocks, tree) = commit_at(&mut self.builder, &self.tree, &records);
+                self.put(first, &blocks, &[]);
                 self.tree = tree;
                 self.acknowledged.extend(records);
             }
             Event::Cut(lengths, fates) => {
                 let records = self.records(lengths);
-                let (blocks, _) = commit(&mut self.builder, &self.tree, &records);
-                self.put(&blocks, fates);
+                let (first, blocks, _) = commit_at(&mut self.builder, &self.tree, &records);
+                self.put(first, &blocks, fates);
                 self.recover();
             }
             Event::Again(fates) => {
@@ -428,8 +580,8 @@ impl Store {
         if !records.is_empty() {
             let end = self.disk.len() as u64;
             let mut builder = Builder::new(Tip::new(KIND, LOG, end, &base));
-            let (blocks, _) = commit(&mut builder, &base, &records);
-            self.put(&blocks, fates);
+            let (first, blocks, _) = commit_at(&mut builder, &base, &records);
+            self.put(first, &blocks, fates);
         }
     }
 
@@ -440,8 +592,8 @@ impl Store {
         assert!(size >= self.acknowledged.len() as u64);
         // Blocks that were lost at the very end leave no trace, and their places are used again.
         self.disk.truncate(scanner.end() as usize);
-        let last = read.commits.last();
-        if last.is_some_and(|commit| commit.last_block + 1 < scanner.end()) {
+        let has_last = !read.commits.is_empty();
+        if has_last && scanner.is_trailed() {
             self.acknowledged = self.read_as_committed();
             self.again(&[]);
         }
@@ -455,8 +607,14 @@ impl Store {
 
     /// The records up to the last commit, without what lies behind it.
     fn read_as_committed(&self) -> Vec<Vec<u8>> {
-        let last = *scan(&self.disk).0.commits.last().unwrap();
-        let disk = self.disk[..=last.last_block as usize].to_vec();
+        let (read, _) = scan(&self.disk);
+        let last = *read.commits.last().unwrap();
+        let mut disk = self.disk[..=last.last_block as usize].to_vec();
+        // Behind the commit in its own block.
+        let block = disk.last_mut().unwrap();
+        let parts = Part::all(block).filter(|it| it.first_record() < last.footer.tree_size.get());
+        let end: usize = parts.map(|part| part.length()).sum();
+        block[end..].fill(0);
         let records = scan(&disk).0.records;
         assert!(records.starts_with(&self.acknowledged));
         records
@@ -488,7 +646,7 @@ proptest! {
         let mut block = written(&sample())[1];
         let end = BLOCK_SIZE.min(at + bytes.len());
         block[at..end].copy_from_slice(&bytes[..end - at]);
-        if let Ok(block) = Block::read(&block) {
+        if let Ok(block) = Part::read(&block) {
             prop_assert_eq!(block.records().count(), usize::from(block.record_count()));
         }
     }

@@ -264,19 +264,15 @@ impl<'a> Relations<'a> {
 }
 
 /// On whose honesty a verdict depends, with leave of the policy: of those that reach all memory through a
-/// device or the secure monitor, and of the keeper of the grant log where its records are opaque to it. A
-/// component by its name, a guest or a device with what it is.
+/// device or the secure monitor, and of the keeper of the grant log where its records are opaque to it. As
+/// messages name them: "`blk`", "guest `linux`".
 pub fn assumed_honest(policy: &Policy, described: Option<Described<'_>>) -> Vec<String> {
     let relations = Relations::of(policy, described);
     let honest = match described {
         None => relations.declared.assumed_honest(),
         Some(_) => cover::assumed_honest(&relations),
     };
-    let names = honest.into_iter().map(|subject| match subject {
-        Subject::Component(name) => name.to_owned(),
-        other => format!("{} {}", other.field(), other.name()),
-    });
-    names.collect()
+    honest.iter().map(ToString::to_string).collect()
 }
 
 /// A check at work.

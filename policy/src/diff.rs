@@ -25,9 +25,9 @@ pub struct Difference {
     pub added: Vec<Change>,
     /// What the old policy allows and the new does not.
     pub taken: Vec<Change>,
-    /// The components whose honesty every verdict on the new policy assumes, and on the old does not.
+    /// Whose honesty every verdict on the new policy assumes, and on the old does not: "`blk`", "guest `linux`".
     pub assumed: Vec<String>,
-    /// The components whose honesty is assumed no longer.
+    /// Whose honesty is assumed no longer.
     pub assumed_no_longer: Vec<String>,
     /// The methods that have another number.
     pub renumbered: Vec<Renumbered>,
@@ -277,7 +277,7 @@ impl<'p> Allowed<'p> {
 
     fn assumed_beyond(&self, other: &Self) -> Vec<String> {
         let [own, others] = [self, other].map(|it| it.relation.assumed_honest());
-        own.difference(&others).map(|it| name_of(*it)).collect()
+        own.difference(&others).map(ToString::to_string).collect()
     }
 
     fn renumbered(&self, new: &Self) -> Vec<Renumbered> {

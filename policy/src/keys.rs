@@ -14,6 +14,8 @@ use zeroize::Zeroizing;
 
 /// First line of a private key's file.
 pub const PRIVATE_HEADER: &str = "portcullis private key, ed25519 seed, hexadecimal";
+/// Bytes of a private key's file: two lines.
+pub const PRIVATE_LENGTH: usize = PRIVATE_HEADER.len() + 1 + 2 * KEY_BYTES + 1;
 /// Bytes of a seed and of a public key (RFC 8032).
 const KEY_BYTES: usize = 32;
 /// Most bytes of a private key's file that are read: twice what one has.

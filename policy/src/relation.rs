@@ -276,16 +276,18 @@ impl<'a> Relation<'a> {
         self
     }
 
-    /// Who can write each of these regions, with the fact that lets them: by a mapping, or by power over
-    /// one that can.
+    /// Who can write each of these regions, with the fact that lets them: by a mapping that counts, or by power
+    /// over one that can.
     pub fn writers(
         &self,
         regions: &BTreeSet<&'a str>,
+        counts: impl Fn(&Fact<'a>) -> bool,
     ) -> BTreeMap<&'a str, BTreeMap<Subject<'a>, Fact<'a>>> {
         let mut all: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
         for fact in self.facts.iter().filter(|it| it.rights.has(Rights::WRITE)) {
             if let Object::Region(region) = fact.object
                 && regions.contains(region)
+                && counts(fact)
             {
                 let writers = all.entry(region).or_default();
                 writers.entry(fact.subject).or_insert(*fact);

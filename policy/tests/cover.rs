@@ -463,8 +463,9 @@ fn remedies_are_lines_that_cover() {
     for (place, (holder, line, _)) in LINES.iter().enumerate() {
         let policy = policy(&lines_without(place));
         let remedy = problems(&policy, SYSTEM, &["policy::uncovered"])[0].remedy();
-        let named = format!("{} = \"{holder}\", ", field(holder));
-        assert!(remedy.contains(&named), "{remedy}");
-        assert!(remedy.contains(line), "{remedy} should say {line}");
+        let named = format!("{} = \"{holder}\"", field(holder));
+        let line = line.replace(", ", "\n");
+        let toml = format!("\n[[static]]\n{named}\n{line}");
+        assert!(remedy.ends_with(&toml), "{remedy} should say {toml}");
     }
 }

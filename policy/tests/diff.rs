@@ -286,19 +286,19 @@ fn an_honesty_that_is_assumed_is_told() {
     let dma = rule("component = \"a\"", device);
     let (without, with) = (ruled(""), ruled(&dma));
     let difference = diff(&without, &with);
-    assert_eq!(difference.assumed, ["a"]);
+    assert_eq!(difference.assumed, ["`a`"]);
     assert!(difference.assumed_no_longer.is_empty());
     let back = diff(&with, &without);
     assert_eq!(
         (back.assumed.len(), back.assumed_no_longer),
-        (0, vec!["a".to_owned()])
+        (0, vec!["`a`".to_owned()])
     );
     let log = |rest: &str| {
         let rest = format!("mode = \"stream\"\nregion = \"m\"{rest}");
         ruled(&grant("manager", "b", "log", "put", &rest))
     };
     let opaque = diff(&log(""), &log("\nrecords = \"opaque\""));
-    assert_eq!(opaque.assumed, ["b"]);
+    assert_eq!(opaque.assumed, ["`b`"]);
     assert!(!opaque.is_empty());
 }
 

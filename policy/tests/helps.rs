@@ -159,10 +159,8 @@ fn rules(help: &str) -> Vec<String> {
             rules.push(format!("[{table}.{name}]\ndomain = \"d0\"\n{fields}\n"));
         }
     }
-    for part in help.split("[[static]] with ").skip(1) {
-        let fields = part.split(" and a reason").next().unwrap();
-        let fields = fields.trim_end_matches(',').replace(", ", "\n");
-        rules.push(format!("[[static]]\n{fields}\nreason = \"r\"\n"));
+    if let Some((_, toml)) = help.split_once(":\n[[static]]\n") {
+        rules.push(format!("[[static]]\n{toml}\n"));
     }
     if let Some((_, rest)) = help.split_once("`[[flows]]` rule with ") {
         let fields = rest.split(", or remove").next().unwrap();
@@ -186,11 +184,14 @@ fn after(rounds: usize, domains: usize, xml: &str) -> Result<(), String> {
         let Err(problems) = check(&policy, &system, &text) else {
             return Ok(());
         };
-        let all: BTreeSet<String> = problems
-            .iter()
-            .flat_map(|problem| rules(&problem.remedy()))
-            .collect();
-        policy.extend(all);
+        let all = problems.iter().flat_map(|problem| rules(&problem.remedy()));
+        // A flow may be named by several problems, a line by one alone.
+        let (flows, lines): (BTreeSet<String>, Vec<String>) = {
+            let (flows, lines): (Vec<_>, Vec<_>) = all.partition(|it| it.starts_with("[[flows]]"));
+            (flows.into_iter().collect(), lines)
+        };
+        policy.extend(lines);
+        policy.extend(flows);
     }
     check(&policy, &system, &text).map_err(|problems| format!("{problems}\n{policy}\n{xml}"))
 }

@@ -42,7 +42,7 @@ fn line(holder: &str, what: &str) -> String {
 #[test]
 fn nobody_but_the_driver() {
     let uart = "region = \"uart\"\nperms = \"rw\"\ndma = \"none\"";
-    assert_eq!(assumed(&line("component = \"edge\"", uart)), ["blk"]);
+    assert_eq!(assumed(&line("component = \"edge\"", uart)), ["`blk`"]);
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn a_device_does_what_any_line_says_of_it() {
     let same = "region = \"disk\"\nperms = \"r\"\ndma = \"none\"";
     assert_eq!(
         assumed(&line("component = \"edge\"", same)),
-        ["blk", "edge"]
+        ["`blk`", "`edge`"]
     );
 }
 
@@ -63,11 +63,11 @@ fn whoever_controls_a_driver_at_first_or_second_hand() {
     ] {
         let lines = line("component = \"edge\"", power)
             + &line("component = \"far\"", "cap = \"sc of edge\"");
-        assert_eq!(assumed(&lines), ["blk", "edge", "far"], "{power}");
+        assert_eq!(assumed(&lines), ["`blk`", "`edge`", "`far`"], "{power}");
     }
     let disk = "region = \"other\"\nperms = \"rw\"\ndma = \"unbounded\"";
     let lines = line("guest = \"lin\"", disk) + &line("component = \"edge\"", "vm = \"lin\"");
-    assert_eq!(assumed(&lines), ["blk", "edge", "guest lin"]);
+    assert_eq!(assumed(&lines), ["`blk`", "`edge`", "guest `lin`"]);
 }
 
 #[test]
@@ -79,14 +79,14 @@ fn whoever_drives_a_device_that_reaches_all_memory() {
         "component = \"edge\"",
         "region = \"nic_regs\"\nperms = \"rw\"",
     );
-    assert_eq!(assumed(&lines), ["blk", "edge", "device nic"]);
+    assert_eq!(assumed(&lines), ["`blk`", "`edge`", "device `nic`"]);
 }
 
 #[test]
 fn whoever_makes_secure_monitor_calls() {
     let lines = line("component = \"edge\"", "smc = true")
         + &line("component = \"far\"", "cap = \"tcb of edge\"");
-    assert_eq!(assumed(&lines), ["blk", "edge", "far"]);
+    assert_eq!(assumed(&lines), ["`blk`", "`edge`", "`far`"]);
 }
 
 /// Of whom else must be honest, the verdict assumes that they give a record to nobody.
@@ -137,7 +137,7 @@ modes = ["stream"]
         load(Arc::new(Source::new("honest.toml", text)), None)
     };
     let policy = verdict("blk").unwrap_or_else(|problems| panic!("{problems}"));
-    assert_eq!(assumed_honest(&policy, None), ["blk", "keeper"]);
+    assert_eq!(assumed_honest(&policy, None), ["`blk`", "`keeper`"]);
     let problems = verdict("edge").unwrap_err();
     let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
     let path = "`web` -> `edge`";

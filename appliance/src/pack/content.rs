@@ -3,6 +3,7 @@
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
@@ -23,7 +24,7 @@ pub(super) fn copy(
     start: u64,
     progress: &mut dyn FnMut(u64),
 ) -> io::Result<Copied> {
-    let opened = open(source).and_then(|file| Ok((file.metadata()?, file)));
+    let opened = open(&source.path).and_then(|file| Ok((file.metadata()?, file)));
     let (before, file) = match opened {
         Ok(opened) => opened,
         Err(error) => return Ok(Err(Why::Unreadable(error.kind()))),
@@ -62,11 +63,11 @@ pub(super) fn copy(
 
 /// Opens without following a link that has taken the file's place, and without waiting for the
 /// other end of a pipe that has.
-fn open(source: &Source) -> io::Result<File> {
+pub(super) fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-        .open(&source.path)
+        .open(path)
 }
 
 /// Whether nothing was written in between, as far as a file's times say.

@@ -128,6 +128,43 @@ fn the_largest_document_fits_and_one_byte_more_is_left_out() {
     );
 }
 
+/// Somebody named a state directory, one of a history that was left behind, or a folder above one.
+#[test]
+fn private_keys_are_no_documents() {
+    let case = Case::new();
+    drop(crate::State::open(&case.documents().join("below/state")).unwrap());
+    // What only looks like one.
+    case.write("vault.key", b"where the key of the vault is kept");
+    case.write("below/notes/ledger.key", &[0; 33]);
+    case.write("below/state/32", &[0; 32]);
+    let key = "below/state/policy.key";
+    let length = fs::metadata(case.documents().join(key)).unwrap().len() as usize;
+    case.write("other", &vec![b'x'; length]);
+    symlink("below/state/ledger.key", case.documents().join("link")).unwrap();
+    fs::copy(
+        case.documents().join(key),
+        case.documents().join("copy.txt"),
+    )
+    .unwrap();
+    let mut keys: Vec<_> = case.left_out();
+    keys.retain(|(_, why)| *why == Why::Key);
+    let keys: Vec<_> = keys.iter().map(|(path, _)| path.as_str()).collect();
+    let [ledger, vault] = ["below/state/ledger.key", "below/state/vault.key"];
+    assert_eq!(keys, [ledger, key, vault, "copy.txt", "link"]);
+    let entries = case.entries();
+    for name in [
+        "vault.key",
+        "below/notes/ledger.key",
+        "below/state/32",
+        "other",
+    ] {
+        let taken = entries
+            .iter()
+            .any(|(path, content)| path == name && content.is_ok());
+        assert!(taken, "{name}");
+    }
+}
+
 #[test]
 fn names_that_no_document_can_have_are_left_out_escaped() {
     let case = Case::new();

@@ -2,11 +2,15 @@
 
 use std::cmp::Ordering;
 use std::fs::{self, FileType};
+use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
+use portcullis_policy::keys::{PRIVATE_HEADER, PRIVATE_LENGTH};
+
 use super::{PackError, Why};
+use crate::keys::{KEYS, SECRET};
 
 /// Deepest directory that is entered. Deeper ones have paths that no document can have.
 const MAX_DEPTH: usize = 128;
@@ -104,10 +108,12 @@ impl Walk {
             return Err(Why::NotAFile(what));
         }
         let metadata = fs::symlink_metadata(path).map_err(|error| Why::Unreadable(error.kind()))?;
-        Ok(Source {
-            path: path.to_owned(),
-            size: metadata.len(),
-        })
+        let size = metadata.len();
+        if is_key(path, size).map_err(|error| Why::Unreadable(error.kind()))? {
+            return Err(Why::Key);
+        }
+        let path = path.to_owned();
+        Ok(Source { path, size })
     }
 
     fn link(&self, path: &Path) -> Result<Source, Why> {
@@ -130,6 +136,21 @@ impl Walk {
         }
         self.source(&target, metadata.file_type())
     }
+}
+
+/// Whether a file is a private key: one of a state directory's, which has no mark, by its name and size; any other
+/// by its first line.
+fn is_key(path: &Path, size: u64) -> io::Result<bool> {
+    let name = path.file_name();
+    if KEYS.iter().any(|key| name == Some(key.as_ref())) && size == SECRET as u64 {
+        return Ok(true);
+    }
+    if size != PRIVATE_LENGTH as u64 {
+        return Ok(false);
+    }
+    let mut begin = [0; PRIVATE_HEADER.len()];
+    super::content::open(path)?.read_exact(&mut begin)?;
+    Ok(begin == PRIVATE_HEADER.as_bytes())
 }
 
 fn special(kind: FileType) -> Option<&'static str> {

@@ -1,97 +1,131 @@
 //! A log's block, read by the book: `docs/formats.md`, "Log block".
 
 use portcullis_log::block::{
-    BLOCK_SIZE, COMMIT_BLOCKS, ENTRY_MAX, FLAG_COMMIT, FORMAT, Footer, Header, Layout, LogKind,
-    MAGIC, PAYLOAD, SECTOR,
+    BLOCK_SIZE, COMMIT_PARTS, ENTRY_MAX, FLAG_COMMIT, FORMAT, Footer, Header, LogKind, MAGIC,
+    SECTOR, WHOLE_BLOCKS,
 };
+use zerocopy::{FromBytes, IntoBytes};
 
 use crate::disk::is_zero;
 use crate::fault::BlockFault;
 
-/// What 4,096 bytes of a log's region are.
+/// Bytes of a part before its records, and of the tree head at its end.
+const HEAD: usize = size_of::<Header>();
+const TAIL: usize = size_of::<Footer>();
+
+/// What the rest of a block begins with.
 pub(crate) enum Read<'a> {
-    /// Zeros.
+    /// Zeros, to its end.
     Void,
-    /// A block, as the format wants it.
+    /// A part, as the format wants it.
     Sound(Sound<'a>),
-    /// No block, and a sector that should hold some of one is zero: what a cut leaves.
+    /// No part, and a sector that should hold some of one is zero: what a cut leaves.
     Torn(BlockFault),
-    /// No block, and no cut leaves such.
+    /// No part, and no cut leaves such.
     Changed(BlockFault),
 }
 
-/// A block in which every field, on its own, has a value that the format allows.
+/// A part in which every field, on its own, has a value that the format allows.
 #[derive(Clone, Copy)]
 pub(crate) struct Sound<'a> {
-    layout: &'a Layout,
-    /// A sector that should hold some of it is zero.
+    header: &'a Header,
+    payload: &'a [u8],
+    footer: Option<&'a Footer>,
+    /// Bytes that it takes.
+    pub(crate) length: usize,
+    /// A sector that should hold some of it is zero, and nothing lies behind it in its block.
     pub(crate) torn: bool,
 }
 
-/// Reads a block.
-pub(crate) fn read(bytes: &[u8; BLOCK_SIZE]) -> Read<'_> {
-    if is_zero(bytes) {
+/// Reads what `rest`, a block from some sector on, begins with.
+pub(crate) fn read(rest: &[u8]) -> Read<'_> {
+    if is_zero(rest) {
         return Read::Void;
     }
-    let layout: &Layout = zerocopy::transmute_ref!(bytes);
-    let torn = has_void_sector(bytes, &layout.header);
-    match fault(layout) {
-        None => Read::Sound(Sound { layout, torn }),
-        Some(fault @ BlockFault::Format(_)) => Read::Changed(fault),
+    let (header, _) = Header::ref_from_prefix(rest).expect("a sector is larger than a header");
+    if is_zero(&rest[..SECTOR]) {
+        return Read::Torn(BlockFault::NotABlock);
+    }
+    let length = match length(header, rest.len()) {
+        Ok(length) => length,
+        Err(fault) => return Read::Changed(fault),
+    };
+    let (part, behind) = rest.split_at(length);
+    let used = HEAD + usize::from(header.payload.get());
+    let torn = has_void_sector(part, used, ends_commit(header)) && is_zero(behind);
+    let tail = if ends_commit(header) { TAIL } else { 0 };
+    let (payload, end) = (&part[HEAD..used], length - tail);
+    let fault = if is_zero(&part[used..end]) {
+        records_fault(header, payload)
+    } else {
+        Some(BlockFault::Field("space behind its records"))
+    };
+    match fault {
         Some(fault) if torn => Read::Torn(fault),
         Some(fault) => Read::Changed(fault),
+        None => {
+            let footer = Footer::ref_from_suffix(part).ok();
+            Read::Sound(Sound {
+                header,
+                payload,
+                footer: footer.map(|(_, it)| it).filter(|_| ends_commit(header)),
+                length,
+                torn,
+            })
+        }
     }
 }
 
-fn has_void_sector(bytes: &[u8; BLOCK_SIZE], header: &Header) -> bool {
-    let payload = usize::from(header.payload.get());
-    let used = size_of::<Header>() + if payload <= PAYLOAD { payload } else { 0 };
-    let commit = header.flags & FLAG_COMMIT != 0;
-    let sectors = bytes.chunks(SECTOR).enumerate();
-    sectors.into_iter().any(|(number, sector)| {
+fn ends_commit(header: &Header) -> bool {
+    header.flags == FLAG_COMMIT
+}
+
+fn has_void_sector(part: &[u8], used: usize, commit: bool) -> bool {
+    let mut sectors = part.chunks(SECTOR).enumerate();
+    sectors.any(|(number, sector)| {
         let at = number * SECTOR;
-        let holds_something = at < used || commit && at + SECTOR == BLOCK_SIZE;
+        let holds_something = at < used || commit && at + SECTOR == part.len();
         holds_something && is_zero(sector)
     })
 }
 
-fn fault(layout: &Layout) -> Option<BlockFault> {
-    let Layout {
-        header,
-        payload,
-        footer,
-    } = layout;
+/// How many bytes of `room`, the rest of a block, a part with this header takes.
+fn length(header: &Header, room: usize) -> Result<usize, BlockFault> {
     if header.magic != MAGIC {
-        return Some(BlockFault::NotABlock);
+        return Err(BlockFault::NotABlock);
     }
-    if header.format.get() != FORMAT {
-        return Some(BlockFault::Format(header.format.get()));
-    }
-    let used = usize::from(header.payload.get());
-    let commit = header.flags == FLAG_COMMIT;
-    let footer = zerocopy::IntoBytes::as_bytes(footer);
+    let commit = ends_commit(header);
+    let needs = HEAD + TAIL + usize::from(header.payload.get());
+    // The sector that it begins with, and what it takes.
+    let (sector, length) = match header.format.get() {
+        WHOLE_BLOCKS if room == BLOCK_SIZE => (0, room),
+        WHOLE_BLOCKS => return Err(BlockFault::Field("place in its block")),
+        FORMAT if commit => (
+            1 + (BLOCK_SIZE - room) / SECTOR,
+            needs.next_multiple_of(SECTOR),
+        ),
+        FORMAT => (1 + (BLOCK_SIZE - room) / SECTOR, room),
+        version => return Err(BlockFault::Format(version)),
+    };
+    let part = usize::from(header.part.get());
     let field = if LogKind::from_code(header.kind).is_none() {
         "log"
     } else if header.flags != 0 && !commit {
         "flags"
     } else if header.records.get() == 0 {
         "number of records"
-    } else if usize::from(header.part.get()) >= COMMIT_BLOCKS
-        || u64::from(header.part.get()) > header.block.get()
-    {
+    } else if part >= COMMIT_PARTS || part as u64 > header.block.get() {
         "position in its commit"
-    } else if header.reserved != [0; 6] {
+    } else if usize::from(header.sector) != sector || part > 0 && room < BLOCK_SIZE {
+        "place in its block"
+    } else if header.reserved.as_bytes() != [0; 5] {
         "reserved field"
-    } else if used > PAYLOAD {
+    } else if needs > length || length > room {
         "payload's length"
-    } else if !is_zero(&payload[used..]) {
-        "space behind its records"
-    } else if !commit && !is_zero(footer) {
-        "space for a tree head"
     } else {
-        return records_fault(header, &payload[..used]);
+        return Ok(length);
     };
-    Some(BlockFault::Field(field))
+    Err(BlockFault::Field(field))
 }
 
 fn records_fault(header: &Header, payload: &[u8]) -> Option<BlockFault> {
@@ -114,16 +148,16 @@ pub(crate) fn first_record(payload: &[u8]) -> Option<(&[u8], &[u8])> {
 
 impl<'a> Sound<'a> {
     pub(crate) const fn header(&self) -> &'a Header {
-        &self.layout.header
+        self.header
     }
 
     /// The records as they lie, each behind its length.
-    pub(crate) fn payload(&self) -> &'a [u8] {
-        &self.layout.payload[..usize::from(self.header().payload.get())]
+    pub(crate) const fn payload(&self) -> &'a [u8] {
+        self.payload
     }
 
     /// The tree head, where it ends a commit.
-    pub(crate) fn footer(&self) -> Option<&'a Footer> {
-        (self.header().flags == FLAG_COMMIT).then_some(&self.layout.footer)
+    pub(crate) const fn footer(&self) -> Option<&'a Footer> {
+        self.footer
     }
 }

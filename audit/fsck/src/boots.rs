@@ -16,7 +16,7 @@ use crate::what::What;
 #[derive(Clone, Default, Debug)]
 pub struct Boots {
     seen: HashSet<BootId>,
-    /// The record before.
+    /// The record before; its UTC is the last that a record of its boot had.
     last: Option<Stamp>,
 }
 
@@ -25,9 +25,7 @@ impl Boots {
     pub(crate) fn count(&self) -> u64 {
         self.seen.len() as u64
     }
-}
 
-impl Boots {
     /// Takes the next record, where the bytes are one.
     pub fn decode(
         &mut self,
@@ -76,6 +74,9 @@ impl Boots {
     ) -> Option<Stamp> {
         let before = self.last.replace(stamp);
         let same = before.filter(|before| before.boot == stamp.boot);
+        if let (Some(last), Some(before)) = (&mut self.last, same) {
+            last.time.utc = stamp.time.utc.or(before.time.utc);
+        }
         if same.is_none() && !self.seen.insert(stamp.boot) {
             findings.violation(place, What::BootAgain);
         } else if same.is_none() && (!starts || stamp.sequence != 0) {
@@ -92,16 +93,20 @@ fn goes_on(place: Place, before: Stamp, stamp: Stamp, findings: &mut Findings) {
         findings.violation(place, What::Sequence { expected, found });
     }
     let (before, found) = (before.time, stamp.time);
-    let times = [
-        Some((before.monotonic, found.monotonic)),
-        before.utc.zip(found.utc),
-    ];
-    let back = times
-        .into_iter()
-        .flatten()
-        .find(|(before, found)| found < before);
-    if let Some((before, found)) = back {
-        findings.violation(place, What::Time { before, found });
+    let monotonic = ("since the start", before.monotonic, found.monotonic);
+    // A time that is not known any more comes after none.
+    let utc = before
+        .utc
+        .map(|before| ("UTC", before, found.utc.unwrap_or(0)));
+    for (clock, before, found) in [Some(monotonic), utc].into_iter().flatten() {
+        if found < before {
+            let what = What::Time {
+                clock,
+                before,
+                found,
+            };
+            findings.violation(place, what);
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::what::What;
 /// Blocks that are read at once, at most.
 pub(crate) const AT_ONCE: usize = 64;
 
-/// How often marks are read that are being written.
+/// How often what is being written is read, at most.
 const ATTEMPTS: usize = 8;
 
 /// Bytes that can be read, by blocks.
@@ -94,6 +94,23 @@ impl<'d, D: Read + Seek> Image<'d, D> {
                 block.fill(0xff);
                 let what = What::Unreadable(error.to_string());
                 findings.violation(Place::block(region, number), what);
+            }
+        }
+    }
+
+    /// Reads a block that something may be writing until it is the same twice.
+    pub(crate) fn settle(
+        &mut self,
+        place: (Region, u64),
+        number: u64,
+        block: &mut [u8],
+        findings: &mut Findings,
+    ) {
+        for _ in 0..ATTEMPTS {
+            let before = block.to_vec();
+            self.read(place, number, block, findings);
+            if *block == before[..] {
+                return;
             }
         }
     }

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use portcullis_ledger::ENTRY_MAX;
+use portcullis_log::entry::Decoded;
 use portcullis_vault::{Act, DocumentEntry};
 
 use crate::finding::{At, Findings, Place, Region};
@@ -107,7 +108,7 @@ impl<'o> Documents<'o> {
 
 impl Sink for Documents<'_> {
     fn commit(&mut self, records: Records<'_>, findings: &mut Findings) {
-        lengths(records, findings);
+        check(records, findings);
         for (index, bytes) in records {
             self.entries += 1;
             if let Some(document) = DocumentEntry::decode(bytes) {
@@ -124,17 +125,20 @@ pub struct Entries;
 
 impl Sink for Entries {
     fn commit(&mut self, records: Records<'_>, findings: &mut Findings) {
-        lengths(records, findings);
+        check(records, findings);
     }
 }
 
-/// Each entry is of a length that the ledger takes.
-fn lengths(records: Records<'_>, findings: &mut Findings) {
+/// Each entry is of a length that the ledger takes, and of a kind that is known where it says one.
+fn check(records: Records<'_>, findings: &mut Findings) {
     for (index, bytes) in records {
+        let place = Place::new(Region::Worm, At::Record(index));
         let length = bytes.len();
         if !(1..=ENTRY_MAX).contains(&length) {
-            let place = Place::new(Region::Worm, At::Record(index));
             findings.violation(place, What::EntryLength { length });
+        }
+        if let Some(Decoded::Unknown { version, kind }) = Decoded::read(bytes) {
+            findings.unchecked(place, What::UnknownEntry { version, kind });
         }
     }
 }

@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use crate::Progress;
 use crate::block::{self, Sound, first_record};
-use crate::disk::{self, AT_ONCE, Extent, Header, Image, Span};
+use crate::disk::{self, AT_ONCE, Extent, Header, Image, Span, is_zero};
 use crate::fault::BlockFault;
 use crate::finding::{At, Findings, Hex, Place, Region};
 use crate::keys::{Checkpoint, Keys, LogKey};
@@ -228,6 +228,8 @@ struct Walk<'a, S: ?Sized> {
     newest: usize,
     /// Where the last block ends that is of a commit: one that counts, or that was under way.
     end: u64,
+    /// Memory for the records of the next commit: fresh memory costs as much as hashing a tenth of them.
+    spare: Vec<u8>,
     summary: LogSummary,
 }
 
@@ -330,6 +332,11 @@ pub(crate) fn check<D: Read + Seek>(
         let count = (there - number).min(AT_ONCE as u64);
         let data = &mut buffer[..count as usize * BLOCK];
         image.read((region, span.start), number, data, walk.findings);
+        if which.in_use && number + count == there {
+            // A commit may go on in the last block.
+            let last = &mut data[(count as usize - 1) * BLOCK..];
+            image.settle((region, span.start), there - 1, last, walk.findings);
+        }
         for block in data.as_chunks::<BLOCK>().0 {
             walk.block(number, block);
             number += 1;
@@ -355,6 +362,7 @@ impl<'a, S: Sink + ?Sized> Walk<'a, S> {
             signed: vec![0; which.keys.of(which.kind).len()],
             newest: 0,
             end: 0,
+            spare: Vec::new(),
             suspects: findings.list.len(),
             summary: LogSummary {
                 region: log.span.length,
@@ -382,21 +390,25 @@ impl<'a, S: Sink + ?Sized> Walk<'a, S> {
     }
 
     fn block(&mut self, number: u64, bytes: &[u8; BLOCK]) {
-        let read = block::read(bytes);
-        if let block::Read::Void = read {
-            self.unfinished();
-            return;
+        if is_zero(bytes) {
+            return self.unfinished();
         }
         self.summary.blocks = number + 1;
         if let Some((_, blocks)) = &mut self.unread {
             *blocks += 1;
             return;
         }
-        match read {
-            block::Read::Void => {}
-            block::Read::Torn(fault) => self.suspect(number, What::Block(fault)),
-            block::Read::Changed(fault) => self.damaged(number, What::Block(fault)),
-            block::Read::Sound(block) => self.sound(number, block),
+        let mut rest = &bytes[..];
+        while self.unread.is_none() {
+            match block::read(rest) {
+                block::Read::Void => return,
+                block::Read::Torn(fault) => return self.suspect(number, What::Block(fault)),
+                block::Read::Changed(fault) => return self.damaged(number, What::Block(fault)),
+                block::Read::Sound(part) => {
+                    rest = &rest[part.length..];
+                    self.sound(number, part);
+                }
+            }
         }
     }
 
@@ -471,7 +483,7 @@ impl<'a, S: Sink + ?Sized> Walk<'a, S> {
             blocks: 0,
             previous: header.previous,
             next_record: header.first_record.get(),
-            payload: Vec::new(),
+            payload: mem::take(&mut self.spare),
             torn: false,
         });
     }
@@ -512,6 +524,10 @@ impl<'a, S: Sink + ?Sized> Walk<'a, S> {
             } else {
                 self.damaged(number, What::Root)
             };
+        }
+        if open.from == From::Last && self.last.is_some() {
+            // Whoever finds the trace of a cut writes the last commit again first.
+            self.findings.convict(self.suspects);
         }
         let signer = self.signer(&head, footer);
         self.hold_against_keys(number, signer);
@@ -574,6 +590,8 @@ impl<'a, S: Sink + ?Sized> Walk<'a, S> {
         }
         self.base = last.head;
         self.tree.forget(self.base.size);
+        self.spare = last.payload;
+        self.spare.clear();
     }
 
     /// The last commit was written again.
@@ -679,6 +697,10 @@ impl<'a, S: Sink + ?Sized> Walk<'a, S> {
             self.hold_against_flushed(extent.flushed);
             if !self.which.in_use {
                 self.hold_against_mark(&extent);
+            }
+            let (used, blocks) = (extent.mark.max(self.summary.blocks), self.log.span.length);
+            if used.saturating_mul(5) >= blocks.saturating_mul(4) {
+                self.findings.note(place, What::NearlyFull { used, blocks });
             }
         }
         let keys = self.which.keys;

@@ -22,7 +22,7 @@ pub const WALL_CLOCK: u64 = 100_000_000_000_000_000;
 /// Reads a record; `None` where the bytes are none, or not in its only encoding.
 pub fn read(bytes: &[u8]) -> Option<Decoded> {
     if bytes.starts_with(&MARK) {
-        return Decoded::read(bytes);
+        return Decoded::read(bytes).filter(|decoded| !has_index(decoded));
     }
     let record: V1 = postcard::from_bytes(bytes).ok()?;
     // Postcard reads numbers with more digits than it writes, and passes over what follows.
@@ -31,6 +31,17 @@ pub fn read(bytes: &[u8]) -> Option<Decoded> {
     let leaves = matches!(record.cause, V1Cause::Leaves { .. });
     let is_sound = is_only && !(record.grant.is_some() && leaves);
     is_sound.then(|| Decoded::Record(record.into()))
+}
+
+/// Whether an id of a record is such as stands for an index.
+fn has_index(decoded: &Decoded) -> bool {
+    let Decoded::Record(Record {
+        grant: Some(grant), ..
+    }) = decoded
+    else {
+        return false;
+    };
+    (grant.id | grant.parent.unwrap_or(0)) & BY_INDEX != 0
 }
 
 /// Reads a record that is of no later kind.

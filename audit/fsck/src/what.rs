@@ -55,6 +55,13 @@ pub enum What {
         /// Where the last block ends that holds something.
         end: u64,
     },
+    /// Four fifths of a log's region are in use, or more.
+    NearlyFull {
+        /// Blocks in use.
+        used: u64,
+        /// Blocks of the region.
+        blocks: u64,
+    },
 
     /// Not a block of a log.
     Block(BlockFault),
@@ -148,6 +155,13 @@ pub enum What {
         /// Its bytes.
         length: usize,
     },
+    /// An entry of a kind, or of a version, that came later than this code.
+    UnknownEntry {
+        /// Its version.
+        version: u8,
+        /// Number of its kind.
+        kind: u8,
+    },
     /// A boot that does not begin with record 0, of what was loaded.
     NoBoot,
     /// A boot that was over, or had begun already.
@@ -159,11 +173,13 @@ pub enum What {
         /// The one it has.
         found: u64,
     },
-    /// A record's time is before that of the record before it.
+    /// A record's time is before that of the records before it.
     Time {
-        /// Nanoseconds of the record before.
+        /// By which clock.
+        clock: &'static str,
+        /// Nanoseconds of the records before.
         before: u64,
-        /// Nanoseconds of this one.
+        /// Nanoseconds of this one; 0: it has no time of this clock.
         found: u64,
     },
 
@@ -297,6 +313,7 @@ impl What {
             Self::FlushedGone { .. } => "flushed-gone",
             Self::BehindMark { .. } => "behind-mark",
             Self::BeyondMark { .. } => "beyond-mark",
+            Self::NearlyFull { .. } => "nearly-full",
             Self::Block(_) => "block",
             Self::Foreign => "foreign",
             Self::Misplaced { .. } => "misplaced",
@@ -320,6 +337,7 @@ impl What {
             Self::NotARecord => "not-a-record",
             Self::UnknownRecord => "unknown-record",
             Self::EntryLength { .. } => "entry-length",
+            Self::UnknownEntry { .. } => "unknown-entry",
             Self::NoBoot => "no-boot",
             Self::BootAgain => "boot-again",
             Self::Sequence { .. } => "sequence",
@@ -377,6 +395,9 @@ impl What {
             Self::Superblock(SuperblockFault::Key) => "name the key that this vault was made with",
             Self::BehindMark { .. } | Self::BeyondMark { .. } | Self::NotFollowed { .. } => START,
             Self::Superblock(_) | Self::OneSuperblock => START,
+            Self::NearlyFull { .. } => {
+                "go on with a new disk before it is full, and keep this one: then no grant is issued, or no entry taken"
+            }
             Self::Foreign | Self::Misplaced { .. } | Self::Orphan => PASSED_OVER,
             Self::Unfinished { .. } | Self::Torn | Self::Superseded { .. } => PASSED_OVER,
             Self::Block(_) | Self::Chain | Self::Root | Self::Unread { .. } => RESTORE,
@@ -408,7 +429,9 @@ impl What {
             Self::LeftBehind { .. } => {
                 "ask who ran it why; what was left behind is in left/ of the state directory"
             }
-            Self::UnknownRecord => "check the log with a later version of portcullis",
+            Self::UnknownRecord | Self::UnknownEntry { .. } => {
+                "check the log with a later version of portcullis"
+            }
             Self::Fork { .. } => "ask who holds the ledger's key: it signed two histories",
             Self::WentBack { .. } => {
                 "find out who wrote to the disk: no ledger takes records back that it signed; restore a copy \

@@ -85,6 +85,9 @@ impl fmt::Display for What {
                     "the commit up to {size} records gave way to one that ends after {found} of them"
                 )
             }
+            Self::NearlyFull { used, blocks } => {
+                write!(f, "{used} of {blocks} blocks are in use")
+            }
             Self::NoKey => f.write_str("no key is at hand: its signatures were not checked"),
             Self::NoCheckpoint => f.write_str(
                 "no checkpoint is kept here: nobody can tell whether the log was cut back to an earlier commit",
@@ -109,15 +112,21 @@ impl fmt::Display for What {
                 "the record is of a kind that this version does not know, and the grants of the rest of \
                  its boot are not checked",
             ),
+            Self::UnknownEntry { version, kind } => write!(
+                f,
+                "the entry has version {version} and kind {kind}, of which this build knows nothing"
+            ),
             Self::EntryLength { length } => write!(f, "no entry has {length} bytes"),
             Self::NoBoot => f.write_str("the boot does not begin with record 0, a boot's"),
             Self::BootAgain => f.write_str("the boot was over, or had begun already"),
             Self::Sequence { expected, found } => {
                 write!(f, "the record has number {found}, not {expected}")
             }
-            Self::Time { before, found } => {
-                write!(f, "the time is {found} ns, after one of {before} ns")
-            }
+            Self::Time {
+                clock,
+                before,
+                found,
+            } => write!(f, "the time, {clock}, is {found} ns, after one of {before} ns"),
             Self::Grant(text) | Self::Policy(text) => f.write_str(text),
             Self::LeftBehind { origin, size, root } => write!(
                 f,

@@ -10,12 +10,12 @@ use portcullis_audit::testing::{boot, encoded};
 use portcullis_blk::api::Area;
 use portcullis_blk::testing::FaultyDisk;
 use portcullis_blk::{BLOCK, Driver};
-use portcullis_fsck::{Keys, Verdict, check};
-use portcullis_log::block::{Footer, Layout, LogId, LogKind};
+use portcullis_fsck::{Finding, Keys, Verdict, check};
+use portcullis_log::block::{Footer, LogId, LogKind};
 use portcullis_log::builder::{Builder, Tip};
+use portcullis_log::entry::{Entry, Kind};
 use portcullis_log::merkle::Frontier;
 use portcullis_log::{BootId, Cause, Operation, Record};
-use zerocopy::{FromBytes, FromZeros};
 
 type Block = [u8; BLOCK];
 
@@ -88,6 +88,12 @@ fn disk_of(area: Area, blocks: &[Block]) -> Vec<u8> {
     let start = header.start(area) as usize * BLOCK;
     bytes[start..][..blocks.len() * BLOCK].copy_from_slice(blocks.as_flattened());
     bytes
+}
+
+/// Behind the last sector of a block that holds something.
+fn end(block: &Block) -> usize {
+    let used = block.chunks(512).rposition(|it| it != [0; 512]);
+    512 * used.map_or(0, |last| last + 1)
 }
 
 /// What is found in this ledger; that the marks do not know of it, each time.
@@ -175,15 +181,17 @@ fn a_record_that_is_longer_than_any_is_found() {
 #[test]
 fn a_block_without_records_is_none() {
     let found = changed(|blocks| {
-        let last = Layout::read_from_bytes(&blocks[4]).unwrap();
-        let mut empty = Layout::new_zeroed();
-        empty.header = last.header;
-        (empty.header.records, empty.header.payload) = (0.into(), 0.into());
-        empty.header.block = 5.into();
-        empty.header.first_record = last.footer.tree_size;
-        empty.header.previous = last.footer.root;
-        empty.footer = last.footer;
-        blocks.push(zerocopy::transmute!(empty));
+        let (last, end) = (blocks[4], end(&blocks[4]));
+        let head = &last[end - 104..end];
+        let mut empty = [0; BLOCK];
+        empty[..88].copy_from_slice(&last[..88]);
+        // No records, in no bytes; the next block; what the last one ends with.
+        empty[12..16].fill(0);
+        empty[24] = 5;
+        empty[32..40].copy_from_slice(&head[..8]);
+        empty[56..88].copy_from_slice(&head[8..40]);
+        empty[512 - 104..512].copy_from_slice(head);
+        blocks.push(empty);
     });
     assert_eq!(found, ["VIOLATION block: worm, block 5"]);
 }
@@ -320,7 +328,10 @@ fn every_block_of_a_commit_says_what_it_continues() {
 
 #[test]
 fn a_commit_says_how_many_records_there_are() {
-    let found = changed(|blocks| blocks[4][3_992] ^= 1);
+    let found = changed(|blocks| {
+        let at = end(&blocks[4]) - 104;
+        blocks[4][at] ^= 1;
+    });
     assert_eq!(found, ["VIOLATION root: worm, block 4"]);
 }
 
@@ -364,7 +375,10 @@ fn a_changed_record_gives_another_root() {
 
 #[test]
 fn a_commit_that_another_key_signed_is_found() {
-    let found = changed(|blocks| blocks[3][4_090] ^= 1);
+    let found = changed(|blocks| {
+        let at = end(&blocks[3]) - 6;
+        blocks[3][at] ^= 1;
+    });
     assert_eq!(found, ["VIOLATION signature: worm, block 3"]);
 }
 
@@ -461,22 +475,77 @@ fn a_commit_written_again_has_more_or_the_disk_went_back_or_the_log_is_forked() 
     assert_eq!(again(&records[11..13]), back);
 }
 
-/// A commit that takes the last one's place and is torn leaves the last one where it was.
+/// A commit that takes the last one's place and is torn leaves the last one where it was. Then that is
+/// written again, before anything goes on from it.
 #[test]
 fn a_torn_copy_takes_no_place() {
     let records = entries(20);
-    let mut writer = honest();
-    let (base, tree) = (writer.base.clone(), writer.tree.clone());
-    writer.commit_after(&base, &[&records[11..13], &records[13..15]]);
-    writer.blocks[5][1_024..1_536].fill(0);
-    writer.commit_after(&tree, &[&records[15..]]);
-    assert_eq!(found(&writer.blocks), ["note torn: worm, block 6"]);
-    // And one without its end.
-    let mut writer = honest();
-    writer.commit_after(&base, &[&records[11..13], &records[13..15]]);
-    writer.blocks.pop();
-    writer.commit_after(&tree, &[&records[15..]]);
-    assert_eq!(found(&writer.blocks), ["note unfinished: worm, block 5"]);
+    let (base, tree) = (honest().base, honest().tree);
+    let torn = |is_cut: bool, is_written_again: bool| {
+        let mut writer = honest();
+        writer.commit_after(&base, &[&records[11..13], &records[13..15]]);
+        if is_cut {
+            writer.blocks.pop();
+        } else {
+            writer.blocks[5][1_024..1_536].fill(0);
+        }
+        if is_written_again {
+            writer.commit_after(&base, &[&records[11..15]]);
+        }
+        writer.commit_after(&tree, &[&records[15..]]);
+        found(&writer.blocks)
+    };
+    for (is_cut, found) in [
+        (false, "torn: worm, block 6"),
+        (true, "unfinished: worm, block 5"),
+    ] {
+        assert_eq!(torn(is_cut, true), [format!("note {found}")]);
+        assert_eq!(torn(is_cut, false), [format!("VIOLATION {found}")]);
+    }
+}
+
+/// Commits that share blocks, and what a cut leaves of the last one in its block.
+#[test]
+fn commits_that_share_a_block_are_read_and_held_as_others_are() {
+    let records = entries(9);
+    let mut builder = Builder::new(Tip::empty(LogKind::Worm, LogId(ID)));
+    let (mut tree, mut block) = (Frontier::new(), [0; BLOCK]);
+    for record in &records[..3] {
+        builder.push(record).unwrap();
+        tree.append(record);
+        let (size, root) = (tree.size(), tree.root());
+        let footer = Footer::sign(LogKind::Worm, LogId(ID), size, &root, &ledger_key());
+        block = *builder.commit(footer).unwrap();
+    }
+    // Two sectors each, and two that are free.
+    assert_eq!(end(&block), 6 * 512);
+    assert_eq!(found(&[block]), Vec::<String>::new());
+    let changed = |change: &dyn Fn(&mut Block)| {
+        let mut block = block;
+        change(&mut block);
+        found(&[block])
+    };
+    let torn = ["note block: worm, block 0"];
+    assert_eq!(changed(&|it| it[4 * 512..5 * 512].fill(0)), torn);
+    assert_eq!(
+        changed(&|it| it[5 * 512..].fill(0)),
+        ["note torn: worm, block 0"]
+    );
+    // What something lies behind was there.
+    let lost = ["VIOLATION block: worm, block 0"];
+    assert_eq!(
+        changed(&|it| it[3 * 512..4 * 512].fill(0))[0],
+        "VIOLATION root: worm, block 0"
+    );
+    for change in [18, 8, 12, 16, 24] {
+        let found = changed(&|it| it[2 * 512 + change] ^= 4);
+        assert!(
+            found.iter().any(|it| it.starts_with("VIOLATION")),
+            "{change}: {found:?}"
+        );
+    }
+    assert_eq!(changed(&|it| it[6 * 512] = 1), lost);
+    assert_eq!(changed(&|it| it[7 * 512] = 1), torn);
 }
 
 #[test]
@@ -535,6 +604,36 @@ fn an_entry_that_the_ledger_takes_from_nobody_is_found() {
     writer.commit(&[&[vec![1; 896], vec![], vec![1; 897]]]);
     let expected = [1, 2].map(|entry| format!("VIOLATION entry-length: worm, record {entry}"));
     assert_eq!(found(&writer.blocks), expected);
+}
+
+#[test]
+fn a_region_that_is_nearly_full_is_noted() {
+    let region = common::header().length(Area::Worm);
+    let noted = |blocks: u64| {
+        let mut writer = Writer::new(LogKind::Worm);
+        (0..blocks).for_each(|_| writer.commit(&[&[vec![7]]]));
+        let note = "note nearly-full: worm".to_owned();
+        lines(&fsck(&disk(&writer.blocks))).contains(&note)
+    };
+    let first = (region * 4).div_ceil(5);
+    assert_eq!([first - 1, first, region].map(noted), [false, true, true]);
+}
+
+/// It is kept, and the log holds in part: what it says of the vault's objects is not known.
+#[test]
+fn an_entry_of_a_kind_that_came_later_is_said() {
+    let entry = Entry::new(Kind::Document, b"?");
+    let mut buffer = [0; 100];
+    let mut entry = entry.encode(&mut buffer).unwrap().to_vec();
+    let mut writer = Writer::new(LogKind::Worm);
+    entry[9] = 77;
+    writer.commit(&[&[b"anything".to_vec(), entry]]);
+    let report = check(&mut Cursor::new(disk(&writer.blocks)), &keys());
+    assert_eq!(report.verdict(), Verdict::HoldsInPart);
+    let unknown = |it: &&Finding| it.what.rule() == "unknown-entry";
+    let found: Vec<_> = report.findings.iter().filter(unknown).collect();
+    assert_eq!(found[0].place.to_string(), "worm, record 1");
+    assert_eq!(found.len(), 1);
 }
 
 /// What is found in a grant log of these records.
@@ -614,13 +713,13 @@ fn a_time_that_goes_back_is_found() {
 fn a_damaged_ledger_accuses_nobody_else() {
     let mut disk: FaultyDisk = after(3);
     let bytes = disk.bytes_mut();
-    bytes[common::at(Area::Worm, 4) + 100] ^= 1;
+    bytes[common::at(Area::Worm, 1) + 100] ^= 1;
     let report = fsck(bytes);
     assert_eq!(
         lines(&report),
         [
-            "VIOLATION root: worm, block 4",
-            "VIOLATION unread: worm, block 5"
+            "VIOLATION root: worm, block 1",
+            "VIOLATION unread: worm, block 2"
         ]
     );
     let unchecked = report.summary.unchecked.iter();

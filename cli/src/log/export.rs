@@ -17,13 +17,14 @@ use crate::load::is_there;
 use crate::output::{Output, table};
 
 const EXAMPLE: &str = "\
-DIR/grants and DIR/worm become static files that public transparency-log tools
-read (C2SP tlog-tiles), and that any web server serves. Only a log that holds is
-exported; where DIR has an earlier export, only one that continues it. What is
+DIR/grants and DIR/worm become static files that public transparency-log tools \
+read (C2SP tlog-tiles), and that any web server serves. Only a log that holds is \
+exported; where DIR has an earlier export, only one that continues it. What is \
 there already is left alone.
 
 Example:
-  portcullis log export /srv/www/appliance --disk disk.img --key ledger.vkey --policies policies/";
+  portcullis log export /srv/www/appliance --disk disk.img --key ledger.vkey \\
+      --policies policies/";
 
 /// Write the logs as C2SP tlog-tiles, with their checkpoints
 #[derive(Args)]

@@ -17,13 +17,14 @@ use crate::failure::{Failure, Verdict};
 use crate::output::{Output, table};
 
 const EXAMPLE: &str = "\
-Sequence numbers count the records of a boot, from 0: see `portcullis log show`.
+Sequence numbers count the records of a boot, from 0: see `portcullis log show`. \
 Without --boot, the last.
 
 Examples:
   portcullis log grants
   portcullis log grants --at 40
-  portcullis log grants --disk disk.img --policies policies/ --boot 3f2a --at 40 --json";
+  portcullis log grants --disk disk.img --policies policies/ --boot 3f2a \\
+      --at 40 --json";
 
 /// List the grants in force after the last record, or after an earlier one
 #[derive(Args)]

@@ -20,8 +20,8 @@ use crate::failure::{Failure, Verdict};
 use crate::output::{Output, table};
 
 const EXAMPLE: &str = "\
-Names come from the policy that the boot names by its hash; where that is not
-at hand, numbers stand with a #. A component that --component names, by name or number, holds,
+Names come from the policy that the boot names by its hash; where that is not \
+at hand, numbers stand with a #. A component that --component names, by name or number, holds, \
 serves or asks for what is shown.
 
 Examples:

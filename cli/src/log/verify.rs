@@ -16,29 +16,31 @@ use portcullis_text::Plain;
 use super::names;
 use super::open::{Place, Progress, Which, failure, vouched};
 use crate::Run;
-use crate::failure::{Failure, Verdict};
-use crate::load::unread;
+use crate::failure::{Failure, Verdict, say};
+use crate::load::{is_there, unread};
 use crate::output::{Output, table};
 
 const EXAMPLE: &str = "\
-Checks both logs, or the one of --log: the chain of the commits, the Merkle root and
-signature of each, every record's sequence number and time, every grant against the
+Checks both logs, or the one of --log: the chain of the commits, the Merkle root and \
+signature of each, every record's sequence number and time, every grant against the \
 policy that its boot names, and all of it against the checkpoints in DIR and those given.
 
-A log that was cut back to an earlier commit is found only against a checkpoint
-signed later. The one in DIR (--keep) finds accidents; against somebody who can
-write DIR, keep one elsewhere, and a copy of DIR/ledger.vkey: --key replaces it. Of
+A log that was cut back to an earlier commit is found only against a checkpoint \
+signed later. The one in DIR (--keep) finds accidents; against somebody who can \
+write DIR, keep one elsewhere, and a copy of DIR/ledger.vkey: --key replaces it. Of \
 several keys of a log the oldest is named first: it signs no more once another has.
 
-With --key, an empty log holds only in part: an empty one could have taken the place
+With --key, an empty log holds only in part: an empty one could have taken the place \
 of the log, unless a checkpoint vouches for it.
 
 While an appliance runs on DIR, what it told of is read, and nothing after that.
 
 Examples:
   portcullis log verify
-  portcullis log verify --disk disk.img --key ledger.vkey --policies policies/
-  portcullis log verify --save-checkpoint /media/usb/grants.checkpoint --log grants
+  portcullis log verify --disk disk.img --key ledger.vkey \\
+      --policies policies/
+  portcullis log verify --save-checkpoint /media/usb/grants.checkpoint \\
+      --log grants
   portcullis log verify --checkpoint /media/usb/grants.checkpoint
   portcullis log verify --checkpoint cosigned --witness witness.vkey";
 
@@ -68,6 +70,12 @@ pub(super) struct Verify {
 impl Run for Verify {
     fn run(self, output: Output) -> Result<Verdict, Failure> {
         let mut state = self.place.open()?;
+        // It is the log's own, so that no witness need have cosigned it.
+        if let Some(path) = &self.save_checkpoint
+            && is_there(path)?
+        {
+            self.goes_on(&mut state, path)?;
+        }
         state.set_witnesses(&self.witness).map_err(failure)?;
         for checkpoint in &self.checkpoint {
             let added = state.add_checkpoint(checkpoint, self.log.map(LogKind::from));
@@ -77,20 +85,49 @@ impl Run for Verify {
             Some(which) => vec![which.into()],
             None => LOGS.to_vec(),
         };
-        let mut reports = Vec::new();
+        let (mut reports, mut unsaved) = (Vec::new(), None);
         for kind in kinds {
             let report = verify_one(&state, kind)?;
             if let Some(path) = &self.save_checkpoint {
-                save(&state, kind, &report, path)?;
+                unsaved = (!save(&state, kind, &report, path)?).then_some(path);
             }
             if self.keep {
                 keep(&state, kind, &report)?;
             }
             reports.push(report);
         }
-        output.print(&reports, |reports| human(reports))?;
         let verdicts = reports.iter().map(|report| report.verdict);
-        Ok(verdicts.max().expect("a log was verified").into())
+        let verdict: Verdict = verdicts.max().expect("a log was verified").into();
+        if let Some(path) = unsaved {
+            let path = Plain(path.display());
+            if verdict != Verdict::DoesNotHold {
+                return Err(Failure::bad_input(format_args!(
+                    "the log has no record, and so no checkpoint: {path} was not written"
+                )));
+            }
+            say(format_args!(
+                "the log does not hold: {path} was not written"
+            ));
+        }
+        output.print(&reports, |reports| human(reports))?;
+        Ok(verdict)
+    }
+}
+
+impl Verify {
+    /// The log is held against a checkpoint that is to be written over, so that an older one never takes its
+    /// place.
+    fn goes_on(&self, state: &mut State, path: &Path) -> Result<(), Failure> {
+        let added = state.add_checkpoint(path, self.log.map(LogKind::from));
+        added.map_err(|error| {
+            let failed = failure(error);
+            say(format_args!(
+                "--save-checkpoint writes over nothing but an earlier checkpoint of the log: move {} away, or \
+                 name another file",
+                Plain(path.display())
+            ));
+            failed
+        })
     }
 }
 
@@ -117,12 +154,12 @@ fn keep(state: &State, kind: LogKind, report: &Report) -> Result<(), Failure> {
     let path = state.path().with_file_name(name);
     let there = match files::read_text(&path, Said::Found, NOTE_MAX) {
         Ok(there) => there,
-        Err(error) if error.is_missing() => return save(state, kind, report, &path),
+        Err(error) if error.is_missing() => return save(state, kind, report, &path).map(drop),
         Err(error) => return Err(unread(&path, error)),
     };
     let origin = origin(kind, state.log());
     if there.lines().next() == Some(&*origin) {
-        return save(state, kind, report, &path);
+        return save(state, kind, report, &path).map(drop);
     }
     Err(Failure::could_not_run(format!(
         "{} is no checkpoint of {origin}, and what it is of may need it: put the disk of that back, or move \
@@ -132,12 +169,14 @@ fn keep(state: &State, kind: LogKind, report: &Report) -> Result<(), Failure> {
     )))
 }
 
-/// Writes the checkpoint of a log, unless it does not hold: then the last one is evidence.
-fn save(state: &State, kind: LogKind, report: &Report, path: &Path) -> Result<(), Failure> {
+/// Writes the checkpoint of a log, if it has one; unless it does not hold: then the last one is evidence.
+fn save(state: &State, kind: LogKind, report: &Report, path: &Path) -> Result<bool, Failure> {
     let Some(note) = note(state, kind, report)? else {
-        return Ok(());
+        return Ok(false);
     };
-    files::replace(path, note.as_bytes(), true).map_err(|error| Failure::file("write", path, error))
+    let written = files::replace(path, note.as_bytes(), true);
+    written.map_err(|error| Failure::file("write", path, error))?;
+    Ok(true)
 }
 
 /// The last checkpoint of a log; `None` where it does not hold, or has no record.

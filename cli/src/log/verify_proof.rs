@@ -23,13 +23,15 @@ use crate::load::{read_text, unread};
 use crate::output::Output;
 
 const EXAMPLE: &str = "\
-A proof with a checkpoint that witnesses cosigned (`log prove --as-of`) holds for
+A proof with a checkpoint that witnesses cosigned (`log prove --as-of`) holds for \
 who trusts them: --witness names their keys, and each must have signed it.
 
 Examples:
   portcullis log verify-proof 41.proof --key ledger.vkey
-  portcullis log verify-proof 41.proof --key ledger.vkey --witness witness.key.vkey
-  portcullis log verify-proof growth.proof --key ledger.vkey --old old.checkpoint";
+  portcullis log verify-proof 41.proof --key ledger.vkey \\
+      --witness witness.key.vkey
+  portcullis log verify-proof growth.proof --key ledger.vkey \\
+      --old old.checkpoint";
 
 /// Check a proof made by `log prove`, with the log's key and without the log
 #[derive(Args)]
@@ -113,9 +115,21 @@ impl Run for VerifyProof {
             reason: None,
         };
         let verifiers: Vec<_> = of_it.iter().map(|key| key.verifier()).collect();
-        let checked = self.check(&proof, &verifiers, &mut verified)?;
+        let old = match &self.old {
+            Some(path) => Some(read_text(path, NOTE_MAX)?),
+            None => None,
+        };
+        let checked = self.check(&proof, old.as_deref(), &verifiers, &mut verified)?;
         let checked = checked.map_err(|refused| refused.to_string());
-        match checked.and_then(|()| seen(&note, &witnesses)) {
+        let all_seen = |()| {
+            let cosigned = seen("the checkpoint", &note, &witnesses)?;
+            if let Some(old) = &old {
+                let old = Note::parse(old.as_bytes()).map_err(|error| error.to_string())?;
+                seen("the earlier checkpoint", &old, &witnesses)?;
+            }
+            Ok(cosigned)
+        };
+        match checked.and_then(all_seen) {
             Ok(witnesses) => (verified.holds, verified.witnesses) = (true, witnesses),
             Err(reason) => verified.reason = Some(reason),
         }
@@ -124,8 +138,8 @@ impl Run for VerifyProof {
     }
 }
 
-/// Each of the witnesses cosigned the note.
-fn seen(note: &Note<'_>, witnesses: &Keyring) -> Result<Vec<Seen>, String> {
+/// Each of the witnesses cosigned the note, which is this.
+fn seen(what: &str, note: &Note<'_>, witnesses: &Keyring) -> Result<Vec<Seen>, String> {
     let each = witnesses.iter().map(|witness| {
         let key = witness.verifier();
         match note.signed_by(&key) {
@@ -133,7 +147,7 @@ fn seen(note: &Note<'_>, witnesses: &Keyring) -> Result<Vec<Seen>, String> {
                 witness: witness.to_string(),
                 time,
             }),
-            Err(NoteError::Unknown) => Err(format!("the checkpoint is not cosigned by {witness}")),
+            Err(NoteError::Unknown) => Err(format!("{what} is not cosigned by {witness}")),
             Err(error) => Err(format!("{witness}: {error}")),
         }
     });
@@ -144,6 +158,7 @@ impl VerifyProof {
     fn check(
         &self,
         proof: &Proof<'_>,
+        old_note: Option<&str>,
         keys: &[Verifier<'_>],
         verified: &mut Verified,
     ) -> Result<Result<(), Refused>, Failure> {
@@ -161,12 +176,12 @@ impl VerifyProof {
             }
             Proof::Consistency { old, .. } => {
                 verified.old_records = Some(*old);
-                let path = self.old.as_deref().ok_or_else(|| {
+                let old_note = old_note.ok_or_else(|| {
                     Failure::bad_input(
                         "a consistency proof needs the earlier checkpoint: --old FILE",
                     )
                 })?;
-                Ok(proof.verify_consistency(keys, &read_text(path, NOTE_MAX)?))
+                Ok(proof.verify_consistency(keys, old_note))
             }
         }
     }

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use portcullis_audit::keys::Keyring;
-use portcullis_audit::proof::{Hashes, REQUEST_MAX, write_consistency};
+use portcullis_audit::proof::{Hashes, REQUEST_MAX, Refused, write_consistency};
 use portcullis_audit::state::{State, StateError};
 use portcullis_audit::witness::{Declined, Witness};
 use portcullis_log::note::{NOTE_MAX, Verifier};
@@ -21,20 +21,22 @@ use crate::options::OutputOption;
 use crate::output::Output;
 
 const EXAMPLE: &str = "\
-A witness signs what it saw, once, and never two histories: it remembers the last
-checkpoint of each log in --memory, and signs only what continues it. The first
-time that it signs a log, say --new-log. With
---request it needs no disk: the file is a proof of growth from there
-(`portcullis log prove-growth`), the body of a C2SP tlog-witness request. It may be
-of any C2SP log: --key names a file with the log's key, whose name is its origin. It
+A witness signs what it saw, once, and never two histories: it remembers the last \
+checkpoint of each log in --memory, and signs only what continues it; what it signed \
+last, it signs again. The first time that it signs a log, say --new-log. With \
+--request it needs no disk: the file is a proof of growth from there \
+(`portcullis log prove-growth`), the body of a C2SP tlog-witness request. It may be \
+of any C2SP log: --key names a file with the log's key, whose name is its origin. It \
 is asked for with a disk too, since whoever wrote that could write its ledger.vkey.
 
-Make a key with `portcullis keygen witness.key --name NAME`. Who reads the log
+Make a key with `portcullis keygen witness.key --name NAME`. Who reads the log \
 checks with `log verify --checkpoint FILE --witness witness.key.vkey`.
 
 Examples:
-  portcullis log witness --name example.com/w1 --signing-key witness.key --disk disk.img --key ledger.vkey --new-log
-  portcullis log witness --name example.com/w1 --signing-key witness.key --request growth.proof --key ledger.vkey";
+  portcullis log witness --name example.com/w1 --signing-key witness.key \\
+      --disk disk.img --key ledger.vkey --new-log
+  portcullis log witness --name example.com/w1 --signing-key witness.key \\
+      --request growth.proof --key ledger.vkey";
 
 /// Cosign a log's checkpoint, if it continues the last one that was cosigned
 #[derive(Args)]
@@ -169,7 +171,9 @@ impl WitnessLog {
 /// What a witness does not sign: 1 where the log does not hold, 2 where the request is malformed.
 fn declined(error: Declined) -> Failure {
     match error {
-        Declined::Fork { .. } => Failure::does_not_hold(error),
+        Declined::Fork { .. } | Declined::Refused(Refused::Superseded) => {
+            Failure::does_not_hold(error)
+        }
         Declined::Refused(_)
         | Declined::Start { .. }
         | Declined::Forgotten { .. }
@@ -179,8 +183,9 @@ fn declined(error: Declined) -> Failure {
             origin,
             named: true,
         }),
-        Declined::Clock { .. } | Declined::Memory { .. } | Declined::Damaged { .. } => {
-            Failure::could_not_run(error)
-        }
+        Declined::Clock { .. }
+        | Declined::NotOwn(_)
+        | Declined::Memory { .. }
+        | Declined::Damaged { .. } => Failure::could_not_run(error),
     }
 }

@@ -23,6 +23,13 @@ pub trait Disk {
     /// Writes the blocks from `first` on. The length of `data` is a multiple of [`BLOCK`].
     fn write(&mut self, first: u64, data: &[u8]) -> Result<(), DiskError>;
 
+    /// As [`write`](Disk::write), of which the first `kept` sectors are on the disk already: a disk that can
+    /// leave them alone does.
+    fn write_behind(&mut self, first: u64, kept: usize, data: &[u8]) -> Result<(), DiskError> {
+        let _ = kept;
+        self.write(first, data)
+    }
+
     /// Waits until every write before it is durable.
     fn flush(&mut self) -> Result<(), DiskError>;
 }

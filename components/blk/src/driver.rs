@@ -8,6 +8,7 @@ use crate::{
     disk::check,
     layout::Span,
     marks::Found,
+    wire::SECTOR,
 };
 
 /// Blocks that a client appends to a region at most between two flushes: a cut may leave any of
@@ -34,6 +35,8 @@ struct Open {
     stored: Marks,
     /// The marks as they were when the disk was opened: our flushes say nothing of what is below.
     found: Marks,
+    /// The last block of each append region, where we wrote it.
+    tails: [Option<Block>; 2],
 }
 
 /// What opening the disk found.
@@ -76,7 +79,7 @@ pub enum Refused {
         /// Blocks of the region.
         length: u64,
     },
-    /// An append that does not begin at the mark.
+    /// An append that does not begin at the mark, nor goes on in the block before it.
     NotAtMark {
         /// The region.
         area: Area,
@@ -146,6 +149,7 @@ impl<D: Disk> Driver<D> {
             marks,
             stored: marks,
             found: marks,
+            tails: [None; 2],
         });
         Ok(Opened {
             header,
@@ -182,20 +186,21 @@ impl<D: Disk> Driver<D> {
         }
     }
 
-    /// Whether `count` blocks from `first` on may be written: anywhere in the vault's region, at the
-    /// mark in an append region.
+    /// Whether `count` blocks from `first` on may be written: anywhere in the vault's region; in an append
+    /// region at the mark, or from the block before it on, if the content only adds to that.
     pub fn may_write(&self, area: Area, first: u64, count: u64) -> Result<(), Refused> {
-        let Open { header, marks, .. } = self.open.as_ref().ok_or(Refused::NoDisk)?;
+        let open = self.open.as_ref().ok_or(Refused::NoDisk)?;
         if self.stopped {
             return Err(Refused::Stopped);
         }
-        let Some(Extent { mark, .. }) = marks.of(area) else {
+        let Some(Extent { mark, .. }) = open.marks.of(area) else {
             return self.may_read(area, first, count);
         };
-        if first != mark {
+        let goes_on = open.tail(area).is_some() && Some(first) == mark.checked_sub(1);
+        if first != mark && !goes_on {
             return Err(Refused::NotAtMark { area, first, mark });
         }
-        let left = header.length(area) - mark;
+        let left = open.header.length(area) - first;
         if count > left {
             return Err(Refused::Full { area, count, left });
         }
@@ -210,21 +215,59 @@ impl<D: Disk> Driver<D> {
         self.disk.read(start + first, data).map_err(Refused::Device)
     }
 
+    /// Sectors that the first of these blocks has already: none of them may change.
+    fn kept(&self, area: Area, first: u64, data: &[u8]) -> Result<usize, Refused> {
+        let open = self.open.as_ref().ok_or(Refused::NoDisk)?;
+        let mark = open.marks.of(area).map(|extent| extent.mark);
+        let Some((mark, tail)) = mark.filter(|mark| first < *mark).zip(open.tail(area)) else {
+            return Ok(0);
+        };
+        let used = tail.chunks(SECTOR).rposition(|sector| !is_void(sector));
+        let kept = used.map_or(0, |last| (last + 1) * SECTOR);
+        if kept < BLOCK && data.get(..kept) == tail.get(..kept) {
+            Ok(kept / SECTOR)
+        } else {
+            Err(Refused::NotAtMark { area, first, mark })
+        }
+    }
+
+    /// Has the disk say that a block is in doubt before more is put into it: who sees that sees this.
+    fn in_doubt_again(&mut self, area: Area, first: u64) -> Result<(), DiskError> {
+        let Some(open) = &mut self.open else {
+            return Ok(());
+        };
+        let stored = open.stored.of(area);
+        if stored.is_none_or(|stored| stored.flushed <= first) {
+            return Ok(());
+        }
+        let mark = open.marks.of(area).map_or(first, |extent| extent.mark);
+        open.marks.written(area, first, mark);
+        open.marks.store(&mut self.disk)?;
+        open.stored = open.marks;
+        Ok(())
+    }
+
     /// Writes blocks of the vault's region, or appends blocks to one of the others.
     pub fn write(&mut self, area: Area, first: u64, data: &[u8]) -> Result<(), Refused> {
         let count = whole(data)?;
         self.may_write(area, first, count)?;
+        let kept = self.kept(area, first, data)?;
         if area != Area::Vault && data.chunks(BLOCK).any(is_void) {
             return Err(Refused::VoidBlock { area });
         }
         let start = self.start(area)?;
-        if let Err(error) = self.disk.write(start + first, data) {
+        let in_doubt = self.in_doubt_again(area, first);
+        let written = in_doubt.and_then(|()| self.disk.write_behind(start + first, kept, data));
+        if let Err(error) = written {
             // Of a log nobody knows what it holds now, and so nothing counts that would follow it.
             self.stopped |= area != Area::Vault;
             return Err(Refused::Device(error));
         }
         if let Some(open) = &mut self.open {
-            open.marks.set(area, first + count);
+            open.marks.written(area, first, first + count);
+            if let Some(tail) = LOGS.iter().position(|log| *log == area) {
+                open.tails[tail] = data.last_chunk().copied();
+            }
         }
         Ok(())
     }
@@ -288,6 +331,14 @@ impl<D: Disk> Driver<D> {
             marks.set(area, mark);
         }
         Ok(marks)
+    }
+}
+
+impl Open {
+    /// The last block of an append region, if we wrote it.
+    fn tail(&self, area: Area) -> Option<&Block> {
+        let log = LOGS.iter().position(|log| *log == area)?;
+        self.tails[log].as_ref()
     }
 }
 

@@ -1,14 +1,16 @@
 //! How far the append regions are written: what makes them append-only.
 //!
 //! An append region's *mark* is the number of its next block. Blocks below it are never written
-//! again. The driver writes the marks of all append regions to one of two blocks, in turn, before
+//! again, but for the last one, which this driver wrote: into its sectors that are zero, behind all others,
+//! more may be put. The driver writes the marks of all append regions to one of two blocks, in turn, before
 //! each flush that finds them changed, so that the flush makes blocks and mark durable together:
 //! **the durable mark is never below an acknowledged block**.
 //!
 //! With each mark goes how far the region was *flushed* before the marks were written. What lies
 //! between the two is in doubt when the disk is opened: its flush may have failed, and reading it
 //! back proves nothing, since that may come from a cache. It stays in doubt, whatever is flushed, until
-//! something is appended behind it: the ledger first writes again what the last commit had.
+//! something is appended behind it: the ledger first writes again what the last commit had. A block that
+//! more was put into is in doubt again.
 //!
 //! What a cut leaves: marks without all of their blocks, or blocks without their mark. When the
 //! disk is opened, each mark is therefore put right behind the last block that holds anything: back
@@ -88,6 +90,19 @@ impl Marks {
             Area::Vault => {}
             Area::Grants => self.grants.mark = mark,
             Area::Worm => self.worm.mark = mark,
+        }
+    }
+
+    /// Blocks from `first` on were written, `first` maybe once more.
+    pub(crate) const fn written(&mut self, area: Area, first: Mark, end: Mark) {
+        let extent = match area {
+            Area::Vault => return,
+            Area::Grants => &mut self.grants,
+            Area::Worm => &mut self.worm,
+        };
+        extent.mark = end;
+        if extent.flushed > first {
+            extent.flushed = first;
         }
     }
 

@@ -1,5 +1,6 @@
 //! The rules of the disk, one test each, and append-only beside a model under random faults.
 
+use portcullis_blk::wire::SECTOR;
 use portcullis_blk::{
     BLOCK, Block, Disk as _, DiskError, Driver, Extent, Header, HeaderError, OpenError, Opened,
     Refused, UNDER_WAY_MAX, api::Area, initialise, testing::FaultyDisk,
@@ -357,6 +358,78 @@ fn marks_are_written_when_they_changed_and_not_for_the_vault_s_flushes() {
 /// What the driver's disk holds durably.
 fn disk_of(mut driver: Driver<FaultyDisk>) -> FaultyDisk {
     driver.disk_mut().cut(|_| false)
+}
+
+/// The first sectors of a block hold something, and the others nothing.
+fn begun(sectors: usize, value: u8) -> Block {
+    let mut block = [0; BLOCK];
+    block[..sectors * SECTOR].fill(value);
+    block
+}
+
+#[test]
+fn more_is_put_into_the_last_block_and_nothing_in_it_changes() {
+    let (disk, header) = new_disk();
+    let mut driver = open(disk).0;
+    let (area, mark) = (Area::Grants, 1);
+    driver.write(area, 0, &begun(2, 7)).unwrap();
+    driver.flush().unwrap();
+    let refused = |driver: &mut Driver<FaultyDisk>, first, data: &[u8]| {
+        let refused = Refused::NotAtMark { area, first, mark };
+        assert_eq!(driver.write(area, first, data), Err(refused));
+    };
+    // Less, something else, and what goes around the rule.
+    let mut other = begun(3, 7);
+    other[SECTOR] = 8;
+    for data in [begun(1, 7), begun(2, 8), other] {
+        refused(&mut driver, 0, &data);
+    }
+    // More, with the next block behind it. Only what is new is written.
+    let mut more = begun(2, 7);
+    more[2 * SECTOR..3 * SECTOR].fill(9);
+    driver.write(area, 0, &[more, [1; BLOCK]].concat()).unwrap();
+    assert_eq!(driver.disk_mut().unflushed_sectors(), 6 + 8);
+    driver.flush().unwrap();
+    let mut disk = disk_of(driver);
+    let start = header.start(area) as usize * BLOCK;
+    assert_eq!(disk.bytes_mut()[start..][..BLOCK], more);
+    // A block that is full, or that another start wrote, is not added to.
+    let mut driver = open(disk).0;
+    assert_eq!(self::mark(&driver, area), 2);
+    let refused = driver.write(area, 1, &[1; BLOCK]);
+    let (first, mark) = (1, 2);
+    assert_eq!(refused, Err(Refused::NotAtMark { area, first, mark }));
+}
+
+/// The disk says that a block is flushed; then more is put into it, and the driver starts anew without a
+/// cut, whatever failed: what is read back is in doubt.
+#[test]
+fn a_block_that_more_was_put_into_is_in_doubt_again() {
+    for fails in [None, Some(0), Some(1), Some(2)] {
+        let (disk, _) = new_disk();
+        let mut driver = open(disk).0;
+        let area = Area::Worm;
+        driver.write(area, 0, &begun(1, 7)).unwrap();
+        driver.flush().unwrap();
+        // Now the disk says so.
+        driver.flush().unwrap();
+        let operations = driver.disk_mut().operations();
+        // The marks, the block, the flush.
+        driver.disk_mut().plan.fail = fails.map(|at| operations + at);
+        driver.disk_mut().plan.kept = 8;
+        let done = driver.write(area, 0, &begun(2, 7));
+        let done = done.and_then(|()| driver.flush());
+        assert_eq!(done.is_err(), fails.is_some());
+        let mut disk = driver.disk_mut().clone();
+        disk.plan.fail = None;
+        let (mut driver, _) = open(disk);
+        let mut block = [0; BLOCK];
+        driver.read(area, 0, &mut block).unwrap();
+        let Extent { mark, flushed } = driver.info().unwrap().extent(area);
+        let is_there = block == begun(2, 7);
+        assert_eq!((mark, is_there), (1, fails != Some(0)));
+        assert!(flushed == 0 || !is_there, "{fails:?}");
+    }
 }
 
 #[derive(Clone, Debug)]

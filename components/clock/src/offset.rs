@@ -20,9 +20,11 @@ pub(crate) fn of(utc: Option<u64>, monotonic: u64) -> Option<u64> {
         .filter(|it| *it > 0)
 }
 
-/// UTC at a moment of monotonic time; `None` where it is not known.
+/// UTC at a moment of monotonic time; `None` where it is not known. Whoever wrote the page is believed no more
+/// than an RTC.
 pub fn utc(offset: Option<u64>, monotonic: u64) -> Option<u64> {
-    offset.and_then(|offset| offset.checked_add(monotonic))
+    let utc = offset.and_then(|offset| offset.checked_add(monotonic));
+    utc.filter(|utc| *utc >= EARLIEST)
 }
 
 /// Writes the page.
@@ -38,6 +40,17 @@ pub fn read(page: &impl Region) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The clock may be taken over, and write anything into the page.
+    #[test]
+    fn an_offset_that_no_rtc_can_mean_is_unknown() {
+        for (offset, monotonic) in [(1, 0), (1, 7), (EARLIEST - 8, 7), (u64::MAX, 1)] {
+            assert_eq!(utc(Some(offset), monotonic), None);
+        }
+        assert_eq!(utc(Some(EARLIEST - 7), 7), Some(EARLIEST));
+        assert_eq!(utc(Some(EARLIEST), 7), Some(EARLIEST + 7));
+        assert_eq!(utc(None, EARLIEST), None);
+    }
 
     #[test]
     fn what_an_rtc_cannot_mean_is_unknown() {

@@ -12,7 +12,7 @@ use crate::inspect::Source;
 use crate::record::{self, Line};
 use crate::table::{Named, Padded, Table};
 use crate::text::{Counted, Grouped};
-use crate::why::Verdict;
+use crate::why::{Unknown, Verdict};
 
 /// Columns of a component's name, where the width is not measured.
 const NAME: usize = 16;
@@ -73,10 +73,12 @@ impl<K: Syscalls, S: Serial> Show<'_, '_, K, S> {
         })?;
         if count == 0 {
             match of {
-                Some(name) => {
-                    let none = format_args!("no grant in force of or to '{name}'");
-                    self.screen.line(none);
-                }
+                Some(name) => match Unknown::component(&self.source.policy, name) {
+                    Err(unknown) => self.screen.line(format_args!("{unknown}")),
+                    Ok(_) => self
+                        .screen
+                        .line(format_args!("no grant in force of or to '{name}'")),
+                },
                 None => self.screen.line(format_args!("no grant in force")),
             }
             return Ok(());

@@ -4,6 +4,7 @@ use core::fmt;
 
 use portcullis_kernel::Refusal;
 use portcullis_manager_api::{FORBIDDEN, NO_MORE, NOT_PERMITTED, UNAVAILABLE};
+use portcullis_policy_format::MAX_NAME;
 pub use portcullis_text::Plain;
 
 /// A number with its digits in groups of three: `1,234,567`.
@@ -82,6 +83,30 @@ impl fmt::Display for Denied {
     }
 }
 
+/// The name that was probably meant: at most a third of its letters differ.
+pub(crate) fn closest<'n>(word: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let likely = names.filter(|name| name.len() <= MAX_NAME && word.len() <= MAX_NAME);
+    let measured = likely.map(|name| (distance(word.as_bytes(), name.as_bytes()), name));
+    let (distance, name) = measured.min_by_key(|(distance, _)| *distance)?;
+    (distance * 3 <= name.len()).then_some(name)
+}
+
+/// How many bytes to insert, remove or replace make one of the other (Levenshtein). Of names: longer ones
+/// are not looked at to their end.
+fn distance(one: &[u8], other: &[u8]) -> usize {
+    let mut row: [usize; MAX_NAME + 1] = core::array::from_fn(|place| place);
+    let row = &mut row[..=other.len().min(MAX_NAME)];
+    for (before, byte) in one.iter().enumerate() {
+        let mut diagonal = core::mem::replace(&mut row[0], before + 1);
+        for (place, own) in other.iter().enumerate().take(row.len() - 1) {
+            let replaced = diagonal + usize::from(byte != own);
+            diagonal = row[place + 1];
+            row[place + 1] = replaced.min(diagonal + 1).min(row[place] + 1);
+        }
+    }
+    row[row.len() - 1]
+}
+
 #[cfg(test)]
 mod tests {
     use std::format;
@@ -126,7 +151,31 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_name_with_few_other_letters_was_meant() {
+        let names = ["ingest", "ledger", "vault"];
+        for (word, meant) in [
+            ("ingst", Some("ingest")),
+            ("legder", Some("ledger")),
+            ("vaults", Some("vault")),
+            ("edge", Some("ledger")),
+            ("nobody", None),
+            ("", None),
+            (&"v".repeat(MAX_NAME + 1), None),
+        ] {
+            assert_eq!(closest(word, names.into_iter()), meant, "{word}");
+        }
+        assert_eq!(closest("a", [].into_iter()), None);
+    }
+
     proptest! {
+        #[test]
+        fn a_distance_is_that_of_both_ways(one in "[ab]{0,48}", other in "[abc]{0,48}") {
+            let (one, other) = (one.as_bytes(), other.as_bytes());
+            prop_assert_eq!(distance(one, other), distance(other, one));
+            prop_assert_eq!(distance(one, other) == 0, one == other);
+        }
+
         #[test]
         fn grouped_digits_are_the_number(number: u64) {
             prop_assert_eq!(Grouped(number).to_string().replace(',', ""), number.to_string());

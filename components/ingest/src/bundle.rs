@@ -110,11 +110,13 @@ pub enum Missing {
     LinkToDirectory = 10,
     /// It lies in more directories than a path can name.
     TooDeep = 11,
+    /// It is a private key of Portcullis.
+    Key = 12,
 }
 
 impl Missing {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::TooLarge,
         Self::Unreadable,
         Self::BadName,
@@ -126,6 +128,7 @@ impl Missing {
         Self::Outside,
         Self::LinkToDirectory,
         Self::TooDeep,
+        Self::Key,
     ];
 }
 
@@ -401,6 +404,7 @@ impl fmt::Display for Missing {
             Self::Outside => "a symbolic link to outside the documents",
             Self::LinkToDirectory => "a symbolic link to a directory",
             Self::TooDeep => "nested in too many directories",
+            Self::Key => "a private key of Portcullis, and no document",
         })
     }
 }

@@ -91,6 +91,8 @@ struct Stored<'m, W> {
     disk: Option<Remote>,
     /// It takes no record any more, which was said.
     stopped: bool,
+    /// That it is nearly full was said.
+    warned: bool,
 }
 
 /// Why a request was not served.
@@ -127,12 +129,14 @@ impl<'m, M: Mapping> Ledger<'m, M> {
                 area: Area::Grants,
                 disk: None,
                 stopped: false,
+                warned: false,
             },
             worm: Stored {
                 log: Log::new(LogKind::Worm, worm, index),
                 area: Area::Worm,
                 disk: None,
                 stopped: false,
+                warned: false,
             },
             scratch,
             console: Terminal::SILENT,
@@ -153,6 +157,13 @@ impl<'m, M: Mapping> Ledger<'m, M> {
         self.take_records(kernel);
         self.grants.say_opened(kernel, self.console, &info, grants);
         self.worm.say_opened(kernel, self.console, &info, worm);
+        self.warn(kernel);
+    }
+
+    /// Says once of each log that its region is nearly full.
+    fn warn<K: Syscalls>(&mut self, kernel: &mut K) {
+        self.grants.warn(kernel, self.console, "no grant is issued");
+        self.worm.warn(kernel, self.console, "no entry is taken");
     }
 
     /// Finds the key, which is kept for as long as there is something to sign, and the disk.
@@ -337,6 +348,20 @@ impl<W: Watch> Stored<'_, W> {
         }
     }
 
+    /// Says once that the region is nearly full, and what comes of that.
+    fn warn<K: Syscalls>(&mut self, kernel: &mut K, console: Terminal, then: &str) {
+        let Some((used, blocks)) = self.log.nearly_full().filter(|_| !self.warned) else {
+            return;
+        };
+        self.warned = true;
+        let text = format_args!(
+            "{}: {used} of {blocks} blocks are in use: once all are, {then} any more; go on with a new disk \
+             before, and keep this one",
+            self.name()
+        );
+        console.line(kernel, text);
+    }
+
     fn name(&self) -> &'static str {
         match self.area {
             Area::Grants => "grant log",
@@ -413,7 +438,7 @@ impl<K: Syscalls, M: Mapping> Component<K> for Ledger<'_, M> {
             return;
         }
         match self.serve(kernel, method, message) {
-            Ok(()) => {}
+            Ok(()) => self.warn(kernel),
             Err(Failure::BadRequest) => message.refuse(label::BAD_REQUEST),
             Err(Failure::BadMethod) => message.refuse(label::BAD_METHOD),
             Err(Failure::Log(error)) => {
@@ -429,6 +454,7 @@ impl<K: Syscalls, M: Mapping> Component<K> for Ledger<'_, M> {
     fn notified(&mut self, kernel: &mut K, signals: Signals) {
         if signals.contains(self.records) {
             self.take_records(kernel);
+            self.warn(kernel);
         }
     }
 }

@@ -3,7 +3,7 @@
 use ed25519_dalek::SigningKey;
 use portcullis_blk::{BLOCK, Disk, Extent, UNDER_WAY_MAX};
 use portcullis_log::{
-    block::{Block, COMMIT_BLOCKS, Footer, LogId, LogKind, PAYLOAD, RECORD_OVERHEAD},
+    block::{COMMIT_PARTS, Footer, LogId, LogKind, Part, RECORD_OVERHEAD},
     builder::{Builder, PushError, Tip},
     merkle::{Frontier, Hash, leaf_hash},
     scanner::{Commit, Watch},
@@ -60,14 +60,12 @@ pub struct Log<'m, W> {
     reserve: u64,
     /// First block of the commit that is being filled.
     commit: u64,
-    /// Bytes used of the block that is being filled.
-    used: usize,
     /// The last durable tree head.
     head: Option<Footer>,
 }
 
 const _: () = assert!(
-    COMMIT_BLOCKS as u64 <= UNDER_WAY_MAX,
+    COMMIT_PARTS as u64 <= UNDER_WAY_MAX,
     "the driver finds all that a cut leaves of a commit"
 );
 
@@ -76,8 +74,8 @@ const _: () = assert!(
 const fn commit_max(blocks: u64) -> u64 {
     match blocks / 8 {
         0 => 1,
-        eighth if eighth < COMMIT_BLOCKS as u64 => eighth,
-        _ => COMMIT_BLOCKS as u64,
+        eighth if eighth < COMMIT_PARTS as u64 => eighth,
+        _ => COMMIT_PARTS as u64,
     }
 }
 
@@ -93,7 +91,6 @@ impl<'m, W: Watch> Log<'m, W> {
             blocks: 0,
             reserve: 0,
             commit: 0,
-            used: 0,
             head: None,
         }
     }
@@ -127,10 +124,8 @@ impl<'m, W: Watch> Log<'m, W> {
             (None, true) => State::Refusing(LogError::OtherKey),
             (None, false) => State::Open,
         };
-        let in_doubt = last.filter(|commit| {
-            let behind = commit.last_block + 1;
-            behind > extent.flushed || behind < scanner.end()
-        });
+        let is_trailed = scanner.is_trailed();
+        let in_doubt = last.filter(|commit| commit.last_block >= extent.flushed || is_trailed);
         if let (State::Open, Some(commit)) = (self.state, in_doubt) {
             let base = scanner.base().clone();
             match self.write_again(disk, scratch, &base, &commit, key) {
@@ -164,9 +159,12 @@ impl<'m, W: Watch> Log<'m, W> {
             .ok_or(lost)?;
         for number in commit.first_block..=commit.last_block {
             disk.read(number, block)?;
-            let block = Block::read(block).map_err(|_| lost)?;
-            for record in block.records() {
-                self.add(disk, record, key)?;
+            let records = base.size()..commit.footer.tree_size.get();
+            let of_it = |part: &Part<'_>| records.contains(&part.first_record());
+            for part in Part::all(block).filter(of_it) {
+                for record in part.records() {
+                    self.add(disk, record, key)?;
+                }
             }
         }
         if self.memory.tree.root() != commit.footer.root {
@@ -184,7 +182,6 @@ impl<'m, W: Watch> Log<'m, W> {
         self.memory.tree.clone_from(tree);
         self.memory.builder = Some(Builder::new(Tip::new(self.kind, self.log, end, tree)));
         self.commit = end;
-        self.used = 0;
     }
 
     /// Durable records.
@@ -210,7 +207,13 @@ impl<'m, W: Watch> Log<'m, W> {
     /// Behind the last block.
     pub(crate) fn end(&self) -> u64 {
         let builder = self.memory.builder.as_ref();
-        builder.map_or(0, |builder| builder.tip().block)
+        builder.map_or(0, Builder::end)
+    }
+
+    /// Blocks in use, of how many, once four fifths of the region are.
+    pub fn nearly_full(&self) -> Option<(u64, u64)> {
+        let (used, blocks) = (self.end(), self.blocks);
+        (self.is_open() && used * 5 >= blocks * 4).then_some((used, blocks))
     }
 
     /// Whether records that take `length` bytes can be added, their lengths included, as far as is
@@ -221,8 +224,8 @@ impl<'m, W: Watch> Log<'m, W> {
             State::Refusing(error) => return Err(error),
             State::Open => {}
         }
-        let fits = self.used + length <= PAYLOAD;
-        let last = self.end() + u64::from(!fits);
+        let builder = self.memory.builder.as_ref().ok_or(LogError::Closed)?;
+        let last = builder.tip().block + u64::from(!builder.fits(length));
         if last + self.reserve < self.blocks {
             Ok(())
         } else {
@@ -247,7 +250,6 @@ impl<'m, W: Watch> Log<'m, W> {
                 Err(PushError::BlockFull | PushError::CommitFull) => self.commit(disk, key)?,
             }
         };
-        self.used += RECORD_OVERHEAD + record.len();
         let (tree, watch) = (&mut self.memory.tree, &mut self.watch);
         watch.record(index, record);
         let node = |level, index, hash: &Hash| watch.node(level, index, hash);
@@ -277,17 +279,18 @@ impl<'m, W: Watch> Log<'m, W> {
             self.stop(error.into());
             return Err(error.into());
         }
+        self.commit = builder.tip().block;
         self.watch.block(number, tree.size() - records, records);
         durable.clone_from(tree);
         self.head = Some(head);
-        self.used = 0;
-        self.commit = number + 1;
         Ok(())
     }
 
     /// Whether the commit may have another block.
     fn has_room(&self) -> bool {
-        self.end() + 1 - self.commit < commit_max(self.blocks)
+        let builder = self.memory.builder.as_ref();
+        let block = builder.map_or(0, |builder| builder.tip().block);
+        block + 1 - self.commit < commit_max(self.blocks)
     }
 
     fn seal(&mut self, disk: &mut impl Disk) -> Result<(), LogError> {
@@ -301,7 +304,6 @@ impl<'m, W: Watch> Log<'m, W> {
             return Err(error.into());
         }
         self.watch.block(tip.block, tip.records - records, records);
-        self.used = 0;
         Ok(())
     }
 

@@ -49,9 +49,9 @@ pub struct Recovered {
     pub boots: u64,
     /// Blocks read.
     pub blocks: u64,
-    /// Blocks that belong to no commit: of writes that were never acknowledged.
+    /// Blocks that hold nothing of a commit: of writes that were never acknowledged.
     pub void: u64,
-    /// Of these, blocks that are torn or not of this log.
+    /// Parts of blocks that are torn or not of this log.
     pub torn: u64,
     /// Records at the end that were written again, since their flush may have failed.
     pub rewritten: u64,
@@ -84,8 +84,7 @@ pub(crate) fn scan(
         let part = &mut blocks[..count * BLOCK];
         disk.read(scanner.block(), part)?;
         for block in part.as_chunks::<BLOCK>().0 {
-            let step = scanner.feed(block, watch);
-            if until(scanner, step) {
+            if scanner.feed(block, watch, &mut until) {
                 return Ok(true);
             }
             if scanner.damage().is_some() {
@@ -109,14 +108,16 @@ pub(crate) fn recover(
     scratch.scanner = Some(Scanner::new(kind, log));
     let mut found = Recovered::default();
     let mut last = None;
-    let mut in_commits = 0;
+    // Blocks that hold something of a commit, and behind the last of them.
+    let (mut in_commits, mut counted) = (0, 0);
     let mut boots = Boots::default();
     let both = &mut (&mut boots, &mut *watch);
-    scan(disk, scratch, mark, both, |_, step| {
-        found.blocks += 1;
+    scan(disk, scratch, mark, both, |scanner, step| {
+        found.blocks = scanner.block();
         match step {
             Step::Committed(commit) => {
-                in_commits += commit.last_block - commit.first_block + 1;
+                in_commits += commit.last_block + 1 - commit.first_block.max(counted);
+                counted = commit.last_block + 1;
                 found.commits += u64::from(!commit.supersedes);
                 last = Some(commit);
             }

@@ -433,6 +433,14 @@ fn a_full_disk_stops_the_acknowledgement_and_goes_on_serving() {
     }
     assert!(refused > 0);
     assert_eq!(boot.ring.free(), 0, "closed: the manager issues no more");
+    let lines = boot.console.lines();
+    let warnings = lines.iter().filter(|line| line.contains("are in use"));
+    let warnings: Vec<_> = warnings.collect();
+    assert!(
+        warnings[0].contains("grant log: 6 of 7 blocks"),
+        "{warnings:?}"
+    );
+    assert_eq!(warnings.len(), 1, "it is said once, and not of the ledger");
     assert!(
         boot.console.says("the region is full"),
         "{:?}",
@@ -462,7 +470,8 @@ fn after_a_failed_flush_nothing_is_acknowledged_any_more() {
     assert_eq!(boot.acknowledged(), 3);
     {
         let mut disk = disk.borrow_mut();
-        disk.plan.fail = Some(disk.operations() + 2);
+        // The block that was begun, the flush.
+        disk.plan.fail = Some(disk.operations() + 1);
     }
     boot.push(3);
     boot.ring_bell();

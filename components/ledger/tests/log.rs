@@ -135,7 +135,7 @@ fn a_full_region_refuses_and_serves_what_it_has() {
         }
     };
     assert_eq!(error, LogError::Full { blocks });
-    assert_eq!(all.len() as u64, blocks - 1);
+    assert_eq!(all.len() as u64, 2 * (blocks - 1), "two commits in a block");
     check_all(&mut log, &mut region, &all);
     let (mut log, _) = open(&mut region, &mut memory);
     assert_eq!(log.log.admits(1), Err(LogError::Full { blocks }));
@@ -161,13 +161,15 @@ fn a_group_ends_where_the_region_ends_and_what_fitted_is_kept() {
 #[test]
 fn after_a_failed_write_or_flush_nothing_is_acknowledged_and_what_was_is_served() {
     let first = records(0, &[300; 5]);
-    for operation in 0..3 {
+    // Into the block that was begun: that, and the flush; and beyond it: both blocks, the marks, the flush.
+    let shapes = [(0, &[300; 2][..]), (1, &[300; 2])];
+    let longer = (0..4).map(|operation| (operation, &[896; 4][..]));
+    for (operation, lengths) in shapes.into_iter().chain(longer) {
         for lie in [false, true] {
             let mut region = region(new_disk(BLOCKS));
             let mut memory = Box::new(Memory::default());
             let (mut log, _) = open(&mut region, &mut memory);
             append(&mut log, &mut region, &first).unwrap();
-            // The block, the marks, the flush.
             let number = region.disk().operations() + operation;
             if lie {
                 region.disk().plan.lie = Some(number);
@@ -175,7 +177,7 @@ fn after_a_failed_write_or_flush_nothing_is_acknowledged_and_what_was_is_served(
                 region.disk().plan.fail = Some(number);
                 region.disk().plan.kept = 3;
             }
-            let second = records(5, &[300; 2]);
+            let second = records(5, lengths);
             let failed = append(&mut log, &mut region, &second).unwrap_err();
             assert!(matches!(
                 failed,
@@ -227,8 +229,8 @@ fn what_is_read_back_after_a_failed_flush_is_written_again() {
     check_all(&mut log, &mut region, &all);
 }
 
-/// A commit was not flushed when it was written again, and only the copy is left of the two, behind a
-/// block of zeros. It must not take the place of what is appended then.
+/// A commit was not flushed when it was written again, and only the copy is left of the two, behind
+/// sectors of zeros. It must not take the place of what is appended then.
 #[test]
 fn a_copy_of_a_commit_that_is_lost_is_no_later_than_what_is_appended() {
     let mut region = region(new_disk(BLOCKS));
@@ -244,7 +246,7 @@ fn a_copy_of_a_commit_that_is_lost_is_no_later_than_what_is_appended() {
     region = self::region(region.disk().clone());
     open(&mut region, &mut memory).1.unwrap();
     let header = Header::new(BLOCKS, common::ID).unwrap();
-    let copy = (header.start(Area::Worm) as usize + 3) * BLOCK;
+    let copy = (header.start(Area::Worm) as usize + 2) * BLOCK;
     left[copy..][..BLOCK].copy_from_slice(&region.disk().bytes_mut()[copy..][..BLOCK]);
 
     let mut region = self::region(FaultyDisk::from_bytes(left));
@@ -301,8 +303,9 @@ fn every_damaged_block_is_noticed_and_nothing_is_appended_behind_one_in_the_midd
     let mut region = region(new_disk(BLOCKS));
     let mut memory = Box::new(Memory::default());
     let (mut log, _) = open(&mut region, &mut memory);
-    let all = records(0, &[700; 12]);
-    for group in all.chunks(3) {
+    let all = records(0, &[700; 20]);
+    // Each takes a block.
+    for group in all.chunks(5) {
         append(&mut log, &mut region, group).unwrap();
     }
     let sound = region.disk().clone();
@@ -319,11 +322,11 @@ fn every_damaged_block_is_noticed_and_nothing_is_appended_behind_one_in_the_midd
             let mut memory_of_second = Box::new(Memory::default());
             let (mut log, opened) = open(&mut region, &mut memory_of_second);
             let found = opened.unwrap();
-            assert_eq!(found.records, 3 * block, "block {block}, byte {offset}");
+            assert_eq!(found.records, 5 * block, "block {block}, byte {offset}");
             // The last block may also seem to be of another log.
             let excused = block == 3 && offset == 40;
             assert_eq!(found.damage.is_some(), !excused);
-            check_all(&mut log, &mut region, &all[..3 * block as usize]);
+            check_all(&mut log, &mut region, &all[..5 * block as usize]);
             let appended = append(&mut log, &mut region, &records(0, &[1]));
             assert_eq!(appended.is_err(), !excused);
         }
@@ -334,16 +337,16 @@ fn every_damaged_block_is_noticed_and_nothing_is_appended_behind_one_in_the_midd
         let mut memory_of_second = Box::new(Memory::default());
         let (mut log, opened) = open(&mut region, &mut memory_of_second);
         assert_eq!(opened.unwrap().other_key, block == 3);
-        assert_eq!(log.read(&mut region, 11, &mut [0; 1_024]), Ok(700));
+        assert_eq!(log.read(&mut region, 19, &mut [0; 1_024]), Ok(700));
     }
     let (mut log, _) = open(&mut region, &mut memory);
     let at = (start + 2) as usize * BLOCK + 200;
     region.disk().bytes_mut()[at] ^= 1;
-    let lost = log.read(&mut region, 6, &mut [0; 1_024]);
-    assert_eq!(lost, Err(LogError::Lost { index: 6 }));
-    let proved = log.prove(&mut region, 6, 12);
-    assert_eq!(proved, Err(LogError::Lost { index: 6 }));
-    for sound in [3, 7] {
+    let lost = log.read(&mut region, 10, &mut [0; 1_024]);
+    assert_eq!(lost, Err(LogError::Lost { index: 10 }));
+    let proved = log.prove(&mut region, 10, 20);
+    assert_eq!(proved, Err(LogError::Lost { index: 10 }));
+    for sound in [5, 9] {
         assert!(log.read(&mut region, sound, &mut [0; 1_024]).is_ok());
     }
 }

@@ -1,20 +1,24 @@
 //! What the ledger keeps of a document: enough to tell, years later, what was taken in, and for the
 //! vault to know what it has to have.
 
+use portcullis_log::entry::{Decoded, Entry, HEAD, Kind};
 use serde::{Deserialize, Serialize};
 
 use crate::{NAME_MAX, ObjectDigest};
 
-/// Longest encoded entry, in bytes: digest 32, size at most 10, path 255 with its length 2, act 1, index
-/// of an earlier entry at most 10.
-pub const DOCUMENT_ENTRY_MAX: usize = 310;
+/// Longest open part of an entry, in bytes: digest 32, size at most 10, path 255 with its length 2, act 1,
+/// index of an earlier entry at most 10.
+const OPEN_MAX: usize = 310;
+/// Longest encoded entry, in bytes.
+pub const DOCUMENT_ENTRY_MAX: usize = HEAD + OPEN_MAX;
 
 const _: () = assert!(
     DOCUMENT_ENTRY_MAX <= portcullis_ledger::ENTRY_MAX,
     "the ledger takes any document's entry"
 );
 
-/// An entry of the write-once ledger, encoded with postcard. One that names content which an earlier
+/// An entry of the write-once ledger: the open part of an [`Entry`], with postcard. Of version 1, which has no
+/// head, it is the whole entry. One that names content which an earlier
 /// entry names may say behind all this which one that is: so the names of an object are found without
 /// reading the whole ledger.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -56,23 +60,29 @@ impl<'a> DocumentEntry<'a> {
         if self.path.len() > NAME_MAX {
             return None;
         }
-        let mut length = postcard::to_slice(self, buffer).ok()?.len();
+        let mut open = [0; OPEN_MAX];
+        let mut length = postcard::to_slice(self, &mut open).ok()?.len();
         if let Some(earlier) = earlier {
-            length += postcard::to_slice(&earlier, &mut buffer[length..])
+            length += postcard::to_slice(&earlier, &mut open[length..])
                 .ok()?
                 .len();
         }
-        Some(&buffer[..length])
+        Entry::new(Kind::Document, &open[..length]).encode(buffer)
     }
 
-    /// Decodes an entry; `None` where the bytes are not exactly one.
+    /// Decodes an entry of either version; `None` where the bytes are not exactly one.
     pub fn decode(bytes: &'a [u8]) -> Option<Self> {
         Self::decode_behind(bytes).map(|(entry, _)| entry)
     }
 
     /// The same, with the index of the entry before that names the same content, if it is said.
     pub fn decode_behind(bytes: &'a [u8]) -> Option<(Self, Option<u64>)> {
-        let (entry, rest) = postcard::take_from_bytes::<Self>(bytes).ok()?;
+        let open = match Decoded::read(bytes) {
+            Some(Decoded::Entry(entry)) => entry.open,
+            Some(Decoded::Unknown { .. }) => return None,
+            None => bytes,
+        };
+        let (entry, rest) = postcard::take_from_bytes::<Self>(open).ok()?;
         let earlier = match rest {
             [] => None,
             rest => match postcard::take_from_bytes(rest) {
@@ -120,6 +130,31 @@ mod tests {
             None,
             "a path that is too long"
         );
+    }
+
+    /// What e947a1e wrote: the open part alone. And what nobody wrote yet.
+    #[test]
+    fn entries_of_version_1_are_read_and_later_ones_are_no_document_s() {
+        let entry = DocumentEntry {
+            digest: [7; 32],
+            size: 5,
+            path: "public/a",
+            act: Act::Released,
+        };
+        let mut buffer = [0; DOCUMENT_ENTRY_MAX];
+        let bytes = postcard::to_slice(&(entry, 300_u64), &mut buffer).unwrap();
+        assert_eq!(
+            DocumentEntry::decode_behind(bytes),
+            Some((entry, Some(300)))
+        );
+        let length = entry.encode(&mut buffer).unwrap().len();
+        assert_eq!(DocumentEntry::decode(&buffer[..length]), Some(entry));
+        // Another kind, another version.
+        for place in [9, 8] {
+            let mut later = buffer;
+            later[place] = 77;
+            assert_eq!(DocumentEntry::decode(&later[..length]), None);
+        }
     }
 
     proptest! {

@@ -9,16 +9,19 @@ use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portcullis_audit::capscan::{Comparison, LogError, Scan, compare_with_log};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 
 /// Name of the socket in the state directory.
 const NAME: &str = "control.sock";
 /// How long one who asks and does not read may hold the kernel up.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// Largest scan that is read, in bytes: 65,536 grants of some 100 bytes.
-const MAX_SCAN: u64 = 16 << 20;
+const MAX_SCAN: usize = 16 << 20;
+/// How long an answer may take as a whole: a scan of so many grants takes milliseconds.
+const ANSWER: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
 
 /// The listening end. The socket's file goes with it.
 #[derive(Debug)]
@@ -80,17 +83,47 @@ impl Drop for Control {
 /// Asks the appliance that runs on a state directory what its grant slots hold.
 pub fn scan_of(state: &Path) -> Result<Scan, ControlError> {
     let directory = File::open(state).map_err(|error| unreachable(state, error))?;
-    let stream = UnixStream::connect(short_path(&directory));
-    let stream = stream.map_err(|error| unreachable(state, error))?;
-    let mut bytes = Vec::new();
-    let read = stream.take(MAX_SCAN).read_to_end(&mut bytes);
-    read.map_err(ControlError::Answer)?;
+    let stream = connect(&short_path(&directory)).map_err(|error| unreachable(state, error))?;
+    let bytes = read(stream).map_err(ControlError::Answer)?;
     postcard::from_bytes(&bytes).map_err(|_| {
         ControlError::Answer(io::Error::new(
             io::ErrorKind::InvalidData,
             "the scan is cut off",
         ))
     })
+}
+
+/// Connects without waiting for one who takes no connection.
+fn connect(path: &Path) -> io::Result<UnixStream> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    let stream = UnixStream::from(socket);
+    stream.set_nonblocking(false)?;
+    Ok(stream)
+}
+
+/// Reads an answer until whoever gives it ends it, and for no longer than it may take.
+fn read(mut stream: UnixStream) -> io::Result<Vec<u8>> {
+    let end = Instant::now() + ANSWER;
+    let (mut bytes, mut part) = (Vec::new(), [0; 1 << 16]);
+    while bytes.len() < MAX_SCAN {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(&mut part) {
+            Ok(0) => return Ok(bytes),
+            Ok(read) => bytes.extend_from_slice(&part[..read]),
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock => {}
+                _ => return Err(error),
+            },
+        }
+    }
+    let text = format!("not within {} s and {MAX_SCAN} bytes", ANSWER.as_secs());
+    Err(io::Error::new(io::ErrorKind::TimedOut, text))
 }
 
 /// Nobody listens, or it cannot be told.
@@ -137,6 +170,35 @@ impl std::error::Error for ControlError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Who listens and says nothing, or a byte now and then, or takes no connection.
+    #[test]
+    fn nobody_is_waited_for_who_does_not_answer() {
+        let scratch = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(scratch.path().join(NAME)).unwrap();
+        let asked = || {
+            let start = Instant::now();
+            let error = scan_of(scratch.path()).unwrap_err();
+            (error, start.elapsed() < 5 * ANSWER)
+        };
+        assert!(matches!(asked(), (ControlError::Answer(_), true)));
+        std::thread::scope(|scope| {
+            let dribble = scope.spawn(|| {
+                let _silent = listener.accept().unwrap();
+                let (mut stream, _) = listener.accept().unwrap();
+                while stream.write_all(&[0]).is_ok() {
+                    std::thread::sleep(ANSWER / 10);
+                }
+            });
+            assert!(matches!(asked(), (ControlError::Answer(_), true)));
+            dribble.join().unwrap();
+        });
+        // As many as wait, none of whom is taken.
+        let waiting: Vec<_> =
+            std::iter::from_fn(|| connect(&scratch.path().join(NAME)).ok()).collect();
+        assert!(!waiting.is_empty());
+        assert!(matches!(asked(), (ControlError::Unreachable(..), true)));
+    }
 
     #[test]
     fn one_who_may_not_look_is_not_told_that_nothing_runs() {

@@ -103,7 +103,8 @@ fn bounded(arguments: &Arguments, board: &Board, policy: &Path) -> Result<Sizes>
     let architecture = board.architecture()?;
     let system = described(arguments.system(), architecture)?;
     let compiled_for = arguments.compiled_for.as_deref();
-    is_for(&policy, compiled_for.unwrap_or(arguments.system()))?;
+    let of_policy = policy.tail().map(|tail| tail.system);
+    is_for(of_policy, compiled_for.unwrap_or(arguments.system()))?;
     if let Some(compiled_for) = compiled_for {
         differs_by_board(compiled_for, arguments.system())?;
     }
@@ -119,16 +120,21 @@ fn bounded(arguments: &Arguments, board: &Board, policy: &Path) -> Result<Sizes>
     })
 }
 
-/// A policy is compiled for one description; another may mean something else by the same names.
-fn is_for(policy: &Policy<'_>, description: &Path) -> Result<()> {
+/// A policy is compiled for one description, whose digest it carries; another may mean something else by the same
+/// names.
+fn is_for(compiled_for: Option<[u8; 32]>, description: &Path) -> Result<()> {
     let found: [u8; 32] = Sha256::digest(read(description)?).into();
-    match policy.tail() {
-        Some(tail) if tail.system != found => Err(miette!(
+    match compiled_for {
+        Some(system) if system == found => Ok(()),
+        Some(_) => Err(miette!(
             help = "compile it for this one: `portcullis compile --system`",
             "the policy was compiled for another system description than {}",
             description.display()
         )),
-        _ => Ok(()),
+        None => Err(miette!(
+            help = "compile it again: `portcullis compile --system`",
+            "the policy has an earlier format, which does not say for which system description it was compiled"
+        )),
     }
 }
 
@@ -203,4 +209,23 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path)
         .into_diagnostic()
         .wrap_err_with(|| format!("cannot read {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_of_another_description_or_of_none_is_refused() {
+        let description = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+        let digest = Sha256::digest(fs::read(&description).unwrap()).into();
+        is_for(Some(digest), &description).unwrap();
+        for (other, says) in [
+            (Some([0; 32]), "another system description"),
+            (None, "earlier format"),
+        ] {
+            let refused = is_for(other, &description).unwrap_err().to_string();
+            assert!(refused.contains(says), "{refused}");
+        }
+    }
 }

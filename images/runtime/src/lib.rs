@@ -34,7 +34,8 @@ pub const VIRTIO_OFFSET: usize = if cfg!(target_arch = "aarch64") {
 /// Bytes of one virtio-mmio device's registers.
 pub const VIRTIO_LENGTH: usize = 0x200;
 
-/// Id of every component's channel to the manager, in `system.xml`.
+/// Id of every component's channel to the manager, in `system.xml`: `portcullis check` refuses another
+/// (`portcullis_manager_api::CHANNEL`).
 pub const MANAGER: u8 = 0;
 
 /// Address and size of a memory region: the Microkit tool writes them into the symbols NAME and

@@ -32,6 +32,9 @@ pub const MANAGER: &str = "manager";
 /// Name, in every policy, of the interface that the manager serves to holders of a grant.
 pub const INSPECT: &str = "inspect";
 
+/// Id of every component's channel to the manager, in the system description.
+pub const CHANNEL: u8 = 0;
+
 /// Bytes that a request or reply borrows from while it is decoded.
 pub type Buffer = [u8; (MAX_WORDS - 1) * 8];
 

@@ -116,6 +116,14 @@ impl Boot<'_> {
                 let text = format!("`{}` is known by one of its {asks} endpoints", pd.name);
                 found.push(Finding::new(Kind::Unheard, [pd.name.as_str()], text));
             }
+            let mut ends = self.system.ends();
+            let has_own = ends.any(|(end, other)| {
+                end.pd == pd.name && end.pp && end.id == 0 && other.pd == MANAGER
+            });
+            if asks > 0 && !has_own && is_known && self.has_to_ask(&pd.name) {
+                let text = format!("`{}` calls slot 0 of its channels, which is empty", pd.name);
+                found.push(Finding::new(Kind::AsksElsewhere, [pd.name.as_str()], text));
+            }
             if asks == 0 && self.has_to_ask(&pd.name) {
                 let text = format!(
                     "`{}` has no endpoint on which the manager receives",

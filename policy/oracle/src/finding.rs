@@ -97,6 +97,7 @@ kinds! {
     FilledRegisters, "writes a device's registers before anybody runs", ["filled_registers"], None;
     Asleep, "waits for a manager without time", ["manager_passive"], None;
     Unheard, "asks where the manager does not know it", ["second_manager_channel"], None;
+    AsksElsewhere, "asks where nobody receives", ["manager_channel_id"], None;
     SendToPassive, "never runs when it is sent to", ["send_to_passive"], None;
     NotWritten, "cannot write its stream", ["stream_not_written"], None;
     NotRead, "cannot read its stream", ["stream_not_read"], None;

@@ -369,7 +369,7 @@ impl Reader<'_> {
     }
 
     /// Whatever the symbols say: the manager's memory is the ring of its policy, the one region that the
-    /// log's keeper writes for it, and two that nobody else writes.
+    /// log's keeper writes for it, and two that nobody else writes. A page of a statement may have no writer.
     fn managers_memory(&mut self) {
         let ring = self.policy.log().and_then(|it| it.region.clone());
         let regions = self.world.memory.iter().map(|it| &it.region);
@@ -382,6 +382,7 @@ impl Reader<'_> {
             };
             self.world.perms(&Who::pd(MANAGER), region).read
                 && Some(*region) != ring.as_ref()
+                && !self.world.symbols.values().any(|own| own == *region)
                 && !all.any(writes)
         });
         let kept = ["policy", "policy_keys"].into_iter().zip(kept.cloned());

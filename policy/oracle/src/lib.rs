@@ -64,14 +64,8 @@ pub fn trusted(case: &Case) -> Vec<String> {
     let widest = World::widest(&case.system, &case.policy);
     let copies = steps::copies(&steps::steps(&widest, &case.policy), &case.policy);
     all.extend(copies.intersection(&honest(&case.policy)).cloned());
-    let names = with_masters(&case.policy, all)
-        .into_iter()
-        .map(|who| match who {
-            Who::Pd(name) => name,
-            Who::Guest(name) => format!("guest {name}"),
-            Who::Device(name) => format!("device {name}"),
-        });
-    names.collect()
+    let all = with_masters(&case.policy, all);
+    all.iter().map(ToString::to_string).collect()
 }
 
 /// Who must be honest by the lines of a policy, whatever a system gives.

@@ -182,6 +182,11 @@ pub const CHANGES: &[(&str, Change)] = &[
         let ends = [end(&name, true), end(MANAGER, false)];
         (name != MANAGER).then(|| case.system.channels.push(ends))
     }),
+    ("another channel to the manager", |case, random| {
+        let to_manager = |ends: &[End; 2]| ends[0].id == 0 && ends[1].pd == MANAGER;
+        some(&mut case.system.channels, random, to_manager)?[0].id = 45;
+        Some(())
+    }),
     ("a role filled otherwise", |case, random| {
         let region = role(case, random)?;
         region.prefill = match region.prefill {

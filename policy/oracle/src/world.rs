@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::case::{CapKind, MANAGER, Mode, Perms, Policy, System, What, Who};
+use crate::case::{CapKind, MANAGER, Mode, Perms, Policy, Region, System, What, Who};
 
 /// Who holds what.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -175,7 +175,20 @@ impl World {
     /// The same, with all that the lines of the policy allow besides: the widest system that this policy
     /// would let pass.
     pub fn widest(system: &System, policy: &Policy) -> Self {
-        let mut world = Self::of(system, policy);
+        let mut wider = system.clone();
+        for line in &policy.statics {
+            if let What::Region(name, _) = &line.what
+                && wider.region(name).is_none()
+            {
+                let (name, size) = (name.clone(), Some(0x1000));
+                wider.regions.push(Region {
+                    name,
+                    size,
+                    ..Region::default()
+                });
+            }
+        }
+        let mut world = Self::of(&wider, policy);
         world.is_widest = true;
         for line in &policy.statics {
             match &line.what {

@@ -175,12 +175,13 @@ pub(super) fn check(
     unknown_subjects(check, relations, described, is_refused);
     let lines = Index::of(&relations.declared);
     let given = Given::of(&relations.given);
+    let mut said = HashSet::new();
     for fact in relations.given.facts().iter().filter(|it| needs_line(it)) {
         let is_known = relations.declared.domain_of(fact.subject).is_some();
         if !is_known || is_refused(fact) || lines.declare(fact) {
             continue;
         }
-        let Some((fault, label)) = fault(check.policy, &lines, &given, fact) else {
+        let Some((fault, label)) = fault(check.policy, &lines, &given, fact, &mut said) else {
             continue;
         };
         let source = described.source;
@@ -294,6 +295,8 @@ struct Given<'r, 'a> {
     regions: Regions<'r, 'a>,
     /// Through which registers each reaches all memory.
     dma: HashSet<(Subject<'a>, Registers<'a>)>,
+    /// Who calls whom on a channel.
+    calls: HashSet<(Subject<'a>, &'a str)>,
 }
 
 impl<'r, 'a> Given<'r, 'a> {
@@ -305,9 +308,20 @@ impl<'r, 'a> Given<'r, 'a> {
                 Object::Memory(registers) => Some((fact.subject, registers)),
                 _ => None,
             });
+        let calls = relation
+            .facts()
+            .iter()
+            .filter_map(|fact| match fact.object {
+                Object::Component(peer) if fact.kind == Kind::Channel => {
+                    let calls = fact.rights.has(Rights::CALL);
+                    calls.then_some((fact.subject, peer))
+                }
+                _ => None,
+            });
         Self {
             regions: relation.regions(),
             dma: dma.collect(),
+            calls: calls.collect(),
         }
     }
 
@@ -352,6 +366,7 @@ fn fault<'a>(
     lines: &Index<'_, 'a>,
     given: &Given<'_, 'a>,
     fact: &Fact<'a>,
+    said: &mut HashSet<String>,
 ) -> Option<(CoverFault, &'static str)> {
     let holder = fact.subject.to_string();
     let file = policy.source.name().to_owned();
@@ -372,7 +387,7 @@ fn fault<'a>(
                 holder,
                 does: fact.describe(),
                 policy: file,
-                help: remedy(fact, given),
+                help: remedy(fact, given, said),
             },
         };
         return Some((fault, "what can the device reach?"));
@@ -396,7 +411,7 @@ fn fault<'a>(
                 holder,
                 does,
                 policy: file,
-                help: remedy(fact, given),
+                help: remedy(fact, given, said),
             },
             "not declared",
         ),
@@ -427,42 +442,44 @@ fn sharers(regions: &Regions<'_, '_>, fact: &Fact<'_>) -> String {
     }
 }
 
-/// The line that would cover a fact.
-fn remedy<'a>(fact: &Fact<'a>, given: &Given<'_, 'a>) -> String {
-    let holder = format!(
-        "[[static]] with {} = \"{}\"",
-        fact.subject.field(),
-        fact.subject.name()
-    );
-    let Some(field) = field(fact, given) else {
+/// What to do about a fact that no line covers. What a line covers is said once: `said` are the lines that
+/// were named.
+fn remedy<'a>(fact: &Fact<'a>, given: &Given<'_, 'a>, said: &mut HashSet<String>) -> String {
+    let Some(line) = line(fact, given) else {
         return "remove it here".to_owned();
     };
+    let only_notifies = fact.kind == Kind::Channel && !fact.rights.has(Rights::CALL);
+    let remove = match only_notifies {
+        true => "write notify=\"false\" here where nothing is notified",
+        false => "remove it here",
+    };
+    if said.contains(&line) {
+        return format!("{remove}, or add the line that another problem names: it covers both");
+    }
+    let is_first_device = given.is_device(fact) && !said.iter().any(|it| it.contains("\ndma = "));
     let unless = match fact.object {
         Object::Firmware => format!("; then all verdicts assume that {} is honest", fact.subject),
-        _ if given.is_device(fact) => format!(". {UNLESS}"),
+        _ if is_first_device => format!(". {UNLESS}"),
         _ => String::new(),
     };
-    if fact.kind == Kind::Channel && !fact.rights.has(Rights::CALL) {
-        return format!(
-            "add notify=\"false\" where nothing is notified; otherwise add to the policy: {holder}, \
-             {field} and a reason"
-        );
-    }
-    format!("remove it here, or add to the policy: {holder}, {field} and a reason{unless}")
+    let help = format!("{remove}, or add this to the policy, with a reason{unless}:\n{line}");
+    said.insert(line);
+    help
 }
 
-/// The fields of that line: of a region, with the sum of what its subject may do to it; of a device, with
-/// the word for its DMA that is always safe. `None`: no line is about such a thing.
-fn field<'a>(fact: &Fact<'a>, given: &Given<'_, 'a>) -> Option<String> {
+/// The line that would cover a fact, as the policy language writes it: of a region, with the sum of what its
+/// subject may do to it; of a channel, for calls where it has any; of a device, with the word for its DMA
+/// that is always safe. `None`: no line is about such a thing.
+fn line<'a>(fact: &Fact<'a>, given: &Given<'_, 'a>) -> Option<String> {
     let dma = match given.is_device(fact) {
-        true => ", dma = \"unbounded\"",
+        true => "\ndma = \"unbounded\"",
         false => "",
     };
     let object = match fact.object {
         Object::Memory(registers) => registers.object(),
         object => object,
     };
-    Some(match object {
+    let what = match object {
         Object::Region(name) => {
             let sum = given
                 .regions
@@ -471,15 +488,19 @@ fn field<'a>(fact: &Fact<'a>, given: &Given<'_, 'a>) -> Option<String> {
             let none = Perms::default();
             // Whoever only knows where it lies needs a line too.
             let perms = sum.filter(|perms| *perms != none).unwrap_or(Perms::READ);
-            format!("region = \"{name}\", perms = \"{perms}\"{dma}")
+            format!("region = {name:?}\nperms = \"{perms}\"{dma}")
         }
-        Object::Component(peer) if fact.rights.has(Rights::CALL) => format!("channel = \"{peer}\""),
-        Object::Component(peer) => format!("channel = \"{peer}\", mode = \"notify\""),
-        Object::Power(Power::Parent, of) => format!("child = \"{}\"", of.name()),
-        Object::Power(Power::Monitor, of) => format!("vm = \"{}\"", of.name()),
-        Object::Power(Power::Capability(kind), of) => format!("cap = \"{kind} of {}\"", of.name()),
+        Object::Component(peer) if given.calls.contains(&(fact.subject, peer)) => {
+            format!("channel = {peer:?}")
+        }
+        Object::Component(peer) => format!("channel = {peer:?}\nmode = \"notify\""),
+        Object::Power(Power::Parent, of) => format!("child = {:?}", of.name()),
+        Object::Power(Power::Monitor, of) => format!("vm = {:?}", of.name()),
+        Object::Power(Power::Capability(kind), of) => {
+            format!("cap = {:?}", format!("{kind} of {}", of.name()))
+        }
         Object::Interrupt(number) => format!("irq = {number}"),
-        Object::Ports { base, size } => format!("ioport = {base:#x}, size = {size}{dma}"),
+        Object::Ports { base, size } => format!("ioport = {base:#x}\nsize = {size}{dma}"),
         Object::Firmware => "smc = true".to_owned(),
         Object::Power(Power::Driver, _)
         | Object::Input(_)
@@ -487,7 +508,9 @@ fn field<'a>(fact: &Fact<'a>, given: &Given<'_, 'a>) -> Option<String> {
         | Object::Activity(_)
         | Object::Page(_)
         | Object::Processor { .. } => return None,
-    })
+    };
+    let (kind, name) = (fact.subject.field(), fact.subject.name());
+    Some(format!("[[static]]\n{kind} = {name:?}\n{what}"))
 }
 
 /// Guests and devices that the policy has no table for, each with the lines that it needs.
@@ -519,12 +542,14 @@ fn unknown_subjects(
             }
             _ => "",
         };
-        let lines = maps.filter_map(|fact| {
-            let (kind, name, field) = (subject.field(), subject.name(), field(fact, &given)?);
-            Some(format!(
-                "; [[static]] with {kind} = \"{name}\", {field} and a reason"
-            ))
-        });
+        let lines: BTreeSet<String> = maps.filter_map(|fact| line(fact, &given)).collect();
+        let lines = match lines.is_empty() {
+            true => String::new(),
+            false => {
+                let lines: Vec<String> = lines.into_iter().collect();
+                format!(", and with a reason each:\n{}", lines.join("\n\n"))
+            }
+        };
         let fault = CoverFault::UnknownSubject {
             subject: subject.to_string(),
             name: text::key(subject.name()),
@@ -533,7 +558,7 @@ fn unknown_subjects(
                 Subject::Device(_) => " and registers = []",
                 _ => "",
             },
-            lines: named.to_owned() + &lines.collect::<String>(),
+            lines: named.to_owned() + &lines,
         };
         let place = source.place(span.clone());
         let problem = Problem::broken(source, &place, "not in the policy", fault);

@@ -312,9 +312,13 @@ pub(crate) fn writers<'a>(
     pages: &PeerPages<'_>,
 ) -> Vec<(&'a str, Subject<'a>, Fact<'a>)> {
     let mut found = Vec::new();
-    for (region, mut writers) in relation.writers(&managers_regions(relation)) {
+    let regions = managers_regions(relation);
+    // Whoever writes through the manager is at fault, and whoever else may write is not for that.
+    let own = relation.writers(&regions, |fact| !fact.is_managers());
+    for (region, mut writers) in relation.writers(&regions, |_| true) {
         writers.remove(&Subject::Component(MANAGER));
-        let all: Vec<_> = writers.keys().copied().collect();
+        let all = own.get(region).into_iter().flat_map(|it| it.keys());
+        let all: Vec<_> = all.copied().filter(|it| writers.contains_key(it)).collect();
         for (writer, fact) in writers {
             // Of several, the keeper may still acknowledge: the others are at fault.
             let own = [writer];
@@ -323,7 +327,7 @@ pub(crate) fn writers<'a>(
             } else {
                 &all[..]
             };
-            if !pages.allow(region, keeper, judged) {
+            if !all.contains(&writer) || !pages.allow(region, keeper, judged) {
                 found.push((region, writer, fact));
             }
         }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use miette::Diagnostic;
 use portcullis_kernel::Mode;
-use portcullis_sdf::System;
+use portcullis_manager_api::CHANNEL;
+use portcullis_sdf::{End, System};
 use thiserror::Error;
 
 use super::{Check, Described};
@@ -62,6 +63,21 @@ pub enum SystemFault {
         file: String,
         /// The channel to add, or that no channel id is left for it.
         help: String,
+    },
+    /// A component that asks the manager on another channel than its program does.
+    #[error("`{component}` may call `{MANAGER}` on channel {id}, and asks it on channel {CHANNEL}")]
+    #[diagnostic(
+        code(policy::manager_channel_id),
+        help(
+            "give this end id=\"{CHANNEL}\": the programs of components, which are built without the system \
+             description, ask the manager on that channel"
+        )
+    )]
+    OtherManagerChannel {
+        /// The component.
+        component: String,
+        /// Its id of the channel.
+        id: u8,
     },
     /// A component that could ask the manager on two channels.
     #[error(
@@ -162,11 +178,13 @@ fn manager_channels(check: &mut Check<'_>, described: Described<'_>) {
         let Some(pd) = system.pd_named(&component.name).filter(|pd| *pd != manager) else {
             continue;
         };
-        let ends = system.ends();
-        let mut asks = ends
-            .filter(|(end, other)| end.pd.value == pd && end.pp.value && other.pd.value == manager);
-        if let Some((first, _)) = asks.next() {
-            for (second, _) in asks {
+        let asks: Vec<&End> = system
+            .ends()
+            .filter(|(end, other)| end.pd.value == pd && end.pp.value && other.pd.value == manager)
+            .map(|(end, _)| end)
+            .collect();
+        if let [first, others @ ..] = asks.as_slice() {
+            for second in others {
                 let fault = SystemFault::SecondManagerChannel {
                     component: component.name.clone(),
                     first: first.id.value,
@@ -174,6 +192,16 @@ fn manager_channels(check: &mut Check<'_>, described: Described<'_>) {
                 };
                 let place = source.place(second.span.clone());
                 let problem = Problem::broken(source, &place, "asks too", fault);
+                check.problems.push(problem);
+            }
+            let asks_own = asks.iter().any(|end| end.id.value == CHANNEL);
+            if asking.contains(&id) && !asks_own {
+                let fault = SystemFault::OtherManagerChannel {
+                    component: component.name.clone(),
+                    id: first.id.value,
+                };
+                let place = source.place(first.span.clone());
+                let problem = Problem::broken(source, &place, "asks elsewhere", fault);
                 check.problems.push(problem);
             }
             continue;
@@ -192,10 +220,10 @@ fn manager_channels(check: &mut Check<'_>, described: Described<'_>) {
     }
 }
 
-/// The channel to the manager to add for a component that uses `own` ids, with one that the manager has left,
+/// The channel to the manager to add for a component that uses `own` ids, at an id that the manager has left,
 /// which is taken then.
 fn channel(component: &str, own: u64, managers: &mut u64) -> String {
-    let (Some(id), Some(of_manager)) = (free_bit(own), free_bit(*managers)) else {
+    let (Some(_), Some(of_manager)) = (free_bit(own), free_bit(*managers)) else {
         let full = if free_bit(own).is_none() {
             component
         } else {
@@ -207,8 +235,12 @@ fn channel(component: &str, own: u64, managers: &mut u64) -> String {
         );
     };
     *managers |= 1 << of_manager;
+    let moved = match own & 1 << CHANNEL {
+        0 => String::new(),
+        _ => format!("give what has id {CHANNEL} in `{component}` another id, and "),
+    };
     format!(
-        "add <channel><end pd=\"{component}\" id=\"{id}\" pp=\"true\" notify=\"false\" /><end \
+        "{moved}add <channel><end pd=\"{component}\" id=\"{CHANNEL}\" pp=\"true\" notify=\"false\" /><end \
          pd=\"{MANAGER}\" id=\"{of_manager}\" notify=\"false\" /></channel>"
     )
 }
@@ -365,7 +397,9 @@ mod tests {
     fn no_channel_is_proposed_where_no_id_is_left() {
         let mut managers = (1 << 60) - 1;
         assert!(channel("a", 0, &mut managers).contains("pd=\"manager\" id=\"60\""));
-        assert!(channel("b", 1, &mut managers).contains("pd=\"manager\" id=\"61\""));
+        let taken = channel("b", 1, &mut managers);
+        assert!(taken.contains("pd=\"manager\" id=\"61\""), "{taken}");
+        assert!(taken.starts_with("give what has id 0 in `b` another id, and add"));
         let full = channel("c", 0, &mut managers);
         assert!(
             full.contains("no channel id is left in `manager`"),

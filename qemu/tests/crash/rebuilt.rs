@@ -112,12 +112,14 @@ impl Disk for &mut Rebuilt<'_> {
     }
 
     fn write(&mut self, first: u64, data: &[u8]) -> Result<(), DiskError> {
-        let at = first as usize * BLOCK;
-        self.put(at, data);
-        self.operations.push(Operation::Write {
-            at,
-            data: data.to_vec(),
-        });
+        self.write_behind(first, 0, data)
+    }
+
+    fn write_behind(&mut self, first: u64, kept: usize, data: &[u8]) -> Result<(), DiskError> {
+        let at = first as usize * BLOCK + kept * SECTOR;
+        let data = data[kept * SECTOR..].to_vec();
+        self.put(at, &data);
+        self.operations.push(Operation::Write { at, data });
         Ok(())
     }
 

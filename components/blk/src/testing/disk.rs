@@ -47,6 +47,10 @@ impl<D: Disk> Disk for Rc<RefCell<D>> {
         self.borrow_mut().write(first, data)
     }
 
+    fn write_behind(&mut self, first: u64, kept: usize, data: &[u8]) -> Result<(), DiskError> {
+        self.borrow_mut().write_behind(first, kept, data)
+    }
+
     fn flush(&mut self) -> Result<(), DiskError> {
         self.borrow_mut().flush()
     }
@@ -156,6 +160,10 @@ impl Disk for FaultyDisk {
     }
 
     fn write(&mut self, first: u64, data: &[u8]) -> Result<(), DiskError> {
+        self.write_behind(first, 0, data)
+    }
+
+    fn write_behind(&mut self, first: u64, kept: usize, data: &[u8]) -> Result<(), DiskError> {
         check(first, data.len(), self.blocks())?;
         let failed = Err(DiskError::Write { first });
         let Some(number) = self.next() else {
@@ -167,7 +175,8 @@ impl Disk for FaultyDisk {
             }
             _ => first,
         };
-        let at = at as usize * BLOCK;
+        let at = at as usize * BLOCK + kept * SECTOR;
+        let data = &data[kept * SECTOR..];
         if self.plan.lost == Some(number) {
             return Ok(());
         }

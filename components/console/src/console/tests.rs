@@ -735,7 +735,10 @@ fn each_command_answers() {
 3  edge     send  console  terminal   write       4   291
 ",
         ),
-        ("grants nobody", "no grant in force of or to 'nobody'\n"),
+        (
+            "grants nobody",
+            "the policy has no component 'nobody'; `components` lists them\n",
+        ),
         (
             "why ingest console write",
             "allowed: policy line 249; the grant is in force\n",
@@ -752,14 +755,29 @@ fn each_command_answers() {
             "why edge ingest write",
             "forbidden: the rule at policy line 400 says never\n",
         ),
-        ("why a b c", "not permitted: no policy line allows it\n"),
+        (
+            "why a b c",
+            "the policy has no component 'a'; `components` lists them\n",
+        ),
+        (
+            "why ingest consol write",
+            "the policy has no component 'consol'; did you mean 'console'?\n",
+        ),
+        (
+            "why ingest console wrote",
+            "the policy has no method 'wrote'; did you mean 'write'?\n",
+        ),
+        (
+            "why ingest console inspct.write",
+            "the policy has no interface 'inspct'; did you mean 'inspect'?\n",
+        ),
         (
             "why console manager terminal.write",
             "not permitted: no policy line allows it\n",
         ),
         (
             "why ingest console inspect.write",
-            "not permitted: no policy line allows it\n",
+            "the policy has no method 'write'; `portcullis ceiling` lists them\n",
         ),
         (
             "status",

@@ -162,7 +162,7 @@ fn each_wrong_entry_is_named() {
         forged(|raw| raw.size = U64::new(6)),
         Err(EntryError::Padding)
     );
-    assert_eq!(forged(|raw| raw.content = 12), Err(EntryError::Unknown));
+    assert_eq!(forged(|raw| raw.content = 13), Err(EntryError::Unknown));
     assert_eq!(forged(|raw| raw.reserved[4] = 1), Err(EntryError::Unknown));
     assert_eq!(
         forged(|raw| raw.path_length = U16::new(257)),

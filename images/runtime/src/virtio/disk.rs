@@ -43,9 +43,15 @@ impl Disk for VirtioDisk {
     }
 
     fn write(&mut self, first: u64, data: &[u8]) -> Result<(), DiskError> {
+        self.write_behind(first, 0, data)
+    }
+
+    fn write_behind(&mut self, first: u64, kept: usize, data: &[u8]) -> Result<(), DiskError> {
         let device = self.device.as_mut().ok_or(DiskError::Write { first })?;
+        let sector = (first * SECTORS) as usize + kept;
+        let data = data.get(kept * SECTOR_SIZE..).unwrap_or_default();
         device
-            .write_blocks((first * SECTORS) as usize, data)
+            .write_blocks(sector, data)
             .map_err(|_| DiskError::Write { first })
     }
 

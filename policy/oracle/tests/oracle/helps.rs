@@ -8,30 +8,24 @@ use crate::{Checked, Disagreement, Said, Verdict};
 
 /// The lines that a remedy names, as policy text.
 fn lines(remedy: &str) -> Vec<String> {
-    let rules = [
-        ("[[static]] with ", " and a reason", "[[static]]"),
-        ("`[[flows]]` rule with ", ", or remove", "[[flows]]"),
-    ];
     let mut all = Vec::new();
-    for (start, end, header) in rules {
-        for part in remedy.split(start).skip(1) {
-            let fields = part.split(end).next().unwrap_or(part);
-            let fields = fields.replace(", or remove this", "");
-            let mut text = format!("\n{header}\n");
-            for (place, part) in fields.split(", ").enumerate() {
-                // What has no sign of equality goes on with a list.
-                match part.contains(" = ") {
-                    _ if place == 0 => text.push_str(part.trim()),
-                    true => text.push_str(&format!("\n{}", part.trim())),
-                    false => text.push_str(&format!(", {}", part.trim())),
-                }
+    // Lines are as they are to be pasted.
+    if let Some((_, toml)) = remedy.split_once(":\n[[static]]\n") {
+        let lines = toml.split("[[static]]\n").map(str::trim_end);
+        all.extend(lines.map(|line| format!("\n[[static]]\n{line}\n")));
+    }
+    for part in remedy.split("`[[flows]]` rule with ").skip(1) {
+        let fields = part.split(", or remove").next().unwrap_or(part);
+        let mut text = String::from("\n[[flows]]\n");
+        for (place, part) in fields.split(", ").enumerate() {
+            // What has no sign of equality goes on with a list.
+            match part.contains(" = ") {
+                _ if place == 0 => text.push_str(part.trim()),
+                true => text.push_str(&format!("\n{}", part.trim())),
+                false => text.push_str(&format!(", {}", part.trim())),
             }
-            text.push('\n');
-            if header == "[[static]]" {
-                text.push_str("reason = \"a help said so\"\n");
-            }
-            all.push(text);
         }
+        all.push(text + "\n");
     }
     let subject = remedy
         .strip_prefix("add [")
