@@ -19,7 +19,7 @@ const EXAMPLE: &str = "\
 The slot is that of the component's grants CNode, whose slot s has CPtr (1 << 58) | s; the radix is \
 the bits of that CNode. Guests and devices hold no grants and have none; --component takes their names \
 too. Beside its grants stands what system.xml may give, what streams map, and of whom the manager's \
-interface `inspect` or the grant log tells denials and faults.
+interface `inspect` or the grant log tells denials and faults, and what the manager reads of others.
 
 The policy must hold, against its system description where there is one.
 

@@ -22,7 +22,8 @@ the manager is told as what they hold.
 
 JSON: within (whether exit code 0), added and taken: arrays of {kind, subject, object, what, mode, \
 when, lease, line}; kind is grant, flow, never, permanent (a later policy may be without a \
-`never` rule that was permanent), successor_key (subject signs the next policy), or a kind that `reach` knows (map, channel, cap, dma, \
+`never` rule that was permanent), on_fault (what others hold to subject stays in force when it faults), \
+successor_key (subject signs the next policy), or a kind that `reach` knows (map, channel, cap, dma, \
 inspect ...); assumed and assumed_no_longer: the components that must be honest for any verdict to hold, \
 from now on or no longer; renumbered: an array of {interface, method, old, new}. What a `never` rule \
 forbade and forbids no longer is added, since it is allowed: subject and object are the rule's domains \

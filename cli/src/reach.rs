@@ -19,7 +19,7 @@ const EXAMPLE: &str = "\
 Shows what the component holds, whom it can affect and from whom it can learn, each with the shortest path \
 and the lines of every hop. NAME is a component, a guest or a device. Who is on a path passes on what it \
 gets; the manager does not. A driver of a device that does DMA without an IOMMU reaches all memory, and so \
-affects everybody and learns from everybody once it is taken over.
+does who makes secure monitor calls: it affects everybody and learns from everybody once it is taken over.
 
 Where there is no system description, the policy is asked alone, with a note.
 
@@ -50,7 +50,7 @@ struct Report {
     domain: String,
     system: Option<String>,
     notes: Vec<String>,
-    /// Whether it reaches all memory through a device.
+    /// Whether it reaches all memory, through a device or the secure monitor.
     all_memory: bool,
     holds: Vec<Held>,
     affects: Vec<Reached>,
@@ -224,7 +224,7 @@ fn human(report: &Report) -> String {
     let holds = holds.map(|it| vec![it.what.clone(), it.kind.to_owned(), line(it.line)]);
     text += &table(&["what", "kind", ">line"], holds);
     if report.all_memory {
-        text += "\n\nthrough a device it reaches all memory: it can affect everybody, and learn from everybody";
+        text += "\n\nit reaches all memory: it can affect everybody, and learn from everybody";
     }
     for (title, all) in [("it can affect", affects), ("it can learn from", learns)] {
         text += &format!("\n\n{title}\n");

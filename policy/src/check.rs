@@ -217,7 +217,7 @@ fn against(
     let system = described.system;
     system::check(check, described);
     streams::check_maps(check, described);
-    priorities::check(check, &relations.given, described);
+    priorities::check(check, relations, described, pages);
     notifications::check(check, system);
     log::check(check, described);
     memory::check_regions(check, described);
@@ -264,8 +264,8 @@ impl<'a> Relations<'a> {
 }
 
 /// On whose honesty a verdict depends, with leave of the policy: of those that reach all memory through a
-/// device, and of the keeper of the grant log where its records are opaque to it. As messages name
-/// them: "`blk`", "guest `linux`".
+/// device or the secure monitor, and of the keeper of the grant log where its records are opaque to it. As
+/// messages name them: "`blk`", "guest `linux`".
 pub fn assumed_honest(policy: &Policy, described: Option<Described<'_>>) -> Vec<String> {
     let relations = Relations::of(policy, described);
     let honest = match described {

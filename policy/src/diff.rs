@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::ceiling::{Ceiling, Held};
 use crate::keys;
-use crate::model::{self, Policy, Subject};
+use crate::model::{self, OnFault, Policy, Subject};
 use crate::relation::{Fact, Holding, Relation};
 use crate::text;
 
@@ -115,6 +115,8 @@ struct Allowed<'p> {
     grants: BTreeMap<GrantKey<'p>, BTreeMap<&'p str, u32>>,
     flows: BTreeMap<(&'p str, &'p str), BTreeMap<&'static str, u32>>,
     nevers: BTreeMap<(&'p str, &'p str), Never<'p>>,
+    /// The components to which others' grants outlast a fault, each with its line.
+    restarted: BTreeMap<&'p str, u32>,
     /// Who may sign the next policy.
     signers: BTreeSet<String>,
 }
@@ -135,6 +137,7 @@ impl<'p> Allowed<'p> {
             grants: BTreeMap::new(),
             flows: BTreeMap::new(),
             nevers: BTreeMap::new(),
+            restarted: restarted(policy),
             signers: signers(policy),
         };
         for interface in &policy.interfaces {
@@ -204,6 +207,15 @@ impl<'p> Allowed<'p> {
                 ..Change::between(ends.0, ends.1, line)
             }));
         }
+        let restarted = self.restarted.iter();
+        let restarted = restarted.filter(|(name, _)| !other.restarted.contains_key(*name));
+        changes.extend(restarted.map(|(name, line)| Change {
+            kind: "on_fault",
+            subject: (*name).to_owned(),
+            what: String::from("what others hold to it stays in force when it faults"),
+            line: Some(*line),
+            ..Change::default()
+        }));
         changes
     }
 
@@ -284,6 +296,14 @@ impl<'p> Allowed<'p> {
             });
         both.collect()
     }
+}
+
+/// The components that are to be started again after a fault, each with its line.
+fn restarted(policy: &Policy) -> BTreeMap<&str, u32> {
+    let components = policy.components.iter();
+    let restarted = components.filter(|component| component.on_fault == OnFault::Restart);
+    let named = restarted.map(|component| (component.name.as_str(), component.place.line));
+    named.collect()
 }
 
 /// The keys that may sign the next policy, or in words those that may sign this one.

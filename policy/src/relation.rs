@@ -74,6 +74,8 @@ pub enum Object<'a> {
     Memory(Registers<'a>),
     /// What the manager learns of a component: that it was denied something, that and where it faulted.
     Activity(&'a str),
+    /// What the manager reads in a memory region that another writes, and puts into records and answers.
+    Page(&'a str),
     /// A core, in a scheduling domain.
     Processor {
         /// The core.
@@ -158,6 +160,10 @@ pub enum Kind {
     Inspect,
     /// The grant log's ring.
     GrantLog,
+    /// What the keeper of the grant log passes on of its records.
+    LogCopy,
+    /// What another writes and the manager reads.
+    Page,
     /// Where a component runs.
     Processor,
 }
@@ -186,6 +192,8 @@ pub struct Relation<'a> {
     domains: BTreeMap<Subject<'a>, DomainId>,
     /// The keeper of the grant log, where it is taken to act on nothing that a record says.
     pub(crate) opaque_keeper: Option<&'a str>,
+    /// Who is not taken for honest, whatever it reaches.
+    distrusted: Option<Subject<'a>>,
 }
 
 /// What each subject may do to each region in sum, with the first fact that says so.
@@ -253,7 +261,8 @@ impl<'a> Relation<'a> {
 
     /// The relation where a subject is not taken for honest: for what it could do, were it taken over.
     #[must_use]
-    pub fn distrusting(mut self, subject: Subject<'_>) -> Self {
+    pub fn distrusting(mut self, subject: Subject<'a>) -> Self {
+        self.distrusted = Some(subject);
         let keeper = self.opaque_keeper;
         self.opaque_keeper = keeper.filter(|name| Subject::Component(name) != subject);
         self
@@ -327,7 +336,17 @@ impl<'a> Relation<'a> {
         self.with_power_over(all.collect())
     }
 
-    /// Those that reach all memory through a device, and whoever has power over one of them.
+    /// To whom the keeper of the grant log passes records on, of those that must be honest: they are taken to
+    /// pass on nothing that a record says.
+    pub(crate) fn carriers(&self) -> BTreeSet<Subject<'a>> {
+        let honest = self.assumed_honest();
+        let copies = self.facts.iter().filter(|fact| fact.kind == Kind::LogCopy);
+        let readers = copies.map(|fact| fact.subject);
+        readers.filter(|reader| honest.contains(reader)).collect()
+    }
+
+    /// Those that reach all memory through a device or the secure monitor, and whoever has power over one of
+    /// them.
     pub fn reach_all_memory(&self) -> BTreeSet<Subject<'a>> {
         let all = self.facts.iter().filter(|fact| fact.reaches_all_memory());
         self.with_power_over(all.map(|fact| fact.subject).collect())
@@ -471,6 +490,7 @@ impl Object<'_> {
             Self::Firmware => String::from("secure monitor calls"),
             Self::Memory(through) => format!("all physical memory, through {through}"),
             Self::Activity(name) => format!("what `{name}` does"),
+            Self::Page(region) => format!("what the manager reads in region `{region}`"),
             Self::Processor { core, .. } => format!("core {core}"),
         }
     }
@@ -497,7 +517,7 @@ impl fmt::Display for Registers<'_> {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::Grant,
         Self::Delegated,
         Self::Delegation,
@@ -520,6 +540,8 @@ impl Kind {
         Self::Activity,
         Self::Inspect,
         Self::GrantLog,
+        Self::LogCopy,
+        Self::Page,
         Self::Processor,
     ];
 
@@ -548,6 +570,8 @@ impl Kind {
             Self::Activity => "activity",
             Self::Inspect => "inspect",
             Self::GrantLog => "grant_log",
+            Self::LogCopy => "log_copy",
+            Self::Page => "page",
             Self::Processor => "processor",
         }
     }
@@ -640,13 +664,19 @@ impl Fact<'_> {
                 format!("does what the manager learns of `{name}`")
             }
             Object::Activity(name) => format!("learns what the manager learns of `{name}`"),
+            Object::Page(region) if self.rights.has(Rights::WRITE) => {
+                format!("writes what the manager reads in region `{region}`")
+            }
+            Object::Page(region) => format!("learns what the manager reads in region `{region}`"),
             Object::Processor { core, .. } => format!("runs on core {core}"),
         }
     }
 
-    /// Whether the subject can have a device read and write all memory.
+    /// Whether the subject can have a device read and write all memory, or the secure monitor start a core
+    /// at any address.
     pub fn reaches_all_memory(&self) -> bool {
-        matches!(self.object, Object::Memory(_)) && self.rights != Rights::default()
+        let is_any = matches!(self.object, Object::Memory(_) | Object::Firmware);
+        is_any && self.rights != Rights::default()
     }
 
     /// Whether the subject is the manager.

@@ -110,6 +110,25 @@ fn told(old: &str, new: &str) -> Vec<String> {
 }
 
 #[test]
+fn grants_that_outlast_a_fault_are_more() {
+    let policy = |word| {
+        read(&format!(
+            "name = \"x\"\nversion = 1\n[domains]\nin = {{}}\n[components.a]\ndomain = \"in\"\n\
+             on_fault = \"{word}\"\n"
+        ))
+    };
+    let (stop, restart) = (policy("stop"), policy("restart"));
+    let more = diff(&stop, &restart);
+    let [change] = more.added.as_slice() else {
+        panic!("{more:?}");
+    };
+    let told = (change.kind, change.subject.as_str(), change.line);
+    assert_eq!((told, more.taken.len()), (("on_fault", "a", Some(5)), 0));
+    assert_eq!(diff(&restart, &stop).taken, more.added);
+    assert!(diff(&restart, &restart).is_empty());
+}
+
+#[test]
 fn what_became_narrower_is_not_more() {
     let a = "component = \"a\"";
     let map = |perms| rule(a, &format!("region = \"m\"\nperms = \"{perms}\""));

@@ -83,6 +83,26 @@ fn limits_name_what_is_over() {
     }
 }
 
+/// What two domains share is one crossing, among those that are only counted too.
+#[test]
+fn crossings_beyond_the_limit_are_counted_once() {
+    let mut text = String::from("[domains]\na = {}\nb = {}\n");
+    for (name, domain) in [("one", "a"), ("two", "a"), ("other", "b")] {
+        writeln!(text, "[components.{name}]\ndomain = \"{domain}\"").unwrap();
+    }
+    for region in 0..1_001 {
+        for (name, perms) in [("one", "rw"), ("two", "rw"), ("other", "r")] {
+            writeln!(
+                text,
+                "[[static]]\ncomponent = \"{name}\"\nregion = \"r{region}\"\nperms = \"{perms}\""
+            )
+            .unwrap();
+        }
+    }
+    let problems = load(Arc::new(Source::new("generated", text)), None).unwrap_err();
+    assert_eq!(problems.count(), 1_001);
+}
+
 #[test]
 fn at_the_limit_a_policy_holds() {
     let at = [components(62), grants_of_one(4_095)];

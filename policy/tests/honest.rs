@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use portcullis_policy::check::assumed_honest;
-use portcullis_policy::{Source, read};
+use portcullis_policy::{Source, load, read};
 
 const HEAD: &str = r#"
 name = "honest"
@@ -80,6 +80,68 @@ fn whoever_drives_a_device_that_reaches_all_memory() {
         "region = \"nic_regs\"\nperms = \"rw\"",
     );
     assert_eq!(assumed(&lines), ["`blk`", "`edge`", "device `nic`"]);
+}
+
+#[test]
+fn whoever_makes_secure_monitor_calls() {
+    let lines = line("component = \"edge\"", "smc = true")
+        + &line("component = \"far\"", "cap = \"tcb of edge\"");
+    assert_eq!(assumed(&lines), ["`blk`", "`edge`", "`far`"]);
+}
+
+/// Of whom else must be honest, the verdict assumes that they give a record to nobody.
+#[test]
+fn a_record_ends_where_honesty_is_assumed() {
+    let log = r#"
+[interfaces.worm]
+append = 0
+[components.manager]
+domain = "all"
+[components.keeper]
+domain = "all"
+offers = ["worm"]
+[components.web]
+domain = "net"
+[components.vault]
+domain = "safe"
+[[grants]]
+subject = "manager"
+object = "keeper"
+interface = "worm"
+methods = ["append"]
+mode = "stream"
+region = "ring"
+records = "opaque"
+when = "boot"
+[[never]]
+from = "net"
+to = "safe"
+[[flows]]
+from = "all"
+to = "safe"
+modes = ["stream"]
+"#;
+    let verdict = |driver: &str| {
+        let shared = [
+            ("keeper", "log_disk", "rw"),
+            (driver, "log_disk", "rw"),
+            (driver, "vault_disk", "rw"),
+            ("vault", "vault_disk", "r"),
+        ];
+        let lines = shared.map(|(name, region, perms)| {
+            let what = format!("region = \"{region}\"\nperms = \"{perms}\"");
+            line(&format!("component = \"{name}\""), &what)
+        });
+        let text =
+            HEAD.replace("all = {}", "all = {}\nnet = {}\nsafe = {}") + log + &lines.concat();
+        load(Arc::new(Source::new("honest.toml", text)), None)
+    };
+    let policy = verdict("blk").unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(assumed_honest(&policy, None), ["`blk`", "`keeper`"]);
+    let problems = verdict("edge").unwrap_err();
+    let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let path = "`web` -> `edge`";
+    assert!(told.len() == 1 && told[0].contains(path), "{told:?}");
 }
 
 #[test]

@@ -74,6 +74,7 @@ pub fn runs(world: &World, policy: &Policy) -> Vec<Finding> {
     running.streams(&mut found);
     running.waits(&mut found);
     running.scheduler(&mut found);
+    running.pages(&mut found);
     found
 }
 
@@ -492,17 +493,36 @@ impl Running<'_> {
         }
     }
 
+    /// The manager starts when nobody above it is ready, and reads its pages.
+    fn pages(&self, found: &mut Vec<Finding>) {
+        let threads = &self.world.threads;
+        let symbols = OPTIONAL.map(|symbol| (MANAGER.to_owned(), symbol.to_owned()));
+        for (symbol, page) in symbols
+            .iter()
+            .filter_map(|it| Some((&it.1, self.world.symbols.get(it)?)))
+        {
+            for (name, writer) in threads.iter().filter(|(name, _)| *name != MANAGER) {
+                let is_first = threads
+                    .get(MANAGER)
+                    .is_none_or(|manager| runs_first(writer, manager));
+                let is_whole = symbol == "utc_offset" || !writer.throttled;
+                if self.world.perms(&Who::pd(name), page).write && !(is_first && is_whole) {
+                    let text =
+                        format!("`{name}` has not written `{page}` when the manager reads it");
+                    found.push(Finding::new(Kind::PageLate, [name, page.as_str()], text));
+                }
+            }
+        }
+    }
+
     /// Compares who runs when.
     fn scheduler(&self, found: &mut Vec<Finding>) {
         let thread = |name: &str| self.world.threads.get(name);
         let granted = |cap: &&Cap| matches!(cap.by, Source::Grant(_) | Source::Delegated(_));
-        for cap in self
-            .world
-            .caps
-            .iter()
-            .filter(granted)
-            .filter(|it| it.write && it.reply)
-        {
+        // Whoever may ask the manager without a grant waits for it alone.
+        let asks = |cap: &Cap| !granted(&cap) && cap.on == Object::Endpoint(MANAGER.to_owned());
+        let all = self.world.caps.iter();
+        for cap in all.filter(|it| it.write && it.reply && !asks(it)) {
             let Object::Endpoint(callee) = &cap.on else {
                 continue;
             };
@@ -525,8 +545,7 @@ impl Running<'_> {
         }
         let mut needed: BTreeSet<&str> = self.policy.keeper().into_iter().collect();
         loop {
-            let waits =
-                |cap: &&Cap| cap.write && granted(cap) && needed.contains(cap.holder.name());
+            let waits = |cap: &&Cap| cap.write && needed.contains(cap.holder.name());
             let more: Vec<&str> = self
                 .world
                 .caps

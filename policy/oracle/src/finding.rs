@@ -84,6 +84,7 @@ kinds! {
     OtherMethod, "invokes a method that its grant does not carry", ["method_numbers_overlap"], None;
     Inversion, "keeps its callee from running", ["priority_inversion", "call_apart"], None;
     Early, "runs before the log does", ["runs_before_the_log", "runs_apart_from_the_log", "log_without_time"], None;
+    PageLate, "writes what the manager has read already", ["page_written_late", "page_written_apart", "page_without_time"], None;
     CallCycle, "waits for whom waits for it", ["call_cycle"], None;
     NoManager, "is never granted anything: nobody is the manager", ["no_manager"], None;
     NoRing, "is never granted anything: no record can be written", ["no_log_ring"], None;

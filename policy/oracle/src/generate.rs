@@ -347,11 +347,16 @@ impl Make<'_> {
             maps: maps.into(),
             ..Pd::default()
         });
-        for role in stated {
-            let others = system.pds.iter_mut().filter(|pd| pd.name != MANAGER);
-            let mut others: Vec<_> = others.collect();
-            let writer = self.random.below(others.len());
-            others[writer].maps.push(Map::new(&name(role), "rw"));
+        // They run before the manager, and ask it nothing.
+        let mut early = Vec::new();
+        for (place, role) in stated.into_iter().enumerate() {
+            early.push(Pd {
+                name: format!("early{place}"),
+                priority: 251 + place as u8,
+                passive: self.random.percent(50),
+                maps: vec![Map::new(&name(role), "rw")],
+                ..Pd::default()
+            });
         }
         for (place, pd) in system
             .pds
@@ -368,6 +373,15 @@ impl Make<'_> {
             system
                 .channels
                 .push([end(&pd.name, 0, true), end(MANAGER, place as u8 + 1, false)]);
+        }
+        for pd in early {
+            let domain = policy.domains[self.random.below(policy.domains.len())].clone();
+            policy.components.push(Component {
+                name: pd.name.clone(),
+                domain,
+                offers: Vec::new(),
+            });
+            system.pds.push(pd);
         }
         let methods = INSPECT
             .iter()

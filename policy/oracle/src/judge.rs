@@ -73,7 +73,9 @@ fn needs<'s>(step: &'s Step, policy: &Policy) -> Option<(&'s Who, &'s Who, Mode)
         | How::Taken(_)
         | How::InPlace(_)
         | How::Inspects
-        | How::Records(_) => None,
+        | How::Records(_)
+        | How::Copies { .. }
+        | How::Quoted(_) => None,
     }
 }
 
@@ -551,10 +553,10 @@ impl Judge<'_> {
         }
     }
 
-    /// Calls that wait for each other.
+    /// Who waits for whom waits for it: a caller for its reply, a sender for a receiver.
     fn cycles(&self, found: &mut Vec<Finding>) {
         let mut waits: BTreeMap<&Who, BTreeSet<Who>> = BTreeMap::new();
-        for cap in self.world.caps.iter().filter(|cap| cap.write && cap.reply) {
+        for cap in self.world.caps.iter().filter(|cap| cap.write) {
             if let Object::Endpoint(of) = &cap.on
                 && cap.holder != Who::pd(of)
             {
@@ -577,7 +579,7 @@ impl Judge<'_> {
                 }
             }
             if reached.contains(start) {
-                let text = format!("{start} calls, and at last somebody calls {start}");
+                let text = format!("{start} waits, and at last somebody waits for {start}");
                 found.push(Finding::new(Kind::CallCycle, [], text));
             }
         }

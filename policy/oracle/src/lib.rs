@@ -30,9 +30,9 @@ pub mod world;
 
 use std::collections::BTreeSet;
 
-use case::{Case, Dma, What, Who};
+use case::{Case, Dma, Policy, What, Who};
 use finding::Finding;
-use world::World;
+use world::{Object, World};
 
 /// Everything for which a case must be refused.
 pub fn findings(case: &Case) -> Vec<Finding> {
@@ -43,14 +43,11 @@ pub fn findings(case: &Case) -> Vec<Finding> {
     found
 }
 
-/// Who must be honest for anything to hold: who reaches all memory by a line of the policy, and the log's
-/// keeper where it is taken to act on no record.
+/// Who must be honest for anything to hold: who reaches all memory by a line of the policy, the log's keeper
+/// where it is taken to act on no record, and those of the honest to whom that passes records on.
 pub fn trusted(case: &Case) -> Vec<String> {
     let mut without = case.policy.clone();
-    // One device does what any line says of it.
-    let unbounded = |line: &&case::Static| line.dma == Some(Dma::Unbounded);
-    let unbounded = case.policy.statics.iter().filter(unbounded);
-    let unbounded: BTreeSet<String> = unbounded.map(|line| through(&line.what)).collect();
+    let unbounded = unbounded(&case.policy);
     for line in &mut without.statics {
         line.dma = line
             .dma
@@ -59,28 +56,58 @@ pub fn trusted(case: &Case) -> Vec<String> {
     let world = World::of(&case.system, &without);
     let everybody = world.everybody.iter();
     let drivers = everybody.filter(|who| !judge::undisclosed(&world, &without, who).is_empty());
+    let callers = world.caps.iter().filter(|cap| cap.on == Object::Smc);
+    let callers = callers.map(|cap| &cap.holder);
     let keeper = case.policy.keeper().filter(|_| case.policy.is_opaque);
-    let mut all: BTreeSet<Who> = drivers.cloned().chain(keeper.map(Who::pd)).collect();
-    // An honest program helps nothing where another controls who runs it.
-    let rules = &case.policy.statics;
+    let mut all: BTreeSet<Who> = drivers.chain(callers).cloned().collect();
+    all.extend(keeper.map(Who::pd));
+    let widest = World::widest(&case.system, &case.policy);
+    let copies = steps::copies(&steps::steps(&widest, &case.policy), &case.policy);
+    all.extend(copies.intersection(&honest(&case.policy)).cloned());
+    let all = with_masters(&case.policy, all);
+    all.iter().map(ToString::to_string).collect()
+}
+
+/// Who must be honest by the lines of a policy, whatever a system gives.
+pub fn honest(policy: &Policy) -> BTreeSet<Who> {
+    let unbounded = unbounded(policy);
+    let reaches = |line: &&case::Static| {
+        line.what == What::Smc || line.dma.is_some() && unbounded.contains(&through(&line.what))
+    };
+    let all = policy.statics.iter().filter(reaches);
+    let keeper = policy.keeper().filter(|_| policy.is_opaque).map(Who::pd);
+    let all = all.map(|line| line.who.clone()).chain(keeper);
+    with_masters(policy, all.collect())
+}
+
+/// The registers of devices that reach all memory: one device does what any line says of it.
+fn unbounded(policy: &Policy) -> BTreeSet<String> {
+    let unbounded = |line: &&case::Static| line.dma == Some(Dma::Unbounded);
+    let unbounded = policy.statics.iter().filter(unbounded);
+    unbounded.map(|line| through(&line.what)).collect()
+}
+
+/// Those, and whoever controls one of them: an honest program helps nothing where another controls who runs
+/// it.
+fn with_masters(policy: &Policy, mut all: BTreeSet<Who>) -> BTreeSet<Who> {
     let over = |line: &case::Static| match &line.what {
         What::Child(name) | What::Cap(_, name) => vec![Who::pd(name)],
         What::Vm(name) => vec![Who::Guest(name.clone())],
         What::Region(region, _) => {
-            let driven = case.policy.driven().filter(|(_, it)| it == region);
+            let driven = policy.driven().filter(|(_, it)| it == region);
             driven
                 .map(|(device, _)| Who::Device(device.to_owned()))
                 .collect()
         }
         _ => Vec::new(),
     };
-    while let Some(line) = rules
-        .iter()
+    let rules = || policy.statics.iter();
+    while let Some(line) = rules()
         .find(|line| !all.contains(&line.who) && over(line).iter().any(|who| all.contains(who)))
     {
         all.insert(line.who.clone());
     }
-    all.iter().map(ToString::to_string).collect()
+    all
 }
 
 /// The registers of a line, as text.

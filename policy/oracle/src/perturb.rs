@@ -308,6 +308,33 @@ pub const CHANGES: &[(&str, Change)] = &[
         complete(case);
         Some(())
     }),
+    ("a never for who writes a page", |case, random| {
+        let components = case.policy.components.iter();
+        let writers = components.filter(|it| it.name.starts_with("early"));
+        let writers: Vec<String> = writers.map(|it| it.domain.clone()).collect();
+        let from = random.pick(&writers)?.clone();
+        let grants = case.policy.grants.iter();
+        let readers = grants
+            .filter(|it| it.object == MANAGER)
+            .map(|it| it.subject.clone());
+        let readers: Vec<String> = readers
+            .chain(case.policy.keeper().map(str::to_owned))
+            .collect();
+        let to = random.pick(&readers)?.clone();
+        never_between(case, from, &to)
+    }),
+    ("a log that is copied", copied),
+    ("a log that is copied", copied),
+    ("a page that is written late", |case, random| {
+        let mut pds = case.system.pds.iter_mut();
+        let writer = pds.find(|pd| pd.name.starts_with("early"))?;
+        match random.below(3) {
+            0 => writer.priority = 3,
+            1 => writer.cpu = 1,
+            _ => writer.throttled = true,
+        }
+        Some(())
+    }),
     ("a page that two write", |case, random| {
         let is_one = |map: &&Map| {
             map.symbol
@@ -343,6 +370,8 @@ pub const CHANGES: &[(&str, Change)] = &[
         complete(case);
         Some(())
     }),
+    ("a send that closes a circle", circle),
+    ("a send that closes a circle", circle),
     ("a send delegated to the manager", |case, random| {
         let grant = some(&mut case.policy.grants, random, |it| {
             it.mode == Mode::Send && it.subject != MANAGER
@@ -887,10 +916,18 @@ fn delegates(case: &mut Case, random: &mut Random) -> Option<()> {
     if grant.delegate.is_empty() && !ends.contains(&&*to) {
         grant.delegate.push(to);
     }
-    let (subject, delegate) = (Who::pd(&grant.subject), grant.delegate.first()?.clone());
-    let from = case.policy.domain_of(&subject)?.to_owned();
+    let ends = [grant.subject.clone(), grant.delegate.first()?.clone()];
+    // Each in a domain of its own, so that nobody else tells one of them something for the other.
+    for (name, domain) in ends.iter().zip(["giver", "taker"]) {
+        if case.policy.domains.iter().any(|it| it == domain) {
+            return None;
+        }
+        case.policy.domains.push(domain.to_owned());
+        let mut components = case.policy.components.iter_mut();
+        components.find(|it| it.name == *name)?.domain = domain.to_owned();
+    }
     complete(case);
-    never_between(case, from, &delegate)
+    never_between(case, "giver".to_owned(), &ends[1])
 }
 
 /// Without a manager, two who share whom they call, and a rule that keeps their domains apart.
@@ -959,6 +996,57 @@ fn domain(case: &mut Case, random: &mut Random) -> Option<()> {
         some(&mut case.policy.components, random, |_| true)?.domain = domain;
     }
     Some(())
+}
+
+/// Who is called sends something to its caller, which waits for its reply.
+fn circle(case: &mut Case, random: &mut Random) -> Option<()> {
+    let is_active = |name: &str| case.system.pd(name).is_some_and(|pd| !pd.passive);
+    let calls = case.policy.grants.iter();
+    let calls = calls.filter(|it| it.mode == Mode::Call && it.object != MANAGER);
+    let calls: Vec<&Grant> = calls.filter(|it| is_active(&it.subject)).collect();
+    let call = (*random.pick(&calls)?).clone();
+    let mut components = case.policy.components.iter_mut();
+    let offers = &mut components.find(|it| it.name == call.subject)?.offers;
+    if !offers.contains(&call.interface) {
+        offers.push(call.interface.clone());
+    }
+    case.policy.grants.push(Grant {
+        subject: call.object,
+        object: call.subject,
+        mode: Mode::Send,
+        on_request: false,
+        lease: false,
+        delegate: Vec::new(),
+        ..call
+    });
+    complete(case);
+    Some(())
+}
+
+/// The log's keeper writes memory that another reads, which may be honest or not.
+fn copied(case: &mut Case, random: &mut Random) -> Option<()> {
+    let keeper = case.policy.keeper()?.to_owned();
+    case.policy.is_opaque = true;
+    let reader = random.pick(&case.policy.components)?.name.clone();
+    if reader == keeper || case.system.region("copy").is_some() {
+        return None;
+    }
+    let pds = &mut case.system.pds;
+    let [writes, reads] = [&keeper, &reader].map(|name| pds.iter().position(|pd| pd.name == *name));
+    pds[writes?].maps.push(Map::new("copy", "rw"));
+    pds[reads?].maps.push(Map::new("copy", "r"));
+    case.system.regions.push(Region {
+        name: "copy".to_owned(),
+        size: Some(0x1000),
+        ..Region::default()
+    });
+    complete(case);
+    let denied = random.pick(&case.policy.components)?.domain.clone();
+    let to = match random.percent(50) {
+        true => reader,
+        false => random.pick(&case.policy.components)?.name.clone(),
+    };
+    never_between(case, denied, &to)
 }
 
 fn never(case: &mut Case, random: &mut Random) -> Option<()> {

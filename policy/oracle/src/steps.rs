@@ -2,10 +2,11 @@
 //!
 //! Every step is one thing that an attacker at its start does, and that an attacker at its end sees.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use crate::case::{MANAGER, Mode, Policy, Who};
+use crate::honest;
 use crate::world::{Object, Source, World, overlap};
 
 /// One step.
@@ -43,6 +44,13 @@ pub enum How {
     Inspects,
     /// The same, and the other reads the manager's ring.
     Records(String),
+    /// The same, and the log's keeper passes the record on to the other.
+    Copies {
+        /// Whether the other is honest, and keeps it for itself.
+        kept: bool,
+    },
+    /// Writes what the manager reads, in a region, which the other reads in a record or an answer.
+    Quoted(String),
     /// Sends something to a component, or faults to it, and the other receives it first.
     Taken(String),
     /// Replies, in a component's place, to what was sent to it.
@@ -57,13 +65,18 @@ pub enum How {
 
 /// Every step that anybody can make.
 pub fn steps(world: &World, policy: &Policy) -> Vec<Step> {
+    let mut all = direct(world, policy);
+    let copies = copies(&all, policy);
+    told_by_the_manager(world, policy, &copies, &mut adder(&mut all));
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// Those in which the manager says nothing.
+fn direct(world: &World, policy: &Policy) -> Vec<Step> {
     let mut all = Vec::new();
-    let mut add = |from: &Who, to: &Who, how: How| {
-        if from != to {
-            let (from, to) = (from.clone(), to.clone());
-            all.push(Step { from, to, how });
-        }
-    };
+    let mut add = adder(&mut all);
     for cap in &world.caps {
         match &cap.on {
             Object::Endpoint(owner) if cap.write => {
@@ -103,10 +116,39 @@ pub fn steps(world: &World, policy: &Policy) -> Vec<Step> {
     for (device, pd) in &world.raised {
         add(&Who::Device(device.clone()), &Who::pd(pd), How::Interrupts);
     }
-    told_by_the_manager(world, policy, &mut add);
-    all.sort();
-    all.dedup();
+    drop(add);
     all
+}
+
+fn adder(all: &mut Vec<Step>) -> impl FnMut(&Who, &Who, How) {
+    |from, to, how| {
+        if from != to {
+            let (from, to) = (from.clone(), to.clone());
+            all.push(Step { from, to, how });
+        }
+    }
+}
+
+/// To whom the log's keeper passes on what it keeps, where it is taken to act on no record: to all to whom it
+/// tells something by itself, and not by replying.
+pub fn copies(steps: &[Step], policy: &Policy) -> BTreeSet<Who> {
+    let keeper = policy.keeper().filter(|_| policy.is_opaque).map(Who::pd);
+    let own = steps
+        .iter()
+        .filter(|step| Some(&step.from) == keeper.as_ref());
+    let own = own.filter(|step| !step.to.is_manager());
+    let told = own.filter(|step| {
+        !matches!(
+            step.how,
+            How::Reply(_)
+                | How::InPlace(_)
+                | How::Inspects
+                | How::Records(_)
+                | How::Copies { .. }
+                | How::Quoted(_)
+        )
+    });
+    told.map(|step| step.to.clone()).collect()
 }
 
 /// What is sent to a component is received by whoever receives at its endpoint first.
@@ -199,7 +241,12 @@ fn firmware(world: &World, add: &mut impl FnMut(&Who, &Who, How)) {
 }
 
 /// The manager writes a record of what it is asked in vain, and of every fault that comes to it.
-fn told_by_the_manager(world: &World, policy: &Policy, add: &mut impl FnMut(&Who, &Who, How)) {
+fn told_by_the_manager(
+    world: &World,
+    policy: &Policy,
+    copies: &BTreeSet<Who>,
+    add: &mut impl FnMut(&Who, &Who, How),
+) {
     let manager = Who::pd(MANAGER);
     if !world.everybody.contains(&manager) {
         return;
@@ -212,6 +259,7 @@ fn told_by_the_manager(world: &World, policy: &Policy, add: &mut impl FnMut(&Who
             || all.any(|cap| cap.holder == *who && cap.on == endpoint && cap.write)
             || matches!(who, Who::Pd(_)) && faults == Some(MANAGER)
     };
+    let honest = honest(policy);
     let mut readers = Vec::new();
     for cap in &world.caps {
         let (Source::Grant(rule) | Source::Delegated(rule)) = cap.by else {
@@ -253,11 +301,29 @@ fn told_by_the_manager(world: &World, policy: &Policy, add: &mut impl FnMut(&Who
                 add(who, reader, how.clone());
             }
         }
+        for reader in copies {
+            let kept = honest.contains(reader);
+            add(who, reader, How::Copies { kept });
+        }
+    }
+    // The boot's id and the time stand in every record and every status.
+    for own in world.mappings.iter().filter(|it| it.who == manager) {
+        let all = world.mappings.iter().filter(|it| it.perms.write);
+        for writer in all.filter(|it| it.who != manager && overlap(it.bytes, own.bytes)) {
+            for memory in world
+                .regions_of(writer)
+                .filter(|it| overlap(it.bytes, own.bytes))
+            {
+                for (reader, _) in readers.iter().filter(|(reader, _)| !reader.is_manager()) {
+                    add(&writer.who, reader, How::Quoted(memory.region.clone()));
+                }
+            }
+        }
     }
 }
 
-/// The shortest way from one of `starts` to one that `is_end` accepts. The manager passes nothing on:
-/// what it lets others know are steps of their own.
+/// The shortest way from one of `starts` to one that `is_end` accepts. The manager passes nothing on: what it
+/// lets others know are steps of their own.
 pub fn shortest<'s>(
     steps: &'s [Step],
     starts: &[Who],
@@ -270,22 +336,21 @@ pub fn shortest<'s>(
         queue.push_back(start);
     }
     while let Some(at) = queue.pop_front() {
-        let started = arrived[at].is_none();
-        if !started && is_end(at) {
-            let mut way = Vec::new();
-            let mut here = at;
-            while let Some(step) = arrived[here] {
-                way.push(step);
-                here = &step.from;
-            }
-            way.reverse();
-            return Some(way);
-        }
-        if at.is_manager() && !started {
-            continue;
-        }
         for step in steps.iter().filter(|step| step.from == *at) {
-            if !arrived.contains_key(&step.to) {
+            if arrived.contains_key(&step.to) {
+                continue;
+            }
+            if is_end(&step.to) {
+                let mut way = vec![step];
+                let mut here = at;
+                while let Some(step) = arrived[here] {
+                    way.push(step);
+                    here = &step.from;
+                }
+                way.reverse();
+                return Some(way);
+            }
+            if !step.to.is_manager() && step.how != (How::Copies { kept: true }) {
                 arrived.insert(&step.to, Some(step));
                 queue.push_back(&step.to);
             }
@@ -312,6 +377,14 @@ impl fmt::Display for Step {
             How::InPlace(of) => write!(f, "{from} replies to {to} in the place of `{of}`"),
             How::Interrupts => write!(f, "{from} interrupts {to}"),
             How::Firmware => write!(f, "{from} leaves a word with the firmware for {to}"),
+            How::Copies { .. } => write!(
+                f,
+                "{from} is denied something, and the log's keeper passes the record on to {to}"
+            ),
+            How::Quoted(region) => write!(
+                f,
+                "{from} writes `{region}`, and the manager tells {to} what stands there"
+            ),
             How::Inspects => write!(
                 f,
                 "{from} is denied something, and {to} inspects the denials"

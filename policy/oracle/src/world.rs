@@ -192,7 +192,10 @@ impl World {
         world.is_widest = true;
         for line in &policy.statics {
             match &line.what {
-                What::Region(region, perms) => world.map(&line.who, region, *perms),
+                What::Region(region, perms) => {
+                    world.place(region);
+                    world.map(&line.who, region, *perms);
+                }
                 What::Child(of) => {
                     world.hold(&line.who, Object::Child(of.clone()), "rw", Source::Line)
                 }
@@ -265,6 +268,21 @@ impl World {
                 file: region.prefill.clone(),
             });
         }
+    }
+
+    /// Puts a region that only a line knows behind all others.
+    fn place(&mut self, region: &str) {
+        if self.memory.iter().any(|it| it.region == region) {
+            return;
+        }
+        let ends = self.memory.iter().map(|it| it.bytes.1);
+        let start = ends.max().unwrap_or(0).max(1 << 40);
+        self.memory.push(Memory {
+            region: region.to_owned(),
+            bytes: (start, start + 0x1000),
+            fixed: false,
+            file: None,
+        });
     }
 
     fn map(&mut self, who: &Who, region: &str, perms: Perms) {

@@ -1,4 +1,7 @@
-//! Whether the call graph has no cycle: components that wait for each other wait for ever.
+//! Whether components can wait for each other: they would wait for ever.
+//!
+//! A caller waits for the reply, and a sender until its message is taken. Nobody waits for a notification
+//! to be seen, or for a stream to be read.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
@@ -14,12 +17,12 @@ use crate::relation::{Object, Relation, Rights};
 #[derive(Clone, PartialEq, Eq, Debug, Error, Diagnostic)]
 pub enum CallFault {
     /// A cycle.
-    #[error("calls go round in a circle: {cycle}")]
+    #[error("components wait for each other in a circle: {cycle}")]
     #[diagnostic(
         code(policy::call_cycle),
         help(
-            "each waits for the next, for ever: replace one call of the circle by mode \"notify\" or \
-             \"send\""
+            "each can wait for the next, for ever: replace one call or send of the circle by mode \
+             \"notify\" or \"stream\""
         )
     )]
     Cycle {
@@ -28,92 +31,98 @@ pub enum CallFault {
     },
 }
 
-/// A call that somebody may make, and where the policy says so.
+/// One component that may wait for another, and where the policy says so.
 #[derive(Clone, Copy)]
-struct Call<'a> {
-    caller: &'a str,
-    callee: &'a str,
+struct Wait<'a> {
+    waiter: &'a str,
+    on: &'a str,
+    /// Whether for a reply; else for its message to be taken.
+    calls: bool,
     place: &'a Place,
 }
 
-/// The calls that each component may make.
-type Calls<'a> = HashMap<&'a str, Vec<Call<'a>>>;
+/// For whom each component may wait.
+type Waits<'a> = HashMap<&'a str, Vec<Wait<'a>>>;
 
 pub(super) fn check(check: &mut Check<'_>, declared: &Relation<'_>) {
     let policy = check.policy;
-    let calls = calls(declared);
+    let waits = waits(declared);
     let mut reported: BTreeSet<&str> = BTreeSet::new();
     for component in &policy.components {
-        let Some(cycle) = shortest_cycle(&calls, &component.name) else {
+        let Some(cycle) = shortest_cycle(&waits, &component.name) else {
             continue;
         };
         // One report for each knot of cycles: untying it shows what is left.
-        if cycle.iter().any(|call| reported.contains(call.caller)) {
+        if cycle.iter().any(|wait| reported.contains(wait.waiter)) {
             continue;
         }
-        reported.extend(cycle.iter().map(|call| call.caller));
+        reported.extend(cycle.iter().map(|wait| wait.waiter));
         check.problems.push(problem(policy, &cycle));
     }
 }
 
-fn calls<'a>(declared: &Relation<'a>) -> Calls<'a> {
-    let mut calls = Calls::new();
+fn waits<'a>(declared: &Relation<'a>) -> Waits<'a> {
+    let mut waits = Waits::new();
     for fact in declared.facts() {
         let ends = (fact.subject, fact.object, fact.cause.place());
-        let (Subject::Component(caller), Object::Component(callee), Some(place)) = ends else {
+        let (Subject::Component(waiter), Object::Component(on), Some(place)) = ends else {
             continue;
         };
-        // A component that calls itself is reported as such.
-        if fact.rights.has(Rights::CALL) && caller != callee {
-            let call = Call {
-                caller,
-                callee,
+        // A component that waits for itself is reported as such.
+        if fact.rights.has(Rights::CALL | Rights::SEND) && waiter != on {
+            let calls = fact.rights.has(Rights::CALL);
+            waits.entry(waiter).or_default().push(Wait {
+                waiter,
+                on,
+                calls,
                 place,
-            };
-            calls.entry(caller).or_default().push(call);
+            });
         }
     }
-    calls
+    waits
 }
 
-/// The fewest calls that lead from `start` back to it, in their order.
-fn shortest_cycle<'a>(calls: &Calls<'a>, start: &'a str) -> Option<Vec<Call<'a>>> {
+/// The fewest waits that lead from `start` back to it, in their order.
+fn shortest_cycle<'a>(waits: &Waits<'a>, start: &'a str) -> Option<Vec<Wait<'a>>> {
     let mut reached_by = BTreeMap::new();
     let mut queue = VecDeque::from([start]);
     while let Some(at) = queue.pop_front() {
-        for call in calls.get(at).into_iter().flatten() {
-            if reached_by.contains_key(call.callee) {
+        for wait in waits.get(at).into_iter().flatten() {
+            if reached_by.contains_key(wait.on) {
                 continue;
             }
-            reached_by.insert(call.callee, *call);
-            if call.callee == start {
+            reached_by.insert(wait.on, *wait);
+            if wait.on == start {
                 return Some(cycle(start, &reached_by));
             }
-            queue.push_back(call.callee);
+            queue.push_back(wait.on);
         }
     }
     None
 }
 
-fn cycle<'a>(start: &str, reached_by: &BTreeMap<&'a str, Call<'a>>) -> Vec<Call<'a>> {
+fn cycle<'a>(start: &str, reached_by: &BTreeMap<&'a str, Wait<'a>>) -> Vec<Wait<'a>> {
     let mut cycle = vec![reached_by[start]];
-    while let Some(first) = cycle.last().filter(|call| call.caller != start) {
-        cycle.push(reached_by[first.caller]);
+    while let Some(first) = cycle.last().filter(|wait| wait.waiter != start) {
+        cycle.push(reached_by[first.waiter]);
     }
     cycle.reverse();
     cycle
 }
 
-fn problem(policy: &Policy, cycle: &[Call<'_>]) -> Problem {
+fn problem(policy: &Policy, cycle: &[Wait<'_>]) -> Problem {
     let round = cycle.iter().chain(cycle.first());
-    let names: Vec<String> = round.map(|call| format!("`{}`", call.caller)).collect();
+    let names: Vec<String> = round.map(|wait| format!("`{}`", wait.waiter)).collect();
     let fault = CallFault::Cycle {
         cycle: names.join(" -> "),
     };
-    let label = |call: &Call<'_>| format!("`{}` calls `{}`", call.caller, call.callee);
+    let label = |wait: &Wait<'_>| {
+        let does = if wait.calls { "calls" } else { "sends to" };
+        format!("`{}` {does} `{}`", wait.waiter, wait.on)
+    };
     let first = &cycle[0];
     let problem = Problem::broken(&policy.source, first.place, label(first), fault);
-    cycle[1..].iter().fold(problem, |problem, call| {
-        problem.also(call.place, label(call))
+    cycle[1..].iter().fold(problem, |problem, wait| {
+        problem.also(wait.place, label(wait))
     })
 }

@@ -200,12 +200,13 @@ pub(super) fn check(
 pub(super) fn assumed_honest<'a>(relations: &Relations<'a>) -> BTreeSet<Subject<'a>> {
     let lines = Index::of(&relations.declared);
     let given = relations.given.facts().iter();
-    let given = given.filter(|fact| fact.kind == Kind::Dma);
+    let given = given.filter(|fact| matches!(fact.kind, Kind::Dma | Kind::Smc));
     let reaches = |fact: &&Fact<'a>| lines.about(fact).any(Fact::reaches_all_memory);
     let keeper = relations.declared.opaque_keeper;
     let keeper = keeper.map(Subject::Component);
     let drivers = given.filter(reaches).map(|fact| fact.subject);
-    let all = drivers.chain(keeper).collect();
+    let carriers = relations.declared.carriers();
+    let all = drivers.chain(keeper).chain(carriers).collect();
     relations.declared.with_power_over(all)
 }
 
@@ -460,9 +461,10 @@ fn remedy<'a>(fact: &Fact<'a>, given: &Given<'_, 'a>, said: &mut HashSet<String>
         return format!("{remove}, or add the line that another problem names: it covers both");
     }
     let is_first_device = given.is_device(fact) && !said.iter().any(|it| it.contains("\ndma = "));
-    let unless = match is_first_device {
-        true => format!(". {UNLESS}"),
-        false => String::new(),
+    let unless = match fact.object {
+        Object::Firmware => format!("; then all verdicts assume that {} is honest", fact.subject),
+        _ if is_first_device => format!(". {UNLESS}"),
+        _ => String::new(),
     };
     let help = format!("{remove}, or add this to the policy, with a reason{unless}:\n{line}");
     said.insert(line);
@@ -508,6 +510,7 @@ fn line<'a>(fact: &Fact<'a>, given: &Given<'_, 'a>) -> Option<String> {
         | Object::Input(_)
         | Object::Memory(_)
         | Object::Activity(_)
+        | Object::Page(_)
         | Object::Processor { .. } => return None,
     };
     let (kind, name) = (fact.subject.field(), fact.subject.name());

@@ -41,7 +41,7 @@ const RING: &str = "grant_log";
 /// The page on which its keeper says which records are durable.
 pub(crate) const ACKNOWLEDGEMENT: &str = "grant_log_ack";
 /// The page with random bytes, of which the boot's id is made.
-const SEED: &str = "boot_seed";
+pub(super) const SEED: &str = "boot_seed";
 /// The page that says how far UTC is ahead of the counter.
 const UTC: &str = "utc_offset";
 
@@ -241,8 +241,8 @@ pub enum CustodyFault {
 pub(crate) struct PeerPages<'a> {
     /// That on which the keeper of the grant log acknowledges.
     pub(crate) acknowledgement: Option<&'a str>,
-    /// Those on which one component each states something.
-    pub(crate) statements: Vec<&'a str>,
+    /// Those on which one component each states something, each with the symbol by which it is found.
+    pub(crate) statements: Vec<(&'static str, &'a str)>,
 }
 
 impl<'a> PeerPages<'a> {
@@ -250,10 +250,13 @@ impl<'a> PeerPages<'a> {
     /// their names.
     pub(super) fn declared(policy: &'a Policy, declared: &Relation<'a>) -> Self {
         let regions = managers_regions(declared).into_iter();
-        let states = |region: &&str| STATEMENTS.iter().any(|(symbol, _)| region == symbol);
+        let statement = |region| {
+            let mut symbols = STATEMENTS.iter().map(|(symbol, _)| *symbol);
+            Some((symbols.find(|symbol| *symbol == region)?, region))
+        };
         Self {
             acknowledgement: acknowledgement(policy, declared),
-            statements: regions.filter(states).collect(),
+            statements: regions.filter_map(statement).collect(),
         }
     }
 
@@ -263,7 +266,7 @@ impl<'a> PeerPages<'a> {
             return writers.is_empty();
         };
         let acknowledges = self.acknowledgement == Some(region) && keeper == Some(writer);
-        acknowledges || self.statements.contains(&region)
+        acknowledges || self.statements.iter().any(|(_, own)| *own == region)
     }
 }
 
@@ -589,7 +592,10 @@ pub(crate) fn bindings(
     };
     bindings.pages = PeerPages {
         acknowledgement: name(ACKNOWLEDGEMENT),
-        statements: [SEED, UTC].into_iter().filter_map(name).collect(),
+        statements: [SEED, UTC]
+            .into_iter()
+            .filter_map(|symbol| Some((symbol, name(symbol)?)))
+            .collect(),
     };
     bindings
 }

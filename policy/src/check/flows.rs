@@ -105,12 +105,11 @@ impl<'p> Crossings<'_, 'p> {
             };
             let modes = lacking.modes.entry(domains).or_default();
             *modes = modes.with(mode);
-            // Which of them are one is of no use any more, and takes memory for each.
-            if lacking.found.len() == MAX_PROBLEMS {
-                lacking.more += 1;
+            if hop.learned.is_some() && !shared.insert((hop.fact.object, domains)) {
                 return;
             }
-            if hop.learned.is_some() && !shared.insert((hop.fact.object, domains)) {
+            if lacking.found.len() == MAX_PROBLEMS {
+                lacking.more += 1;
                 return;
             }
             let (what, labels) = self.words(&hop);

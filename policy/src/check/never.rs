@@ -6,7 +6,7 @@ use thiserror::Error;
 use super::Check;
 use crate::model::{Never, Policy};
 use crate::problem::Problem;
-use crate::relation::{Fact, Hop, Kind, Relation, grant_log};
+use crate::relation::{Hop, Kind, Relation, grant_log};
 use crate::source::Source;
 
 /// A `never` rule that the rest of the policy breaks.
@@ -110,29 +110,50 @@ fn hint(policy: &Policy, relation: &Relation<'_>, path: &[Hop<'_>]) -> String {
             "; in a system without a manager, whoever may call a component can also receive what others \
              send to it: add a manager, or let one of the two notify it instead",
         ),
-        false => log(policy, relation, path),
+        false => manager(policy, relation, path),
+    }
+}
+
+/// What to do about what the manager says of others, and of pages that others write.
+fn manager(policy: &Policy, relation: &Relation<'_>, path: &[Hop<'_>]) -> String {
+    let through = |hop: &&Hop<'_>| {
+        let kind = hop.learned.map(|learned| learned.kind);
+        matches!(kind, Some(Kind::GrantLog | Kind::LogCopy)) || hop.fact.kind == Kind::Page
+    };
+    match path.iter().find(through) {
+        Some(hop) if hop.fact.kind == Kind::Page => String::from(
+            "; the manager puts what it reads there into records and answers, whoever they are about: let \
+             a component write it that may tell their readers something",
+        ),
+        Some(hop) => log(policy, relation, hop).unwrap_or_default(),
+        None => String::new(),
     }
 }
 
 /// The rule that keeps a component's denials and faults out of the grant log.
-fn log(policy: &Policy, relation: &Relation<'_>, path: &[Hop<'_>]) -> String {
-    let is_log = |learned: Fact<'_>| learned.kind == Kind::GrantLog;
-    let Some(hop) = path.iter().find(|hop| hop.learned.is_some_and(is_log)) else {
-        return String::new();
-    };
-    let keeper = grant_log(policy).map(|(_, keeper)| policy.component(keeper).name.as_str());
-    if Some(hop.to.name()) != keeper {
-        return String::from(
+fn log(policy: &Policy, relation: &Relation<'_>, hop: &Hop<'_>) -> Option<String> {
+    let (_, keeper) = grant_log(policy)?;
+    let is_copy = hop
+        .learned
+        .is_some_and(|learned| learned.kind == Kind::LogCopy);
+    if !is_copy && hop.to.name() != policy.component(keeper).name {
+        return Some(String::from(
             "; to keep denials and faults to the log's keeper, unmap the log's region",
-        );
+        ));
     }
-    let domains = [hop.from, hop.to].map(|subject| relation.domain_of(subject));
-    let [Some(from), Some(to)] = domains.map(|domain| Some(&policy.domain(domain?).name)) else {
-        return String::new();
-    };
-    format!(
-        "; to keep denials and faults of `{from}` out of the grant log, add a `[[never]]` rule with \
-         from = \"{from}\", to = \"{to}\"; to record them, if the log's keeper acts on nothing that a \
-         record says, add `records = \"opaque\"` to the manager's stream"
-    )
+    let from = &policy.domain(relation.domain_of(hop.from)?).name;
+    let to = &policy.domain(policy.domain_of(keeper)).name;
+    let rule = format!("`[[never]]` rule with from = \"{from}\", to = \"{to}\"");
+    Some(match is_copy {
+        true => format!(
+            "; the log's keeper passes on the records that it keeps: to keep denials and faults of \
+             `{from}` out of the grant log, have a {rule}, and no `records = \"opaque\"` on the manager's \
+             stream"
+        ),
+        false => format!(
+            "; to keep denials and faults of `{from}` out of the grant log, add a {rule}; to record them, \
+             if the log's keeper acts on nothing that a record says, add `records = \"opaque\"` to the \
+             manager's stream"
+        ),
+    })
 }

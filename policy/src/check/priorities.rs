@@ -1,8 +1,10 @@
-//! Whether every callee runs above its callers, and whatever the grant log depends on above the rest.
+//! Whether every callee runs above its callers, whatever the grant log depends on above the rest, and
+//! whoever writes what the manager reads at its start above the manager.
 //!
 //! A callee at or below its caller's priority is kept waiting by whatever runs between them, and its
-//! caller with it. Microkit holds channels to the same rule. And a boot grant is in force when its
-//! record is durable: whoever could run before that would look for its grants in vain.
+//! caller with it, be the call granted or on a static channel. And a boot grant is in force when its
+//! record is durable: whoever could run before that would look for its grants in vain. A page that is
+//! written after the manager has read it says nothing.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,9 +14,10 @@ use portcullis_policy_format::log_path;
 use portcullis_sdf::System;
 use thiserror::Error;
 
-use super::{Check, Described};
-use crate::model::ComponentId;
-use crate::relation::{Cause, Object, Relation};
+use super::custody::{PeerPages, SEED};
+use super::{Check, Described, Relations};
+use crate::model::{ComponentId, MANAGER, Place, Subject};
+use crate::relation::{Cause, Fact, Kind, Object, Relation, Rights};
 
 /// A component that runs too early.
 #[derive(Clone, PartialEq, Eq, Debug, Error, Diagnostic)]
@@ -51,7 +54,7 @@ pub enum PriorityFault {
     #[diagnostic(
         code(policy::call_apart),
         help(
-            "in `{file}`, give both the same cpu and scheduling domain, or grant mode \"notify\""
+            "in `{file}`, give both the same cpu and scheduling domain, or let one only notify the other"
         )
     )]
     CallApart {
@@ -102,6 +105,64 @@ pub enum PriorityFault {
         /// Name of the system description.
         file: String,
     },
+    /// A page that the manager reads is written on another core, or in another domain.
+    #[error("`{writer}` may write page `{region}` after `{MANAGER}` has read it: they run {apart}")]
+    #[diagnostic(
+        code(policy::page_written_apart),
+        help("in `{file}`, give `{writer}` the cpu and scheduling domain of `{MANAGER}`")
+    )]
+    PageApart {
+        /// Who writes it.
+        writer: String,
+        /// The page.
+        region: String,
+        /// On two cores, or in two domains.
+        apart: &'static str,
+        /// Name of the system description.
+        file: String,
+    },
+    /// A page that the manager reads is written by one that runs after it.
+    #[error(
+        "`{writer}`, priority {priority}, may write page `{region}` after `{MANAGER}`, priority \
+         {manager_priority}, has read it"
+    )]
+    #[diagnostic(
+        code(policy::page_written_late),
+        help("in `{file}`, raise the priority of `{writer}` above {manager_priority}")
+    )]
+    PageLate {
+        /// Who writes it.
+        writer: String,
+        /// Its priority.
+        priority: u8,
+        /// The page.
+        region: String,
+        /// The manager's priority.
+        manager_priority: u8,
+        /// Name of the system description.
+        file: String,
+    },
+    /// A page that the manager reads is written by one that does not always run.
+    #[error(
+        "`{writer}` may write page `{region}` after `{MANAGER}` has read it: it has {budget} of each \
+         {period} microseconds"
+    )]
+    #[diagnostic(
+        code(policy::page_without_time),
+        help("in `{file}`, give `{writer}` a budget of its whole period, or leave out both")
+    )]
+    PageWithoutTime {
+        /// Who writes it.
+        writer: String,
+        /// The page.
+        region: String,
+        /// Its budget.
+        budget: u64,
+        /// Its period.
+        period: u64,
+        /// Name of the system description.
+        file: String,
+    },
     /// A component may run before its grants are in force.
     #[error(
         "`{early}`, priority {early_priority}, may run before its grants are in force: the grant log \
@@ -128,10 +189,19 @@ pub enum PriorityFault {
     },
 }
 
-pub(super) fn check(check: &mut Check<'_>, given: &Relation<'_>, described: Described<'_>) {
+pub(super) fn check(
+    check: &mut Check<'_>,
+    relations: &Relations<'_>,
+    described: Described<'_>,
+    pages: &PeerPages<'_>,
+) {
+    let Relations {
+        declared, given, ..
+    } = relations;
     let processors = Processors::of(given);
-    check_calls(check, &processors, described);
-    check_log_path(check, &processors, described);
+    check_calls(check, declared, &processors, described);
+    check_log_path(check, declared, &processors, described);
+    check_pages(check, given, &processors, described, pages);
 }
 
 /// Where each component runs. Priorities compare on one core, in one scheduling domain.
@@ -158,20 +228,44 @@ impl<'a> Processors<'a> {
     }
 }
 
-fn check_calls(check: &mut Check<'_>, processors: &Processors<'_>, described: Described<'_>) {
-    let (policy, ceiling, system) = (check.policy, check.ceiling, described.system);
+/// Who may call whom, by a grant or on a static channel, and where the policy says so. Left out is who
+/// asks the manager on its channel: nothing else waits for that.
+fn calls<'a>(declared: &Relation<'a>) -> impl Iterator<Item = (&'a str, &'a str, &'a Place)> {
+    let asks =
+        |fact: &Fact<'_>| fact.kind == Kind::Channel && fact.object == Object::Component(MANAGER);
+    let calls = declared.facts().iter();
+    let calls = calls.filter(move |fact| fact.rights.has(Rights::CALL) && !asks(fact));
+    calls.filter_map(|fact| {
+        let place = match fact.cause {
+            Cause::Grant(grant, _) => &grant.places.object,
+            cause => cause.place()?,
+        };
+        match (fact.subject, fact.object) {
+            (Subject::Component(caller), Object::Component(callee)) => {
+                Some((caller, callee, place))
+            }
+            _ => None,
+        }
+    })
+}
+
+fn check_calls(
+    check: &mut Check<'_>,
+    declared: &Relation<'_>,
+    processors: &Processors<'_>,
+    described: Described<'_>,
+) {
+    let system = described.system;
     let file = || described.source.name().to_owned();
     let mut seen = HashSet::new();
-    for held in ceiling.grants().filter(|held| held.mode == Mode::Call) {
-        if !seen.insert((held.subject, held.object)) {
+    for (caller, callee, place) in calls(declared) {
+        if !seen.insert((caller, callee)) {
             continue;
         }
-        let [caller, callee] = [held.subject, held.object].map(|id| &policy.component(id).name);
-        let place = &policy.grants[held.rule].places.object;
         if let Some(apart) = processors.apart(caller, callee) {
             let fault = PriorityFault::CallApart {
-                caller: caller.clone(),
-                callee: callee.clone(),
+                caller: caller.to_owned(),
+                callee: callee.to_owned(),
                 apart,
                 file: file(),
             };
@@ -181,9 +275,9 @@ fn check_calls(check: &mut Check<'_>, processors: &Processors<'_>, described: De
             && callee_priority <= caller_priority
         {
             let fault = PriorityFault::Inversion {
-                caller: caller.clone(),
+                caller: caller.to_owned(),
                 caller_priority,
-                callee: callee.clone(),
+                callee: callee.to_owned(),
                 callee_priority,
                 file: file(),
             };
@@ -192,7 +286,12 @@ fn check_calls(check: &mut Check<'_>, processors: &Processors<'_>, described: De
     }
 }
 
-fn check_log_path(check: &mut Check<'_>, processors: &Processors<'_>, described: Described<'_>) {
+fn check_log_path(
+    check: &mut Check<'_>,
+    declared: &Relation<'_>,
+    processors: &Processors<'_>,
+    described: Described<'_>,
+) {
     let (policy, ceiling, system) = (check.policy, check.ceiling, described.system);
     let file = || described.source.name().to_owned();
     // That there is no manager is found elsewhere.
@@ -201,7 +300,11 @@ fn check_log_path(check: &mut Check<'_>, processors: &Processors<'_>, described:
     };
     let allowed = ceiling.grants();
     let allowed = allowed.map(|held| (held.subject.0, held.object.0, held.mode));
-    let path = log_path(manager.0, allowed);
+    let id = |name| Some(policy.component_named(name)?.0);
+    let calls: Vec<_> = calls(declared)
+        .filter_map(|(caller, callee, _)| Some((id(caller)?, id(callee)?, Mode::Call)))
+        .collect();
+    let path = log_path(manager.0, allowed.chain(calls.iter().copied()));
     let (path, others): (Vec<_>, Vec<_>) =
         policy.component_ids().partition(|id| path & 1 << id.0 != 0);
     let of = |id: ComponentId| {
@@ -256,6 +359,65 @@ fn check_log_path(check: &mut Check<'_>, processors: &Processors<'_>, described:
             };
             check.broken(place, format!("priority {early_priority}"), fault);
         }
+    }
+}
+
+/// Whether who writes a page that the manager reads has written it before: with the first record the boot's
+/// id is fixed. A date can come later, so that who says what time it is may run in parts.
+fn check_pages(
+    check: &mut Check<'_>,
+    given: &Relation<'_>,
+    processors: &Processors<'_>,
+    described: Described<'_>,
+    pages: &PeerPages<'_>,
+) {
+    let system = described.system;
+    let Some(manager_priority) = priority(system, MANAGER) else {
+        return;
+    };
+    let file = || described.source.name().to_owned();
+    let writes = given
+        .facts()
+        .iter()
+        .filter(|fact| fact.rights.has(Rights::WRITE));
+    for fact in writes.filter(|fact| !fact.is_managers()) {
+        let (Subject::Component(writer), Object::Region(region)) = (fact.subject, fact.object)
+        else {
+            continue;
+        };
+        let page = pages.statements.iter().find(|(_, own)| *own == region);
+        let (Some((symbol, _)), Some(id)) = (page, system.pd_named(writer)) else {
+            continue;
+        };
+        let (writer, region, pd) = (writer.to_owned(), region.to_owned(), system.pd(id));
+        let (priority, file) = (pd.priority.value, file());
+        let fault = if let Some(apart) = processors.apart(&writer, MANAGER) {
+            PriorityFault::PageApart {
+                writer,
+                region,
+                apart,
+                file,
+            }
+        } else if priority <= manager_priority {
+            PriorityFault::PageLate {
+                writer,
+                priority,
+                region,
+                manager_priority,
+                file,
+            }
+        } else if *symbol == SEED && pd.budget.value < pd.period.value {
+            PriorityFault::PageWithoutTime {
+                writer,
+                region,
+                budget: pd.budget.value,
+                period: pd.period.value,
+                file,
+            }
+        } else {
+            continue;
+        };
+        check.at(&fact.cause, "may write it too late", fault);
     }
 }
 

@@ -141,19 +141,13 @@ impl Findings {
             .grants()
             .map(|it| it.grant)
             .filter(|it| it.subject == number && it.mode == Mode::Stream);
-        let Some(stream) = streams.next() else {
-            return;
-        };
-        let keeper = policy.component_at(stream.object);
+        let stream = streams.next();
+        let keeper = stream.and_then(|stream| policy.component_at(stream.object));
         let keeper = keeper.and_then(|keeper| system.pd_named(keeper.name));
         let found = custody::bindings(system, manager, keeper, None);
-        for (_, fault) in &found.faults {
-            let place = "its memory";
-            self.note(Rule::Custody, MANAGER, place, fault, "one region a symbol");
-        }
-        for (_, fault) in roles::faults(system, manager, keeper, &found.regions) {
-            let place = "its memory";
-            self.note(Rule::Custody, MANAGER, place, fault, "memory of its own");
+        // Without a log nothing is granted, and the manager may find nothing.
+        if stream.is_some() {
+            self.roles(system, manager, keeper, &found);
         }
         let region = |id: RegionId| system.region(id).name.value.as_str();
         if let (Some(carried), Some(policy)) = (&image.policy, found.region(custody::POLICY))
@@ -191,6 +185,23 @@ impl Findings {
                 fact.describe(),
                 "no way to write it",
             );
+        }
+    }
+
+    /// Whether manager and keeper find each region by its symbol, and it is made of what its role says.
+    fn roles(
+        &mut self,
+        system: &System,
+        manager: PdId,
+        keeper: Option<PdId>,
+        found: &custody::Bindings<'_>,
+    ) {
+        let place = "its memory";
+        for (_, fault) in &found.faults {
+            self.note(Rule::Custody, MANAGER, place, fault, "one region a symbol");
+        }
+        for (_, fault) in roles::faults(system, manager, keeper, &found.regions) {
+            self.note(Rule::Custody, MANAGER, place, fault, "memory of its own");
         }
     }
 

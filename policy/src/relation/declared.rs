@@ -1,6 +1,6 @@
 //! The most that a policy allows: its grants and static rules, and what others learn through the manager.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use portcullis_kernel::Mode;
 use portcullis_manager_api::INSPECT;
@@ -125,8 +125,9 @@ impl<'a> Relation<'a> {
         }
     }
 
-    /// What the manager learns of each component, and who reads that: holders of `inspect`, and whoever
-    /// reads the ring that carries the grant log: its keeper of no component that is redacted.
+    /// What the manager learns of each component and reads on pages that others write, and who reads that:
+    /// holders of `inspect`, and whoever reads the ring that carries the grant log: its keeper of no component
+    /// that is redacted.
     fn activity(&mut self, policy: &'a Policy) {
         let known = policy.components.iter().filter(|it| it.name != MANAGER);
         for component in known.clone() {
@@ -138,6 +139,15 @@ impl<'a> Relation<'a> {
         let Some(manager) = policy.manager() else {
             return;
         };
+        let pages = self.pages();
+        // Before anybody learns anything of anybody: what it says of itself is no record.
+        let copies = self.opaque_keeper.map(|keeper| self.passed_on(keeper));
+        for (reader, cause) in copies.into_iter().flatten() {
+            for component in known.clone() {
+                let object = Object::Activity(&component.name);
+                self.add(reader, Rights::READ, object, Kind::LogCopy, cause);
+            }
+        }
         let mut readers = Vec::new();
         for grant in policy.grants.iter().filter(|it| it.object == manager) {
             if policy.interface(grant.interface).name == INSPECT {
@@ -164,7 +174,54 @@ impl<'a> Relation<'a> {
                     self.add(reader, Rights::READ, object, kind, cause);
                 }
             }
+            for (writer, page) in &pages {
+                if *writer != reader {
+                    self.add(reader, Rights::READ, Object::Page(page), kind, cause);
+                }
+            }
         }
+    }
+
+    /// Who writes what in the manager's memory: the manager puts it into its records and answers, as the
+    /// boot's id, UTC, and how many records are durable.
+    fn pages(&mut self) -> BTreeSet<(Subject<'a>, &'a str)> {
+        let region = |fact: &Fact<'a>| match fact.object {
+            Object::Region(region) => Some(region),
+            _ => None,
+        };
+        let managers = self.facts.iter().filter(|fact| fact.is_managers());
+        let managers: HashSet<&str> = managers.filter_map(region).collect();
+        let others = self.facts.iter().filter(|fact| !fact.is_managers());
+        let written = others.filter(|fact| fact.rights.has(Rights::WRITE));
+        let written = written.filter_map(|fact| Some((fact.subject, region(fact)?, fact.cause)));
+        let written: Vec<_> = written.filter(|it| managers.contains(it.1)).collect();
+        for (writer, page, cause) in &written {
+            self.add(
+                *writer,
+                Rights::WRITE,
+                Object::Page(page),
+                Kind::Page,
+                *cause,
+            );
+        }
+        let pages = written.into_iter().map(|(writer, page, _)| (writer, page));
+        pages.collect()
+    }
+
+    /// To whom the keeper of the grant log tells something of its own accord, and by what: whoever reads
+    /// memory that it writes, whom it calls, sends to or notifies, and whoever has power over it. Its replies
+    /// depend on no record, where the policy takes it for that.
+    fn passed_on(&self, keeper: &'a str) -> Vec<(Subject<'a>, Cause<'a>)> {
+        let keeper = Subject::Component(keeper);
+        let mut passed = Vec::new();
+        self.each_hop(|hop| {
+            let is_called = matches!(hop.fact.object, Object::Component(_));
+            let replies = is_called && hop.fact.subject != keeper;
+            if hop.from == keeper && !replies && hop.to != Subject::Component(MANAGER) {
+                passed.push((hop.to, hop.learned.unwrap_or(hop.fact).cause));
+            }
+        });
+        passed
     }
 }
 

@@ -2,11 +2,12 @@
 //!
 //! A call flows both ways, since its reply flows back, and so does power over another. A send, a
 //! notification, and a region that one writes and another maps flow one way. The manager is trusted and
-//! passes nothing on, but for what it says of others, which is a fact of its own: no path leads through
-//! it. Timing is not looked at, and neither is memory that only a dishonest driver reaches through its
-//! device ([`Relation::assumed_honest`]).
+//! passes nothing on, but for what it says of others and what stands on pages that others write, which are
+//! facts of their own: no path leads through it. Timing is not looked at, and neither is what only somebody
+//! dishonest would do of those that must be honest ([`Relation::assumed_honest`]): reach memory through a
+//! device, or pass on what a record says that the log's keeper passed to them.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use portcullis_kernel::Mode;
 
@@ -31,7 +32,11 @@ type Steps<'a> = BTreeMap<Subject<'a>, BTreeMap<Subject<'a>, Hop<'a>>>;
 
 /// What can flow, from each subject to each other: the paths of a relation.
 #[derive(Clone, Debug)]
-pub struct Flows<'a>(Steps<'a>);
+pub struct Flows<'a> {
+    steps: Steps<'a>,
+    /// Who passes on nothing that a record says.
+    honest: BTreeSet<Subject<'a>>,
+}
 
 impl<'a> Flows<'a> {
     /// The shortest path from one of `from` to one that `to` accepts.
@@ -42,47 +47,79 @@ impl<'a> Flows<'a> {
     ) -> Option<Vec<Hop<'a>>> {
         let arrived = self.arrive(from);
         let end = arrived.iter().find(|hop| to(hop.to))?;
-        Some(path_to(end, &arrived))
+        Some(self.path_to(end, &arrived))
     }
 
     /// Whom a subject can tell something, nearest first, each with the path to it.
     pub fn reach(&self, from: Subject<'a>) -> Vec<Vec<Hop<'a>>> {
         let arrived = self.arrive([from].into_iter());
-        arrived.iter().map(|end| path_to(end, &arrived)).collect()
+        let mut told = BTreeSet::new();
+        let nearest = arrived.iter().filter(|hop| told.insert(hop.to));
+        nearest.map(|end| self.path_to(end, &arrived)).collect()
     }
 
-    /// The last step to each subject that something from `from` arrives at, nearest first.
+    /// The last step to each subject that something from `from` arrives at, nearest first; a second one, where
+    /// with the first alone it would go no further.
     fn arrive(&self, from: impl Iterator<Item = Subject<'a>>) -> Vec<Hop<'a>> {
-        let mut queue: VecDeque<(Subject<'a>, bool)> = from.map(|start| (start, true)).collect();
-        let mut seen: std::collections::BTreeSet<Subject<'a>> =
-            queue.iter().map(|(start, _)| *start).collect();
+        let mut queue: VecDeque<Subject<'a>> = from.collect();
+        let mut passing: BTreeSet<Subject<'a>> = queue.iter().copied().collect();
+        let mut kept = BTreeSet::new();
         let mut arrived = Vec::new();
-        while let Some((at, is_start)) = queue.pop_front() {
-            if at == Subject::Component(MANAGER) && !is_start {
-                continue;
-            }
-            for (next, hop) in self.0.get(&at).into_iter().flatten() {
-                if seen.insert(*next) {
+        while let Some(at) = queue.pop_front() {
+            for (next, hop) in self.steps.get(&at).into_iter().flatten() {
+                if self.goes_on(hop) {
+                    if passing.insert(*next) {
+                        arrived.push(*hop);
+                        queue.push_back(*next);
+                    }
+                } else if !passing.contains(next) && kept.insert(*next) {
                     arrived.push(*hop);
-                    queue.push_back((*next, false));
                 }
             }
         }
         arrived
+    }
+
+    /// Whether who learns something in a step passes it on.
+    fn goes_on(&self, hop: &Hop<'a>) -> bool {
+        let is_copy = hop.learned.is_some_and(|it| it.kind == Kind::LogCopy);
+        hop.to != Subject::Component(MANAGER) && !(is_copy && self.honest.contains(&hop.to))
+    }
+
+    /// The hops that lead to the end of `last`, first to last.
+    fn path_to(&self, last: &Hop<'a>, arrived: &[Hop<'a>]) -> Vec<Hop<'a>> {
+        let mut path = vec![*last];
+        while let Some(before) = arrived
+            .iter()
+            .find(|hop| hop.to == path[path.len() - 1].from && self.goes_on(hop))
+        {
+            path.push(*before);
+        }
+        path.reverse();
+        path
     }
 }
 
 impl<'a> Relation<'a> {
     /// What can flow. It takes time in all facts: whoever asks several times asks one.
     pub fn flows(&self) -> Flows<'a> {
-        let mut steps = Steps::new();
-        let mut known = HashSet::new();
+        let mut honest = self.assumed_honest();
+        honest.retain(|subject| self.distrusted != Some(*subject));
+        let steps = Steps::new();
+        let mut flows = Flows { steps, honest };
+        // Of a step whether it goes on: the first that does is worth more.
+        let mut known: HashMap<(usize, usize), bool> = HashMap::new();
         self.each_numbered_hop(|ends, hop| {
-            if known.insert(ends) {
-                steps.entry(hop.from).or_default().insert(hop.to, hop);
+            if known.get(&ends) == Some(&true) {
+                return;
+            }
+            let goes_on = flows.goes_on(&hop);
+            if known.insert(ends, goes_on).is_none() || goes_on {
+                let steps = flows.steps.entry(hop.from).or_default();
+                steps.insert(hop.to, hop);
             }
         });
-        Flows(steps)
+        flows
     }
 
     /// Every single step in which one subject can tell another something, by every way that there is.
@@ -101,7 +138,8 @@ impl<'a> Relation<'a> {
         let mut learners: HashMap<Object<'a>, Vec<(usize, &Fact<'a>)>> = HashMap::new();
         let acts_on = |fact: &&Fact<'_>| {
             let keeper = self.opaque_keeper.map(Subject::Component);
-            fact.kind != Kind::GrantLog || Some(fact.subject) != keeper
+            let is_record = matches!(fact.object, Object::Activity(_));
+            !is_record || fact.kind != Kind::GrantLog || Some(fact.subject) != keeper
         };
         for fact in self
             .facts
@@ -183,19 +221,6 @@ impl<'a> Relation<'a> {
     }
 }
 
-/// The hops that lead to the end of `last`, first to last.
-fn path_to<'a>(last: &Hop<'a>, arrived: &[Hop<'a>]) -> Vec<Hop<'a>> {
-    let mut path = vec![*last];
-    while let Some(before) = arrived
-        .iter()
-        .find(|hop| hop.to == path[path.len() - 1].from)
-    {
-        path.push(*before);
-    }
-    path.reverse();
-    path
-}
-
 impl Fact<'_> {
     /// Whether what the subject does can be seen in the object. All memory is left out: a driver that
     /// reaches it through its device is assumed honest, and named in the verdict.
@@ -233,7 +258,8 @@ impl<'a> Hop<'a> {
             (Kind::Channel, _) if self.fact.rights == Rights::SIGNAL => Some(Mode::Notify),
             (Kind::Interrupt, _) => Some(Mode::Notify),
             // No line is about them: they are for `never` alone.
-            (Kind::ManagerChannel | Kind::Receive | Kind::Delegation | Kind::Activity, _) => None,
+            (Kind::ManagerChannel | Kind::Receive | Kind::Delegation, _) => None,
+            (Kind::Activity | Kind::Page, _) => None,
             (Kind::IoPorts, _) => Some(Mode::Stream),
             _ if matches!(self.fact.object, Object::Region(_)) => Some(Mode::Stream),
             _ => Some(Mode::Call),
@@ -256,14 +282,22 @@ impl<'a> Hop<'a> {
                     false => format!("{}{how}", grant.mode.name()),
                 }
             }
-            _ => match self.learned {
-                Some(learned) if learned.kind == Kind::Inspect => {
-                    String::from("is seen through the manager's `inspect`")
+            _ => match (self.fact.object, self.learned.map(|learned| learned.kind)) {
+                (Object::Page(region), Some(kind)) => {
+                    let through = match kind {
+                        Kind::Inspect => "the manager's `inspect`",
+                        _ => "the grant log",
+                    };
+                    format!("what it writes into `{region}` is in {through}")
                 }
-                Some(learned) if learned.kind == Kind::GrantLog => {
+                (_, Some(Kind::Inspect)) => String::from("is seen through the manager's `inspect`"),
+                (_, Some(Kind::GrantLog)) => {
                     String::from("its denials and faults are in the grant log")
                 }
-                _ => self.fact.object.describe(),
+                (_, Some(Kind::LogCopy)) => String::from(
+                    "its denials and faults are in what the grant log's keeper passes on",
+                ),
+                (object, _) => object.describe(),
             },
         }
     }

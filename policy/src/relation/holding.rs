@@ -76,6 +76,7 @@ impl<'a> Relation<'a> {
             | Kind::Delegation
             | Kind::Receive
             | Kind::Activity
+            | Kind::Page
             | Kind::Processor => false,
             // That a device does no DMA is nothing to hold.
             Kind::Dma => fact.reaches_all_memory(),

@@ -9,13 +9,13 @@ mod checked;
 mod common;
 mod robust;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use checked::{checked, nothing};
 use common::{source, system};
-use portcullis_policy::compile;
 use portcullis_policy::distribution::{Configuration, Distribution};
 use portcullis_policy::image::{self, Finding, Image};
+use portcullis_policy::{Source, compile};
 use portcullis_policy_format::Policy;
 use portcullis_sdf::{Architecture, System};
 
@@ -129,6 +129,42 @@ fn the_managers_memory_is_nobody_elses() {
         let is_found = |it: &String| own(it) && it.contains(expected);
         assert!(found.iter().any(is_found), "{expected}: {found:#?}");
     }
+}
+
+/// Without a grant log too.
+#[test]
+fn a_manager_without_a_log_is_nobodys() {
+    let text = r#"<system>
+        <memory_region name="policy" size="0x1000" prefill_path="a.policy" />
+        <protection_domain name="manager" priority="200">
+            <program_image path="manager.elf" />
+            <map mr="policy" vaddr="0x10000000" perms="r" setvar_vaddr="policy" setvar_size="policy_size" />
+        </protection_domain>
+        <protection_domain name="a" priority="100">
+            <program_image path="a.elf" />WRITES
+        </protection_domain>
+    </system>"#;
+    let policy = "name = \"x\"\nversion = 1\n[domains]\nin = {}\n[components.manager]\ndomain = \"in\"\n\
+                  [components.a]\ndomain = \"in\"\n[[static]]\ncomponent = \"manager\"\n\
+                  region = \"policy\"\nperms = \"r\"\n";
+    let found = |writes: &str| {
+        let described = Arc::new(Source::new("system.xml", text.replace("WRITES", writes)));
+        let system = system(&described);
+        let sound = Arc::new(Source::new("system.xml", text.replace("WRITES", "")));
+        let compiled = compile(&checked(Arc::new(Source::new("x.toml", policy)), &sound));
+        let policy = Policy::inspect(&compiled).unwrap();
+        let distribution = Distribution::new(&policy, &system, &AARCH64).unwrap();
+        let image = image::testing::finished(&distribution, &policy, &system);
+        let found = image::check(&policy, &system, &image);
+        let custody = found.iter().map(ToString::to_string);
+        let custody = custody.filter(|it| it.starts_with("image::custody"));
+        custody.collect::<Vec<_>>()
+    };
+    assert!(found("").is_empty());
+    let writes = r#"<map mr="policy" vaddr="0x10000000" perms="rw" />"#;
+    let found = found(writes);
+    let expected = "a, the manager's region 'policy'";
+    assert!(found.iter().any(|it| it.contains(expected)), "{found:#?}");
 }
 
 /// What a description says of the manager's regions, and of what the boot fills, is held against the rules

@@ -24,10 +24,6 @@ const NEVER_ALONE: &[(&str, &str)] = &[
         "it is a field of the policy itself, which stands before all that a case adds: policy/tests has it",
     ),
     (
-        "call_cycle",
-        "in a circle somebody calls one that is not above it: priority_inversion says so too",
-    ),
-    (
         "too_many_grants",
         "the manager's table is smaller: too_many_grants_for_manager says so too",
     ),
