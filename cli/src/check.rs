@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use portcullis_policy::check::assumed_honest;
-use portcullis_policy::model::{Grant, MANAGER, OnFault, Place, Subject, When};
+use portcullis_policy::model::{MANAGER, OnFault, Place, Subject};
 use portcullis_policy::relation::{Kind, Object};
 use portcullis_policy::{Ceiling, Checked, Described, Policy, Problems, Relation};
 use portcullis_sdf::System;
@@ -255,9 +255,10 @@ fn notes(policy: &Policy) -> Vec<String> {
         );
         at(&component.place, what)
     });
-    let unserved = policy.grants.iter().filter_map(|grant| {
-        let what = unserved(grant)?;
-        Some(at(&grant.places.rule, what.to_owned()))
+    let leased = policy.grants.iter().filter(|it| it.lease_ms.is_some());
+    let leased = leased.map(|grant| {
+        let what = "lease: a grant that ends is not issued yet, since nothing would end it";
+        at(&grant.places.rule, what.to_owned())
     });
     let idle = policy.nevers.iter().flat_map(|never| {
         let domains = [never.from, never.to].into_iter();
@@ -279,7 +280,7 @@ fn notes(policy: &Policy) -> Vec<String> {
         at(&device.place, what)
     });
     restarted
-        .chain(unserved)
+        .chain(leased)
         .chain(idle)
         .chain(driverless)
         .collect()
@@ -324,19 +325,6 @@ fn stock(policy: &Policy, system: &System) -> Vec<String> {
         )
     });
     of_channels.chain(of_monitor).collect()
-}
-
-/// What of a grant nothing serves yet.
-const fn unserved(grant: &Grant) -> Option<&'static str> {
-    if grant.lease_ms.is_some() {
-        Some("lease: a grant that ends is not issued yet, since nothing would end it")
-    } else if matches!(grant.when, When::Request) {
-        Some("when = \"request\": no component can ask for a grant yet; this one is not issued")
-    } else if !grant.delegate.is_empty() {
-        Some("delegate: no component can hand a grant on yet; its subject alone holds it")
-    } else {
-        None
-    }
 }
 
 impl Summary {

@@ -1,9 +1,10 @@
 //! What a component may ask on its static channel: where its grants lie.
 
-use portcullis_kernel::{Message, Principal, label};
+use portcullis_kernel::{Message, Mode, Principal, label};
 use portcullis_log::{Cause, Operation, Outcome};
 use portcullis_manager_api::{Awaited, Buffer, FORBIDDEN, Find, Found, NOT_PERMITTED, UNAVAILABLE};
 
+use crate::callers::found;
 use crate::grants::Grants;
 use crate::journal::{Event, Journal};
 use crate::loaded::Loaded;
@@ -18,19 +19,19 @@ pub const DENIAL_RECORDS: u8 = 16;
 /// the room that grants and revocations need.
 pub const DENIAL_ROOM: u64 = 64;
 
-/// Why a component does not get what it looks for.
+/// Why a component does not get what it looks or asks for.
 #[derive(Clone, Copy, Debug)]
-struct Denial {
+pub(crate) struct Denial {
     /// The code that the component gets.
-    code: u64,
-    outcome: Outcome,
+    pub(crate) code: u64,
+    pub(crate) outcome: Outcome,
     /// The line that forbids or allows it.
-    line: Option<u32>,
+    pub(crate) line: Option<u32>,
     /// The number of the grant, where that is allowed and not in force.
-    grant: Option<u16>,
+    pub(crate) grant: Option<u16>,
 }
 
-const DENIED: Denial = Denial {
+pub(crate) const DENIED: Denial = Denial {
     code: NOT_PERMITTED,
     outcome: Outcome::NotPermitted,
     line: None,
@@ -115,8 +116,7 @@ fn locate(
         // word, and asking must not tell it either, since nothing flows back.
         let seems_usable = is_down && !grant.mode.flows_back();
         if seems_usable || is_usable(grants, members, number, object) {
-            let (slot, methods) = (grant.slot, grant.methods);
-            return Ok(Found { slot, methods });
+            return Ok(found(grants, number, allowed));
         }
         closed.get_or_insert(Denial {
             code: UNAVAILABLE,
@@ -125,14 +125,18 @@ fn locate(
             grant: Some(number),
         });
     }
-    let rule = policy.forbids(domain, served.domain, Some(wanted.mode));
-    let forbidden = rule.map(|line| Denial {
+    Err(closed.unwrap_or_else(|| denied(loaded, (domain, served.domain), wanted.mode)))
+}
+
+/// What no line allows: whether a rule forbids it.
+pub(crate) fn denied(loaded: &Loaded<'_>, (from, to): (u16, u16), mode: Mode) -> Denial {
+    let rule = loaded.policy().forbids(from, to, Some(mode));
+    rule.map_or(DENIED, |line| Denial {
         code: FORBIDDEN,
         outcome: Outcome::Forbidden,
         line: Some(line),
         grant: None,
-    });
-    Err(closed.or(forbidden).unwrap_or(DENIED))
+    })
 }
 
 /// Whether grant `number` of the policy, to `object`, is in force and its object up.
@@ -142,7 +146,7 @@ pub(crate) fn is_usable(grants: &Grants<'_>, members: &Members, number: u16, obj
 
 /// Records that a component was denied what it asked for, where the policy does not redact it, and
 /// its share of records and the ring's room allow it.
-fn record_denial(
+pub(crate) fn record_denial(
     loaded: &Loaded<'_>,
     grants: &Grants<'_>,
     members: &mut Members,

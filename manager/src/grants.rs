@@ -19,6 +19,7 @@ use core::num::NonZeroU32;
 
 use portcullis_kernel::{Generation, Grant, GrantBadge, KernelError, MethodSet, Mode};
 use portcullis_log::GrantFields;
+use portcullis_manager_api::MAX_DEPTH;
 use portcullis_policy_format::{AllowedGrant, MAX_GRANTS, When};
 
 use crate::loaded::COMPONENTS;
@@ -79,6 +80,7 @@ impl<const GRANTS: usize> Table<GRANTS> {
             in_force: 0,
             holds: [0; COMPONENTS],
             serves: [0; COMPONENTS],
+            news: 0,
         };
         (&mut self.allowed, grants)
     }
@@ -114,6 +116,8 @@ pub(crate) struct Grants<'t> {
     in_force: u32,
     holds: [u32; COMPONENTS],
     serves: [u32; COMPONENTS],
+    /// Components, a bit each, that do not wait for what they asked for, where something came of it.
+    news: u64,
 }
 
 /// A grant, and how it stands.
@@ -141,6 +145,12 @@ struct Entry {
     by: By,
     /// Why the kernel refused to take it back, until that is logged.
     stuck: Option<KernelError>,
+    /// Why the kernel refused to make it, where that ended it.
+    unmade: Option<KernelError>,
+    /// How often it may be handed on.
+    depth: u8,
+    /// Whether who asked for it is to be signalled when it is decided.
+    announces: bool,
 }
 
 /// How a grant stands.
@@ -229,6 +239,9 @@ impl Entry {
         state: State::Free,
         by: By::Policy,
         stuck: None,
+        unmade: None,
+        depth: 0,
+        announces: false,
     };
 }
 
@@ -275,11 +288,37 @@ impl Grants<'_> {
         entry.number = number;
         (entry.parent, entry.child, entry.sibling) = (index, index, index);
         (entry.state, entry.by) = (State::Claimed, by);
+        (entry.unmade, entry.depth, entry.announces) = (None, MAX_DEPTH, false);
         self.taken[usize::from(number)] = index;
         if let Some(parent) = parent {
             tree::adopt(self.entries, parent, index);
         }
         Some(Claimed(index))
+    }
+
+    /// Has a grant that is being issued include these methods alone, and be handed on so often.
+    pub(crate) fn narrow(&mut self, claimed: &Claimed, methods: MethodSet, depth: u8) {
+        let entry = self.at_mut(claimed.index());
+        (entry.grant.methods, entry.depth) = (methods, depth);
+    }
+
+    /// Has who asked for a grant that waits for its record be signalled when it is decided.
+    pub(crate) fn announce(&mut self, index: u16) {
+        self.at_mut(index).announces = true;
+    }
+
+    /// Takes the components, a bit each, for whom something is decided that they do not wait for.
+    pub(crate) const fn take_news(&mut self) -> u64 {
+        core::mem::replace(&mut self.news, 0)
+    }
+
+    /// Notes that it is decided what becomes of a grant that was asked for.
+    fn decide(&mut self, index: u16) {
+        let entry = self.at_mut(index);
+        if let (true, By::Request(component)) = (entry.announces, entry.by) {
+            entry.announces = false;
+            self.news |= 1 << component;
+        }
     }
 
     /// Has grant `number` of the policy issued, or issued again once its revocation is logged. Says
@@ -327,6 +366,7 @@ impl Grants<'_> {
     pub(crate) fn enter_force(&mut self, Claimed(index): Claimed) {
         self.at_mut(index).state = State::InForce;
         self.count(index, |count| count + 1);
+        self.decide(index);
     }
 
     /// Gives back the entry of a grant that no record says was issued.
@@ -336,7 +376,13 @@ impl Grants<'_> {
     }
 
     /// Ends a grant that the kernel refused after its record was written.
-    pub(crate) fn fail(&mut self, Claimed(index): Claimed, next: Next) -> Ended {
+    pub(crate) fn fail(
+        &mut self,
+        Claimed(index): Claimed,
+        (error, next): (KernelError, Next),
+    ) -> Ended {
+        self.decide(index);
+        self.at_mut(index).unmade = Some(error);
         self.end(index, next)
     }
 
@@ -348,6 +394,7 @@ impl Grants<'_> {
             State::Logged => self.logged.remove(self.entries, index),
             _ => return,
         }
+        self.decide(index);
         self.detach(index);
         let entry = self.at_mut(index);
         (entry.state, entry.by) = (State::Unlogged(next), by);
@@ -499,6 +546,13 @@ impl Grants<'_> {
             .filter(|index| self.is_in_force(*index))
     }
 
+    /// Why the kernel refused to make grant `number` of the policy, where it was last issued and that
+    /// ended it.
+    pub(crate) fn unmade(&self, number: u16) -> Option<KernelError> {
+        let entry = self.at(*self.taken.get(usize::from(number))?);
+        entry.unmade.filter(|_| entry.number == number)
+    }
+
     /// Whether this is the badge of a grant in force.
     pub(crate) fn is_badge(&self, badge: GrantBadge) -> bool {
         let index = badge.index();
@@ -514,6 +568,11 @@ impl Grants<'_> {
 
     pub(crate) fn grant(&self, index: u16) -> &Grant {
         &self.at(index).grant
+    }
+
+    /// How often it may be handed on.
+    pub(crate) fn depth(&self, index: u16) -> u8 {
+        self.at(index).depth
     }
 
     pub(crate) fn is_leased(&self, index: u16) -> bool {
@@ -571,6 +630,11 @@ impl Grants<'_> {
     pub(crate) fn parent(&self, index: u16) -> Option<u16> {
         let parent = self.at(index).parent;
         (parent != index).then_some(parent)
+    }
+
+    /// Whether a grant was derived from another that is issued: indices come again, ids do not.
+    pub(crate) fn is_from(&self, index: u16, parent: u16) -> bool {
+        self.at(index).from == self.at(parent).id
     }
 
     /// The first of the deepest grants derived from it; itself where there is none.
@@ -743,7 +807,7 @@ mod tests {
         assert_eq!(grants.badge(0).unwrap().generation().number(), 1);
         let claimed = grants.take_due().unwrap();
         assert_eq!(
-            grants.fail(claimed, Next::Retired),
+            grants.fail(claimed, (KernelError::DeleteFirst, Next::Retired)),
             Ended::Retired,
             "the kernel holds it"
         );

@@ -1,9 +1,9 @@
 //! Issuing grants: the record first, then, once it is durable, the root and the subject's copy.
 
-use portcullis_kernel::{CNodes, GrantBadge, Invocation, KernelError, Rights};
+use portcullis_kernel::{CNodes, Grant, GrantBadge, Invocation, KernelError, MethodSet, Rights};
 use portcullis_log::ring::Full;
 use portcullis_log::{Cause, Operation, Outcome};
-use portcullis_manager_api::{Report, Unissued, badge_bits};
+use portcullis_manager_api::{MAX_DEPTH, Report, Unissued, badge_bits};
 use portcullis_policy_format::{AllowedGrant, MAX_COMPONENTS, When};
 
 use crate::grants::{By, Claimed, Ended, Grants, Next};
@@ -114,21 +114,43 @@ pub(crate) fn check_sources(
     }
 }
 
-/// Issues grant `number` of the policy because its subject asked for it, or because the holder of
-/// grant `parent` of the policy delegates it: it is in force when its record is durable.
+/// A grant that is to be issued because somebody asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    /// Its number in the policy.
+    pub(crate) number: u16,
+    /// The number of the grant that it is derived from, where its holder delegates that.
+    pub(crate) parent: Option<u16>,
+    /// The methods; `None`: all that the policy allows.
+    pub(crate) methods: Option<MethodSet>,
+    /// How often it may be handed on; `None`: as often as possible.
+    pub(crate) depth: Option<u8>,
+}
+
+/// A wanted grant that the policy, and the grant that it is derived from, permit.
+pub(crate) struct Permitted<'l> {
+    allowed: &'l AllowedGrant,
+    /// Who asks.
+    requester: u16,
+    /// The index of what it is derived from.
+    parent: Option<u16>,
+    methods: MethodSet,
+    depth: u8,
+}
+
+/// Issues a grant because its subject asked for it, or because the holder of another delegates that: it
+/// is in force when its record is durable.
 pub(crate) fn issue(
     loaded: &Loaded<'_>,
     boot: Boot,
     grants: &mut Grants<'_>,
     members: &Members,
     journal: &mut impl Journal,
-    number: u16,
-    parent: Option<u16>,
+    wanted: Wanted,
 ) -> Result<GrantBadge, Unissued> {
-    let allowed = loaded.grant(number).ok_or(Unissued::NotPermitted)?;
-    let (requester, parent) = permits(loaded, grants, allowed, parent)?;
-    let wanted = &allowed.grant;
-    if members.is_down(wanted.subject) || members.is_down(wanted.object) {
+    let permitted = permit(loaded, grants, &wanted)?;
+    let (allowed, number) = (permitted.allowed, wanted.number);
+    if members.is_down(allowed.grant.subject) || members.is_down(allowed.grant.object) {
         return Err(Unissued::Unavailable);
     }
     if grants.issued_as(number).is_some() {
@@ -138,8 +160,10 @@ pub(crate) fn issue(
     if !has_room || !journal.has_room(ISSUE_ROOM) {
         return Err(Unissued::Full);
     }
-    let claimed = grants.claim(number, allowed, By::Request(requester), parent);
+    let by = By::Request(permitted.requester);
+    let claimed = grants.claim(number, allowed, by, permitted.parent);
     let claimed = claimed.ok_or(Unissued::Unavailable)?;
+    grants.narrow(&claimed, permitted.methods, permitted.depth);
     match log(loaded, grants, members, journal, &claimed) {
         Ok(badge) => {
             grants.await_durable(claimed, journal.written() as u32);
@@ -152,26 +176,60 @@ pub(crate) fn issue(
     }
 }
 
-/// Who asks for a grant, where the policy allows it, and the index of the grant that it is derived from.
-fn permits(
+/// What of a wanted grant the policy allows, and the grant that it is derived from.
+pub(crate) fn permit<'l>(
+    loaded: &'l Loaded<'_>,
+    grants: &Grants<'_>,
+    wanted: &Wanted,
+) -> Result<Permitted<'l>, Unissued> {
+    let allowed = loaded.grant(wanted.number).ok_or(Unissued::NotPermitted)?;
+    let methods = wanted.methods.unwrap_or(allowed.grant.methods);
+    let part = Grant {
+        methods,
+        ..allowed.grant
+    };
+    if !part.is_within(&allowed.grant) {
+        return Err(Unissued::NotPermitted);
+    }
+    let (requester, parent, most) = match (allowed.when, wanted.parent) {
+        (When::Request, None) => (part.subject, None, Some(MAX_DEPTH)),
+        (When::Delegated(from), Some(parent)) => {
+            let index = permit_derived(loaded, grants, &part, (from, parent))?;
+            (from, Some(index), grants.depth(index).checked_sub(1))
+        }
+        _ => return Err(Unissued::NotPermitted),
+    };
+    let most = most.ok_or(Unissued::NotPermitted)?;
+    let depth = wanted.depth.unwrap_or(most);
+    if depth > most {
+        return Err(Unissued::NotPermitted);
+    }
+    Ok(Permitted {
+        allowed,
+        requester,
+        parent,
+        methods,
+        depth,
+    })
+}
+
+/// The index of grant `parent` of the policy, where component `from` holds it and `part` reaches nothing
+/// beyond it.
+fn permit_derived(
     loaded: &Loaded<'_>,
     grants: &Grants<'_>,
-    allowed: &AllowedGrant,
-    parent: Option<u16>,
-) -> Result<(u16, Option<u16>), Unissued> {
-    match (allowed.when, parent) {
-        (When::Request, None) => Ok((allowed.grant.subject, None)),
-        (When::Delegated(from), Some(parent)) => {
-            let held = loaded.grant(parent).ok_or(Unissued::NotPermitted)?;
-            if held.grant.subject != from || !allowed.grant.is_within(&held.grant) {
-                return Err(Unissued::NotPermitted);
-            }
-            let parent = grants.in_force_as(parent);
-            parent
-                .map(|parent| (from, Some(parent)))
-                .ok_or(Unissued::Unavailable)
-        }
-        _ => Err(Unissued::NotPermitted),
+    part: &Grant,
+    (from, parent): (u16, u16),
+) -> Result<u16, Unissued> {
+    let held = loaded.grant(parent).ok_or(Unissued::NotPermitted)?;
+    if held.grant.subject != from || !part.is_within(&held.grant) {
+        return Err(Unissued::NotPermitted);
+    }
+    let index = grants.in_force_as(parent).ok_or(Unissued::Unavailable)?;
+    // It may itself have been narrowed.
+    match part.is_within(grants.grant(index)) {
+        true => Ok(index),
+        false => Err(Unissued::NotPermitted),
     }
 }
 
@@ -290,14 +348,16 @@ fn issuing(grants: &Grants<'_>, index: u16) -> Operation {
 fn obstacle(grants: &Grants<'_>, members: &Members, index: u16) -> Option<(Outcome, Unissued)> {
     // A grant that outlived its lease would be above the ceiling, and nothing ends leases yet.
     if grants.is_leased(index) {
-        return Some((Outcome::Unavailable, Unissued::Unavailable));
+        return Some((Outcome::Unavailable, Unissued::Leased));
     }
-    let grant = grants.grant(index);
-    if grant.mode.signals() {
-        return None;
-    }
-    let unsound = members.unsound(grant.object);
-    unsound.map(|error| (error.into(), Unissued::Kernel(error)))
+    let error = unsound(members, grants.grant(index))?;
+    Some((error.into(), Unissued::Kernel(error)))
+}
+
+/// Why the kernel would not make a grant.
+pub(crate) fn unsound(members: &Members, grant: &Grant) -> Option<KernelError> {
+    let minted = (!grant.mode.signals()).then_some(grant.object)?;
+    members.unsound(minted)
 }
 
 /// Has the kernel make the capabilities of a grant whose record is written. Where that fails a
@@ -319,7 +379,7 @@ fn make(
     let (about, by) = ((loaded, &*grants, members), grants.by(index));
     let _ = journal.record_grant(about, issuing(grants, index), index, by, error.into());
     let (number, subject) = (grants.number(index), grants.grant(index).subject);
-    if grants.fail(claimed, next) != Ended::Reusable {
+    if grants.fail(claimed, (error, next)) != Ended::Reusable {
         journal.report(Report::Retired { index, subject }, Some(loaded));
     }
     report_unissued(loaded, journal, number, Unissued::Kernel(error));

@@ -39,6 +39,7 @@
 #[cfg(test)]
 extern crate std;
 
+mod callers;
 mod find;
 mod grants;
 mod identity;
@@ -49,6 +50,7 @@ mod keys;
 mod loaded;
 mod manager;
 mod members;
+mod request;
 mod revoke;
 mod slots;
 

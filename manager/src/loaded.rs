@@ -134,6 +134,11 @@ impl<'p> Loaded<'p> {
         components.find(|(_, component)| component.channel == Some(id))
     }
 
+    /// How many components may wait for an answer: reply objects of the manager's pool.
+    pub(crate) fn callers(&self) -> u8 {
+        self.policy.callers()
+    }
+
     /// Whether this is the manager itself.
     pub(crate) fn is_own(&self, component: u16) -> bool {
         self.own == Some(component)

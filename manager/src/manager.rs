@@ -1,8 +1,8 @@
 //! The manager as a component: which request goes to which part.
 
 use portcullis_kernel::{
-    CNodes, Caller, Component, Fault, GrantBadge, Message, Method, NotifyGrant, Region, RegionMut,
-    Signals, label,
+    CNodes, Caller, Component, Current, Fault, GrantBadge, Message, Method, NotifyGrant, Region,
+    RegionMut, Signals, label,
 };
 use portcullis_log::ring::Writer;
 use portcullis_manager_api::{
@@ -10,14 +10,15 @@ use portcullis_manager_api::{
 };
 use portcullis_policy_format::{AllowedGrant, Policy, When};
 
+use crate::callers::Callers;
 use crate::find::{answer, find, signal};
 use crate::grants::{By, Grants};
-use crate::issue::{self, Boot, check_sources};
+use crate::issue::{self, Boot, Wanted, check_sources};
 use crate::journal::{Journal, Ring};
 use crate::loaded::Loaded;
 use crate::members::Members;
 use crate::revoke::{self, RevokeError};
-use crate::{Config, Platform, Table, inspect, slots};
+use crate::{Config, Platform, Table, inspect, request, slots};
 
 /// The capability manager. See the crate's documentation.
 #[derive(Debug)]
@@ -26,6 +27,7 @@ pub struct Manager<'p, P, R, A> {
     boot: Boot,
     grants: Grants<'p>,
     members: Members,
+    callers: Callers,
     journal: Ring<P, R, A>,
 }
 
@@ -56,6 +58,7 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
             boot: Boot::Loaded,
             grants,
             members: Members::NEW,
+            callers: Callers::NEW,
         }
     }
 
@@ -96,6 +99,11 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
         self.grants.in_force()
     }
 
+    /// How many callers wait for an answer.
+    pub const fn waiting(&self) -> u32 {
+        self.callers.count()
+    }
+
     /// The platform that the manager was given.
     pub const fn platform(&self) -> &P {
         self.journal.platform()
@@ -114,16 +122,14 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
         let Stage::Loaded(loaded) = &self.stage else {
             return Err(Unissued::NotPermitted);
         };
-        let (grants, journal) = (&mut self.grants, &mut self.journal);
-        issue::issue(
-            loaded,
-            self.boot,
-            grants,
-            &self.members,
-            journal,
+        let wanted = Wanted {
             number,
             parent,
-        )
+            methods: None,
+            depth: None,
+        };
+        let (grants, members, journal) = (&mut self.grants, &self.members, &mut self.journal);
+        issue::issue(loaded, self.boot, grants, members, journal, wanted)
     }
 
     /// Revokes the grant with this index and, before it, everything derived from it, deepest first. `by`
@@ -179,6 +185,7 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
             kernel,
             (component, fault),
         );
+        self.callers.forget(kernel, component);
         self.progress(kernel);
         self.announce(kernel);
         revoked
@@ -198,22 +205,18 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
         }
     }
 
-    /// Does what was put off, as far as it can be done now.
+    /// Does what was put off, as far as it can be done now, and answers those who waited for it.
     #[inline(always)]
     fn progress<K: CNodes>(&mut self, kernel: &mut K) {
-        if let Stage::Loaded(loaded) = &self.stage
-            && issue::is_behind(self.boot, &self.grants, &self.members)
-        {
-            let (grants, members) = (&mut self.grants, &mut self.members);
-            issue::catch_up(
-                loaded,
-                &mut self.boot,
-                grants,
-                members,
-                &mut self.journal,
-                kernel,
-            );
+        let Stage::Loaded(loaded) = &self.stage else {
+            return;
+        };
+        let (grants, members) = (&mut self.grants, &mut self.members);
+        if issue::is_behind(self.boot, grants, members) {
+            let (boot, journal) = (&mut self.boot, &mut self.journal);
+            issue::catch_up(loaded, boot, grants, members, journal, kernel);
         }
+        self.callers.settle(loaded, grants, kernel);
     }
 }
 
@@ -229,6 +232,7 @@ impl<K: CNodes, P: Platform, R: RegionMut, A: Region> Component<K> for Manager<'
                 for (number, allowed) in loaded.grants().filter(|(_, it)| it.when == When::Boot) {
                     self.grants.schedule(number, allowed);
                 }
+                self.callers.open(loaded.callers());
                 check_sources(&loaded, &mut self.members, &mut self.journal, kernel);
                 self.stage = Stage::Loaded(loaded);
                 self.progress(kernel);
@@ -247,6 +251,7 @@ impl<K: CNodes, P: Platform, R: RegionMut, A: Region> Component<K> for Manager<'
             stage,
             grants,
             members,
+            callers,
             journal,
             ..
         } = self;
@@ -257,7 +262,16 @@ impl<K: CNodes, P: Platform, R: RegionMut, A: Region> Component<K> for Manager<'
             (Stage::Loaded(loaded), Caller::Channel(id)) if method == SIGNAL => {
                 signal(loaded, id, message);
             }
-            (_, Caller::Channel(_)) if method == FIND || method == SIGNAL => {
+            (Stage::Loaded(loaded), Caller::Channel(id)) if request::is_served(method) => {
+                let (policy, of) = ((&*loaded, self.boot), (id, method));
+                let awaited = request::serve(policy, grants, members, journal, kernel, of, message);
+                if let Some(awaited) = awaited {
+                    callers.wait(loaded, grants, kernel, awaited, message);
+                }
+            }
+            (_, Caller::Channel(_))
+                if method == FIND || method == SIGNAL || request::is_served(method) =>
+            {
                 message.refuse(UNAVAILABLE);
             }
             // That tells of the policy alone: no component could do anything yet.
@@ -279,7 +293,12 @@ impl<K: CNodes, P: Platform, R: RegionMut, A: Region> Component<K> for Manager<'
             }
             (_, Caller::Grant(_)) => message.refuse(UNAVAILABLE),
         }
+        self.progress(kernel);
         self.announce(kernel);
+    }
+
+    fn reply_object(&self) -> Current {
+        self.callers.current()
     }
 
     fn notified(&mut self, kernel: &mut K, _: Signals) {

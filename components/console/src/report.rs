@@ -72,9 +72,9 @@ impl fmt::Display for Reason {
         match self.0 {
             Unissued::NotPermitted => f.write_str("the policy does not allow it"),
             Unissued::Unavailable => f.write_str(
-                "it is in force already, or no index is left for it, a component is stopped, or it \
-                 has a lease, which nothing would end",
+                "it is in force already, or no index is left for it, or a component is stopped",
             ),
+            Unissued::Leased => f.write_str("it has a lease, and nothing ends leases yet"),
             Unissued::Full => f.write_str("the log has no room for its record"),
             Unissued::Kernel(error) => write!(f, "the kernel refused it ({error})"),
         }

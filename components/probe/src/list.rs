@@ -92,6 +92,18 @@ attempts! {
     probe "find-above-ceiling"
         hopes "a grant that the policy does not give it"
         gets "forbidden or not permitted, each a record of the log";
+    probe "request-above-ceiling"
+        hopes "to be given while the system runs what the policy does not give it"
+        gets "forbidden or not permitted";
+    probe "request-garbled"
+        hopes "that a request that ends early is taken for another"
+        gets "bad request, at every length";
+    probe "delegate-above-ceiling"
+        hopes "to hand on what is not its own, or not to be handed on, or to take back another's"
+        gets "forbidden or not permitted";
+    probe "release-anothers"
+        hopes "that another's grant ends"
+        gets "not permitted; its own grants stay";
     probe "flood-manager"
         hopes "to fill the log, or to make the manager forget it"
         gets "each is answered; 17 records, no more";

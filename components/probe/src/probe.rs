@@ -4,6 +4,7 @@ mod cspace;
 mod flood;
 mod manager;
 mod messages;
+mod request;
 
 use portcullis_kernel::{
     CNodes, CPtr, CallGrant, Component, KernelError, Message, NotifyGrant, Refusal, SendGrant,
@@ -49,7 +50,7 @@ impl<K: CNodes> Component<K> for Probe {
             Ok(attacker) => attacker,
             Err(refusal) => return report.line(kernel, format_args!("no grants: {refusal}")),
         };
-        let steps: [Step<'_, K>; 24] = [
+        let steps: [Step<'_, K>; 28] = [
             ("call-empty-slots", Attacker::call_empty_slots),
             ("send-to-empty-slots", Attacker::send_to_empty_slots),
             ("use-empty-grant-slots", Attacker::use_empty_grant_slots),
@@ -73,6 +74,10 @@ impl<K: CNodes> Component<K> for Probe {
             ("find-overlong", Attacker::find_overlong),
             ("find-garbled", Attacker::find_garbled),
             ("find-above-ceiling", Attacker::find_above_ceiling),
+            ("request-above-ceiling", Attacker::request_above_ceiling),
+            ("request-garbled", Attacker::request_garbled),
+            ("delegate-above-ceiling", Attacker::delegate_above_ceiling),
+            ("release-anothers", Attacker::release_anothers),
             ("flood-manager", Attacker::flood_manager),
             ("flood-target", Attacker::flood_target),
             ("flood-notification", Attacker::flood_notification),

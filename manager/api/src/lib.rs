@@ -2,7 +2,8 @@
 //!
 //! Two ways in. On its static channel every component may ask [`FIND`]: where the grant lies that
 //! the policy gives it, [`SIGNAL`]: which bit of its notification a grant to it sets, and [`REASON`]
-//! where no policy is in force. Everything else is the interface `inspect` (`grants`, `component`,
+//! where no policy is in force; and, for authority while the system runs, [`REQUEST`], [`RELEASE`],
+//! [`DELEGATE`] and [`REVOKE`]. Everything else is the interface `inspect` (`grants`, `component`,
 //! `record`, `why`), which is granted like any other and changes nothing.
 
 #![no_std]
@@ -14,10 +15,15 @@ extern crate std;
 mod authority;
 mod refused;
 mod report;
+mod request;
 
 pub use authority::{Authority, grants_radix, guard_bits};
 pub use refused::{KEY_BYTES, KeysError, MAX_KEYS, Refused};
 pub use report::{Report, Unissued};
+pub use request::{
+    DELEGATE, Delegate, Denied, FAILED, LEASED, MAX_DEPTH, PENDING, RELEASE, REQUEST, REVOKE,
+    Request, Revoke, delegate, refuse, release, request, revoke,
+};
 
 use core::fmt;
 

@@ -65,9 +65,11 @@ pub enum Unissued {
     /// The policy does not allow it: there is no such grant, it is not issued on request, or the
     /// grant that it is to be derived from is not the delegator's own of the same methods or more.
     NotPermitted,
-    /// It is allowed, but is in force already, or cannot be: no index is left for it, its subject or
-    /// object is down, or it has a lease, which nothing ends yet.
+    /// It is allowed, but is in force already, or cannot be: no index is left for it, or its subject or
+    /// object is down.
     Unavailable,
+    /// It is allowed with a lease, and nothing ends leases yet.
+    Leased,
     /// The ring has no room for its record.
     Full,
     /// The kernel refused.

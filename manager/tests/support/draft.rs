@@ -124,6 +124,42 @@ pub fn small() -> Draft<'static> {
     draft
 }
 
+/// A system in which grants are asked for: by ingest, which may hand its own to publish and edge, by publish,
+/// which may hand on to edge what ingest hands it, by edge and by the vault and the console, on which the log
+/// depends.
+pub fn on_request() -> Draft<'static> {
+    let mut draft = empty(7);
+    let notify = |mode, bit, allowed| AllowedGrant {
+        notification: Some(bit),
+        ..with(allowed, |grant| grant.mode = mode)
+    };
+    let when = |when, allowed| AllowedGrant { when, ..allowed };
+    let asked = |allowed| when(When::Request, allowed);
+    draft.grants = vec![
+        notify(Mode::Stream, 5, call(0, 1, 1)), // 0: manager to ledger
+        call(1, 1, 2),                          // 1: ledger to vault
+        asked(call(2, 1, 6)),                   // 2: vault to console
+        asked(call(3, 1, 2)),                   // 3: ingest to vault
+        asked(notify(Mode::Notify, 6, call(3, 2, 4))), // 4: ingest to publish
+        when(When::Delegated(3), call(4, 1, 2)), // 5: ingest's grant 3 to publish
+        when(When::Delegated(4), call(5, 1, 2)), // 6: publish's grant 5 to edge
+        when(When::Delegated(3), call(5, 2, 2)), // 7: ingest's grant 3 to edge
+        with(asked(call(5, 3, 6)), |grant| {
+            grant.mode = Mode::Send // 8: edge to console
+        }),
+        AllowedGrant {
+            lease_ms: Some(5_000),
+            ..asked(call(5, 4, 4)) // 9: edge to publish
+        },
+    ];
+    draft.nevers = vec![Never {
+        from: 1,
+        to: 0,
+        line: 7,
+    }];
+    draft
+}
+
 prop_compose! {
     fn wanted(components: u16)(
         subject in 0..components,

@@ -38,6 +38,8 @@ pub struct Machine {
     pub watched: bool,
     /// How often the ledger was signalled.
     pub signals: u32,
+    /// The components that the manager signalled on their channels.
+    pub told: Vec<u16>,
     /// What lies in the authority CNode from the start.
     pub fixed: Vec<(u64, Capability)>,
 }
@@ -99,10 +101,22 @@ impl Machine {
             cnode(authority, radix),
             None,
         );
+        let pool = kernel.create_cnode(cspace::REPLIES_RADIX);
+        let root_slot = cspace::REPLIES_ROOT_SLOT as u32;
+        let in_root = cnode(pool, cspace::REPLIES_RADIX);
+        insert(&mut kernel, manager.root, root_slot, in_root);
+        // One for each component but the manager, each with a channel of its number.
+        for number in 1..components {
+            let reply = Capability::reply(kernel.create_reply());
+            insert(&mut kernel, pool, number.into(), reply);
+            let channel = cspace::channel_notification(number as u8).bits() as u32;
+            let signal = notification_capability(notifications[usize::from(number)]);
+            insert(&mut kernel, manager.microkit, channel, signal);
+        }
         let fixed = kernel.scan(authority).collect();
         Self {
             kernel,
-            manager,
+            manager: manager.thread,
             draft: draft.clone(),
             layout,
             authority,
@@ -117,6 +131,7 @@ impl Machine {
             refuse: None,
             watched: true,
             signals: 0,
+            told: Vec::new(),
             fixed,
         }
     }
@@ -275,9 +290,13 @@ impl Syscalls for Machine {
         panic!("the manager calls nobody: {to:?}");
     }
 
-    /// Only the reply to whom it serves.
+    /// Only replies, to whom it serves and to whom it kept.
     fn send(&mut self, to: CPtr, message: &Message) {
-        assert_eq!(to, cspace::REPLY);
+        let pool = cspace::reply(1)..=cspace::reply(cspace::MAX_REPLIES);
+        assert!(
+            to == cspace::REPLY || pool.contains(&to),
+            "no reply: {to:?}"
+        );
         let manager = self.manager;
         let completed = self.syscall(manager, &Syscall::Send(to, message.clone()));
         self.threads.take(completed);
@@ -297,7 +316,13 @@ impl Syscalls for Machine {
     }
 
     fn signal(&mut self, to: CPtr) {
-        self.signals += 1;
+        let channel = to
+            .bits()
+            .checked_sub(cspace::channel_notification(0).bits());
+        match channel.filter(|id| *id < cspace::MAX_CHANNELS.into()) {
+            Some(component) => self.told.push(component as u16),
+            None => self.signals += 1,
+        }
         let manager = self.manager;
         let completed = self.syscall(manager, &Syscall::Send(to, Message::default()));
         assert_eq!(completed, [(manager, Completion::Done)]);

@@ -83,6 +83,11 @@ impl Machine {
         assert_eq!(completed, [], "the manager is at work, and nobody replies");
     }
 
+    /// Has component `number` run anew from its start, after a fault.
+    pub fn start_anew(&mut self, number: u16) {
+        self.threads.of.remove(&number);
+    }
+
     fn two(&mut self, number: u16) -> Two {
         if let Some(two) = self.threads.of.get(&number) {
             return *two;
@@ -104,7 +109,7 @@ impl Machine {
         let input = (self.endpoints[number], self.replies[number]);
         let grants = cnode(self.grants[number], radix);
         let kernel = &mut self.kernel;
-        let own = component(kernel, 100, input, grants, channel);
+        let own = component(kernel, 100, input, grants, channel).thread;
         let handler = kernel.create_thread(100);
         let cnode = kernel.create_cnode(1);
         insert(kernel, cnode, 1, fault);
@@ -116,6 +121,13 @@ impl Machine {
     }
 }
 
+/// A component's thread, and two of its CNodes.
+pub struct Component {
+    pub thread: ThreadId,
+    pub root: ObjectId,
+    pub microkit: ObjectId,
+}
+
 /// Makes a thread with an endpoint to receive from, a reply object, perhaps a channel, and a CNode
 /// beside Microkit's.
 pub fn component(
@@ -124,7 +136,7 @@ pub fn component(
     (endpoint, reply): (ObjectId, ObjectId),
     own: Capability,
     channel: Option<Capability>,
-) -> ThreadId {
+) -> Component {
     let thread = kernel.create_thread(priority);
     let root = kernel.create_cnode(cspace::ROOT_RADIX);
     insert(kernel, root, cspace::PORTCULLIS_ROOT_SLOT as u32, own);
@@ -145,5 +157,9 @@ pub fn component(
     kernel
         .set_cspace(thread, Capability::cnode(root, 0))
         .unwrap();
-    thread
+    Component {
+        thread,
+        root,
+        microkit,
+    }
 }

@@ -12,7 +12,8 @@ use portcullis_log::{BootId, Cause, GrantFields, Operation, Outcome, Record, Tim
 use portcullis_manager::{
     Config, Identity, Manager, Platform, Report, RevokeError, Table, Unissued,
 };
-use portcullis_manager_api::{Awaited, Buffer, FIND, Find, Found, SIGNAL};
+use portcullis_manager_api::{Awaited, Buffer, Denied, FIND, Find, Found, SIGNAL};
+use portcullis_model::{Completion, ThreadState};
 use portcullis_policy_format::testing::Draft;
 use portcullis_policy_format::{Policy, When};
 use serde::{Deserialize, Serialize};
@@ -252,16 +253,51 @@ impl World {
     /// Has the manager take everything that waits for it: its receive loop.
     pub fn serve(&mut self) {
         let mut message = Message::default();
-        while let Some(badge) = self
-            .machine
-            .nb_recv(cspace::INPUT, ReplyObject::OWN, &mut message)
+        while let Some(badge) =
+            self.machine
+                .nb_recv(cspace::INPUT, self.reply_object(), &mut message)
         {
             let answer = dispatch(&mut self.machine, &mut self.manager, badge, &mut message);
             if answer == Answer::Reply {
-                self.machine.send(cspace::REPLY, &message);
+                let served = self.reply_object();
+                self.machine.reply(served, &message);
             }
             self.check();
         }
+    }
+
+    fn reply_object(&self) -> ReplyObject {
+        portcullis_kernel::Component::<Machine>::reply_object(&self.manager).object
+    }
+
+    /// Whether a component waits for the manager's answer.
+    pub fn is_waiting(&self, component: u16) -> bool {
+        let thread = self.machine.threads.of(component);
+        thread.is_some_and(|it| self.machine.kernel.state(it) == ThreadState::BlockedOnReply)
+    }
+
+    /// Has a component ask something of the manager, which serves it. It may have to wait.
+    pub fn ask(&mut self, component: u16, method: Method, request: &impl Serialize) {
+        let mut message = Message::default();
+        let label = label::REQUEST + u64::from(method.number());
+        message.encode(label, request).unwrap();
+        assert_eq!(self.machine.ask(component, message), []);
+        self.serve();
+    }
+
+    /// What the manager answered a component since the last look.
+    pub fn answer<A: for<'b> Deserialize<'b>>(
+        &mut self,
+        component: u16,
+    ) -> Option<Result<A, Denied>> {
+        let mut completed = self.machine.threads.completed(component);
+        assert!(completed.len() < 2, "a call has one answer: {completed:?}");
+        let Completion::Message { message, .. } = completed.pop()? else {
+            panic!("a call ends with a message");
+        };
+        let answer = message.outcome().map(drop);
+        let answer = answer.map_err(|refusal| Denied::read(refusal, &message));
+        Some(answer.map(|()| message.decode(&mut [0; _]).expect("the answer decodes")))
     }
 
     /// The badge of a grant in force, as its object would see it.
@@ -311,6 +347,11 @@ impl World {
             );
         }
         self.check_states(&scanned);
+        let is_behind = self.acknowledged < self.machine.records.len();
+        assert!(
+            is_behind || self.manager.waiting() == 0,
+            "somebody waits, and every record is durable"
+        );
     }
 
     /// Whether a grant may not be in force before its record is durable: all but the boot grants of the
@@ -403,9 +444,10 @@ impl World {
                     assert!(used.insert(pair), "{pair:?} was used before");
                     assert!(grant.id > last_id, "{} was used before", grant.id);
                     last_id = grant.id;
-                    let has = |id| in_force.values().any(|it| it.0.id == id);
-                    let parent = grant.parent.map(has);
-                    assert_ne!(parent, Some(false), "derived from nothing");
+                    let of = |id| in_force.values().find(|it| it.0.id == id);
+                    let within = |id| of(id).is_some_and(|it| grant.grant.is_within(&it.0.grant));
+                    let parent = grant.parent.map(within);
+                    assert_ne!(parent, Some(false), "derived from nothing, or beyond that");
                     assert!(in_force.insert(grant.index, (grant, sequence)).is_none());
                 }
                 // Where nothing was tried there is no record before it to take back.

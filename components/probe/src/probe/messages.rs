@@ -2,7 +2,7 @@
 
 use portcullis_console::api::WRITE;
 use portcullis_kernel::{Badge, CNodes, GrantBadge, MAX_WORDS, Message, MethodSet, label};
-use portcullis_manager_api::SIGNAL;
+use portcullis_manager_api::{DELEGATE, RELEASE, REQUEST, REVOKE, SIGNAL};
 
 use super::Attacker;
 use crate::target::api;
@@ -128,14 +128,15 @@ impl<K: CNodes> Attacker<'_, K> {
         }
     }
 
-    /// On its static channel everybody may ask the manager where grants lie and which bits they set,
-    /// and no method of `inspect`.
+    /// On its static channel everybody may ask the manager where grants lie, which bits they set and for
+    /// grants, and no method of `inspect`.
     pub(super) fn manager_forged_methods(&mut self) -> Outcome {
-        let signal = label::REQUEST + u64::from(SIGNAL.number());
+        let served = [SIGNAL, REQUEST, RELEASE, DELEGATE, REVOKE];
+        let served = served.map(|method| label::REQUEST + u64::from(method.number()));
         let requests = (1..32).map(|method| label::REQUEST + method);
         for label in requests.chain(NO_REQUESTS) {
             let code = match label {
-                _ if label == signal => label::BAD_REQUEST,
+                _ if served.contains(&label) => label::BAD_REQUEST,
                 _ => label::BAD_METHOD,
             };
             self.call_refused(self.manager(), label, &[0; 4], code)?;
