@@ -1,4 +1,5 @@
-//! Components for the tests: two that talk, many that misbehave, and those of the appliance.
+//! Components for the tests: two that talk, many that misbehave, two that ask for grants, and those of
+//! the appliance.
 //!
 //! With arguments it is the whole appliance, for a test to kill.
 
@@ -8,6 +9,7 @@ mod attack;
 mod journal;
 mod misbehave;
 mod probe;
+mod requests;
 mod talk;
 
 use std::path::PathBuf;
@@ -19,6 +21,7 @@ fn programs(name: &str) -> Option<Program> {
         .or_else(|| misbehave::program(name))
         .or_else(|| attack::program(name))
         .or_else(|| probe::program(name))
+        .or_else(|| requests::program(name))
         .or_else(|| appliance::program(name))
         .or_else(|| pd::program(name))
 }
