@@ -632,6 +632,11 @@ impl Grants<'_> {
         (parent != index).then_some(parent)
     }
 
+    /// Whether a grant was derived from another that is issued: indices come again, ids do not.
+    pub(crate) fn is_from(&self, index: u16, parent: u16) -> bool {
+        self.at(index).from == self.at(parent).id
+    }
+
     /// The first of the deepest grants derived from it; itself where there is none.
     pub(crate) fn deepest(&self, index: u16) -> u16 {
         tree::deepest(self.entries, index)

@@ -209,7 +209,7 @@ fn stopped(
 /// Whether an issued grant is what is wanted.
 fn is_part(grants: &Grants<'_>, index: u16, part: &Wanted) -> bool {
     let parent = part.parent.and_then(|parent| grants.issued_as(parent));
-    grants.parent(index) == parent
+    parent.is_some_and(|parent| grants.is_from(index, parent))
         && part.methods == Some(grants.grant(index).methods)
         && part.depth == Some(grants.depth(index))
 }
@@ -229,7 +229,7 @@ fn take_back(
     let mut ended = Ok(());
     for (number, _) in loaded.grants_of(from) {
         if let (Some(parent), Some(index)) = (issued(grants, parent), issued(grants, number))
-            && grants.parent(index) == Some(parent)
+            && grants.is_from(index, parent)
         {
             let by = By::Request(subject);
             let revoked = revoke_tree(loaded, grants, members, journal, kernel, index, by);
