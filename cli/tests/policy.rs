@@ -633,7 +633,7 @@ fn why_answers_in_the_words_of_the_log() {
         out.starts_with("allowed: ingest -> ledger, append"),
         "{out}"
     );
-    assert!(out.contains("policy/appliance.toml:218: "), "{out}");
+    assert!(out.contains("policy/appliance.toml:224: "), "{out}");
     let verdict = |arguments: &[&str]| {
         let (code, report) = json(&[&["why"], arguments].concat());
         (

@@ -15,6 +15,12 @@ pub trait Platform {
     /// The time. Where it goes back, records carry the latest seen.
     fn now(&mut self) -> Time;
 
+    /// Leaves for the clock when the manager wants to be woken, in nanoseconds of monotonic time;
+    /// `None`: never. Asked only where the policy names a clock.
+    fn set_deadline(&mut self, at: Option<u64>) {
+        let _ = at;
+    }
+
     /// Tells the operator. The numbers are those of the policy, which is in force.
     fn report(&mut self, report: Report, policy: Option<&Policy<'_>>);
 }

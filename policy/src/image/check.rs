@@ -151,7 +151,7 @@ impl Findings {
             let place = "its memory";
             self.note(Rule::Custody, MANAGER, place, fault, "one region a symbol");
         }
-        for (_, fault) in roles::faults(system, manager, keeper, &found.regions) {
+        for (_, fault) in roles::faults(system, &found.ends, &found.regions) {
             let place = "its memory";
             self.note(Rule::Custody, MANAGER, place, fault, "memory of its own");
         }
