@@ -328,9 +328,7 @@ fn stock(policy: &Policy, system: &System) -> Vec<String> {
 
 /// What of a grant nothing serves yet.
 const fn unserved(grant: &Grant) -> Option<&'static str> {
-    if grant.lease_ms.is_some() {
-        Some("lease: a grant that ends is not issued yet, since nothing would end it")
-    } else if matches!(grant.when, When::Request) {
+    if matches!(grant.when, When::Request) {
         Some("when = \"request\": no component can ask for a grant yet; this one is not issued")
     } else if !grant.delegate.is_empty() {
         Some("delegate: no component can hand a grant on yet; its subject alone holds it")

@@ -112,10 +112,6 @@ fn check_says_which_grants_are_not_served_yet() {
             "when = \"request\": no component can ask",
         ),
         (
-            "when = \"boot\"\nlease = \"10m\"",
-            "lease: a grant that ends is not issued yet",
-        ),
-        (
             "when = \"boot\"\ndelegate = [\"vault\"]",
             "delegate: no component can hand a grant on yet",
         ),
@@ -126,6 +122,10 @@ fn check_says_which_grants_are_not_served_yet() {
         assert!(out.contains(&format!(": {told}")), "{out}");
         assert!(out.contains(&format!("\nnote: {policy}:")), "{out}");
     }
+    // One that ends is.
+    let (_folder, policy) = changed(from, &format!("{from}\nlease = \"10m\""));
+    let (_, report) = json(&["check", &policy, "--system", SYSTEM]);
+    assert_eq!(report["notes"], Value::Array(vec![]));
 }
 
 /// A folder whose files hold a policy of one component, and descriptions of it.

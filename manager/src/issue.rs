@@ -288,8 +288,8 @@ fn issuing(grants: &Grants<'_>, index: u16) -> Operation {
 
 /// What makes it impossible to issue a grant, with the outcome to record.
 fn obstacle(grants: &Grants<'_>, members: &Members, index: u16) -> Option<(Outcome, Unissued)> {
-    // A grant that outlived its lease would be above the ceiling, and nothing ends leases yet.
-    if grants.is_leased(index) {
+    // A grant that outlived its lease would be above the ceiling.
+    if grants.is_leased(index) && !grants.can_lease() {
         return Some((Outcome::Unavailable, Unissued::Unavailable));
     }
     let grant = grants.grant(index);
@@ -314,6 +314,9 @@ fn make(
     let index = claimed.index();
     let Err((error, next)) = mint(loaded, grants, kernel, index, badge) else {
         grants.enter_force(claimed);
+        if grants.is_leased(index) {
+            grants.start_lease(index, journal.monotonic());
+        }
         return true;
     };
     let (about, by) = ((loaded, &*grants, members), grants.by(index));

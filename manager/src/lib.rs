@@ -46,6 +46,7 @@ mod inspect;
 mod issue;
 mod journal;
 mod keys;
+mod lease;
 mod loaded;
 mod manager;
 mod members;

@@ -2,7 +2,7 @@
 
 use portcullis_kernel::{
     CNodes, Caller, Component, Fault, GrantBadge, Message, Method, NotifyGrant, Region, RegionMut,
-    Signals, label,
+    Signal, Signals, cspace, label,
 };
 use portcullis_log::ring::Writer;
 use portcullis_manager_api::{
@@ -14,6 +14,7 @@ use crate::find::{answer, find, signal};
 use crate::grants::{By, Grants};
 use crate::issue::{self, Boot, check_sources};
 use crate::journal::{Journal, Ring};
+use crate::lease::{self, Deadline};
 use crate::loaded::Loaded;
 use crate::members::Members;
 use crate::revoke::{self, RevokeError};
@@ -27,6 +28,7 @@ pub struct Manager<'p, P, R, A> {
     grants: Grants<'p>,
     members: Members,
     journal: Ring<P, R, A>,
+    deadline: Deadline,
 }
 
 /// What is in force.
@@ -56,6 +58,7 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
             boot: Boot::Loaded,
             grants,
             members: Members::NEW,
+            deadline: Deadline::NEW,
         }
     }
 
@@ -184,10 +187,11 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
         revoked
     }
 
-    /// Tells the ledger of new records, where it can be told. The manager does so itself at the end of
-    /// everything that it is asked as a [`Component`]; who issues and revokes grants from outside does
-    /// so when done, once for all of them.
+    /// Tells the ledger of new records, where it can be told, and the clock of the next deadline. The
+    /// manager does so itself at the end of everything that it is asked as a [`Component`]; who issues and
+    /// revokes grants from outside does so when done, once for all of them.
     pub fn announce<K: CNodes>(&mut self, kernel: &mut K) {
+        self.tell_clock(kernel);
         if self.journal.has_news()
             && let Stage::Loaded(loaded) = &self.stage
             && let Some(number) = loaded.ledger()
@@ -198,21 +202,30 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
         }
     }
 
-    /// Does what was put off, as far as it can be done now.
+    fn tell_clock<K: CNodes>(&mut self, kernel: &mut K) {
+        let next = self.grants.first_lease().map(|(_, end)| end);
+        if let Stage::Loaded(loaded) = &self.stage
+            && let Some(clock) = loaded.clock()
+            && let Some(tell) = self.deadline.next(next)
+        {
+            self.journal.set_deadline(tell.left);
+            if tell.signals {
+                kernel.signal(cspace::channel_notification(clock.channel));
+            }
+        }
+    }
+
+    /// Ends the leases that have ended, and does what was put off, as far as it can be done now.
     #[inline(always)]
     fn progress<K: CNodes>(&mut self, kernel: &mut K) {
-        if let Stage::Loaded(loaded) = &self.stage
-            && issue::is_behind(self.boot, &self.grants, &self.members)
-        {
-            let (grants, members) = (&mut self.grants, &mut self.members);
-            issue::catch_up(
-                loaded,
-                &mut self.boot,
-                grants,
-                members,
-                &mut self.journal,
-                kernel,
-            );
+        let Stage::Loaded(loaded) = &self.stage else {
+            return;
+        };
+        let (grants, members) = (&mut self.grants, &mut self.members);
+        let journal = &mut self.journal;
+        lease::expire(loaded, grants, members, journal, kernel);
+        if issue::is_behind(self.boot, grants, members) {
+            issue::catch_up(loaded, &mut self.boot, grants, members, journal, kernel);
         }
     }
 }
@@ -228,6 +241,9 @@ impl<K: CNodes, P: Platform, R: RegionMut, A: Region> Component<K> for Manager<'
                 self.grants.open(loaded.policy().counts().grants);
                 for (number, allowed) in loaded.grants().filter(|(_, it)| it.when == When::Boot) {
                     self.grants.schedule(number, allowed);
+                }
+                if loaded.clock().is_some() {
+                    self.grants.open_leases();
                 }
                 check_sources(&loaded, &mut self.members, &mut self.journal, kernel);
                 self.stage = Stage::Loaded(loaded);
@@ -279,6 +295,19 @@ impl<K: CNodes, P: Platform, R: RegionMut, A: Region> Component<K> for Manager<'
             }
             (_, Caller::Grant(_)) => message.refuse(UNAVAILABLE),
         }
+        self.announce(kernel);
+    }
+
+    fn timer(&self) -> Option<Signal> {
+        match &self.stage {
+            Stage::Loaded(loaded) => loaded.clock().map(|clock| Signal::channel(clock.channel)),
+            Stage::New(..) | Stage::Refused(_) => None,
+        }
+    }
+
+    fn deadline_passed(&mut self, kernel: &mut K) {
+        self.deadline.passed();
+        self.progress(kernel);
         self.announce(kernel);
     }
 

@@ -291,9 +291,7 @@ proptest! {
                         .iter()
                         .filter(|rule| rule.object == object && rule.methods.contains(&method))
                         .collect();
-                    // A lease is not issued at boot.
-                    let is_issued = |it: &Rule| it.boot && it.lease.is_none();
-                    let own = |issued| to_object.iter().any(|it| it.subject == subject && is_issued(it) == issued);
+                    let own = |issued| to_object.iter().any(|it| it.subject == subject && it.boot == issued);
                     let delegated = to_object.iter().any(|it| it.delegate == Some(subject));
                     match verdict {
                         Verdict::Allowed(held) => {

@@ -38,6 +38,8 @@ pub struct Machine {
     pub watched: bool,
     /// How often the ledger was signalled.
     pub signals: u32,
+    /// How often the clock was, on its static channel.
+    pub clock_signals: u32,
     /// What lies in the authority CNode from the start.
     pub fixed: Vec<(u64, Capability)>,
 }
@@ -117,6 +119,7 @@ impl Machine {
             refuse: None,
             watched: true,
             signals: 0,
+            clock_signals: 0,
             fixed,
         }
     }
@@ -152,7 +155,7 @@ impl Machine {
         while let Some(bytes) = self.reader.pop(&mut buffer).unwrap() {
             let record = Record::decode(bytes).expect("the manager writes records");
             assert_eq!(record.sequence, self.records.len() as u64);
-            if let (Operation::Revoke, Outcome::Done, Some(grant)) =
+            if let (Operation::Revoke | Operation::Expire, Outcome::Done, Some(grant)) =
                 (record.operation, record.outcome, record.grant)
             {
                 let badge = self.badge_of(&grant);
@@ -297,6 +300,11 @@ impl Syscalls for Machine {
     }
 
     fn signal(&mut self, to: CPtr) {
+        let clock = self.draft.tail.clock;
+        if clock.is_some_and(|it| to == cspace::channel_notification(it.channel)) {
+            self.clock_signals += 1;
+            return;
+        }
         self.signals += 1;
         let manager = self.manager;
         let completed = self.syscall(manager, &Syscall::Send(to, Message::default()));
