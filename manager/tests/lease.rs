@@ -65,9 +65,15 @@ fn a_lease_ends_in_the_kernel_then_in_the_log() {
 fn whatever_the_manager_does_after_its_end_a_lease_has_ended() {
     let ways: [fn(&mut World); 4] = [
         |world| world.notify(),
-        |world| drop(world.issue(0, None)),
-        |world| drop(world.revoke(1)),
-        |world| drop(world.fault(3)),
+        |world| {
+            let _ = world.issue(0, None);
+        },
+        |world| {
+            let _ = world.revoke(1);
+        },
+        |world| {
+            let _ = world.fault(3);
+        },
     ];
     for way in ways {
         let mut world = World::booted(&leased(&[(8, 30)]));
