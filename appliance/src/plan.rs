@@ -128,14 +128,16 @@ impl Plan {
         })
     }
 
-    /// A protection domain's id of its channel to the manager.
+    /// A protection domain's id of its channel to the manager: of the one on which it calls, if it has
+    /// one.
     pub fn channel(&self, pd: &str) -> Option<u8> {
         let manager = self.system.pd_named(MANAGER)?;
         let pd = self.system.pd_named(pd)?;
-        let mut ends = self.system.ends();
-        let to_manager = ends
-            .find(|(end, other)| end.pd.value == pd && end.pp.value && other.pd.value == manager);
-        to_manager.map(|(end, _)| end.id.value)
+        let ends = self.system.ends();
+        let to_manager =
+            ends.filter(|(end, other)| end.pd.value == pd && other.pd.value == manager);
+        let (end, _) = to_manager.min_by_key(|(end, _)| !end.pp.value)?;
+        Some(end.id.value)
     }
 
     /// The first interrupt of a protection domain: its number, and the id of its channel.

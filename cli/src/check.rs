@@ -257,11 +257,6 @@ fn notes(policy: &Policy) -> Vec<String> {
         );
         at(&component.place, what)
     });
-    let leased = policy.grants.iter().filter(|it| it.lease_ms.is_some());
-    let leased = leased.map(|grant| {
-        let what = "lease: a grant that ends is not issued yet, since nothing would end it";
-        at(&grant.places.rule, what.to_owned())
-    });
     let idle = policy.nevers.iter().flat_map(|never| {
         let domains = [never.from, never.to].into_iter();
         let empty = domains.filter(|domain| policy.members(*domain).next().is_none());
@@ -282,7 +277,6 @@ fn notes(policy: &Policy) -> Vec<String> {
         at(&device.place, what)
     });
     restarted
-        .chain(leased)
         .chain(idle)
         .chain(driverless)
         .collect()

@@ -224,7 +224,7 @@ impl Place {
         command
     }
 
-    /// Boots the appliance on the state directory, until it answers.
+    /// Boots the appliance on the state directory, until its grants are in force.
     fn boot(&self) -> Appliance {
         let mut command = self.portcullis("scripts/run");
         let process = command
@@ -236,11 +236,23 @@ impl Place {
             .unwrap();
         let appliance = Appliance(process);
         let start = Instant::now();
-        while !self.0.path().join(STATE).join("control.sock").exists() {
+        while !self.is_up() {
             assert!(start.elapsed() < BOOT, "the appliance does not answer");
             sleep(Duration::from_millis(20));
         }
         appliance
+    }
+
+    /// Whether the appliance answers, and its slots hold what its log says: while it boots they do not.
+    fn is_up(&self) -> bool {
+        if !self.0.path().join(STATE).join("control.sock").exists() {
+            return false;
+        }
+        let mut scan = self.portcullis("portcullis");
+        scan.current_dir(&self.0)
+            .args(["capscan", "--state", STATE]);
+        let scan = scan.output().unwrap();
+        scan.status.success() && !scan.stdout.starts_with(b"capscan     0 ")
     }
 }
 

@@ -27,3 +27,4 @@ pub mod pd;
 pub mod wire;
 
 pub use component::{Environment, Program, component_main};
+pub use host::Clocks;

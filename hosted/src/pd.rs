@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 
 use portcullis_appliance::FileDisk;
 use portcullis_blk::{Blk, Disk};
-use portcullis_clock::{Clock, Counter as _, offset};
+use portcullis_clock::{Clock, Counter as _, deadline, offset};
 use portcullis_console::report::Worded;
 use portcullis_console::{Channels, Console, Serial};
 use portcullis_edge::Edge;
@@ -30,8 +30,8 @@ use portcullis_policy_format::Policy;
 use portcullis_publish::Publish;
 use portcullis_vault::Vault;
 
-use crate::component::{Client, Environment, FromEnvironment, MappedMut, Program};
-use crate::host::{Clocks, Urandom};
+use crate::component::{Client, Environment, FromEnvironment, Mapped, MappedMut, Program};
+use crate::host::{Clocks, Timer, Urandom};
 
 /// Names of the parameters that components are told.
 pub mod parameter {
@@ -57,6 +57,8 @@ pub mod device {
     pub const OUTPUT: &str = "output";
     /// The host's source of randomness: the entropy component's.
     pub const RANDOM: &str = "random";
+    /// The host's timer: the clock's alarm.
+    pub const TIMER: &str = "timer";
 }
 
 /// Name of the region, of the hosted kernel alone, in which a component says how far it came: word 0
@@ -119,10 +121,10 @@ fn manager(mut environment: Environment) -> Infallible {
         boot: identity,
         image,
     };
-    let page = environment.region_if_mapped("utc_offset");
     let host = Host {
         output: environment.device(device::OUTPUT),
-        utc_offset: page.as_ref().and_then(offset::read),
+        utc_offset: environment.region_if_mapped("utc_offset"),
+        lease_deadline: environment.region_mut_if_mapped("lease_deadline"),
     };
     let log = environment.region_mut("grant_log");
     let ring = Writer::new(log, environment.region("grant_log_ack"))
@@ -135,8 +137,8 @@ fn manager(mut environment: Environment) -> Infallible {
 /// What the host gives the manager.
 struct Host {
     output: OwnedFd,
-    /// How far UTC is ahead of the counter; it is written before the manager starts, and never again.
-    utc_offset: Option<u64>,
+    utc_offset: Option<Mapped>,
+    lease_deadline: Option<MappedMut>,
 }
 
 impl Platform for Host {
@@ -144,7 +146,14 @@ impl Platform for Host {
         let monotonic = Clocks.monotonic();
         Time {
             monotonic,
-            utc: offset::utc(self.utc_offset, monotonic),
+            // Read for every record: the clock may come to write it after the manager's start.
+            utc: offset::utc(self.utc_offset.as_ref().and_then(offset::read), monotonic),
+        }
+    }
+
+    fn set_deadline(&mut self, at: Option<u64>) {
+        if let Some(page) = &mut self.lease_deadline {
+            deadline::write(page, at).expect("the region has a page");
         }
     }
 
@@ -241,8 +250,16 @@ fn entropy(mut environment: Environment) -> Infallible {
 }
 
 fn clock(mut environment: Environment) -> Infallible {
-    let regions = regions!(environment, portcullis_clock::Regions { utc_offset });
-    let mut clock = Clock::new(Clocks, Clocks, regions);
+    let timer = Timer(environment.device(device::TIMER));
+    let channel = channel(&environment);
+    let regions = regions!(
+        environment,
+        portcullis_clock::Regions {
+            utc_offset,
+            lease_deadline
+        }
+    );
+    let mut clock = Clock::new(Clocks, Clocks, timer, channel, regions);
     serve(&mut environment.kernel, &mut clock)
 }
 

@@ -153,17 +153,22 @@ fn attempt_of(attempt: u64, victim: i64, places: &Places) -> (libc::c_long, Argu
         ),
         34 => (libc::SYS_preadv, [0, vector, 1, 0, 0, 0]),
         35 => (libc::SYS_fsync, [0; 6]),
+        36 => (
+            libc::SYS_timerfd_create,
+            [libc::CLOCK_MONOTONIC.into(), 0, 0, 0, 0, 0],
+        ),
+        37 => (libc::SYS_timerfd_settime, [0, 0, secret, null, 0, 0]),
         // In its place a write is allowed: what follows is refused for what it is.
         FIRST_ON_DISK => (libc::SYS_pwrite64, [disk, secret, end, 0, 0, 0]),
-        37 => (libc::SYS_pwrite64, [disk, secret, end, end, 0, 0]),
-        38 => (libc::SYS_ftruncate, [disk, 2 * end, 0, 0, 0, 0]),
-        39 => (libc::SYS_fallocate, [disk, 0, end, end, 0, 0]),
+        39 => (libc::SYS_pwrite64, [disk, secret, end, end, 0, 0]),
+        40 => (libc::SYS_ftruncate, [disk, 2 * end, 0, 0, 0, 0]),
+        41 => (libc::SYS_fallocate, [disk, 0, end, end, 0, 0]),
         other => panic!("there is no attempt {other}"),
     }
 }
 
 /// The first attempt that needs a disk.
-const FIRST_ON_DISK: u64 = 36;
+const FIRST_ON_DISK: u64 = 38;
 
 const WRITE: i64 = (libc::PROT_READ | libc::PROT_WRITE) as i64;
 const EXECUTE: i64 = (libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC) as i64;

@@ -11,7 +11,7 @@ use portcullis_hosted::machine::{Ended, Event, Fault, Stop, WhenIdle};
 /// The attempts, in the order of their numbers in `../testbed/attack.rs`, and the error with which
 /// Linux or Landlock refuses each where the system-call filter is open; `None`: the filter alone
 /// stands against it, or other walls did before it.
-const ATTEMPTS: [(&str, Option<i32>); 36] = [
+const ATTEMPTS: [(&str, Option<i32>); 38] = [
     ("open a file", Some(libc::EMFILE)),
     ("open the memory of another process", Some(libc::EMFILE)),
     ("make a socket", None),
@@ -58,14 +58,16 @@ const ATTEMPTS: [(&str, Option<i32>); 36] = [
         Some(libc::ESPIPE),
     ),
     ("flush its socket", Some(libc::EINVAL)),
+    ("make a timer", Some(libc::EMFILE)),
+    ("set its socket as a timer", Some(libc::EINVAL)),
 ];
 
 /// Numbers of the attempts to make the own disk larger, and how each looks: a write behind its end is
 /// the driver's own system call, which only the limit on the size of files stands against.
 const GROWTHS: [(usize, &str, i32); 3] = [
-    (37, "write behind the end of the disk", libc::SIGXFSZ),
-    (38, "make the disk's file longer", libc::SIGSYS),
-    (39, "take more room for the disk", libc::SIGSYS),
+    (39, "write behind the end of the disk", libc::SIGXFSZ),
+    (40, "make the disk's file longer", libc::SIGSYS),
+    (41, "take more room for the disk", libc::SIGSYS),
 ];
 
 /// An attacker beside a component that just waits; the result is what came of the attempt.
@@ -145,7 +147,7 @@ fn a_driver_cannot_make_its_disk_larger() {
             (file.try_clone().unwrap(), file)
         };
         let (file, given) = disk();
-        let (system, events) = attempt_with(36, isolation, Some(given));
+        let (system, events) = attempt_with(38, isolation, Some(given));
         assert_eq!(events, [], "a write where the disk is");
         assert_eq!((system.result(1, 0), system.result(1, 1)), (2, 0));
         let mut block = [0; 6];

@@ -18,21 +18,23 @@
 use core::num::NonZeroU32;
 
 use portcullis_kernel::{Generation, Grant, GrantBadge, KernelError, MethodSet, Mode};
-use portcullis_log::GrantFields;
+use portcullis_log::{GrantFields, Operation};
 use portcullis_manager_api::MAX_DEPTH;
 use portcullis_policy_format::{AllowedGrant, MAX_GRANTS, When};
 
 use crate::loaded::COMPONENTS;
+use leases::{Leases, Memory};
 use queue::Queue;
 
+mod leases;
 mod queue;
 mod tree;
 
 /// Grants of the largest table: a grant's index has 16 bits in the badge.
 pub const MAX_TABLE: usize = MAX_GRANTS as usize;
 
-/// Bytes of memory for each grant: the largest table then takes 6.6 MiB.
-const GRANT_SIZE: usize = 106;
+/// Bytes of memory for each grant: the largest table then takes 7.4 MiB.
+const GRANT_SIZE: usize = 118;
 
 const _: () = assert!(size_of::<Table<MAX_TABLE>>() <= GRANT_SIZE * MAX_TABLE);
 
@@ -45,6 +47,7 @@ pub struct Table<const GRANTS: usize> {
     entries: [Entry; GRANTS],
     /// The entry that each of the allowed grants took last.
     taken: [u16; GRANTS],
+    leases: Memory<GRANTS>,
 }
 
 impl<const GRANTS: usize> Table<GRANTS> {
@@ -61,6 +64,7 @@ impl<const GRANTS: usize> Table<GRANTS> {
             }; GRANTS],
             entries: [Entry::FREE; GRANTS],
             taken: [0; GRANTS],
+            leases: Memory::EMPTY,
         }
     }
 
@@ -81,6 +85,8 @@ impl<const GRANTS: usize> Table<GRANTS> {
             holds: [0; COMPONENTS],
             serves: [0; COMPONENTS],
             news: 0,
+            leases: self.leases.leases(),
+            can_lease: false,
         };
         (&mut self.allowed, grants)
     }
@@ -118,6 +124,10 @@ pub(crate) struct Grants<'t> {
     serves: [u32; COMPONENTS],
     /// Components, a bit each, that do not wait for what they asked for, where something came of it.
     news: u64,
+    /// When grants in force end.
+    leases: Leases<'t>,
+    /// Whether something ends leases.
+    can_lease: bool,
 }
 
 /// A grant, and how it stands.
@@ -198,6 +208,18 @@ pub(crate) enum By {
     Request(u16),
     /// This component faulted.
     Fault(u16),
+    /// Its lease ended.
+    Lease,
+}
+
+impl By {
+    /// The operation that a record of a grant's end tells.
+    pub(crate) const fn ending(self) -> Operation {
+        match self {
+            Self::Lease => Operation::Expire,
+            Self::Policy | Self::Request(_) | Self::Fault(_) => Operation::Revoke,
+        }
+    }
 }
 
 /// The index of a grant that is being issued. Not to be dropped: its entry would be lost.
@@ -210,6 +232,9 @@ impl Claimed {
         self.0
     }
 }
+
+/// Nanoseconds of a millisecond.
+const MILLISECOND: u64 = 1_000_000;
 
 const NO_GRANT: Grant = Grant {
     subject: 0,
@@ -296,10 +321,18 @@ impl Grants<'_> {
         Some(Claimed(index))
     }
 
-    /// Has a grant that is being issued include these methods alone, and be handed on so often.
-    pub(crate) fn narrow(&mut self, claimed: &Claimed, methods: MethodSet, depth: u8) {
+    /// Has a grant that is being issued include these methods alone, be handed on so often, and last so many
+    /// milliseconds.
+    pub(crate) fn narrow(
+        &mut self,
+        claimed: &Claimed,
+        methods: MethodSet,
+        depth: u8,
+        lease_ms: Option<u32>,
+    ) {
         let entry = self.at_mut(claimed.index());
         (entry.grant.methods, entry.depth) = (methods, depth);
+        entry.lease_ms = lease_ms.and_then(NonZeroU32::new);
     }
 
     /// Has who asked for a grant that waits for its record be signalled when it is decided.
@@ -369,6 +402,30 @@ impl Grants<'_> {
         self.decide(index);
     }
 
+    /// Lets grants with a lease be issued: a clock tells when one ends.
+    pub(crate) const fn open_leases(&mut self) {
+        self.can_lease = true;
+    }
+
+    /// Lets no grant with a lease be issued any more.
+    pub(crate) const fn close_leases(&mut self) {
+        self.can_lease = false;
+    }
+
+    /// Starts the lease of a grant that came into force, where it has one. It does not end after that of the
+    /// grant that it was derived from.
+    pub(crate) fn start_lease(&mut self, index: u16, now: u64) {
+        let Some(lease_ms) = self.at(index).lease_ms else {
+            return;
+        };
+        let end = now.saturating_add(u64::from(lease_ms.get()) * MILLISECOND);
+        let parent = self
+            .parent(index)
+            .and_then(|parent| self.leases.end(parent));
+        self.leases
+            .set(index, parent.map_or(end, |parent| end.min(parent)));
+    }
+
     /// Gives back the entry of a grant that no record says was issued.
     pub(crate) fn release(&mut self, Claimed(index): Claimed) {
         self.orphan(index);
@@ -390,7 +447,10 @@ impl Grants<'_> {
     /// to be logged. Of one that is not issued nothing changes.
     pub(crate) fn revoked(&mut self, index: u16, by: By, next: Next) {
         match self.at(index).state {
-            State::InForce => self.count(index, |count| count - 1),
+            State::InForce => {
+                self.count(index, |count| count - 1);
+                self.leases.remove(index);
+            }
             State::Logged => self.logged.remove(self.entries, index),
             _ => return,
         }
@@ -408,6 +468,7 @@ impl Grants<'_> {
 
     /// Notes that the kernel refused to take a grant back, which is to be logged: it stays in force.
     pub(crate) fn refused(&mut self, index: u16, by: By, error: KernelError) {
+        self.leases.remove(index);
         let entry = self.at_mut(index);
         entry.by = by;
         if entry.stuck.replace(error).is_none() {
@@ -577,6 +638,21 @@ impl Grants<'_> {
 
     pub(crate) fn is_leased(&self, index: u16) -> bool {
         self.at(index).lease_ms.is_some()
+    }
+
+    /// Milliseconds of a grant's lease.
+    pub(crate) fn lease_ms(&self, index: u16) -> Option<u32> {
+        self.at(index).lease_ms.map(NonZeroU32::get)
+    }
+
+    /// Whether something ends leases.
+    pub(crate) const fn can_lease(&self) -> bool {
+        self.can_lease
+    }
+
+    /// The grant in force whose lease ends first, and when, in nanoseconds of monotonic time.
+    pub(crate) fn first_lease(&self) -> Option<(u16, u64)> {
+        self.leases.first()
     }
 
     /// Number, in the policy, of what allows a grant.

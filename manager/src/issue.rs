@@ -125,6 +125,8 @@ pub(crate) struct Wanted {
     pub(crate) methods: Option<MethodSet>,
     /// How often it may be handed on; `None`: as often as possible.
     pub(crate) depth: Option<u8>,
+    /// Milliseconds that it is to last; `None`: as long as the policy allows.
+    pub(crate) lease_ms: Option<u32>,
 }
 
 /// A wanted grant that the policy, and the grant that it is derived from, permit.
@@ -136,6 +138,7 @@ pub(crate) struct Permitted<'l> {
     parent: Option<u16>,
     methods: MethodSet,
     depth: u8,
+    lease_ms: Option<u32>,
 }
 
 /// Issues a grant because its subject asked for it, or because the holder of another delegates that: it
@@ -163,7 +166,8 @@ pub(crate) fn issue(
     let by = By::Request(permitted.requester);
     let claimed = grants.claim(number, allowed, by, permitted.parent);
     let claimed = claimed.ok_or(Unissued::Unavailable)?;
-    grants.narrow(&claimed, permitted.methods, permitted.depth);
+    let lease_ms = permitted.lease_ms;
+    grants.narrow(&claimed, permitted.methods, permitted.depth, lease_ms);
     match log(loaded, grants, members, journal, &claimed) {
         Ok(badge) => {
             grants.await_durable(claimed, journal.written() as u32);
@@ -210,7 +214,14 @@ pub(crate) fn permit<'l>(
         parent,
         methods,
         depth,
+        lease_ms: shorter(wanted.lease_ms, allowed.lease_ms),
     })
+}
+
+/// The lease of a grant: what is wanted, and no longer than the policy allows. One of nothing ends at once.
+pub(crate) fn shorter(wanted: Option<u32>, allowed: Option<u32>) -> Option<u32> {
+    let wanted = wanted.map(|it| it.max(1));
+    wanted.into_iter().chain(allowed).min()
 }
 
 /// The index of grant `parent` of the policy, where component `from` holds it and `part` reaches nothing
@@ -346,8 +357,8 @@ fn issuing(grants: &Grants<'_>, index: u16) -> Operation {
 
 /// What makes it impossible to issue a grant, with the outcome to record.
 fn obstacle(grants: &Grants<'_>, members: &Members, index: u16) -> Option<(Outcome, Unissued)> {
-    // A grant that outlived its lease would be above the ceiling, and nothing ends leases yet.
-    if grants.is_leased(index) {
+    // A grant that outlived its lease would be above the ceiling.
+    if grants.is_leased(index) && !grants.can_lease() {
         return Some((Outcome::Unavailable, Unissued::Leased));
     }
     let error = unsound(members, grants.grant(index))?;
@@ -374,6 +385,9 @@ fn make(
     let index = claimed.index();
     let Err((error, next)) = mint(loaded, grants, kernel, index, badge) else {
         grants.enter_force(claimed);
+        if grants.is_leased(index) {
+            grants.start_lease(index, journal.monotonic());
+        }
         return true;
     };
     let (about, by) = ((loaded, &*grants, members), grants.by(index));

@@ -15,6 +15,12 @@ pub trait Platform {
     /// The time. Where it goes back, records carry the latest seen.
     fn now(&mut self) -> Time;
 
+    /// Leaves for the clock when the manager wants to be woken, in nanoseconds of monotonic time;
+    /// `None`: never. Asked only where the policy names a clock.
+    fn set_deadline(&mut self, at: Option<u64>) {
+        let _ = at;
+    }
+
     /// Tells the operator. The numbers are those of the policy, which is in force.
     fn report(&mut self, report: Report, policy: Option<&Policy<'_>>);
 }
@@ -35,6 +41,9 @@ pub(crate) trait Journal {
 
     /// Whether that many records can be written before the ring is full.
     fn has_room(&mut self, records: u64) -> bool;
+
+    /// Nanoseconds of monotonic time, which is not before that of any record.
+    fn monotonic(&mut self) -> u64;
 
     /// Records of this boot.
     fn written(&self) -> u64;
@@ -77,7 +86,7 @@ pub(crate) trait Journal {
         };
         // Each cause is written in place: to choose one first and then copy it takes longer.
         match by {
-            By::Policy => self.record(event(Cause::Policy { line })),
+            By::Policy | By::Lease => self.record(event(Cause::Policy { line })),
             By::Request(component) => self.record(event(Cause::Request {
                 by: Principal::component(component),
                 line: Some(line),
@@ -128,6 +137,14 @@ impl<P, R: RegionMut, A: Region> Ring<P, R, A> {
         self.policy = policy;
     }
 
+    /// Leaves the next deadline for the clock.
+    pub(crate) fn set_deadline(&mut self, at: Option<u64>)
+    where
+        P: Platform,
+    {
+        self.platform.set_deadline(at);
+    }
+
     /// Notes that the ledger was told of all records.
     pub(crate) const fn announce(&mut self) {
         self.announced = self.ring.head();
@@ -169,6 +186,11 @@ impl<P: Platform, R: RegionMut, A: Region> Journal for Ring<P, R, A> {
 
     fn has_room(&mut self, records: u64) -> bool {
         self.ring.has_room(records)
+    }
+
+    fn monotonic(&mut self) -> u64 {
+        self.advance();
+        self.latest.monotonic
     }
 
     fn written(&self) -> u64 {

@@ -47,6 +47,7 @@ mod inspect;
 mod issue;
 mod journal;
 mod keys;
+mod lease;
 mod loaded;
 mod manager;
 mod members;

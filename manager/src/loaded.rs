@@ -4,7 +4,7 @@ use crate::identity::Identity;
 use portcullis_kernel::{Grant, Mode};
 use portcullis_manager_api::{Authority, BootIdOrigin, INSPECT, KeysError, MANAGER, Refused};
 use portcullis_policy_format::{
-    AllowedGrant, Component, MAX_COMPONENTS, Policy, VerifyingKey, log_path,
+    AllowedGrant, Clock, Component, MAX_COMPONENTS, Policy, VerifyingKey, log_path,
 };
 
 /// Components that a policy can have.
@@ -40,6 +40,8 @@ pub(crate) struct Loaded<'p> {
     ledger: Option<u16>,
     /// Components, a bit each, without whose grants no record becomes durable.
     log_path: u64,
+    /// Who watches the manager's deadline.
+    clock: Option<Clock>,
     image: [u8; 32],
     /// What the boot's id is made of.
     boot_id: BootIdOrigin,
@@ -71,6 +73,7 @@ impl<'p> Loaded<'p> {
             ledger: allowed.iter().position(logs).map(|number| number as u16),
             inspect: policy.interface(INSPECT).map(|(number, _)| number),
             log_path: own.map_or(0, |own| log_path(own, ends)),
+            clock: policy.tail().and_then(|tail| tail.clock),
             policy,
             allowed,
             own,
@@ -159,6 +162,11 @@ impl<'p> Loaded<'p> {
         let ledger = self.ledger.and_then(|number| self.grant(number));
         let keeper = ledger.and_then(|it| self.component(it.grant.object));
         keeper.is_some_and(|keeper| keeper.channel == Some(id))
+    }
+
+    /// Who watches the manager's deadline.
+    pub(crate) const fn clock(&self) -> Option<Clock> {
+        self.clock
     }
 
     /// Whether no record becomes durable without the grants of this component.

@@ -2,7 +2,7 @@
 
 use portcullis_kernel::{
     CNodes, Caller, Component, Current, Fault, GrantBadge, Message, Method, NotifyGrant, Region,
-    RegionMut, Signals, label,
+    RegionMut, Signal, Signals, cspace, label,
 };
 use portcullis_log::ring::Writer;
 use portcullis_manager_api::{
@@ -15,6 +15,7 @@ use crate::find::{answer, find, signal};
 use crate::grants::{By, Grants};
 use crate::issue::{self, Boot, Wanted, check_sources};
 use crate::journal::{Journal, Ring};
+use crate::lease::{self, Deadline};
 use crate::loaded::Loaded;
 use crate::members::Members;
 use crate::revoke::{self, RevokeError};
@@ -29,6 +30,7 @@ pub struct Manager<'p, P, R, A> {
     members: Members,
     callers: Callers,
     journal: Ring<P, R, A>,
+    deadline: Deadline,
 }
 
 /// What is in force.
@@ -59,6 +61,7 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
             grants,
             members: Members::NEW,
             callers: Callers::NEW,
+            deadline: Deadline::NEW,
         }
     }
 
@@ -127,6 +130,7 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
             parent,
             methods: None,
             depth: None,
+            lease_ms: None,
         };
         let (grants, members, journal) = (&mut self.grants, &self.members, &mut self.journal);
         issue::issue(loaded, self.boot, grants, members, journal, wanted)
@@ -191,10 +195,11 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
         revoked
     }
 
-    /// Tells the ledger of new records, where it can be told. The manager does so itself at the end of
-    /// everything that it is asked as a [`Component`]; who issues and revokes grants from outside does
-    /// so when done, once for all of them.
+    /// Tells the ledger of new records, where it can be told, and the clock of the next deadline. The
+    /// manager does so itself at the end of everything that it is asked as a [`Component`]; who issues and
+    /// revokes grants from outside does so when done, once for all of them.
     pub fn announce<K: CNodes>(&mut self, kernel: &mut K) {
+        self.tell_clock(kernel);
         if self.journal.has_news()
             && let Stage::Loaded(loaded) = &self.stage
             && let Some(number) = loaded.ledger()
@@ -205,16 +210,32 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
         }
     }
 
-    /// Does what was put off, as far as it can be done now, and answers those who waited for it.
+    /// Leaves the end of the next lease for the clock, and signals it where it has to look.
+    fn tell_clock<K: CNodes>(&mut self, kernel: &mut K) {
+        let next = self.grants.first_lease().map(|(_, end)| end);
+        if let Stage::Loaded(loaded) = &self.stage
+            && let Some(clock) = loaded.clock()
+            && let Some(tell) = self.deadline.next(next)
+        {
+            self.journal.set_deadline(tell.left);
+            if tell.signals {
+                kernel.signal(cspace::channel_notification(clock.channel));
+            }
+        }
+    }
+
+    /// Ends the leases that have ended, does what was put off, as far as it can be done now, and answers
+    /// those who waited for it.
     #[inline(always)]
     fn progress<K: CNodes>(&mut self, kernel: &mut K) {
         let Stage::Loaded(loaded) = &self.stage else {
             return;
         };
         let (grants, members) = (&mut self.grants, &mut self.members);
+        let journal = &mut self.journal;
+        lease::expire(loaded, grants, members, journal, kernel);
         if issue::is_behind(self.boot, grants, members) {
-            let (boot, journal) = (&mut self.boot, &mut self.journal);
-            issue::catch_up(loaded, boot, grants, members, journal, kernel);
+            issue::catch_up(loaded, &mut self.boot, grants, members, journal, kernel);
         }
         self.callers.settle(loaded, grants, kernel);
     }
@@ -233,6 +254,9 @@ impl<K: CNodes, P: Platform, R: RegionMut, A: Region> Component<K> for Manager<'
                     self.grants.schedule(number, allowed);
                 }
                 self.callers.open(loaded.callers());
+                if loaded.clock().is_some() {
+                    self.grants.open_leases();
+                }
                 check_sources(&loaded, &mut self.members, &mut self.journal, kernel);
                 self.stage = Stage::Loaded(loaded);
                 self.progress(kernel);
@@ -299,6 +323,19 @@ impl<K: CNodes, P: Platform, R: RegionMut, A: Region> Component<K> for Manager<'
 
     fn reply_object(&self) -> Current {
         self.callers.current()
+    }
+
+    fn timer(&self) -> Option<Signal> {
+        match &self.stage {
+            Stage::Loaded(loaded) => loaded.clock().map(|clock| Signal::channel(clock.channel)),
+            Stage::New(..) | Stage::Refused(_) => None,
+        }
+    }
+
+    fn deadline_passed(&mut self, kernel: &mut K) {
+        self.deadline.passed();
+        self.progress(kernel);
+        self.announce(kernel);
     }
 
     fn notified(&mut self, kernel: &mut K, _: Signals) {

@@ -16,7 +16,7 @@ use portcullis_policy_format::{AllowedGrant, When};
 use crate::callers::{Awaited, found, is_silent};
 use crate::find::{DENIED, Denial, answer, denied, record_denial};
 use crate::grants::{By, Grants};
-use crate::issue::{Boot, Wanted, issue, permit, unsound};
+use crate::issue::{Boot, Wanted, issue, permit, shorter, unsound};
 use crate::journal::Journal;
 use crate::loaded::Loaded;
 use crate::members::Members;
@@ -103,7 +103,7 @@ fn request(
 ) -> Result<Granted, Denial> {
     let (number, allowed) = requested(policy.0, subject, wanted)?;
     let refused = |reason| Err(denial(number, allowed, reason));
-    if wanted.lease_ms.or(allowed.lease_ms).is_some() {
+    if wanted.lease_ms.or(allowed.lease_ms).is_some() && !grants.can_lease() {
         return refused(Unissued::Leased);
     }
     let (slot, methods) = (allowed.grant.slot, wanted.methods);
@@ -122,6 +122,7 @@ fn request(
         parent: None,
         methods: Some(methods),
         depth: None,
+        lease_ms: wanted.lease_ms,
     };
     provide(policy, grants, members, journal, whole)?;
     Ok(granted(grants, (number, allowed), (subject, wanted.waits)))
@@ -158,7 +159,7 @@ fn delegate(
     let (parent, _) = own(loaded, subject, wanted.slot)?;
     let to = (wanted.to, wanted.methods);
     let (number, allowed) = delegated(loaded, subject, parent, to)?;
-    if wanted.lease_ms.or(allowed.lease_ms).is_some() {
+    if wanted.lease_ms.or(allowed.lease_ms).is_some() && !grants.can_lease() {
         return Err(denial(number, allowed, Unissued::Leased));
     }
     let part = Wanted {
@@ -166,6 +167,7 @@ fn delegate(
         parent: Some(parent),
         methods: Some(wanted.methods),
         depth: Some(wanted.depth),
+        lease_ms: shorter(wanted.lease_ms, allowed.lease_ms),
     };
     if let Some(unsaid) = stopped(loaded, grants, members, &part, allowed)? {
         return Ok(unsaid);
@@ -212,6 +214,7 @@ fn is_part(grants: &Grants<'_>, index: u16, part: &Wanted) -> bool {
     parent.is_some_and(|parent| grants.is_from(index, parent))
         && part.methods == Some(grants.grant(index).methods)
         && part.depth == Some(grants.depth(index))
+        && part.lease_ms == grants.lease_ms(index)
 }
 
 /// Takes back what a component delegated from one of its grants to another component.

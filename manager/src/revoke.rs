@@ -9,6 +9,7 @@ use portcullis_policy_format::{OnFault, When};
 use crate::grants::{By, Ended, Grants, Next};
 use crate::issue::{Boot, has_unlogged, log_boot, report_unissued};
 use crate::journal::Journal;
+use crate::lease::lose_clock;
 use crate::loaded::Loaded;
 use crate::members::Members;
 use crate::slots;
@@ -62,6 +63,8 @@ pub(crate) fn revoke_component(
         let served = loaded.grants().filter(|(_, it)| it.grant.object == number);
         served.for_each(|(served, _)| revoke(served));
     }
+    let leased = lose_clock(loaded, grants, members, journal, kernel, number);
+    let revoked = revoked.and(leased);
     answer_for(loaded, kernel, number);
     if !stops {
         restart(loaded, grants, journal, number);
@@ -196,12 +199,12 @@ pub(crate) fn log_revocations(
     }
     while let Some((index, error)) = grants.first_refused() {
         let (about, by) = ((loaded, &*grants, &*members), grants.by(index));
-        journal.record_grant(about, Operation::Revoke, index, by, error.into())?;
+        journal.record_grant(about, by.ending(), index, by, error.into())?;
         grants.finish_refused();
     }
     while let Some(index) = grants.first_unlogged() {
         let (about, by) = ((loaded, &*grants, &*members), grants.by(index));
-        journal.record_grant(about, Operation::Revoke, index, by, Outcome::Done)?;
+        journal.record_grant(about, by.ending(), index, by, Outcome::Done)?;
         let (number, subject) = (grants.number(index), grants.grant(index).subject);
         let ended = grants.finish_revoked();
         if ended != Ended::Reusable {

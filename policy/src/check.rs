@@ -5,6 +5,7 @@
 //! with at most 62 components, what is not linear is bounded.
 
 mod calls;
+mod clock;
 mod cover;
 pub(crate) mod custody;
 mod delegation;
@@ -23,6 +24,7 @@ pub(crate) mod symbols;
 mod system;
 
 pub use calls::CallFault;
+pub use clock::ClockFault;
 pub use cover::CoverFault;
 pub use custody::CustodyFault;
 pub use delegation::DelegationFault;
@@ -220,6 +222,7 @@ fn against(
     priorities::check(check, relations, described, pages);
     notifications::check(check, system);
     log::check(check, described);
+    clock::check(check, described);
     memory::check_regions(check, described);
     cover::check(check, relations, described, pages);
 }

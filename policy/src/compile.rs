@@ -14,6 +14,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::ceiling::Ceiling;
 use crate::check::Checked;
+use crate::clock;
 use crate::envelope::envelope;
 use crate::model::{MANAGER, Policy};
 use crate::notification::Bits;
@@ -67,6 +68,7 @@ pub fn compile(checked: &Checked) -> Vec<u8> {
         system: Sha256::digest(checked.description().text()).into(),
         envelope: envelope(policy, &ceiling, system, channel),
         successors: policy.successors.as_flattened(),
+        clock: clock(policy, system),
     });
     let header = Header::unsigned(policy.version, &body.0);
     [header.as_bytes(), &body.0].concat()
@@ -103,6 +105,16 @@ fn counts(policy: &Policy, ceiling: &Ceiling) -> Counts {
         nevers: policy.nevers.len() as u16,
         grants: ceiling.count() as u32,
     }
+}
+
+/// The component that watches the manager's deadline.
+fn clock(policy: &Policy, system: &System) -> Option<format::Clock> {
+    let clock = clock::of(system)?;
+    let component = policy.component_named(&system.pd(clock.pd).name.value)?;
+    Some(format::Clock {
+        component: component.0,
+        channel: clock.channel,
+    })
 }
 
 /// The manager's id of the channel on which this component can call it.

@@ -47,6 +47,7 @@
 
 pub mod ceiling;
 pub mod check;
+mod clock;
 mod compile;
 pub mod diff;
 pub mod distribution;

@@ -94,7 +94,7 @@ pub fn why<'p>(
     };
     let ceiling = Ceiling::of(policy);
     let mut allowing = ceiling.holdings(subject).grants.iter().filter(allows);
-    let is_issued = |held: &&Held| held.when == When::Boot && held.lease_ms.is_none();
+    let is_issued = |held: &&Held| held.when == When::Boot;
     let held = allowing.clone().find(is_issued).or_else(|| allowing.next());
     Ok(match (held, channel, offered) {
         (Some(held), _, _) if is_issued(&held) => Verdict::Allowed(*held),

@@ -83,7 +83,9 @@ fn policy_text(rules: &[Rule]) -> String {
     for method in 0..METHODS {
         writeln!(text, "m{method} = {}", method * 7).unwrap();
     }
-    text += "[components.manager]\ndomain = \"one\"\n";
+    for component in ["manager", "clock"] {
+        writeln!(text, "[components.{component}]\ndomain = \"one\"").unwrap();
+    }
     for component in 0..COMPONENTS {
         write!(
             text,
@@ -128,10 +130,19 @@ fn policy_text(rules: &[Rule]) -> String {
         ("manager", "keys", "r"),
         ("manager", "ack", "r"),
         (log.as_str(), "ack", "rw"),
+        ("manager", "deadline", "rw"),
+        ("clock", "deadline", "r"),
     ] {
         write!(
             text,
             "[[static]]\ncomponent = \"{component}\"\nregion = \"{region}\"\nperms = \"{perms}\"\n"
+        )
+        .unwrap();
+    }
+    for (component, channel) in [("manager", "clock"), ("clock", "manager")] {
+        write!(
+            text,
+            "[[static]]\ncomponent = \"{component}\"\nchannel = \"{channel}\"\nmode = \"notify\"\n"
         )
         .unwrap();
     }
@@ -156,7 +167,9 @@ fn system_text() -> String {
             + &map("ack", "0x10010000", ack, "grant_log_ack")
     };
     let mut text = "<system>\n<memory_region name=\"ring\" size=\"0x8000\" />\n".to_owned();
-    text += "<memory_region name=\"ack\" size=\"0x1000\" />\n";
+    for page in ["ack", "deadline"] {
+        writeln!(text, "<memory_region name=\"{page}\" size=\"0x1000\" />").unwrap();
+    }
     for region in ["policy", "keys"] {
         let file = format!("prefill_path=\"{region}.bin\"");
         writeln!(
@@ -167,7 +180,11 @@ fn system_text() -> String {
     }
     let policy = map("policy", "0x10020000", "r", "policy");
     let keys = map("keys", "0x10030000", "r", "policy_keys");
-    text += &pd("manager", 254, &(log("rw", "r") + &policy + &keys));
+    let deadline = |perms| map("deadline", "0x10040000", perms, "lease_deadline");
+    let managers = log("rw", "r") + &policy + &keys + &deadline("rw");
+    text += &pd("manager", 253, &managers);
+    let clock = pd("clock", 254, &deadline("r"));
+    text += &clock.replacen("priority", "budget=\"100\" period=\"500\" priority", 1);
     for component in 0..COMPONENTS {
         let map = match component + 1 {
             COMPONENTS => log("r", "rw"),
@@ -184,6 +201,7 @@ fn system_text() -> String {
         )
         .unwrap();
     }
+    text += "<channel><end pd=\"clock\" id=\"0\" /><end pd=\"manager\" id=\"61\" /></channel>\n";
     text + "</system>\n"
 }
 
@@ -273,9 +291,7 @@ proptest! {
                         .iter()
                         .filter(|rule| rule.object == object && rule.methods.contains(&method))
                         .collect();
-                    // A lease is not issued at boot.
-                    let is_issued = |it: &Rule| it.boot && it.lease.is_none();
-                    let own = |issued| to_object.iter().any(|it| it.subject == subject && is_issued(it) == issued);
+                    let own = |issued| to_object.iter().any(|it| it.subject == subject && it.boot == issued);
                     let delegated = to_object.iter().any(|it| it.delegate == Some(subject));
                     match verdict {
                         Verdict::Allowed(held) => {

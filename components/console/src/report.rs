@@ -74,7 +74,7 @@ impl fmt::Display for Reason {
             Unissued::Unavailable => f.write_str(
                 "it is in force already, or no index is left for it, or a component is stopped",
             ),
-            Unissued::Leased => f.write_str("it has a lease, and nothing ends leases yet"),
+            Unissued::Leased => f.write_str("it has a lease, and no clock ends leases"),
             Unissued::Full => f.write_str("the log has no room for its record"),
             Unissued::Kernel(error) => write!(f, "the kernel refused it ({error})"),
         }

@@ -6,8 +6,10 @@
 //! `images/tests/probe`. [`EVERYWHERE`], [`ON_SEL4`] and [`FATAL`] list all of it, so that a test can tell an attempt that was refused
 //! from one that was never made.
 //!
-//! Nothing here is part of the appliance: `system.xml` and `policy.toml` beside this crate add it to
-//! test images.
+//! [`Holder`] holds leases, which end while [`Observer`] spins.
+//!
+//! Nothing here is part of the appliance: `system.xml` and `policy.toml` beside this crate, and those in
+//! `leases/`, add it to test images.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -15,11 +17,13 @@
 #[cfg(test)]
 extern crate std;
 
+mod holder;
 mod list;
 mod probe;
 mod report;
 mod target;
 
+pub use holder::{Holder, Lessor, Observer};
 pub use list::{Attempt, EVERYWHERE, FATAL, ON_SEL4};
 pub use probe::{ABOVE_CEILING, Probe};
 pub use report::{Breach, Outcome, Report, same};

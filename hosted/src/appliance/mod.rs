@@ -25,6 +25,7 @@ use zeroize::Zeroizing;
 
 use crate::component::{Access, Isolation, SetupError, Use};
 use crate::construct::{ConstructError, Constructed};
+use crate::host::Timer;
 use crate::machine::{Event, Limits, Machine, Spawner, Start};
 use crate::memory::Memory;
 use crate::pd::{self, device, parameter};
@@ -34,6 +35,8 @@ const PAGE: u64 = 4096;
 /// Largest file, in bytes, that becomes sealed memory, which nobody can change: any policy (65,536
 /// grants take some 2 MiB), any key. A bundle of documents may take all the memory that there is.
 const COPIED: u64 = 16 << 20;
+/// The component whose alarm is the host's timer.
+const CLOCK: &str = "clock";
 /// The components that say how far they came.
 const TELLING: [&str; 2] = ["edge", "ingest"];
 
@@ -70,6 +73,7 @@ pub fn start(
     let blocks = FileDisk::blocks_of(&disk).map_err(|error| StartError::Host("disk", error))?;
     let random =
         File::open("/dev/urandom").map_err(|error| StartError::Host("randomness", error))?;
+    let timer = Timer::new().map_err(|error| StartError::Host("timer", error.into()))?;
     let common = Common {
         blocks,
         image: words(&executable().map_err(|error| StartError::Host("executable", error))?),
@@ -79,7 +83,7 @@ pub fn start(
             name: pd.to_owned(),
             program: pd.to_owned(),
             regions: mapped(plan, pd, &regions, &outcomes),
-            devices: devices(pd, &disk, &random, &console),
+            devices: devices(pd, &disk, &random, &timer, &console),
             parameters: parameters(plan, pd, &common, &console),
         };
         let thread = constructed
@@ -90,7 +94,7 @@ pub fn start(
             .start(spawner, &start, thread, handler)
             .map_err(|error| StartError::Component(pd.to_owned(), error))?;
     }
-    Running::new(appliance, machine, constructed, console, outcomes)
+    Running::new(appliance, machine, constructed, (console, timer), outcomes)
 }
 
 /// Makes every region of the description that is not a device's.
@@ -171,12 +175,14 @@ fn devices<'a>(
     pd: &str,
     disk: &'a File,
     random: &'a File,
+    timer: &'a Timer,
     console: &'a Console,
 ) -> Vec<(String, std::os::fd::BorrowedFd<'a>, Use)> {
     let output = || (device::OUTPUT.to_owned(), console.output(), Use::Output);
     match pd {
         "blk" => vec![(device::DISK.to_owned(), disk.as_fd(), Use::Disk)],
         "entropy" => vec![(device::RANDOM.to_owned(), random.as_fd(), Use::Input)],
+        CLOCK => vec![(device::TIMER.to_owned(), timer.0.as_fd(), Use::Alarm)],
         "console" => {
             vec![
                 (device::INPUT.to_owned(), console.input(), Use::Input),

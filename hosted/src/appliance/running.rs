@@ -10,6 +10,7 @@ use portcullis_audit::capscan::{
     Comparison, Held, LogError, Place, Scan, Scanned, To, compare, logged, root_index,
 };
 use portcullis_audit::replay::InForce;
+use portcullis_clock::RINGING;
 use portcullis_kernel::Badge;
 use portcullis_model::{Capability, Kernel, ObjectId, ThreadId};
 use portcullis_policy::distribution::CNodeKind;
@@ -17,10 +18,11 @@ use portcullis_policy::model::MANAGER;
 use portcullis_policy_format::Policy;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::StartError;
 use super::control::Control;
 use super::serial::{Console, Typed};
+use super::{CLOCK, StartError};
 use crate::construct::Constructed;
+use crate::host::Timer;
 use crate::machine::{Machine, Stop, WhenIdle};
 use crate::memory::Memory;
 
@@ -35,6 +37,9 @@ pub struct Running {
     console: Console,
     /// The console's thread, and what its interrupt signals.
     interrupt: Option<(ThreadId, ObjectId, Badge)>,
+    /// The clock's alarm, and the notification that its ringing signals.
+    timer: Timer,
+    alarm: Option<ObjectId>,
     control: Control,
     /// Readable when the process was asked to end.
     signals: UnixStream,
@@ -81,6 +86,7 @@ impl Ended {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Source {
     Signal,
+    Alarm,
     Control,
     Typed,
     /// Input that the console has not read yet.
@@ -92,7 +98,7 @@ impl Running {
         appliance: Appliance,
         machine: Machine,
         constructed: Constructed,
-        console: Console,
+        (console, timer): (Console, Timer),
         outcomes: BTreeMap<String, Memory>,
     ) -> Result<Self, StartError> {
         let failed = |what| move |error| StartError::Host(what, error);
@@ -105,12 +111,15 @@ impl Running {
             .and_then(|(number, _)| constructed.interrupt(number))
             .zip(constructed.thread(CONSOLE))
             .map(|((notification, badge), thread)| (thread, notification, badge));
+        let alarm = constructed.notification(CLOCK);
         Ok(Self {
             appliance,
             machine,
             constructed,
             console,
             interrupt,
+            timer,
+            alarm,
             control,
             signals,
             outcomes,
@@ -139,7 +148,7 @@ impl Running {
                     self.interrupt();
                     continue;
                 }
-                // Nothing has a deadline yet.
+                // It was given no deadline.
                 Stop::Idle | Stop::Deadline => return Ok(Paused::Idle),
                 Stop::Outside(index) => index,
             };
@@ -148,6 +157,7 @@ impl Running {
                     self.take_signal()?;
                     return Ok(Paused::Asked);
                 }
+                Source::Alarm => self.ring(),
                 Source::Control => self.control.answer(&self.scan()),
                 Source::Typed if self.console.take()? == Typed::Quit => return Ok(Paused::Asked),
                 Source::Typed => {}
@@ -158,7 +168,7 @@ impl Running {
 
     /// What to look at now.
     fn sources(&self, listens: bool) -> Vec<Source> {
-        let mut sources = vec![Source::Signal, Source::Control];
+        let mut sources = vec![Source::Signal, Source::Alarm, Source::Control];
         if listens && self.console.listens() {
             sources.push(Source::Typed);
         }
@@ -179,6 +189,7 @@ impl Running {
     fn descriptor(&self, source: Source) -> std::os::fd::BorrowedFd<'_> {
         match source {
             Source::Signal => self.signals.as_fd(),
+            Source::Alarm => self.timer.0.as_fd(),
             Source::Control => self.control.fd(),
             Source::Typed => Console::typed_at(),
             Source::Unread => self.console.input(),
@@ -188,6 +199,13 @@ impl Running {
     fn interrupt(&mut self) {
         if let Some((_, notification, badge)) = self.interrupt {
             self.machine.signal(notification, badge);
+        }
+    }
+
+    fn ring(&mut self) {
+        self.timer.take();
+        if let Some(notification) = self.alarm {
+            self.machine.signal(notification, RINGING);
         }
     }
 

@@ -74,6 +74,8 @@ pub enum Use {
     Input,
     /// `write`.
     Output,
+    /// `timerfd_settime`.
+    Alarm,
 }
 
 /// The walls around a component's process.
@@ -127,6 +129,11 @@ impl Environment {
         self.writable
             .remove(name)
             .unwrap_or_else(|| panic!("system.xml maps no region {name:?} read-write here"))
+    }
+
+    /// As [`region_mut`](Self::region_mut), of a region that a system may do without.
+    pub fn region_mut_if_mapped(&mut self, name: &str) -> Option<MappedMut> {
+        self.writable.remove(name)
     }
 
     /// The device with this name.

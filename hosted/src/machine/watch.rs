@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// How long the kernel waits, where no deadline comes first, before it looks at what the running
-    /// component is doing.
+    /// component is doing, and whether something outside takes the processor from it.
     pub tick: Duration,
     /// Processor time after which it is set aside. Not wall time: on a loaded machine a component
     /// may wait long for a processor, and that is no fault of its own.
@@ -22,7 +22,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            tick: Duration::from_millis(50),
+            // Half of what the end of a lease may be late by (`docs/decisions/0019-*`).
+            tick: Duration::from_millis(10),
             slice: Duration::from_millis(100),
             wait: Duration::from_secs(5),
             hung: Duration::from_secs(5),

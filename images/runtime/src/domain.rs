@@ -1,27 +1,35 @@
 //! A protection domain that runs a portable component.
 
-use portcullis_kernel::{Component, serve};
+use portcullis_kernel::{Component, Syscalls, serve};
 use sel4_microkit::{Channel, ChannelSet, Handler, Infallible, MessageInfo, Never};
 
 use crate::Sel4;
 
 /// What `#[protection_domain]` returns: runs `component` for ever.
-pub struct Domain<C> {
+pub struct Domain<C, K = Sel4> {
     component: C,
+    kernel: K,
 }
 
 impl<C: Component<Sel4>> Domain<C> {
     /// A protection domain with this component.
-    pub const fn new(component: C) -> Self {
-        Self { component }
+    pub fn new(component: C) -> Self {
+        Self::with(Sel4::new(), component)
     }
 }
 
-impl<C: Component<Sel4>> Handler for Domain<C> {
+impl<K: Syscalls, C: Component<K>> Domain<C, K> {
+    /// A protection domain with this component, which makes these system calls.
+    pub const fn with(kernel: K, component: C) -> Self {
+        Self { component, kernel }
+    }
+}
+
+impl<K: Syscalls, C: Component<K>> Handler for Domain<C, K> {
     type Error = Infallible;
 
     fn run(&mut self) -> Result<Never, Infallible> {
-        serve(&mut Sel4::new(), &mut self.component)
+        serve(&mut self.kernel, &mut self.component)
     }
 
     // `run` never returns to the loop that would call these.

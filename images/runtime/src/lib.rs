@@ -8,6 +8,7 @@
 
 #![no_std]
 
+mod alarm;
 mod clock;
 mod device;
 mod domain;
@@ -16,6 +17,7 @@ mod registers;
 mod syscalls;
 mod virtio;
 
+pub use alarm::{Alarm, Alarmed};
 pub use clock::{BoardCounter, nanoseconds};
 pub use device::{Irq, Mmio};
 pub use domain::Domain;

@@ -68,7 +68,7 @@ pub enum Unissued {
     /// It is allowed, but is in force already, or cannot be: no index is left for it, or its subject or
     /// object is down.
     Unavailable,
-    /// It is allowed with a lease, and nothing ends leases yet.
+    /// It is allowed with a lease, and no clock ends leases: the system has none, or it faulted.
     Leased,
     /// The ring has no room for its record.
     Full,

@@ -24,7 +24,8 @@ pub const REVOKE: Method = method(7);
 
 /// Refusal: the kernel refused it.
 pub const FAILED: u64 = 5;
-/// Refusal: allowed, but with a lease, or with one wanted, and nothing ends leases yet.
+/// Refusal: allowed, but with a lease, or with one wanted, and no clock ends leases: the system has none, or
+/// it faulted.
 pub const LEASED: u64 = 6;
 /// Neither granted nor refused: the record is not durable yet, and the caller does not wait for it.
 pub const PENDING: u64 = 7;
@@ -40,7 +41,8 @@ pub struct Request<'a> {
     pub mode: Mode,
     /// The methods: those that the policy allows, or some of them.
     pub methods: MethodSet,
-    /// How long it is to last, in milliseconds; `None`: until it is taken back.
+    /// How long it is to last at most, in milliseconds, where the policy allows as much; `None`: as long as that
+    /// allows.
     pub lease_ms: Option<u32>,
     /// Whether the caller waits until the grant is in force.
     pub waits: bool,
@@ -167,7 +169,7 @@ impl fmt::Display for Denied {
             Refusal::Object(FORBIDDEN) => f.write_str("forbidden")?,
             Refusal::Object(UNAVAILABLE) => f.write_str("unavailable")?,
             Refusal::Object(FAILED) => f.write_str("refused by the kernel")?,
-            Refusal::Object(LEASED) => f.write_str("unavailable: nothing ends leases yet")?,
+            Refusal::Object(LEASED) => f.write_str("unavailable: no clock ends leases")?,
             Refusal::Object(PENDING) => f.write_str("not in force yet")?,
             other => write!(f, "{other}")?,
         }
@@ -193,7 +195,7 @@ mod tests {
             (
                 LEASED,
                 Some(u32::MAX),
-                "unavailable: nothing ends leases yet (line 4294967295 of the policy)",
+                "unavailable: no clock ends leases (line 4294967295 of the policy)",
             ),
         ] {
             refuse(&mut message, code, line);

@@ -4,7 +4,7 @@ use ed25519_dalek::SigningKey;
 use portcullis_kernel::{Grant, Method, MethodSet, Mode};
 use portcullis_policy_format::testing::Draft;
 use portcullis_policy_format::{
-    AllowedGrant, Component, Domain, Interface, InterfaceMethod, Never, OnFault, Tail, When,
+    AllowedGrant, Clock, Component, Domain, Interface, InterfaceMethod, Never, OnFault, Tail, When,
 };
 use proptest::prelude::*;
 
@@ -14,6 +14,11 @@ pub const NAMES: [&str; 8] = [
 ];
 /// Number of the manager.
 pub const MANAGER: u16 = 0;
+/// The component that watches the deadline.
+pub const CLOCK: Clock = Clock {
+    component: 7,
+    channel: 61,
+};
 /// Number of the interface `inspect`.
 pub const INSPECT: u16 = 0;
 /// Number of another interface.
@@ -157,6 +162,17 @@ pub fn on_request() -> Draft<'static> {
         to: 0,
         line: 7,
     }];
+    draft
+}
+
+/// [`small`] with a clock, and leases of these milliseconds, by number of the grant.
+pub fn leased(leases: &[(usize, u32)]) -> Draft<'static> {
+    let mut draft = small();
+    draft.components = empty(8).components;
+    draft.tail.clock = Some(CLOCK);
+    for (number, lease_ms) in leases {
+        draft.grants[*number].lease_ms = Some(*lease_ms);
+    }
     draft
 }
 

@@ -40,6 +40,8 @@ pub struct Machine {
     pub signals: u32,
     /// The components that the manager signalled on their channels.
     pub told: Vec<u16>,
+    /// How often the clock was, on its static channel.
+    pub clock_signals: u32,
     /// What lies in the authority CNode from the start.
     pub fixed: Vec<(u64, Capability)>,
 }
@@ -132,6 +134,7 @@ impl Machine {
             watched: true,
             signals: 0,
             told: Vec::new(),
+            clock_signals: 0,
             fixed,
         }
     }
@@ -167,7 +170,7 @@ impl Machine {
         while let Some(bytes) = self.reader.pop(&mut buffer).unwrap() {
             let record = Record::decode(bytes).expect("the manager writes records");
             assert_eq!(record.sequence, self.records.len() as u64);
-            if let (Operation::Revoke, Outcome::Done, Some(grant)) =
+            if let (Operation::Revoke | Operation::Expire, Outcome::Done, Some(grant)) =
                 (record.operation, record.outcome, record.grant)
             {
                 let badge = self.badge_of(&grant);
@@ -316,6 +319,11 @@ impl Syscalls for Machine {
     }
 
     fn signal(&mut self, to: CPtr) {
+        let clock = self.draft.tail.clock;
+        if clock.is_some_and(|it| to == cspace::channel_notification(it.channel)) {
+            self.clock_signals += 1;
+            return;
+        }
         let channel = to
             .bits()
             .checked_sub(cspace::channel_notification(0).bits());

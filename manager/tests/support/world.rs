@@ -1,6 +1,8 @@
 //! A manager, its machine and the log, driven one step at a time.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use ed25519_dalek::SigningKey;
 use portcullis_kernel::{
@@ -41,21 +43,28 @@ pub const ROOMY: usize = 4_096;
 /// A clock that ticks with each look and goes back now and then, and reports that are kept.
 #[derive(Debug, Default)]
 pub struct Desk {
-    pub time: u64,
+    pub time: Rc<Cell<u64>>,
+    /// What the manager left for the clock.
+    pub deadline: Option<u64>,
     pub reports: Vec<Report>,
 }
 
 impl Platform for Desk {
     fn now(&mut self) -> Time {
-        self.time += 1;
-        let at = |every| match self.time.is_multiple_of(every) {
-            true => self.time - 3,
-            false => self.time,
+        let time = self.time.get() + 1;
+        self.time.set(time);
+        let at = |every| match time.is_multiple_of(every) {
+            true => time - 3,
+            false => time,
         };
         Time {
             monotonic: at(5),
-            utc: Some(at(7)).filter(|_| self.time > 9),
+            utc: Some(at(7)).filter(|_| time > 9),
         }
+    }
+
+    fn set_deadline(&mut self, at: Option<u64>) {
+        self.deadline = at;
     }
 
     fn report(&mut self, report: Report, policy: Option<&Policy<'_>>) {
@@ -67,6 +76,8 @@ impl Platform for Desk {
 pub struct World {
     pub machine: Machine,
     pub manager: Manager<'static, Desk, Shared, Shared>,
+    /// What the manager's clock says.
+    pub time: Rc<Cell<u64>>,
     slots: usize,
     /// Records that were there when the ring last ran.
     acknowledged: usize,
@@ -103,9 +114,11 @@ impl World {
             image: IMAGE,
         };
         let table = Box::leak(Box::new(Table::<TABLE>::new()));
+        let desk = Desk::default();
         Self {
+            time: Rc::clone(&desk.time),
             machine: Machine::new(draft, reader),
-            manager: Manager::new(config, Desk::default(), writer, table),
+            manager: Manager::new(config, desk, writer, table),
             slots,
             acknowledged: 0,
         }
@@ -154,6 +167,12 @@ impl World {
 
     pub fn notify(&mut self) {
         self.manager.notified(&mut self.machine, Signals::new(1));
+        self.check();
+    }
+
+    /// Has the clock signal the manager.
+    pub fn ring(&mut self) {
+        self.manager.deadline_passed(&mut self.machine);
         self.check();
     }
 
@@ -456,7 +475,7 @@ impl World {
                 {
                     in_force.remove(&grant.index);
                 }
-                (Operation::Revoke, Outcome::Done) => {
+                (Operation::Revoke | Operation::Expire, Outcome::Done) => {
                     let revoked = in_force.remove(&grant.index);
                     assert_eq!(revoked.map(|it| it.0), Some(grant));
                 }

@@ -3,6 +3,7 @@
 use core::marker::PhantomData;
 
 use ed25519_dalek::VerifyingKey;
+use portcullis_kernel::cspace::MAX_CHANNELS;
 use portcullis_kernel::{Grant, Method};
 use serde::{Deserialize, Serialize};
 
@@ -204,6 +205,17 @@ pub struct Tail<'a> {
     /// one.
     #[serde(borrow)]
     pub successors: &'a [u8],
+    /// Who watches the manager's deadline; `None`: nobody, and no grant with a lease is issued.
+    pub clock: Option<Clock>,
+}
+
+/// Who watches the manager's deadline.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Clock {
+    /// Number of the component.
+    pub component: u16,
+    /// The manager's id of the channel on which each notifies the other.
+    pub channel: u8,
 }
 
 impl Tail<'_> {
@@ -243,6 +255,10 @@ pub(crate) fn read_tail(
         .any(|key| VerifyingKey::from_bytes(key).is_err())
     {
         return Err(PolicyError::Body(Part::Successors));
+    }
+    let is_one = |clock: Clock| clock.component < components && clock.channel < MAX_CHANNELS;
+    if !tail.clock.is_none_or(is_one) {
+        return Err(PolicyError::Body(Part::Clock));
     }
     trailing(rest)?;
     Ok(tail.redacted)

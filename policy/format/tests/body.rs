@@ -6,7 +6,7 @@ use common::{SUCCESSOR, draft, key, method};
 use portcullis_kernel::{Grant, MethodSet, Mode};
 use portcullis_policy_format::testing::{Draft, sign};
 use portcullis_policy_format::{
-    AllowedGrant, Component, Counts, Flow, Header, MAX_COMPONENTS, MAX_NAME, OLDEST_FORMAT,
+    AllowedGrant, Clock, Component, Counts, Flow, Header, MAX_COMPONENTS, MAX_NAME, OLDEST_FORMAT,
     OnFault, Part, Policy, PolicyError, Tail, When,
 };
 use proptest::prelude::*;
@@ -107,6 +107,14 @@ fn a_policy_says_what_it_was_compiled_for_and_who_signs_the_next() {
         }
     );
     assert_eq!(tail.successor_keys(), [*SUCCESSOR]);
+}
+
+#[test]
+fn the_clock_is_a_component_on_a_channel() {
+    for (component, channel) in [(1, 62), (u16::MAX, 1)] {
+        let clock = Some(Clock { component, channel });
+        refused(Part::Clock, |draft| draft.tail.clock = clock);
+    }
 }
 
 #[test]
@@ -352,7 +360,11 @@ prop_compose! {
                 .map(|(from, to, modes, line)| Flow { from, to, modes, line })
                 .collect(),
             grants,
-            tail: Tail { redacted, ..draft().tail },
+            tail: Tail {
+                redacted,
+                clock: Some(Clock { component: components - 1, channel: 61 }),
+                ..draft().tail
+            },
             ..draft()
         }
     }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::case::{CapKind, Case, MANAGER, Map, Mode, Perms, Policy, System, Who};
+use crate::case::{CapKind, Case, End, MANAGER, Map, Mode, Pd, Perms, Policy, System, Who};
 use crate::finding::{Finding, Kind};
 use crate::world::{Cap, Object, Source, Thread, World};
 
@@ -20,11 +20,14 @@ const MANAGERS: [(&str, &str); 4] = [
 ];
 /// Pages that it may do without: it only reads them.
 pub const OPTIONAL: [&str; 2] = ["boot_seed", "utc_offset"];
+/// The page that it writes for the clock, which only reads it.
+pub const DEADLINE: &str = "lease_deadline";
 const KEEPERS: [(&str, &str); 2] = [("grant_log", "r"), ("grant_log_ack", "rw")];
 
 /// The symbols that may be set in the manager, as addresses.
 pub fn roles() -> impl Iterator<Item = &'static str> {
-    MANAGERS.iter().map(|(symbol, _)| *symbol).chain(OPTIONAL)
+    let managers = MANAGERS.iter().map(|(symbol, _)| *symbol);
+    managers.chain(OPTIONAL).chain([DEADLINE])
 }
 
 /// Symbols that libmicrokit and rust-sel4 have in every program: Microkit sets the first ones, and then
@@ -58,6 +61,7 @@ pub fn failures(case: &Case, world: &World) -> Vec<Finding> {
         policy: &case.policy,
     };
     boot.manager(&mut found);
+    boot.clock(&mut found);
     boot.slots(&mut found);
     boot.patched(&mut found);
     boot.filled(&mut found);
@@ -143,7 +147,8 @@ impl Boot<'_> {
     /// What the regions are made of in which manager and keeper believe each other.
     fn roles(&self, found: &mut Vec<Finding>) {
         let log = self.policy.log();
-        let ends = [Some(MANAGER), log.map(|it| it.object.as_str())];
+        let clock = self.clocks().map(|it| it.name.as_str());
+        let ends = [Some(MANAGER), log.map(|it| it.object.as_str()), clock];
         let mut regions: BTreeSet<(&str, &str)> = BTreeSet::new();
         for (end, symbol) in ends
             .into_iter()
@@ -183,6 +188,56 @@ impl Boot<'_> {
                     ));
                 }
             }
+        }
+    }
+
+    /// Who is woken by the manager and wakes it, and sees its deadline.
+    fn clocks(&self) -> Option<&Pd> {
+        let page = self.map_of(MANAGER, DEADLINE)?;
+        let tells = |end: &End| end.notify && !end.pp;
+        let mut ends = self.system.ends();
+        ends.find_map(|(own, other)| {
+            let pd = self.system.pd(&other.pd)?;
+            let sees = pd.maps.iter().any(|map| map.region == page.region);
+            (own.pd == MANAGER && pd.name != MANAGER && tells(own) && tells(other) && sees)
+                .then_some(pd)
+        })
+    }
+
+    /// A lease ends: the manager is woken, whatever else runs.
+    fn clock(&self, found: &mut Vec<Finding>) {
+        let Some(manager) = self.system.pd(MANAGER) else {
+            return;
+        };
+        let Some(page) = self.map_of(MANAGER, DEADLINE) else {
+            if self.policy.grants.iter().any(|it| it.lease) {
+                let text = "the manager is never woken when a lease ends";
+                found.push(Finding::new(Kind::NoClock, [], text));
+            }
+            return;
+        };
+        let Some(clock) = self.clocks() else {
+            let text = "the manager is never woken at its deadline";
+            let names = [page.region.as_str()];
+            found.push(Finding::new(Kind::Unwatched, names, text));
+            return;
+        };
+        let mut say = |kind, text: &str| {
+            found.push(Finding::new(kind, [clock.name.as_str()], text));
+        };
+        // Where there is a schedule, everybody is in some domain of it.
+        let first = self.system.schedule.first();
+        let place = |pd: &Pd| {
+            let domain = first.map(|first| pd.domain.as_ref().unwrap_or(first).clone());
+            (pd.cpu, domain)
+        };
+        if place(clock) != place(manager) || clock.priority <= manager.priority {
+            say(Kind::ClockLate, "others run when it should");
+        }
+        if clock.passive {
+            say(Kind::ClockTime, "it never runs by itself");
+        } else if !clock.throttled {
+            say(Kind::ClockTime, "while it waits, nobody else runs");
         }
     }
 
@@ -265,7 +320,8 @@ impl Boot<'_> {
                 ),
             }
         }
-        for symbol in OPTIONAL {
+        let optional = OPTIONAL.map(|symbol| (symbol, "r"));
+        for (symbol, perms) in optional.into_iter().chain([(DEADLINE, "rw")]) {
             let size = format!("{symbol}_size");
             let manager = self.system.pd(MANAGER);
             let mut maps = manager.into_iter().flat_map(|it| &it.maps);
@@ -273,7 +329,7 @@ impl Boot<'_> {
             if !maps.any(|map| is(&map.symbol, symbol) || is(&map.size, &size)) {
                 continue;
             }
-            let bound = self.bound(MANAGER, symbol, "r");
+            let bound = self.bound(MANAGER, symbol, perms);
             if !bound.is_some_and(|map| Some(&map.region) != ring && own.insert(map.region.clone()))
             {
                 symbol_fails(
@@ -293,12 +349,10 @@ impl Boot<'_> {
             .flat_map(|it| KEEPERS.map(|role| (it, role)))
         {
             if let Some(map) = self.map_of(keeper, symbol) {
-                let optional = OPTIONAL.map(|role| (role, "r"));
-                let managers = MANAGERS.iter().chain(&optional);
-                let mut managers = managers.filter(|(other, _)| *other != symbol);
+                let mut managers = roles().filter(|other| *other != symbol);
                 let is_ring = symbol != "grant_log" && Some(&map.region) == ring;
                 if is_ring
-                    || managers.any(|(other, _)| {
+                    || managers.any(|other| {
                         self.map_of(MANAGER, other)
                             .is_some_and(|it| it.region == map.region)
                     })
@@ -328,7 +382,16 @@ impl Boot<'_> {
                 (None, _) => symbol_fails(keeper, symbol, "no record is ever acknowledged", found),
             }
         }
-        for pd in [MANAGER].into_iter().chain(keeper) {
+        let clock = self.clocks().map(|it| it.name.as_str());
+        if let Some(clock) = clock
+            && self.bound(clock, DEADLINE, "r").is_none_or(|map| {
+                let managers = self.map_of(MANAGER, DEADLINE);
+                managers.is_none_or(|managers| managers.region != map.region)
+            })
+        {
+            symbol_fails(clock, DEADLINE, "it never sees the deadline", found);
+        }
+        for pd in [MANAGER].into_iter().chain(keeper).chain(clock) {
             if self.system.pd(pd).is_some_and(|it| it.symbols.is_some()) {
                 let text = format!("`{pd}` looks where another program has its symbols");
                 found.push(Finding::new(Kind::Symbol, [pd], text));

@@ -96,6 +96,10 @@ kinds! {
         ["role_filled", "role_not_filled", "role_at_fixed_address", "role_not_cached"], None;
     FilledRegisters, "writes a device's registers before anybody runs", ["filled_registers"], None;
     Asleep, "waits for a manager without time", ["manager_passive"], None;
+    NoClock, "has a lease that nobody ends", ["lease_without_clock"], None;
+    Unwatched, "is a deadline that nobody watches", ["deadline_unwatched"], None;
+    ClockLate, "watches a deadline after others have run", ["clock_late"], None;
+    ClockTime, "watches a deadline without time, or with all of it", ["clock_time"], None;
     Unheard, "asks where the manager does not know it", ["second_manager_channel"], None;
     AsksElsewhere, "asks where nobody receives", ["manager_channel_id"], None;
     SendToPassive, "never runs when it is sent to", ["send_to_passive"], None;

@@ -15,6 +15,8 @@ use crate::world::World;
 
 /// Methods of the manager's own interface.
 const INSPECT: [&str; 5] = ["grants", "component", "record", "why", "status"];
+/// The component that watches the manager's deadline.
+pub const CLOCK: &str = "clock";
 /// Where device registers begin.
 const DEVICES: u64 = 0x900_0000;
 
@@ -218,6 +220,38 @@ struct Make<'r> {
     case: Case,
 }
 
+/// Adds the clock, which the manager tells of its deadline on a page of this name.
+fn clock(system: &mut System, policy: &mut Policy, page: &str, domain: String) {
+    system.regions.push(Region {
+        name: page.to_owned(),
+        size: Some(0x1000),
+        ..Region::default()
+    });
+    let map = |perms| Map::new(page, perms).known_as(boot::DEADLINE);
+    let manager = system.pds.iter_mut().find(|pd| pd.name == MANAGER);
+    manager.expect("it was just added").maps.push(map("rw"));
+    let id = system.pds.len() as u8;
+    system.pds.push(Pd {
+        name: CLOCK.to_owned(),
+        priority: 252,
+        throttled: true,
+        maps: vec![map("r")],
+        ..Pd::default()
+    });
+    let end = |pd: &str, id| End {
+        pd: pd.to_owned(),
+        id,
+        notify: true,
+        ..End::default()
+    };
+    system.channels.push([end(CLOCK, 0), end(MANAGER, id)]);
+    policy.components.push(Component {
+        name: CLOCK.to_owned(),
+        domain,
+        offers: Vec::new(),
+    });
+}
+
 impl Make<'_> {
     fn domains(&mut self) {
         let count = self.random.range(2, 4);
@@ -383,6 +417,11 @@ impl Make<'_> {
             });
             system.pds.push(pd);
         }
+        if self.random.percent(50) {
+            let domain = self.random.pick(&policy.domains).cloned();
+            let domain = domain.expect("two were just added");
+            clock(system, policy, &name(boot::DEADLINE), domain);
+        }
         let methods = INSPECT
             .iter()
             .zip(0..)
@@ -463,6 +502,7 @@ impl Make<'_> {
         let count = self.random.range(1, methods.len());
         let methods: Vec<String> = methods[..count].iter().map(|it| it.0.clone()).collect();
         let is_local = above.cpu == 0 && above.domain.is_none();
+        let has_clock = system.pd(CLOCK).is_some();
         let modes: &[Mode] = match (object, is_local, above.passive) {
             (MANAGER, ..) => &[Mode::Call],
             (_, true, true) => &[Mode::Call, Mode::Call, Mode::Notify, Mode::Stream],
@@ -479,7 +519,7 @@ impl Make<'_> {
             mode,
             region: None,
             on_request: mode != Mode::Stream && self.random.percent(25),
-            lease: mode != Mode::Stream && self.random.percent(15),
+            lease: mode != Mode::Stream && has_clock && self.random.percent(30),
             delegate: Vec::new(),
         };
         if mode != Mode::Stream && self.random.percent(15) {

@@ -384,7 +384,9 @@ impl Reader<'_> {
                     && it.who != Who::pd(MANAGER)
                     && self.world.regions_of(it).any(|of| of.region == **region)
             };
-            self.world.perms(&Who::pd(MANAGER), region).read
+            let managers = self.world.perms(&Who::pd(MANAGER), region);
+            managers.read
+                && !managers.write
                 && Some(*region) != ring.as_ref()
                 && !self.world.symbols.values().any(|own| own == *region)
                 && !all.any(writes)
@@ -402,7 +404,7 @@ impl Reader<'_> {
     /// The pages on which one component each states something are where their symbols point.
     fn statements(&mut self, manager: &Value) -> Option<()> {
         let mappings = manager["vspace"]["mappings"].as_array()?;
-        for symbol in boot::OPTIONAL {
+        for symbol in boot::OPTIONAL.into_iter().chain([boot::DEADLINE]) {
             let address = &manager["symbols"][symbol];
             let Some(mapping) = mappings.iter().find(|it| it["vaddr"] == *address) else {
                 continue;

@@ -5,7 +5,7 @@ use crate::case::{
     CapKind, Case, Component, Device, Dma, End, ExtraCap, Flow, Grant, Irq, MANAGER, Map, Mode, Pd,
     Perms, Ports, Region, Static, What, Who,
 };
-use crate::generate::{complete, symbols};
+use crate::generate::{CLOCK, complete, symbols};
 use crate::random::Random;
 
 /// Policies that cannot be read, each in one way.
@@ -168,6 +168,43 @@ pub const CHANGES: &[(&str, Change)] = &[
     ("a manager without time", |case, _| {
         let mut pds = case.system.pds.iter_mut();
         pds.find(|pd| pd.name == MANAGER)?.passive = true;
+        Some(())
+    }),
+    ("a lease that nobody ends", |case, random| {
+        case.system
+            .pd(MANAGER)
+            .filter(|_| case.system.pd(CLOCK).is_none())?;
+        some(&mut case.policy.grants, random, |it| {
+            it.mode != Mode::Stream
+        })?
+        .lease = true;
+        Some(())
+    }),
+    ("a clock that is not told, or tells nothing", clock_untold),
+    ("a clock that runs late", |case, random| {
+        let clock = some(&mut case.system.pds, random, |pd| pd.name == CLOCK)?;
+        match random.percent(50) {
+            true => clock.cpu = 1,
+            false => clock.priority = 250,
+        }
+        Some(())
+    }),
+    ("a clock without time, or with all of it", |case, random| {
+        let clock = some(&mut case.system.pds, random, |pd| pd.name == CLOCK)?;
+        match random.percent(50) {
+            true => clock.throttled = false,
+            false => clock.passive = true,
+        }
+        Some(())
+    }),
+    ("a clock that does not find its page", |case, random| {
+        let clock = some(&mut case.system.pds, random, |pd| pd.name == CLOCK)?;
+        let map = clock.maps.first_mut()?;
+        match random.percent(50) {
+            true => map.perms.write = true,
+            false => map.symbol = None,
+        }
+        complete(case);
         Some(())
     }),
     ("a second channel to the manager", |case, random| {
@@ -828,6 +865,22 @@ fn somebody(case: &Case, random: &mut Random) -> Option<Who> {
         .chain(case.policy.subjects.iter().map(|it| it.0.clone()))
         .collect();
     random.pick(&all).cloned()
+}
+
+fn clock_untold(case: &mut Case, random: &mut Random) -> Option<()> {
+    let is_its = |ends: &[End; 2]| ends.iter().any(|end| end.pd == CLOCK && end.notify);
+    let ends = some(&mut case.system.channels, random, is_its)?;
+    if random.percent(50) {
+        ends.reverse();
+    }
+    ends[0].notify = false;
+    // Nor is there a line for it.
+    let (who, peer) = (Who::pd(&ends[0].pd), ends[1].pd.clone());
+    let is_line = |line: &Static| {
+        line.who == who && matches!(&line.what, What::Channel(to, _) if *to == peer)
+    };
+    case.policy.statics.retain(|line| !is_line(line));
+    Some(())
 }
 
 fn line_perms(case: &mut Case, random: &mut Random) -> Option<()> {

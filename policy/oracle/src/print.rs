@@ -117,7 +117,7 @@ impl System {
             out.push_str(" passive=\"true\"");
         }
         if pd.throttled {
-            out.push_str(" budget=\"100\" period=\"1000\"");
+            out.push_str(" budget=\"100\" period=\"500\"");
         }
         if pd.cpu != 0 {
             put!(out, " cpu=\"{}\"", pd.cpu);

@@ -6,9 +6,9 @@
 //! the page on which the log's keeper acknowledges records, from which the manager takes nothing but a
 //! count, and believes it only so far; and the pages of `boot_seed` and `utc_offset`, which a system may
 //! do without: one component each states there what the boot's id is made of, and what time it is. No
-//! grant depends on either.
+//! grant depends on either. The page `lease_deadline` goes the other way: the manager alone writes it.
 //!
-//! Manager and keeper find their memory by the symbols that `system.xml` sets. Each symbol has one
+//! Manager, keeper and clock find their memory by the symbols that `system.xml` sets. Each symbol has one
 //! region and exact rights: a name alone protects nothing. No other symbol of the manager is set, and no
 //! symbol of anybody's runtime ([`symbols`](super::symbols)).
 
@@ -19,6 +19,7 @@ use portcullis_sdf::{Map, PdId, Perms, RegionId, Spanned, System};
 use thiserror::Error;
 
 use super::{Check, Described, roles, symbols};
+use crate::clock::{self, DEADLINE};
 use crate::model::{MANAGER, Policy, Subject};
 use crate::problem::Problem;
 use crate::relation::{Cause, Fact, Kind, Object, Power, Registers, Relation, Rights, grant_log};
@@ -32,6 +33,10 @@ const MANAGERS: [(&str, Perms); 4] = [
 ];
 /// The symbols of pages that a system may do without: on each, one component states something.
 const STATEMENTS: [(&str, Perms); 2] = [(SEED, Perms::READ), (UTC, Perms::READ)];
+/// The symbol of the page, which a system may do without, that the manager writes for the clock.
+const DEADLINES: (&str, Perms) = (DEADLINE, Perms::READ_WRITE);
+/// That of the clock.
+const CLOCKS: (&str, Perms) = (DEADLINE, Perms::READ);
 /// Those of the component that keeps the grant log.
 const KEEPERS: [(&str, Perms); 2] = [(RING, Perms::READ), (ACKNOWLEDGEMENT, Perms::READ_WRITE)];
 /// The compiled policy.
@@ -95,8 +100,8 @@ pub enum CustodyFault {
         code(policy::manager_holds),
         help(
             "remove it: the manager maps the compiled policy, the keys, the ring of the grant log, the \
-             page of its acknowledgement, and at most the pages boot_seed and utc_offset, each by its \
-             symbol, and needs nothing else"
+             page of its acknowledgement, and at most the pages boot_seed, utc_offset and \
+             lease_deadline, each by its symbol, and needs nothing else"
         )
     )]
     Holds {
@@ -174,7 +179,7 @@ pub enum CustodyFault {
     #[diagnostic(
         code(policy::symbol_swapped),
         help(
-            "set each symbol to the region of its own, the same in the manager and in the log's keeper"
+            "set each symbol to the region of its own, the same in the manager, the log's keeper and the clock"
         )
     )]
     Swapped {
@@ -437,7 +442,7 @@ pub(crate) fn managers(fact: &Fact<'_>) -> Option<CustodyFault> {
 
 /// The symbols of the manager, with the rights that it needs.
 fn roles() -> impl Iterator<Item = (&'static str, Perms)> {
-    MANAGERS.into_iter().chain(STATEMENTS)
+    MANAGERS.into_iter().chain(STATEMENTS).chain([DEADLINES])
 }
 
 /// The role of a mapping that sets one of the manager's symbols: its region, and the rights that it needs.
@@ -513,7 +518,7 @@ pub(super) fn set_symbols(check: &mut Check<'_>, described: Described<'_>) {
     }
 }
 
-/// Whether each symbol of manager and keeper is set to the region of its role, with exact rights. Gives
+/// Whether each symbol of manager, keeper and clock is set to the region of its role, with exact rights. Gives
 /// the pages that others write.
 pub(super) fn symbols<'s>(check: &mut Check<'_>, described: Described<'s>) -> PeerPages<'s> {
     let Described { system, source, .. } = described;
@@ -528,7 +533,7 @@ pub(super) fn symbols<'s>(check: &mut Check<'_>, described: Described<'s>) -> Pe
     if check.ceiling.count() > 0 {
         // What a region must be made of is known where each symbol has its own.
         let is_bound = found.faults.is_empty();
-        let made_of = is_bound.then(|| roles::faults(system, manager, keeper, &found.regions));
+        let made_of = is_bound.then(|| roles::faults(system, &found.ends, &found.regions));
         for (span, fault) in found.faults {
             let place = source.place(span);
             let problem = Problem::broken(source, &place, "here", fault);
@@ -543,10 +548,12 @@ pub(super) fn symbols<'s>(check: &mut Check<'_>, described: Described<'s>) -> Pe
     found.pages
 }
 
-/// What the symbols of manager and keeper are set to.
+/// What the symbols of manager, keeper and clock are set to.
 pub(crate) struct Bindings<'s> {
     /// The regions, each with its symbol.
     pub(crate) regions: Vec<(&'static str, RegionId)>,
+    /// Those who map them: the manager, the keeper of the grant log, the clock.
+    pub(crate) ends: Vec<PdId>,
     /// The pages that others write.
     pub(crate) pages: PeerPages<'s>,
     /// What is wrong, with its place in the system description.
@@ -561,7 +568,10 @@ pub(crate) fn bindings(
     keeper: Option<PdId>,
     ring: Option<RegionId>,
 ) -> Bindings<'_> {
+    let clock = clock::of(system).map(|clock| clock.pd);
+    let ends = [Some(manager), keeper, clock];
     let mut bindings = Bindings {
+        ends: ends.into_iter().flatten().collect(),
         // That there is no ring is found elsewhere.
         regions: ring.map(|ring| (RING, ring)).into_iter().collect(),
         pages: PeerPages::default(),
@@ -570,14 +580,15 @@ pub(crate) fn bindings(
     let roles = MANAGERS.map(|role| (manager, role)).into_iter();
     let keepers = keeper.into_iter();
     let keepers = keepers.flat_map(|keeper| KEEPERS.map(|role| (keeper, role)));
-    let optional = STATEMENTS.into_iter();
+    let optional = STATEMENTS.into_iter().chain([DEADLINES]);
     let optional = optional.filter(|(symbol, _)| is_set(system, manager, symbol));
     let optional = optional.map(|role| (manager, role));
-    for (pd, (symbol, perms)) in roles.chain(keepers).chain(optional) {
+    let clocks = clock.map(|clock| (clock, CLOCKS));
+    for (pd, (symbol, perms)) in roles.chain(keepers).chain(optional).chain(clocks) {
         bindings.role(system, pd, symbol, perms);
     }
-    for pd in [Some(manager), keeper].into_iter().flatten() {
-        let pd = system.pd(pd);
+    for pd in &bindings.ends {
+        let pd = system.pd(*pd);
         if let Some(path) = &pd.program.path_for_symbols {
             let fault = CustodyFault::Elsewhere {
                 pd: pd.name.value.clone(),
@@ -675,7 +686,7 @@ impl Bindings<'_> {
 
 /// Whether a symbol is set to memory that the manager or another fills while they run.
 pub(super) fn is_written(symbol: &str) -> bool {
-    [RING, ACKNOWLEDGEMENT, SEED, UTC].contains(&symbol)
+    [RING, ACKNOWLEDGEMENT, SEED, UTC, DEADLINE].contains(&symbol)
 }
 
 /// What a symbol is set to.
@@ -686,6 +697,7 @@ pub(super) fn what(symbol: &str) -> &'static str {
         RING => "the ring that carries the grant log",
         SEED => "the page with random bytes, of which the boot's id is made",
         UTC => "the page that says how far UTC is ahead of the counter",
+        DEADLINE => "the page on which the manager leaves its next deadline",
         _ => "the page on which the grant log's keeper says what is durable",
     }
 }

@@ -76,19 +76,18 @@ pub enum RoleFault {
     },
 }
 
-/// What is wrong with the regions of these symbols, with the place in the system description. `keeper`: who
-/// keeps the grant log.
+/// What is wrong with the regions of these symbols, with the place in the system description. `ends`: those
+/// who find them.
 pub(crate) fn faults(
     system: &System,
-    manager: PdId,
-    keeper: Option<PdId>,
+    ends: &[PdId],
     roles: &[(&'static str, RegionId)],
 ) -> Vec<(Span, RoleFault)> {
     let mut faults = Vec::new();
     for (symbol, id) in roles {
         faults.extend(content(system, symbol, *id));
-        let ends = [Some(manager), keeper].into_iter().flatten();
-        faults.extend(ends.flat_map(|pd| uncached(system, pd, symbol, *id)));
+        let ends = ends.iter();
+        faults.extend(ends.flat_map(|pd| uncached(system, *pd, symbol, *id)));
     }
     faults
 }

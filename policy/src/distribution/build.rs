@@ -46,6 +46,17 @@ pub enum Mismatch {
         /// The manager's id of the channel in the system.
         described: Option<u8>,
     },
+    /// The policy was compiled for a system with another clock.
+    #[error(
+        "the policy was compiled for another system: it has {compiled} watch the manager's deadline, where \
+         the system has {described}; compile it again"
+    )]
+    OtherClock {
+        /// Who does in the policy.
+        compiled: String,
+        /// Who does in the system.
+        described: String,
+    },
     /// Two capabilities would lie in one slot.
     #[error(
         "slot {slot} of the {kind} of '{pd}' would hold {first}, and {second}; give the <cspace> \

@@ -8,6 +8,7 @@ use portcullis_policy_format::Policy;
 use portcullis_sdf::{PdId, System};
 
 use super::Mismatch;
+use crate::clock::{self, Clock};
 
 /// What the policy says, by protection domain.
 pub(super) struct Ceiling {
@@ -45,6 +46,7 @@ impl Ceiling {
             }
             components.push(pd);
         }
+        clock(policy, system, &components)?;
         let mut held = vec![0; components.len()];
         let grants = || policy.grants().map(|it| it.grant);
         for grant in grants() {
@@ -73,6 +75,33 @@ impl Ceiling {
 
     pub(super) fn layout(&self) -> Authority {
         Authority::new(self.components.len() as u16)
+    }
+}
+
+/// Whether who watches the manager's deadline is the same in both.
+fn clock(policy: &Policy<'_>, system: &System, components: &[PdId]) -> Result<(), Mismatch> {
+    let described = clock::of(system);
+    // A policy of the oldest format says nothing of it, and its manager has no clock.
+    let Some(tail) = policy.tail() else {
+        return Ok(());
+    };
+    let compiled = tail.clock.and_then(|clock| {
+        let pd = *components.get(usize::from(clock.component))?;
+        let channel = clock.channel;
+        Some(Clock { pd, channel })
+    });
+    let named = |clock: Option<Clock>| match clock {
+        Some(Clock { pd, channel }) => {
+            format!("'{}' on channel {channel}", system.pd(pd).name.value)
+        }
+        None => "nobody".to_owned(),
+    };
+    match compiled == described {
+        true => Ok(()),
+        false => Err(Mismatch::OtherClock {
+            compiled: named(compiled),
+            described: named(described),
+        }),
     }
 }
 

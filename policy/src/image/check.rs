@@ -147,7 +147,7 @@ impl Findings {
         let found = custody::bindings(system, manager, keeper, None);
         // Without a log nothing is granted, and the manager may find nothing.
         if stream.is_some() {
-            self.roles(system, manager, keeper, &found);
+            self.roles(system, &found);
         }
         let region = |id: RegionId| system.region(id).name.value.as_str();
         if let (Some(carried), Some(policy)) = (&image.policy, found.region(custody::POLICY))
@@ -189,18 +189,12 @@ impl Findings {
     }
 
     /// Whether manager and keeper find each region by its symbol, and it is made of what its role says.
-    fn roles(
-        &mut self,
-        system: &System,
-        manager: PdId,
-        keeper: Option<PdId>,
-        found: &custody::Bindings<'_>,
-    ) {
+    fn roles(&mut self, system: &System, found: &custody::Bindings<'_>) {
         let place = "its memory";
         for (_, fault) in &found.faults {
             self.note(Rule::Custody, MANAGER, place, fault, "one region a symbol");
         }
-        for (_, fault) in roles::faults(system, manager, keeper, &found.regions) {
+        for (_, fault) in roles::faults(system, &found.ends, &found.regions) {
             self.note(Rule::Custody, MANAGER, place, fault, "memory of its own");
         }
     }

@@ -52,11 +52,11 @@ rules! {
         "The manager finds this policy in its memory, and no other."
         REBUILD;
     Custody "custody"
-        "The manager and the keeper of the grant log find each of their regions by its symbol, with exact \
-         rights, in memory that has no fixed address and is filled as its role says; the manager has \
+        "The manager, the keeper of the grant log and the clock find each of their regions by its symbol, \
+         with exact rights, in memory that has no fixed address and is filled as its role says; the manager has \
          nothing else, and nobody else can write what it maps, but for the pages `boot_seed` and \
          `utc_offset`, which one component each may write."
-        "correct the <map> elements of both, and build the image again";
+        "correct their <map> elements, and build the image again";
     Symbols "symbols"
         "The symbols that are set in a program are those of the system description and of Microkit's \
          runtime, with their values; in the manager's, those by which it finds its memory and no other."

@@ -201,15 +201,15 @@ fn the_stream_to_the_edge_goes_one_way() {
 fn the_monitor_rests_the_passive_ones() {
     let all = appliance();
     let monitor = &all.monitor.slots;
-    // blk, ledger, vault, entropy and clock: places 1, 2, 3, 8 and 9.
+    // blk, ledger, vault and entropy: places 1, 2, 3 and 8.
     let contexts: Vec<u32> = monitor
         .keys()
         .copied()
         .filter(|slot| (138..202).contains(slot))
         .collect();
-    assert_eq!(contexts, [139, 140, 141, 146, 147]);
+    assert_eq!(contexts, [139, 140, 141, 146]);
     assert_eq!(monitor[&10].object, named(Object::Tcb, "manager"));
-    assert_eq!(monitor.len(), 2 + 10 + 5 + 5);
+    assert_eq!(monitor.len(), 2 + 10 + 4 + 4);
 }
 
 const FAMILY: &str = r#"<system>

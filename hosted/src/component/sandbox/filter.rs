@@ -59,6 +59,7 @@ fn calls(used: Use) -> &'static [libc::c_long] {
         Use::Disk => &[libc::SYS_pread64, libc::SYS_pwrite64, libc::SYS_fdatasync],
         Use::Input => &[libc::SYS_read],
         Use::Output => &[libc::SYS_write],
+        Use::Alarm => &[libc::SYS_timerfd_settime],
     }
 }
 

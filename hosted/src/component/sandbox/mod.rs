@@ -57,7 +57,7 @@ fn largest_file(devices: &[(BorrowedFd<'_>, Use)]) -> Result<Option<u64>, Sandbo
     let mut largest = 0;
     for (file, used) in devices {
         match used {
-            Use::Input => {}
+            Use::Input | Use::Alarm => {}
             Use::Output => return Ok(None),
             Use::Disk => {
                 let disk = rustix::fs::fstat(file)

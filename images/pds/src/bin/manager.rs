@@ -4,7 +4,7 @@
 #![no_main]
 
 use ed25519_dalek::VerifyingKey;
-use portcullis_clock::offset;
+use portcullis_clock::{deadline, offset};
 use portcullis_console::report::Worded;
 use portcullis_entropy::seed::{self, NoSeed};
 use portcullis_log::Time;
@@ -25,8 +25,8 @@ static TABLE: ConstStaticCell<Table<GRANTS>> = ConstStaticCell::new(Table::new()
 static KEYS: StaticCell<heapless::Vec<VerifyingKey, MAX_KEYS>> = StaticCell::new();
 
 struct Board {
-    /// How far UTC is ahead of the counter; it is written before the manager starts, and never again.
-    utc_offset: Option<u64>,
+    utc_offset: ReadOnly,
+    lease_deadline: ReadWrite,
 }
 
 impl Platform for Board {
@@ -34,8 +34,14 @@ impl Platform for Board {
         let monotonic = nanoseconds();
         Time {
             monotonic,
-            utc: offset::utc(self.utc_offset, monotonic),
+            // Read for every record: the clock may come to write it after the manager's start.
+            utc: offset::utc(offset::read(&self.utc_offset), monotonic),
         }
+    }
+
+    fn set_deadline(&mut self, at: Option<u64>) {
+        // A system without the page has no clock that would look at it.
+        let _ = deadline::write(&mut self.lease_deadline, at);
     }
 
     /// Only a debug kernel prints; elsewhere the console shows what the manager's records say, and asks
@@ -58,9 +64,9 @@ fn init() -> Domain<Manager<'static, Board, ReadWrite, ReadOnly>> {
         boot: Identity::new(seed.map_err(NoSeed::into), nanoseconds(), policy),
         image: [0; 32],
     };
-    let utc: ReadOnly = region!(utc_offset);
     let board = Board {
-        utc_offset: offset::read(&utc),
+        utc_offset: region!(utc_offset),
+        lease_deadline: region!(lease_deadline),
     };
     let ring = Writer::new(region!(grant_log), region!(grant_log_ack))
         .expect("system.xml gives the ring more than a page");

@@ -6,7 +6,8 @@ use ed25519_dalek::SigningKey;
 use portcullis_kernel::{Grant, Method, MethodSet, Mode};
 use portcullis_policy_format::testing::Draft;
 use portcullis_policy_format::{
-    AllowedGrant, Component, Domain, Flow, Interface, InterfaceMethod, Never, OnFault, Tail, When,
+    AllowedGrant, Clock, Component, Domain, Flow, Interface, InterfaceMethod, Never, OnFault, Tail,
+    When,
 };
 
 pub(crate) fn key() -> SigningKey {
@@ -113,6 +114,10 @@ pub(crate) fn draft() -> Draft<'static> {
             system: [0x51; 32],
             envelope: [0xe2; 32],
             successors: &*SUCCESSOR,
+            clock: Some(Clock {
+                component: 1,
+                channel: 61,
+            }),
         },
     }
 }
