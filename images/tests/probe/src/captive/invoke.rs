@@ -1,7 +1,7 @@
 //! Invocations of kernel objects, through everything that it holds and everything that it does not.
 
 use portcullis_kernel::{CPtr, cspace as slots, label};
-use portcullis_manager_api::{FIND, SIGNAL};
+use portcullis_manager_api::{DELEGATE, FIND, RELEASE, REQUEST, REVOKE, SIGNAL};
 use portcullis_probe::{Outcome, same};
 use sel4::sys::invocation_label;
 
@@ -58,7 +58,8 @@ impl Attacker {
     fn invoke_manager(&self) -> Outcome {
         for label in 0..LABELS {
             let came = self.raw(Number::CALL, Self::manager(), Info::new(label, 4));
-            let is_asked = [FIND, SIGNAL].iter().any(|method| {
+            let asks = [FIND, SIGNAL, REQUEST, RELEASE, DELEGATE, REVOKE];
+            let is_asked = asks.iter().any(|method| {
                 let asks = label::REQUEST + u64::from(method.number());
                 asks == label
             });
