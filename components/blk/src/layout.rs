@@ -71,8 +71,8 @@ pub enum HeaderError {
 
 impl Header {
     /// The header of a disk of this many blocks, divided as a disk is by default: three quarters for
-    /// documents, an eighth for each log. A log block of 4 KiB takes some 40 grant records or at
-    /// least one digest; an eighth lasts longer than the documents it speaks of.
+    /// documents, an eighth for each log. A log block of 4 KiB takes some 40 grant records, or up to
+    /// eight commits; an eighth lasts longer than the documents it speaks of.
     pub fn new(blocks: u64, id: DiskId) -> Result<Self, TooSmall> {
         if blocks < MIN_BLOCKS {
             return Err(TooSmall { blocks });

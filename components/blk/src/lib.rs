@@ -2,7 +2,8 @@
 //!
 //! Owns the disk and nothing else. The vault's region may be rewritten; the regions `grants` and
 //! `worm` are append-only, and this is where that is enforced: no method, and no grant, reaches a
-//! block below an append region's mark for writing. What the blocks mean is their owners' business;
+//! block below an append region's mark for writing, but to fill the sectors of the last one that are
+//! zero. What the blocks mean is their owners' business;
 //! the driver never looks into one.
 //!
 //! Durable when: a block is durable when a `flush` that was asked for after it was written has been

@@ -2,7 +2,7 @@
 //!
 //! Takes records of the grant log from the manager's ring, and entries of the write-once ledger from
 //! whom the policy lets append. Both logs are the same code over the same format
-//! ([`portcullis_log::block`]): blocks that are written once, a Merkle tree, and at each commit a
+//! ([`portcullis_log::block`]): sectors that are written once, a Merkle tree, and at each commit a
 //! tree head signed with the ledger's key. There is no method that changes or removes a record, here
 //! or in the driver below.
 //!
