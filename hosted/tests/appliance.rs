@@ -378,32 +378,41 @@ fn grants_of(running: &Running, component: &str) -> usize {
     running.scan().slots.iter().filter(held).count()
 }
 
-#[test]
-fn when_the_grant_log_becomes_full_no_grant_is_issued_and_revocations_go_on() {
+/// An appliance whose grant log became full when a grant was to be issued anew, after so many boots in which
+/// none was; `None`: it became full in a boot.
+fn full_at_a_restart(quiet: usize) -> Option<Case> {
     let mut case = Case::new();
     case.document("public/notice.txt", b"for everybody");
     let edge = "[components.edge]\ndomain = \"edge\"\noffers = [\"feed\"]\non_fault = ";
     let [stop, restart] = ["stop", "restart"].map(|it| format!("{edge}\"{it}\""));
     case.policy = case.change(&case.policy, |text| text.replace(&stop, &restart));
     case.disk(1 << 8);
-    // Boots alone, so that the room that is left is too small for a restart, and not for a boot.
-    drop(case.boot());
-    let mut boots = 1;
+    (0..quiet).for_each(|_| drop(case.boot()));
     // As long as there is room, a grant is taken back and issued anew.
-    loop {
-        boots += 1;
-        assert!(boots < 100);
+    for boots in 0..100 {
         case.events.borrow_mut().clear();
         let mut running = case.boot();
-        assert_eq!(grants_of(&running, "edge"), 1, "there was room for a boot");
+        if grants_of(&running, "edge") == 0 {
+            return None;
+        }
         // What was published is served: reading needs no room.
         case.assert_shown("edge: 1 object listed, 0 damaged, 0 lost");
         kill_and_settle(&case, &mut running, "edge");
         if grants_of(&running, "edge") == 0 {
-            break;
+            assert!(boots > 0, "there is room for some");
+            drop(running);
+            return Some(case);
         }
     }
-    assert!(boots > 2);
+    panic!("a log of 16 blocks becomes full");
+}
+
+#[test]
+fn when_the_grant_log_becomes_full_no_grant_is_issued_and_revocations_go_on() {
+    // Each boot without a restart shifts what room is left at the end, so that for some number of them it
+    // is too small for a restart, and not for a boot.
+    let case = (1..20).find_map(full_at_a_restart);
+    let mut case = case.expect("the room for a boot is not a multiple of that for a restart");
     case.assert_shown("grant log: the region is full");
     case.assert_shown("no record is taken any more");
 
@@ -427,10 +436,10 @@ fn when_the_ledger_is_full_no_document_is_taken_in_and_all_others_are_served() {
     case.disk(1 << 9);
     let mut documents = 1;
     let running = loop {
-        for _ in 0..40 {
+        // Long names of one content, so that the vault has room when the ledger has none.
+        for _ in 0..100 {
             documents += 1;
-            let content = format!("number {documents}");
-            case.document(&format!("document-{documents:04}"), content.as_bytes());
+            case.document(&format!("document-{documents:0200}"), b"the same");
         }
         let running = case.boot();
         if case.shown().contains("the region is full") {

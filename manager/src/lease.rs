@@ -17,17 +17,8 @@ use crate::revoke::revoke_tree;
 pub(crate) struct Deadline {
     /// What stands on its page.
     left: Option<u64>,
-    /// When it looks at the page at the latest, without another signal.
+    /// When it looks at the page at the latest, without another signal, where that is still to come.
     looks: Option<u64>,
-}
-
-/// What is to be done so that the clock knows the deadline.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Tell {
-    /// What is to stand on the page.
-    pub(crate) left: Option<u64>,
-    /// Whether the clock is to be signalled then.
-    pub(crate) signals: bool,
 }
 
 impl Deadline {
@@ -41,21 +32,24 @@ impl Deadline {
         self.looks = None;
     }
 
-    /// Notes the next deadline: what there is to tell of it. One that was put off, the clock finds when it
-    /// looks at the time of the one before.
-    pub(crate) fn next(&mut self, next: Option<u64>) -> Option<Tell> {
-        let is_sooner = next.is_some_and(|next| self.looks.is_none_or(|looks| next < looks));
-        if self.left == next && !is_sooner {
-            return None;
-        }
+    /// Whether there is something to tell of the next deadline.
+    pub(crate) fn is_news(&self, next: Option<u64>) -> bool {
+        self.left != next || next.is_some() && self.looks.is_none()
+    }
+
+    /// Notes that the next deadline stands on the page; says whether the clock is to be signalled. One that was
+    /// put off, the clock finds when it looks at the time of the one before. `now` is read after the page was
+    /// written: a clock whose time to look had come before may have looked before.
+    pub(crate) fn leave(&mut self, next: Option<u64>, now: u64) -> bool {
         self.left = next;
-        if is_sooner {
-            self.looks = next;
+        let Some(next) = next else {
+            return false;
+        };
+        let is_seen = self.looks.is_some_and(|looks| now < looks && looks <= next);
+        if !is_seen {
+            self.looks = Some(next);
         }
-        Some(Tell {
-            left: next,
-            signals: is_sooner,
-        })
+        !is_seen
     }
 }
 
@@ -119,33 +113,45 @@ pub(crate) fn lose_clock(
 mod tests {
     use super::*;
 
-    fn tell(left: Option<u64>, signals: bool) -> Option<Tell> {
-        Some(Tell { left, signals })
+    /// Whether the clock is signalled of a deadline, where there is news of it.
+    fn tell(deadline: &mut Deadline, next: impl Into<Option<u64>>, now: u64) -> Option<bool> {
+        let next = next.into();
+        deadline.is_news(next).then(|| deadline.leave(next, now))
     }
 
     #[test]
     fn the_clock_is_signalled_for_what_comes_sooner() {
         let mut deadline = Deadline::NEW;
-        assert_eq!(deadline.next(None), None);
-        assert_eq!(deadline.next(Some(50)), tell(Some(50), true));
-        assert_eq!(deadline.next(Some(50)), None);
-        assert_eq!(deadline.next(Some(90)), tell(Some(90), false));
+        assert_eq!(tell(&mut deadline, None, 1), None);
+        assert_eq!(tell(&mut deadline, 50, 2), Some(true));
+        assert_eq!(tell(&mut deadline, 50, 3), None);
+        assert_eq!(tell(&mut deadline, 90, 4), Some(false));
         // It still looks at 50.
-        assert_eq!(deadline.next(Some(60)), tell(Some(60), false));
-        assert_eq!(deadline.next(None), tell(None, false));
-        assert_eq!(deadline.next(Some(40)), tell(Some(40), true));
+        assert_eq!(tell(&mut deadline, 60, 5), Some(false));
+        assert_eq!(tell(&mut deadline, None, 6), Some(false));
+        assert_eq!(tell(&mut deadline, 40, 7), Some(true));
     }
 
     #[test]
     fn a_clock_that_signalled_is_told_again() {
         let mut deadline = Deadline::NEW;
-        deadline.next(Some(50));
-        deadline.next(Some(90));
+        tell(&mut deadline, 50, 1);
+        tell(&mut deadline, 90, 2);
         // Too early, or it did not see that the deadline was put off.
         deadline.passed();
-        assert_eq!(deadline.next(Some(90)), tell(Some(90), true));
-        assert_eq!(deadline.next(Some(90)), None);
+        assert_eq!(tell(&mut deadline, 90, 51), Some(true));
+        assert_eq!(tell(&mut deadline, 90, 52), None);
         deadline.passed();
-        assert_eq!(deadline.next(None), tell(None, false));
+        assert_eq!(tell(&mut deadline, None, 91), Some(false));
+    }
+
+    #[test]
+    fn a_clock_that_has_looked_is_told_again() {
+        let mut deadline = Deadline::NEW;
+        tell(&mut deadline, 50, 1);
+        // It finds nothing on the page at 50, and is silent.
+        assert_eq!(tell(&mut deadline, None, 2), Some(false));
+        assert_eq!(tell(&mut deadline, 90, 50), Some(true));
+        assert_eq!(tell(&mut deadline, 95, 51), Some(false));
     }
 }

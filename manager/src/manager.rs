@@ -215,10 +215,10 @@ impl<'p, P: Platform, R: RegionMut, A: Region> Manager<'p, P, R, A> {
         let next = self.grants.first_lease().map(|(_, end)| end);
         if let Stage::Loaded(loaded) = &self.stage
             && let Some(clock) = loaded.clock()
-            && let Some(tell) = self.deadline.next(next)
+            && self.deadline.is_news(next)
         {
-            self.journal.set_deadline(tell.left);
-            if tell.signals {
+            self.journal.set_deadline(next);
+            if self.deadline.leave(next, self.journal.monotonic()) {
                 kernel.signal(cspace::channel_notification(clock.channel));
             }
         }

@@ -163,7 +163,7 @@ fn without_its_clock_nothing_has_a_lease() {
     assert_eq!(operations[1..], [Operation::Revoke; 3]);
     assert!(records.iter().all(|it| fault(it.cause)));
     world.acknowledge();
-    assert_eq!(world.issue(8, None), Err(Unissued::Unavailable));
+    assert_eq!(world.issue(8, None), Err(Unissued::Leased));
 }
 
 #[test]
@@ -404,5 +404,5 @@ fn without_a_clock_a_lease_is_unavailable() {
     let mut draft = draft::small();
     draft.grants[8].lease_ms = Some(10);
     let mut world = World::booted(&draft);
-    assert_eq!(world.issue(8, None), Err(Unissued::Unavailable));
+    assert_eq!(world.issue(8, None), Err(Unissued::Leased));
 }
