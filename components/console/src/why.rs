@@ -11,6 +11,9 @@ use crate::command::Question;
 use crate::inspect::Source;
 use crate::text::closest;
 
+/// A component's number, and that of its domain.
+type Numbered = (u16, u16);
+
 /// The words of the log, each with its policy line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Verdict<'a> {
@@ -94,7 +97,7 @@ impl<'a> Verdict<'a> {
     fn ends(
         policy: &Policy<'a>,
         question: &Question<'a>,
-    ) -> Result<((u16, u16), (u16, u16)), Unknown<'a>> {
+    ) -> Result<(Numbered, Numbered), Unknown<'a>> {
         let subject = Unknown::component(policy, question.subject)?;
         let object = Unknown::component(policy, question.object)?;
         Unknown::method(policy, question.method)?;
@@ -104,7 +107,7 @@ impl<'a> Verdict<'a> {
     fn between(
         kernel: &mut impl Syscalls,
         source: &Source<'a>,
-        ((subject, from), (object, to)): ((u16, u16), (u16, u16)),
+        ((subject, from), (object, to)): (Numbered, Numbered),
         method: &str,
     ) -> Result<Self, Refusal> {
         let policy = &source.policy;
