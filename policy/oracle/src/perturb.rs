@@ -440,6 +440,8 @@ pub const CHANGES: &[(&str, Change)] = &[
         never_between(case, from, MANAGER)
     }),
     ("a never for who delegates", delegates),
+    ("a never for who delegates", delegates),
+    ("a never for who delegates", delegates),
     ("a notification delegated to its object", |case, random| {
         let grant = some(&mut case.policy.grants, random, |it| {
             it.mode == Mode::Notify && it.object != MANAGER && it.delegate.is_empty()
