@@ -276,10 +276,7 @@ fn notes(policy: &Policy) -> Vec<String> {
         );
         at(&device.place, what)
     });
-    restarted
-        .chain(idle)
-        .chain(driverless)
-        .collect()
+    restarted.chain(idle).chain(driverless).collect()
 }
 
 /// What a system without a manager adds to its description: Microkit's own tool builds it. Its capabilities
