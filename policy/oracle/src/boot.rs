@@ -608,11 +608,7 @@ impl Running<'_> {
         }
         let mut needed: BTreeSet<&str> = self.policy.keeper().into_iter().collect();
         loop {
-            // That the manager waits for anybody is a finding of its own.
-            let waits = |cap: &&Cap| {
-                let holder = cap.holder.name();
-                cap.write && holder != MANAGER && needed.contains(holder)
-            };
+            let waits = |cap: &&Cap| cap.write && needed.contains(cap.holder.name());
             let more: Vec<&str> = self
                 .world
                 .caps
