@@ -608,7 +608,7 @@ impl Running<'_> {
         }
         let mut needed: BTreeSet<&str> = self.policy.keeper().into_iter().collect();
         loop {
-            let waits = |cap: &&Cap| cap.write && needed.contains(cap.holder.name());
+            let waits = |cap: &&Cap| cap.write && !asks(cap) && needed.contains(cap.holder.name());
             let more: Vec<&str> = self
                 .world
                 .caps
