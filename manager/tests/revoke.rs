@@ -205,7 +205,7 @@ fn a_revoked_grant_is_not_revoked_again() {
 #[test]
 fn who_asked_stands_in_the_record() {
     let mut world = World::booted(&small());
-    let by = 6;
+    let by = world.machine.draft.grants[2].grant.subject;
     world.revoke_by(2, Some(by)).unwrap();
     let cause = world.machine.records.last().unwrap().cause;
     let line = Some(131);

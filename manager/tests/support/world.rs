@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use ed25519_dalek::SigningKey;
+use portcullis_audit::policies::{Policies, PolicyTable};
+use portcullis_audit::replay::Replay;
 use portcullis_kernel::{
     Answer, Badge, Caller, Component as _, Fault, GrantBadge, KernelError, Message, Method, Mode,
     Principal, Refusal, ReplyObject, Signals, Source, Syscalls as _, cspace, dispatch, label,
@@ -78,6 +80,8 @@ pub struct World {
     pub manager: Manager<'static, Desk, Shared, Shared>,
     /// What the manager's clock says.
     pub time: Rc<Cell<u64>>,
+    /// The policy that it was given.
+    policy: &'static [u8],
     slots: usize,
     /// Records that were there when the ring last ran.
     acknowledged: usize,
@@ -106,8 +110,9 @@ impl World {
         let reader = Reader::new(ring.clone(), acknowledgement.clone());
         let writer = Writer::new(ring, acknowledgement).unwrap();
         // A few KiB for each world of a test's run.
+        let policy: &'static [u8] = policy.leak();
         let config = Config {
-            policy: policy.leak(),
+            policy,
             keys: Ok(vec![key.verifying_key()].leak()),
             in_force,
             boot: Identity::random(BOOT.0),
@@ -119,6 +124,7 @@ impl World {
             time: Rc::clone(&desk.time),
             machine: Machine::new(draft, reader),
             manager: Manager::new(config, desk, writer, table),
+            policy,
             slots,
             acknowledged: 0,
         }
@@ -366,11 +372,28 @@ impl World {
             );
         }
         self.check_states(&scanned);
+        self.check_log();
         let is_behind = self.acknowledged < self.machine.records.len();
         assert!(
             is_behind || self.manager.waiting() == 0,
             "somebody waits, and every record is durable"
         );
+    }
+
+    /// That an auditor finds nothing wrong with the records so far.
+    fn check_log(&self) {
+        let Ok(policy) = PolicyTable::read(self.policy) else {
+            return assert_eq!(self.machine.records, [], "the policy is refused");
+        };
+        let mut policies = Policies::default();
+        policies.add(policy);
+        let mut replay = Replay::new(&policies);
+        for (index, record) in (0..).zip(&self.machine.records) {
+            replay.take(index, record);
+        }
+        let found = replay.findings().list.iter();
+        let found: Vec<_> = found.map(|it| it.what.to_string()).collect();
+        assert_eq!(found, [""; 0], "{:#?}", self.machine.records);
     }
 
     /// Whether a grant may not be in force before its record is durable: all but the boot grants of the
