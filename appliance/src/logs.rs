@@ -46,7 +46,10 @@ impl Logs {
         let opened = driver.open(&mut [0; BLOCK]);
         opened.map_err(|error| match error {
             OpenError::NoDisk | OpenError::Header(HeaderError::Magic) => {
-                damaged(&"it has no header of a Portcullis disk")
+                damaged(
+                    &"it has no header of a Portcullis disk. Put its newest copy back; or, where that is \
+                      lost for good, remove it and add --new-history",
+                )
             }
             OpenError::Header(error) => damaged(&error),
             OpenError::Disk(error) => damaged(&error),

@@ -409,7 +409,7 @@ impl What {
                 "check that the key is this disk's; if it is, somebody forged the log"
             }
             Self::Checkpoint { .. } => {
-                "name the key that signed it with --key; if nobody has it, somebody put it there"
+                "put back the copy that was signed; where another key signed it, name that with --key"
             }
             Self::RetiredKey { .. } => {
                 "name the log's keys oldest first; if they are, find out who has the older one"
