@@ -89,6 +89,7 @@ impl Callers {
     }
 
     /// Answers everybody whose grant is decided, and signals those that do not wait for theirs.
+    #[inline(always)]
     pub(crate) fn settle(
         &mut self,
         loaded: &Loaded<'_>,
@@ -98,6 +99,14 @@ impl Callers {
         if self.some != 0 {
             self.answer(loaded, grants, kernel);
         }
+        if grants.has_news() {
+            Self::signal(loaded, grants, kernel);
+        }
+    }
+
+    /// Signals those who do not wait for a grant that is decided. Out of line, as [`answer`](Self::answer).
+    #[inline(never)]
+    fn signal(loaded: &Loaded<'_>, grants: &mut Grants<'_>, kernel: &mut impl Syscalls) {
         for component in members(grants.take_news()) {
             let channel = loaded.component(component).and_then(|it| it.channel);
             if let Some(channel) = channel {

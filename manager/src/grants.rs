@@ -340,6 +340,11 @@ impl Grants<'_> {
         self.at_mut(index).announces = true;
     }
 
+    /// Whether something is decided for a component that does not wait for it.
+    pub(crate) const fn has_news(&self) -> bool {
+        self.news != 0
+    }
+
     /// Takes the components, a bit each, for whom something is decided that they do not wait for.
     pub(crate) const fn take_news(&mut self) -> u64 {
         core::mem::replace(&mut self.news, 0)

@@ -143,6 +143,7 @@ pub(crate) struct Permitted<'l> {
 
 /// Issues a grant because its subject asked for it, or because the holder of another delegates that: it
 /// is in force when its record is durable.
+#[inline(always)]
 pub(crate) fn issue(
     loaded: &Loaded<'_>,
     boot: Boot,
@@ -181,6 +182,7 @@ pub(crate) fn issue(
 }
 
 /// What of a wanted grant the policy allows, and the grant that it is derived from.
+#[inline(always)]
 pub(crate) fn permit<'l>(
     loaded: &'l Loaded<'_>,
     grants: &Grants<'_>,
