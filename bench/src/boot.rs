@@ -212,8 +212,8 @@ fn system() -> String {
         "<system>\
          <memory_region name=\"grant_log\" size=\"0x20000\" />\
          <memory_region name=\"grant_log_ack\" size=\"0x1000\" />\
-         <memory_region name=\"policy\" size=\"0x10000\" />\
-         <memory_region name=\"policy_keys\" size=\"0x1000\" />",
+         <memory_region name=\"policy\" size=\"0x10000\" prefill_path=\"policy\" />\
+         <memory_region name=\"policy_keys\" size=\"0x1000\" prefill_path=\"keys\" />",
     );
     let map = |region: &str, vaddr: &str, perms: &str| {
         format!(

@@ -260,7 +260,7 @@ fn write_grant(
          methods = [\"method0\", \"method1\"]\nmode = \"{mode}\""
     )?;
     if number.is_multiple_of(4) {
-        writeln!(text, "when = \"request\"\nlease = \"30s\"")?;
+        writeln!(text, "when = \"request\"")?;
     } else {
         writeln!(text, "when = \"boot\"")?;
     }
@@ -269,9 +269,16 @@ fn write_grant(
 
 fn system_text() -> String {
     let mut text = format!("<system>\n<memory_region name=\"ring\" size=\"{RING:#x}\" />\n");
-    for region in ["ack", "policy", "keys"] {
-        writeln!(text, "<memory_region name=\"{region}\" size=\"0x1000\" />")
-            .expect("a string takes everything");
+    for (region, filled) in [
+        ("ack", ""),
+        ("policy", "prefill_path=\"policy\""),
+        ("keys", "prefill_path=\"keys\""),
+    ] {
+        writeln!(
+            text,
+            "<memory_region name=\"{region}\" size=\"0x1000\" {filled} />"
+        )
+        .expect("a string takes everything");
     }
     let mut pd = |name: &str, priority: usize, maps: &str| {
         writeln!(
