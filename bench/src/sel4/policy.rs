@@ -97,3 +97,15 @@ fn policy() -> String {
     text + "[[static]]\ncomponent = \"client\"\nregion = \"uart\"\nperms = \"rw\"\ndma = \"none\"\n\
             [[static]]\ncomponent = \"client\"\nchannel = \"stock\"\n"
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A rule of the checker that came later is met before somebody measures.
+    #[test]
+    fn the_policy_of_the_counting_image_holds() {
+        let images = Path::new(env!("CARGO_MANIFEST_DIR")).join("../images");
+        prepared(&images.join("tests/counts/system.xml")).unwrap();
+    }
+}
