@@ -20,8 +20,10 @@ fn attack() {
 #[cfg(target_arch = "riscv64")]
 fn attack() {}
 
+type Observing = Observer<BoardCounter, ReadOnly, ReadWrite, fn()>;
+
 #[protection_domain]
-fn init() -> Domain<Observer<BoardCounter, ReadOnly, ReadWrite, fn()>> {
+fn init() -> Domain<Observing> {
     let (page, seen) = (region!(lease_deadline), region!(lateness));
     Domain::new(Observer::new(BoardCounter, page, seen, attack as fn()))
 }
