@@ -176,9 +176,9 @@ impl<'p> Replay<'p> {
         }
         if !matches!(
             record.operation,
-            Operation::Revoke | Operation::Expire | Operation::Fault
+            Operation::Revoke | Operation::Expire | Operation::Fault | Operation::Deny
         ) {
-            self.still_owed(index, record.operation);
+            self.still_owed(index);
         }
         match record.operation {
             Operation::Boot | Operation::Update => self.load(index, record),
@@ -277,10 +277,7 @@ impl<'p> Replay<'p> {
     }
 
     /// Nothing is issued while grants are to be revoked first.
-    fn still_owed(&mut self, index: u64, operation: Operation) {
-        if operation == Operation::Deny {
-            return;
-        }
+    fn still_owed(&mut self, index: u64) {
         for (grant, owed) in std::mem::take(&mut self.owed) {
             let text = match owed {
                 Owed::Fault(component) => {
